@@ -1,0 +1,5 @@
+"""What is localised: named lists of targets, read from TOML."""
+
+from tmsprep.protocols.protocol import Protocol, Target, load_protocol
+
+__all__ = ['Protocol', 'Target', 'load_protocol']

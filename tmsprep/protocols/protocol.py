@@ -1,0 +1,121 @@
+"""The small class that reads a protocol file."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_TARGET_KEYS = {'label', 'hemisphere', 'region', 'type', 'mirror'}
+
+
+@dataclass(frozen=True)
+class Target:
+    """One point to localise.
+
+    Parameters
+    ----------
+    label : str
+        The name in tables and files.
+    hemisphere : str
+        'L', 'R', or 'n/a' for a midline point.
+    region : str
+        The brain region, in words.
+    type : str
+        What the target is used for, as the source says.
+    mirror : str
+        Label of the same target in the other hemisphere, '' if the protocol has none.
+    """
+
+    label: str
+    hemisphere: str
+    region: str
+    type: str
+    mirror: str = ''
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A named, ordered list of targets with its source.
+
+    Parameters
+    ----------
+    name : str
+        Short name, as given to ``--protocol``.
+    title : str
+        What is localised, in words.
+    source : str
+        The publication the list comes from.
+    targets : tuple of Target
+        In the order of every table.
+    """
+
+    name: str
+    title: str
+    source: str
+    targets: tuple[Target, ...]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Target names, in table order."""
+        return tuple(target.label for target in self.targets)
+
+    def mirror_permutation(self) -> np.ndarray:
+        """Where each target's counterpart stands, shape (n,), itself if it has none.
+
+        Reflecting an image left to right turns target ``i`` into target ``permutation[i]``;
+        a target without a counterpart has no place in the reflected image (see `has_mirror`).
+        """
+        index = {label: i for i, label in enumerate(self.labels)}
+        return np.array([index.get(t.mirror, i) for i, t in enumerate(self.targets)])
+
+    def has_mirror(self) -> np.ndarray:
+        """Boolean, shape (n,): which targets exist in the reflected image as well."""
+        return np.array([t.mirror in self.labels for t in self.targets])
+
+
+def load_protocol(name: str | Path) -> Protocol:
+    """Read a protocol shipped with the package by name, or any protocol file by path.
+
+    Parameters
+    ----------
+    name : str or Path
+        'tms', or the path of a ``.toml`` file of the same form.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such protocol; the message lists those that exist.
+    ValueError
+        If the file lacks a key or has one that is not known.
+    """
+    shipped = files('tmsprep.protocols')
+    path = Path(name)
+    resource = path if path.suffix == '.toml' else shipped / f'{str(name).replace("-", "_")}.toml'
+    if not resource.is_file():
+        known = sorted(p.name[:-5] for p in shipped.iterdir() if p.name.endswith('.toml'))
+        raise FileNotFoundError(
+            f'no protocol {str(name)!r}: give one of {", ".join(known)} or the path of a TOML file'
+        )
+    return _parse(tomllib.loads(resource.read_text(encoding='utf-8')), str(name))
+
+
+def _parse(content: dict, where: str) -> Protocol:
+    try:
+        rows = content['targets']
+        for row in rows:
+            unknown = set(row) - _TARGET_KEYS
+            if unknown:
+                raise ValueError(f'protocol {where}: unknown key {sorted(unknown)[0]!r}')
+        targets = tuple(Target(**row) for row in rows)
+        return Protocol(content['name'], content['title'], content['source'], targets)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f'protocol {where}: missing key {error}') from error
