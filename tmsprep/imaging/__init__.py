@@ -1,0 +1,1 @@
+"""From an image file to the arrays that localisers see; numpy and nibabel only."""

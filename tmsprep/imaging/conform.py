@@ -1,0 +1,144 @@
+"""One grid for every input: 256 x 256 x 256 voxels of 1 mm, RAI."""
+
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+from scipy.ndimage import affine_transform
+
+CONFORMED_SIZE = 256
+"""Voxels along each axis, also mm (Baxter et al. 2021, section 2.1)."""
+
+CONFORMED_AXES = ('L', 'P', 'S')
+"""nibabel's name for the orientation that ITK calls RAI (from right, anterior, inferior)."""
+
+_SKEW_TOLERANCE_MM = 1e-3
+"""Below this displacement across the grid an affine counts as axis-aligned (our choice)."""
+
+_AIR_ABOVE_VERTEX_MM = 10.0
+"""Room kept above the head if the field of view is too tall for the grid (our choice)."""
+
+
+def conform(image: nib.spatialimages.SpatialImage) -> nib.Nifti1Image:
+    """Resample an image to the grid that all localisers share, by linear interpolation.
+
+    The world frame is kept: a point found in the result, through its affine, is a point in mm,
+    RAS+, in the input's own scanner frame, whatever its axis order, voxel size or obliqueness.
+    The grid is aligned with the world's axes and one of its voxel centres falls on a voxel centre
+    of the input, so that an axis-aligned 1 mm image is copied, not blurred. A field of view larger
+    than the grid is cut below the head rather than through the vertex. What the input does not
+    cover is 0.
+
+    Parameters
+    ----------
+    image : nibabel spatial image
+        Three-dimensional, with an invertible affine without shear (see `imaging.read`).
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        float32, shape (256, 256, 256), 1 mm, axes L-P-S (ITK: RAI), qform and sform equal.
+    """
+    data, affine = _reorient(image)
+    grid = _grid_affine(data, affine)
+    return _as_image(_resample(data, affine, grid), grid)
+
+
+def resample_mask(
+    mask: nib.spatialimages.SpatialImage, like: nib.spatialimages.SpatialImage
+) -> nib.Nifti1Image:
+    """Bring a binary mask onto another image's grid, nearest neighbour, by world coordinates.
+
+    Parameters
+    ----------
+    mask : nibabel spatial image
+        Voxels over 0.5 are inside.
+    like : nibabel spatial image
+        Defines grid and affine of the result.
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        uint8, the shape of `like`.
+    """
+    inside = (np.asanyarray(mask.dataobj) > 0.5).astype(np.uint8)
+    mapping = np.linalg.inv(mask.affine) @ like.affine
+    moved = affine_transform(
+        inside, mapping[:3, :3], mapping[:3, 3], output_shape=like.shape[:3], order=0
+    )
+    return _as_image(moved, like.affine)
+
+
+def _as_image(data: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
+    image = nib.Nifti1Image(data, affine)
+    image.header.set_xyzt_units('mm')
+    image.set_qform(affine, code=1)
+    image.set_sform(affine, code=1)
+    return image
+
+
+def _reorient(image: nib.spatialimages.SpatialImage) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels as float32 and their affine, axes flipped and swapped (never resampled) to L-P-S."""
+    data = np.asanyarray(image.dataobj, dtype=np.float32)
+    current = nib.io_orientation(image.affine)
+    wanted = nib.orientations.axcodes2ornt(CONFORMED_AXES)
+    change = nib.orientations.ornt_transform(current, wanted)
+    affine = image.affine @ nib.orientations.inv_ornt_aff(change, image.shape)
+    return nib.orientations.apply_orientation(data, change), affine
+
+
+def _grid_affine(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Affine of the conformed grid, anchored on the input voxel nearest the wanted centre."""
+    anchor = np.rint((np.array(data.shape) - 1) / 2)
+    height = data.shape[2] * np.linalg.norm(affine[:3, 2])
+    if height > CONFORMED_SIZE:
+        anchor[2] = _slice_below_vertex(data, np.linalg.norm(affine[:3, 2]))
+    world = affine[:3, :3] @ anchor + affine[:3, 3]
+    grid = np.diag([-1.0, -1.0, 1.0, 1.0])
+    grid[:3, 3] = world - grid[:3, :3] @ np.full(3, CONFORMED_SIZE // 2)
+    return grid
+
+
+def _slice_below_vertex(data: np.ndarray, thickness_mm: float) -> float:
+    """Index of the slice at mid-grid when the head's highest slice lies just below its top."""
+    bright = data > data.mean()
+    profile = bright.mean(axis=(0, 1))
+    head = np.flatnonzero(profile > 0.05 * profile.max())
+    top_mm = head[-1] * thickness_mm + _AIR_ABOVE_VERTEX_MM
+    middle = np.rint((top_mm - CONFORMED_SIZE / 2) / thickness_mm)
+    return float(np.clip(middle, 0, data.shape[2] - 1))
+
+
+def _resample(data: np.ndarray, affine: np.ndarray, grid: np.ndarray) -> np.ndarray:
+    """Linear interpolation on the grid: axis by axis where no axis is oblique, else in one go."""
+    mapping = np.linalg.inv(affine) @ grid
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    skew = mapping[:3, :3] - np.diag(np.diag(mapping)[:3])
+    if np.abs(skew * spacing[:, None]).max() * CONFORMED_SIZE > _SKEW_TOLERANCE_MM:
+        return affine_transform(
+            data, mapping[:3, :3], mapping[:3, 3], output_shape=(CONFORMED_SIZE,) * 3, order=1
+        )
+    for axis in range(3):
+        data = _interpolate_axis(data, axis, mapping[axis, axis], mapping[axis, 3])
+    return np.ascontiguousarray(data)
+
+
+def _interpolate_axis(data: np.ndarray, axis: int, step: float, start: float) -> np.ndarray:
+    """Sample one axis at ``start + step * i``; positions outside the field of view give 0."""
+    length = data.shape[axis]
+    # Rounding to a millionth of a voxel keeps exact copies exact (2.9999999 is slice 3).
+    position = np.round(start + step * np.arange(CONFORMED_SIZE), 6)
+    covered = (position >= -0.5) & (position <= length - 0.5)
+    position = np.clip(position, 0, length - 1)
+    lower = np.floor(position).astype(np.intp)
+    weight = np.where(covered, position - lower, 0).astype(np.float32)
+    along = tuple(-1 if a == axis else 1 for a in range(3))
+    result = np.take(data, lower, axis=axis)
+    if weight.any():
+        upper = np.take(data, np.minimum(lower + 1, length - 1), axis=axis)
+        upper -= result
+        upper *= weight.reshape(along)
+        result += upper
+    if not covered.all():
+        result *= covered.astype(np.float32).reshape(along)
+    return result

@@ -1,0 +1,191 @@
+"""A T1w from its file, or a message that says what is wrong with it."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from tmsprep.imaging.errors import ImageError
+from tmsprep.imaging.scanner_frame import scanner_affine
+
+__all__ = ['MAX_NON_FINITE', 'ImageError', 'read_t1w']
+
+# Up to this share of voxels that are not numbers is taken as background (our choice): programs
+# that correct or mask an image leave some, but more would hide a part of the head.
+MAX_NON_FINITE = 0.01
+
+_AGAIN = 'Convert the DICOM files again (dcm2niix), or copy the file again from its source.'
+_UNREADABLE = (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError)
+
+logger = logging.getLogger(__name__)
+
+
+def read_t1w(path: Path) -> nib.Nifti1Image:
+    """Read a T1w image and refuse what could only give wrong points.
+
+    The data are read once. A fourth dimension of size 1 is dropped. Voxels that are not finite
+    become 0, with a warning, if they are few. A slope that is not a number counts as none, with a
+    warning: the scale of the intensities does not matter here.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.nii`` or ``.nii.gz`` file.
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        3D, float32, finite. Its qform and sform are the same matrix, which takes voxel indices to
+        mm, RAS+; `tmsprep.imaging.scanner_frame.scanner_affine` says which of the two it is.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, not an image of numbers in three dimensions, without one clear
+        frame, or empty of contrast. The message names the file and the cure.
+    """
+    path = Path(path)
+    _check_file(path)
+    header = _read_header(path)
+    shape = _volume_shape(header.get_data_shape(), path)
+    _check_type(header, path)
+    affine, code = scanner_affine(header, shape, str(path))
+    data = _read_data(path).reshape(shape)
+    _check_voxels(data, path)
+    clean = nib.Nifti1Image(data, affine)
+    clean.header.set_xyzt_units('mm')
+    clean.set_sform(affine, code)
+    clean.set_qform(affine, code)
+    return clean
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no file, or is plainly another kind of one."""
+    if path.is_symlink() and not path.exists():
+        raise ImageError(
+            f'{path}: a link that leads nowhere; its content has not been fetched. Run: '
+            f'datalad get {path.name} (or git annex get) in {path.parent}.'
+        )
+    if not path.exists():
+        raise ImageError(f'{path}: no such file. Check the name, or index the data set again.')
+    if not path.is_file():
+        raise ImageError(f'{path}: not a file. A T1w is one .nii.gz file.')
+    try:
+        with path.open('rb') as file:
+            start = file.read(352)
+    except OSError as error:
+        raise ImageError(f'{path}: cannot be read ({error}). Check its permissions.') from error
+    if not start:
+        raise ImageError(f'{path}: the file is empty (0 bytes). {_AGAIN}')
+    if start.startswith((b'/annex/', b'../.git/annex', b'.git/annex')):
+        raise ImageError(
+            f'{path}: a pointer of git-annex; its content has not been fetched. Run: datalad get '
+            f'{path.name} in {path.parent}.'
+        )
+    zipped = start[:2] == b'\x1f\x8b'
+    if zipped != (path.suffix == '.gz'):
+        raise ImageError(f'{path}: {_misnamed(start)}')
+
+
+def _misnamed(start: bytes) -> str:
+    """Say what a file is whose name and first bytes contradict each other."""
+    if start[:2] == b'\x1f\x8b':
+        return 'compressed, but not named .nii.gz. Rename it, or decompress it (gunzip).'
+    if start[344:347] in (b'n+1', b'n+2') or start[4:7] == b'n+2':
+        return 'a NIfTI file that is not compressed. Rename it to .nii, or compress it (gzip).'
+    if all(byte in b'\t\n\r\f' or byte >= 32 for byte in start) and start.isascii():
+        return f'a text file, not an image. {_AGAIN}'
+    return f'not compressed by gzip, whatever its name says. {_AGAIN}'
+
+
+def _read_header(path: Path) -> nib.Nifti1Header:
+    """Return the header as it is in the file, before nibabel stumbles over it or mends it."""
+    try:
+        with nib.openers.ImageOpener(path) as file:
+            block = file.read(nib.Nifti2Header.sizeof_hdr)
+    except _UNREADABLE as error:
+        raise ImageError(f'{path}: cut short or damaged ({error}). {_AGAIN}') from error
+    for kind in (nib.Nifti1Header, nib.Nifti2Header):
+        if kind.may_contain_header(block):
+            return kind(block[: kind.sizeof_hdr], check=False)
+    raise ImageError(f'{path}: not a NIfTI image. {_AGAIN}')
+
+
+def _volume_shape(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
+    """Return the shape without further dimensions of size 1."""
+    if len(shape) > 3 and max(shape[3:]) > 1:
+        raise ImageError(
+            f'{path}: {len(shape)}D with {np.prod(shape[3:])} volumes ({shape}), not one T1w. '
+            'Give one volume, for example the first: fslroi FILE OUT 0 1; or correct the suffix.'
+        )
+    if len(shape) < 3 or min(shape[:3]) < 2:
+        raise ImageError(
+            f'{path}: flat (shape {shape}), perhaps a localiser; a T1w has three dimensions. '
+            'Give the whole volume.'
+        )
+    return shape[:3]
+
+
+def _check_type(header: nib.Nifti1Header, path: Path) -> None:
+    try:
+        dtype = header.get_data_dtype()
+    except KeyError as error:
+        raise ImageError(
+            f'{path}: the header is broken (datatype {error} is not known). {_AGAIN}'
+        ) from error
+    if dtype.fields is not None:
+        raise ImageError(
+            f'{path}: colours (RGB), perhaps a screenshot or a map of directions, not a T1w. '
+            'Give the image of grey values.'
+        )
+    if dtype.kind == 'c':
+        raise ImageError(
+            f'{path}: complex numbers. Give the magnitude image (part-mag in BIDS names).'
+        )
+    if dtype.kind not in 'iuf':
+        raise ImageError(f'{path}: voxels of type {dtype} are no grey values. {_AGAIN}')
+    if not np.isfinite(header['scl_slope']):
+        logger.warning(
+            '%s: scl_slope in the header is %s; read without a slope. To silence this, write the '
+            'file again with nibabel or dcm2niix.',
+            *(path, header['scl_slope']),
+        )
+
+
+def _read_data(path: Path) -> np.ndarray:
+    try:
+        image = nib.load(path)
+        # NaN and values beyond float32 are counted afterwards.
+        with np.errstate(over='ignore', invalid='ignore'):
+            data = image.get_fdata(dtype=np.float32, caching='unchanged')
+    except nib.spatialimages.HeaderDataError as error:
+        raise ImageError(f'{path}: the header is broken ({error}). {_AGAIN}') from error
+    except _UNREADABLE as error:
+        raise ImageError(f'{path}: cut short or damaged ({error}). {_AGAIN}') from error
+    return np.asarray(data)
+
+
+def _check_voxels(data: np.ndarray, path: Path) -> None:
+    """Set few values that are not finite to 0; refuse many, and an image without contrast."""
+    # NaN and infinity show in the extremes, which are needed anyway and cost less than a count.
+    if not np.isfinite([data.min(), data.max()]).all():
+        _fill_holes(data, path)
+    if data.min() == data.max():
+        raise ImageError(f'{path}: all voxels are {data.flat[0]:g}; there is no image. {_AGAIN}')
+
+
+def _fill_holes(data: np.ndarray, path: Path) -> None:
+    bad = ~np.isfinite(data)
+    count = int(bad.sum())
+    if count > MAX_NON_FINITE * data.size:
+        raise ImageError(
+            f'{path}: {count} voxels ({count / data.size:.1%}) are NaN or infinite, more than '
+            f'{MAX_NON_FINITE:.0%}. Find the step that made them, or, if they are all background, '
+            'set them to 0: fslmaths FILE -nan OUT.'
+        )
+    data[bad] = 0
+    logger.warning('%s: %d voxels are NaN or infinite and are taken as 0.', path, count)

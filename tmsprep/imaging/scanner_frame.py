@@ -1,0 +1,165 @@
+"""The one affine of a NIfTI header, or why there is none."""
+
+from __future__ import annotations
+
+import logging
+from itertools import product
+
+import nibabel as nib
+import numpy as np
+
+from tmsprep.imaging.errors import ImageError
+
+# How far the header's two matrices may be apart before it matters which one the neuronavigator
+# used: below half of a usual voxel and below what a coil can be turned by (our choice).
+MAX_SHIFT_MM = 1.0
+MAX_TURN_DEGREES = 1.0
+# Shear beyond rounding (our choice); scanners do not make any.
+MAX_SHEAR_DEGREES = 0.1
+# Sizes of voxels outside of this mean that the unit is not mm, or no head (our choice).
+VOXEL_SIZES_MM = (0.1, 10.0)
+# NIfTI's codes for frames of a template: 3 Talairach, 4 MNI152, 5 another one.
+TEMPLATE_CODES = (3, 4, 5)
+
+logger = logging.getLogger(__name__)
+
+
+def scanner_affine(
+    header: nib.Nifti1Header, shape: tuple[int, int, int], name: str
+) -> tuple[np.ndarray, int]:
+    """Decide on the affine of an image.
+
+    NIfTI holds two matrices from voxels to mm, the qform (a rotation and voxel sizes) and the
+    sform (any matrix), each with a code that is 0 if it is not in use. The sform is taken if it
+    is in use, else the qform, as nibabel does. Where both are in use they must agree, because
+    programs differ in which one they take, and a neuronavigator may take the other one.
+
+    Parameters
+    ----------
+    header : nibabel.Nifti1Header
+        Header as it is in the file.
+    shape : tuple of int
+        Numbers of voxels along the three axes.
+    name : str
+        The file, for messages.
+
+    Returns
+    -------
+    affine : numpy.ndarray
+        Shape (4, 4), voxel indices to mm, RAS+.
+    code : int
+        Its NIfTI code, 1 for the scanner's frame.
+
+    Raises
+    ------
+    ImageError
+        If a code is not known or both are 0, the matrices differ by over `MAX_SHIFT_MM` at a
+        corner of the volume or by over `MAX_TURN_DEGREES`, or one in use is not finite, singular
+        or sheared, or its voxel sizes are not in `VOXEL_SIZES_MM`.
+    """
+    qcode, scode = _codes(header, name)
+    affines = {}
+    if qcode > 0:
+        affines['qform'] = _qform(header, name)
+    if scode > 0:
+        affines['sform'] = header.get_sform()
+    for which, affine in affines.items():
+        _check_matrix(affine, which, name)
+    if len(affines) == 2:
+        _check_agreement(affines['qform'], affines['sform'], shape, name)
+    which, code = ('sform', scode) if scode > 0 else ('qform', qcode)
+    if code in TEMPLATE_CODES:
+        logger.warning(
+            '%s: the header says (%s_code %d) that its mm are those of a template, not of the '
+            'scanner; the coordinates of the targets will be so too.',
+            *(name, which, code),
+        )
+    return affines[which].astype(np.float64), code
+
+
+def _codes(header: nib.Nifti1Header, name: str) -> tuple[int, int]:
+    """Return qform_code and sform_code, of which at least one is in use."""
+    qcode, scode = int(header['qform_code']), int(header['sform_code'])
+    for which, code in (('qform', qcode), ('sform', scode)):
+        if code not in range(6):
+            raise ImageError(
+                f'{name}: {which}_code {code} in the header is not one of NIfTI (0 to 5). '
+                f'If the {which} is the scanner frame: fslorient -set{which}code 1 FILE.'
+            )
+    if qcode == scode == 0:
+        raise ImageError(
+            f'{name}: qform_code and sform_code are both 0: no scanner frame in the header, so '
+            'left and right are unknown. Convert the DICOM files again (dcm2niix), or, if you '
+            'are sure of its orientation, set a code: fslorient -setsformcode 1 FILE.'
+        )
+    return qcode, scode
+
+
+def _qform(header: nib.Nifti1Header, name: str) -> np.ndarray:
+    try:
+        return header.get_qform()
+    except (ValueError, nib.spatialimages.HeaderDataError) as error:
+        raise ImageError(
+            f'{name}: the qform in the header is broken ({error}). If the sform is right, copy it '
+            'over: fslorient -copysform2qform FILE; else convert the DICOM files again (dcm2niix).'
+        ) from error
+
+
+def _check_matrix(affine: np.ndarray, which: str, name: str) -> None:
+    again = 'Convert the DICOM files again (dcm2niix), or take the image as the scanner wrote it.'
+    if not np.isfinite(affine).all():
+        raise ImageError(f'{name}: the {which} in the header is not finite. {again}')
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    smallest, largest = VOXEL_SIZES_MM
+    # The volume of a voxel against that of a box of the same edges: 0 if flat.
+    if not sizes.all() or abs(np.linalg.det(affine[:3, :3] / sizes)) < 1e-3:
+        raise ImageError(
+            f'{name}: the {which} in the header cannot be inverted (all zero, or axes that lie in '
+            f'one plane), so voxels have no place in mm. {again}'
+        )
+    if sizes.min() < smallest or sizes.max() > largest:
+        found = ' x '.join(f'{size:.4g}' for size in sizes)
+        raise ImageError(
+            f'{name}: voxels of {found} mm by the {which}; a head needs {smallest:g} to '
+            f'{largest:g} mm. If the header is not in mm, correct it. {again}'
+        )
+    shear = _shear_degrees(affine)
+    if shear > MAX_SHEAR_DEGREES:
+        raise ImageError(
+            f'{name}: the {which} in the header has shear (axes {shear:.2f} degrees off the right '
+            'angle), which programs read in different ways. Take the image before it was '
+            'registered, or resample it to a grid without shear (e.g. nilearn resample_img).'
+        )
+
+
+def _shear_degrees(affine: np.ndarray) -> float:
+    """Return how far the least upright pair of axes is from 90 degrees."""
+    axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    cosines = np.abs((axes.T @ axes)[np.triu_indices(3, 1)])
+    return float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
+
+
+def _check_agreement(
+    qform: np.ndarray, sform: np.ndarray, shape: tuple[int, int, int], name: str
+) -> None:
+    corners = np.array(list(product(*((0, n - 1) for n in shape), (1,))), dtype=float)
+    # The difference of two affine maps is largest at a corner: (8, 4) @ (4, 3)
+    shift = float(np.linalg.norm(corners @ (qform - sform).T[:, :3], axis=1).max())
+    turn = _turn_degrees(qform, sform)
+    if shift > MAX_SHIFT_MM or turn > MAX_TURN_DEGREES:
+        raise ImageError(
+            f'{name}: qform and sform in the header differ by up to {shift:.1f} mm and '
+            f'{turn:.1f} degrees, and a neuronavigator may use either. Find out which frame it '
+            'used and make them agree: fslorient -copysform2qform FILE, or -copyqform2sform.'
+        )
+
+
+def _turn_degrees(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the angle of the rotation between the axes of two matrices, 180 if mirrored."""
+    axes = [m[:3, :3] / np.linalg.norm(m[:3, :3], axis=0) for m in (one, other)]
+    between = axes[0].T @ axes[1]
+    if np.linalg.det(between) < 0:
+        return 180.0
+    # The trace loses half of the digits near 0 degrees; the off-diagonal part does not.
+    sine = np.linalg.norm(between - between.T) / np.sqrt(8)
+    return float(np.degrees(np.arctan2(sine, (np.trace(between) - 1) / 2)))
