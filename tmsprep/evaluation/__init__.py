@@ -1,0 +1,1 @@
+"""How far points are apart, and what that means."""

@@ -1,0 +1,103 @@
+"""Judge whether a point lies where a target can be."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tmsprep.points import PointSet
+from tmsprep.protocols import Protocol
+
+DISAGREEMENT_MM = 12.0
+"""Experts further apart than this are not in agreement (Baxter et al. 2021, section 2.1)."""
+
+STATUSES = {
+    'ok': 'found',
+    'disagreement': f'found, but over {DISAGREEMENT_MM:g} mm from the other method',
+    'wrong_side': 'found, but on the other side of the midline',
+    'outside_image': 'found, but outside the field of view',
+    'failed': 'the method failed; see the report',
+    'not_run': 'the method was not asked for',
+}
+"""Closed vocabulary of the status column, with its meaning."""
+
+
+def point_status(
+    points: PointSet,
+    other: PointSet | None,
+    protocol: Protocol,
+    shape: tuple[int, ...],
+    affine: np.ndarray,
+) -> list[str]:
+    """Judge every target of a protocol.
+
+    The gravest finding wins: missing, outside, wrong side, disagreement.
+
+    Parameters
+    ----------
+    points : PointSet
+        mm, RAS+.
+    other : PointSet or None
+        The same targets by the other method.
+    protocol : Protocol
+        The targets, in order.
+    shape, affine : tuple of int, numpy.ndarray
+        Of the image that the points lie in.
+
+    Returns
+    -------
+    list of str
+        Keys of `STATUSES`, one per target.
+    """
+    points = points.reindex(protocol.labels)
+    far = np.zeros(len(points), bool)
+    if other is not None:
+        far = points.distance(other) > DISAGREEMENT_MM
+    findings = (
+        ('failed', ~points.found),
+        ('outside_image', outside_field_of_view(points, shape, affine)),
+        ('wrong_side', on_wrong_side(points, protocol)),
+        ('disagreement', far),
+    )
+    return [
+        next((status for status, flags in findings if flags[i]), 'ok') for i in range(len(points))
+    ]
+
+
+def outside_field_of_view(
+    points: PointSet, shape: tuple[int, ...], affine: np.ndarray
+) -> np.ndarray:
+    """Boolean, shape (n,): which points lie beyond the outer faces of the image's voxels."""
+    voxels = points.transformed(np.linalg.inv(affine)).coordinates
+    upper = np.array(shape[:3]) - 0.5
+    return points.found & ((voxels < -0.5) | (voxels > upper)).any(axis=1)
+
+
+def on_wrong_side(points: PointSet, protocol: Protocol) -> np.ndarray:
+    """Boolean, shape (n,): which points lie across the midline from where they belong.
+
+    The mid-sagittal plane is taken from the points themselves: its normal is the mean direction
+    from left targets to their right counterparts and it passes through the mean of their
+    midpoints. An image whose header is mirrored cannot be detected by any of this.
+
+    Parameters
+    ----------
+    points : PointSet
+        mm, RAS+, in protocol order.
+    protocol : Protocol
+        Says which targets mirror each other, and their hemispheres.
+    """
+    side = np.array([{'L': -1.0, 'R': 1.0}.get(t.hemisphere, 0.0) for t in protocol.targets])
+    mirror = protocol.mirror_permutation()
+    right = points.coordinates[mirror]
+    pairs = (side < 0) & protocol.has_mirror() & points.found & points.found[mirror]
+    if not pairs.any():
+        return np.zeros(len(points), bool)
+    across = (right - points.coordinates)[pairs]
+    # The median keeps the plane where it is when one of the pairs is swapped.
+    normal = np.median(across, axis=0)
+    if normal[0] <= 0:
+        # Left targets to the right of right ones: every paired point is on the wrong side.
+        normal = -normal
+    origin = np.median((right + points.coordinates)[pairs] / 2, axis=0)
+    signed = (points.coordinates - origin) @ (normal / np.linalg.norm(normal))
+    return points.found & (side * signed < 0)

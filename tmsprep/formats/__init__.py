@@ -1,0 +1,1 @@
+"""Points in files: our table and other programs' formats."""

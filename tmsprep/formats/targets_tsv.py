@@ -1,0 +1,47 @@
+"""Our own table of targets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tmsprep.atomic import atomic_path
+from tmsprep.formats.errors import PointsFileError
+from tmsprep.points import PointSet
+
+DECIMALS = 4
+"""A tenth of a micrometre: below any error, and the same digits on every machine."""
+
+
+def read_targets(path: Path) -> PointSet:
+    """Read named points from a table with the columns label, x, y and z; others are ignored.
+
+    Parameters
+    ----------
+    path : Path
+        Tab-separated; coordinates in mm, RAS+; ``n/a`` is a missing point.
+
+    Raises
+    ------
+    PointsFileError
+        If the file is missing or lacks a column, a coordinate is no number, or a label repeats.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise PointsFileError(f'file of points not found: {path}')
+    try:
+        table = pd.read_csv(path, sep='\t', na_values=['n/a'], dtype={'label': str})
+        return PointSet(tuple(table['label']), table[['x', 'y', 'z']].to_numpy(dtype=np.float64))
+    except KeyError as error:
+        raise PointsFileError(f'{path}: needs the columns label, x, y, z; {error}') from error
+    except (ValueError, pd.errors.ParserError) as error:
+        raise PointsFileError(f'{path}: {error}') from error
+
+
+def write_table(path: Path, table: pd.DataFrame) -> Path:
+    """Write a table as BIDS wants it: tabs, ``n/a`` for missing, a fixed number of decimals."""
+    with atomic_path(path) as partial:
+        table.to_csv(partial, sep='\t', na_rep='n/a', index=False, float_format=f'%.{DECIMALS}f')
+    return Path(path)

@@ -1,0 +1,1 @@
+"""The networks themselves; torch is imported by the modules, never by this package."""

@@ -1,0 +1,77 @@
+"""Parameters in a file: safetensors with what is needed to rebuild the network."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tmsprep.atomic import atomic_path
+
+if TYPE_CHECKING:
+    import torch
+
+
+class WeightsError(ValueError):
+    """A weights file that cannot be used; the message names the file and the cure."""
+
+
+def write_archive(
+    path: Path, kind: str, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
+) -> Path:
+    """Write tensors in half precision, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.safetensors``.
+    kind : str
+        What the file holds; reading asks for the same.
+    tensors : Mapping
+        Parameters by name.
+    metadata : Mapping
+        Texts kept beside them.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    half = {name: t.detach().to(torch.float16).contiguous() for name, t in tensors.items()}
+    with atomic_path(path) as partial:
+        save_file(half, partial, metadata={'format': kind, **metadata})
+        partial.chmod(0o644)
+    return Path(path)
+
+
+def read_archive(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read tensors (as float32) and metadata.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, is not safetensors, or holds something else than `kind`.
+    """
+    from safetensors import safe_open
+
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f'weights file not found: {path}')
+    try:
+        with safe_open(path, framework='pt') as archive:
+            metadata = archive.metadata() or {}
+            names = list(archive.keys())
+            tensors = {name: archive.get_tensor(name).float() for name in names}
+    except Exception as error:
+        raise WeightsError(f'{path} is not a safetensors file: {error}') from error
+    if metadata.get('format') != kind:
+        raise WeightsError(f'{path} does not hold {kind} weights; give another file')
+    return tensors, metadata
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open('rb') as stream:
+        while chunk := stream.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

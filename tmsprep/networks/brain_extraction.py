@@ -1,0 +1,91 @@
+"""Brain masks of conformed images."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from scipy import ndimage
+
+from tmsprep.imaging.pyramid import halve
+from tmsprep.networks.archive import read_archive, write_archive
+from tmsprep.networks.unet import BrainUNet, UNetSettings
+
+_KIND = 'tmsprep-brain-1'
+
+PLAUSIBLE_ML = (700.0, 2300.0)
+"""Brain volumes of teenagers and adults, with room (our choice)."""
+
+
+class BrainExtractionError(RuntimeError):
+    """No plausible brain was found; the message says what was."""
+
+
+def save_brain_unet(path: Path, network: BrainUNet, card: dict[str, str]) -> Path:
+    """Write a brain extraction network, weights in half precision."""
+    metadata = {
+        'settings': json.dumps(network.settings.as_dict()),
+        'card': json.dumps(card),
+    }
+    return write_archive(path, _KIND, network.state_dict(), metadata)
+
+
+def load_brain_unet(path: Path) -> BrainUNet:
+    """Read a brain extraction network; see `read_archive` for what can go wrong."""
+    tensors, metadata = read_archive(path, _KIND)
+    network = BrainUNet(UNetSettings(**json.loads(metadata['settings'])))
+    network.load_state_dict(tensors)
+    return network.eval()
+
+
+def extract_brain(conformed: nib.Nifti1Image, network: BrainUNet) -> nib.Nifti1Image:
+    """Segment the brain at 2 mm.
+
+    Parameters
+    ----------
+    conformed : nibabel.Nifti1Image
+        Shape (256, 256, 256), 1 mm, any intensity scale.
+    network : BrainUNet
+        Trained.
+
+    Returns
+    -------
+    nibabel.Nifti1Image
+        uint8, shape (256, 256, 256): the largest connected part, holes filled.
+
+    Raises
+    ------
+    BrainExtractionError
+        If the volume found is not that of a brain.
+    """
+    volume = halve(conformed.get_fdata(dtype=np.float32))
+    with torch.inference_mode():
+        odds = network(torch.from_numpy(volume)[None])[0].numpy()
+    mask = largest_component(odds > 0)
+    millilitres = mask.sum() * 8 / 1000
+    if not PLAUSIBLE_ML[0] <= millilitres <= PLAUSIBLE_ML[1]:
+        raise BrainExtractionError(
+            f'the brain found measures {millilitres:.0f} mL, expected {PLAUSIBLE_ML[0]:.0f} to '
+            f'{PLAUSIBLE_ML[1]:.0f}: is this a T1w image of a whole adult brain? If it is, give a '
+            'brain mask through --derivatives'
+        )
+    return nib.Nifti1Image(_enlarge(mask), conformed.affine)
+
+
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """Keep the largest face-connected part of a mask and fill its holes."""
+    labels, count = ndimage.label(mask)
+    if count == 0:
+        return mask
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return ndimage.binary_fill_holes(labels == sizes.argmax())
+
+
+def _enlarge(mask: np.ndarray) -> np.ndarray:
+    """Double the resolution of a mask, with a surface between the voxels rather than steps."""
+    smooth = ndimage.zoom(mask.astype(np.float32), 2, order=1, grid_mode=True, mode='nearest')
+    return (smooth > 0.5).astype(np.uint8)

@@ -1,0 +1,68 @@
+"""Ensembles of localizers in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from tmsprep.networks.archive import read_archive, write_archive
+from tmsprep.networks.multiresolution import MultiResolutionNet, NetworkSettings
+
+_KIND = 'tmsprep-multiresolution-1'
+
+
+@dataclass(frozen=True)
+class Localizer:
+    """An ensemble of networks that localise the same targets.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Target names in the order of the networks' outputs.
+    members : tuple of MultiResolutionNet
+        In evaluation mode.
+    card : Mapping
+        What the file says about itself: name, data, recipe, seed, licence.
+    """
+
+    labels: tuple[str, ...]
+    members: tuple[MultiResolutionNet, ...]
+    card: Mapping[str, str]
+
+
+def save_localizer(path: Path, localizer: Localizer) -> Path:
+    """Write an ensemble as one file, weights in half precision."""
+    tensors = {
+        f'{i}.{name}': tensor
+        for i, member in enumerate(localizer.members)
+        for name, tensor in member.state_dict().items()
+    }
+    metadata = {
+        'labels': json.dumps(localizer.labels),
+        'settings': json.dumps([m.settings.as_dict() for m in localizer.members]),
+        'card': json.dumps(dict(localizer.card)),
+    }
+    return write_archive(path, _KIND, tensors, metadata)
+
+
+def load_localizer(path: Path) -> Localizer:
+    """Read an ensemble; see `read_archive` for what can go wrong."""
+    tensors, metadata = read_archive(path, _KIND)
+    members = tuple(
+        _rebuild(NetworkSettings(**settings), tensors, f'{i}.')
+        for i, settings in enumerate(json.loads(metadata['settings']))
+    )
+    return Localizer(tuple(json.loads(metadata['labels'])), members, json.loads(metadata['card']))
+
+
+def _rebuild(
+    settings: NetworkSettings, tensors: Mapping[str, torch.Tensor], prefix: str
+) -> MultiResolutionNet:
+    network = MultiResolutionNet(settings)
+    state = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+    network.load_state_dict(state)
+    return network.eval()
