@@ -1,0 +1,1 @@
+"""Weights, atlas points and report templates that ship with the package."""
