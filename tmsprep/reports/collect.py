@@ -1,0 +1,144 @@
+"""What the output folder holds about one person: tables, sidecars, figures and errors."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_TABLE = re.compile(r'^(?P<image>.+)_desc-(?P<method>[A-Za-z0-9]+)_targets\.tsv$')
+_FIGURE = re.compile(r'^(?P<image>.+)_desc-(?P<what>[A-Za-z0-9]+)_T1w\.svg$')
+_REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
+
+
+@dataclass(frozen=True)
+class TargetsTable:
+    """One method's targets in one image, as written: the cells are text, missing is 'n/a'."""
+
+    path: Path
+    rows: tuple[Mapping[str, str], ...]
+    sidecar: Mapping[str, object]
+
+
+@dataclass(frozen=True)
+class ErrorRecord:
+    """A node that failed, as its record in the logs says."""
+
+    node: str
+    image: str
+    message: str
+    cure: str
+    traceback: str
+
+
+@dataclass
+class ImageResults:
+    """Everything about one T1w; `name` is its file name without suffix and extensions."""
+
+    name: str
+    tables: dict[str, TargetsTable] = field(default_factory=dict)
+    figures: dict[str, Path] = field(default_factory=dict)
+    errors: list[ErrorRecord] = field(default_factory=list)
+
+
+@dataclass
+class SubjectResults:
+    """Everything about one person; `problems` are files that could not be read."""
+
+    subject: str
+    images: list[ImageResults]
+    errors: list[ErrorRecord]
+    problems: list[str]
+
+
+def collect_subject(out_dir: Path, subject: str) -> SubjectResults:
+    """Read the derivatives and the error records of one person.
+
+    Parameters
+    ----------
+    out_dir : Path
+        The output folder.
+    subject : str
+        The person's label, with or without ``sub-``.
+
+    Returns
+    -------
+    SubjectResults
+        Its images in the order of their names. An error record belongs to the image whose file
+        it names, else to the person. A file that cannot be read becomes a problem, in words; it
+        does not hide the others.
+    """
+    out_dir = Path(out_dir)
+    name = f'sub-{subject.removeprefix("sub-")}'
+    images: dict[str, ImageResults] = {}
+    problems: list[str] = []
+    for path in sorted((out_dir / name).glob('**/*_targets.tsv')):
+        match = _TABLE.match(path.name)
+        if match:
+            try:
+                table = read_targets(path)
+            except (OSError, ValueError) as error:
+                problems.append(f'{path.name} could not be read: {error}')
+                continue
+            _image(images, match['image']).tables[match['method']] = table
+    for path in sorted((out_dir / name).glob('**/figures/*.svg')):
+        match = _FIGURE.match(path.name)
+        if match:
+            _image(images, match['image']).figures[match['what']] = path
+    errors = []
+    for path in sorted((out_dir / 'logs' / name).glob('*.error.json')):
+        try:
+            record = read_error(path)
+        except (OSError, ValueError) as error:
+            problems.append(f'{path.name} could not be read: {error}')
+            continue
+        stem = re.sub(r'_[^_]*$', '', Path(record.image).name)
+        owner = _image(images, stem).errors if stem.startswith(name) else errors
+        owner.append(record)
+    return SubjectResults(name, [images[key] for key in sorted(images)], errors, problems)
+
+
+def read_targets(path: Path) -> TargetsTable:
+    """Read a table of targets and the JSON beside it.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing or the sidecar is not a JSON object.
+    OSError
+        If one of the two files cannot be opened.
+    """
+    with path.open(encoding='utf-8', newline='') as stream:
+        reader = csv.DictReader(stream, delimiter='\t', restval='n/a')
+        missing = [name for name in _REQUIRED if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(f'it has no column {missing[0]!r}')
+        rows = tuple(reader)
+    return TargetsTable(path, rows, _json_object(path.with_suffix('.json')))
+
+
+def read_error(path: Path) -> ErrorRecord:
+    """Read the record of a failed node; a key that is not there becomes empty text."""
+    content = _json_object(path)
+    keys = ErrorRecord.__dataclass_fields__
+    return ErrorRecord(**{key: _text(content.get(key)) for key in keys})
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ''.join(str(item) for item in value)
+    return '' if value is None else str(value)
+
+
+def _json_object(path: Path) -> dict[str, object]:
+    content = json.loads(path.read_text(encoding='utf-8'))
+    if not isinstance(content, dict):
+        raise ValueError(f'{path.name} is not a JSON object')
+    return content
+
+
+def _image(images: dict[str, ImageResults], name: str) -> ImageResults:
+    return images.setdefault(name, ImageResults(name))

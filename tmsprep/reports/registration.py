@@ -1,0 +1,220 @@
+"""Figures that show whether brain mask and atlas lie where the person's brain is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from nibabel.spatialimages import SpatialImage
+from scipy import ndimage
+
+from tmsprep.reports.canvas import figure_style, save_svg, show_plane
+from tmsprep.reports.planes import VIEWS, View, Volume, bounding_box, plane_in_box
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+COLUMNS = 4
+# Slices per view.
+
+SPACING_MM = 1.25
+# Of the slices shown. Our choice.
+
+TISSUE_PERCENTILE = 60.0
+# Of the atlas brain's intensities: about where grey matter ends and white begins. Our choice.
+
+SHORTEST = 12
+# Vertices of the shortest contour that is drawn; the rest is clutter. Our choice.
+
+_OUTLINE, _TISSUE = '#ffd43b', '#22d3ee'
+_WIDTH_IN = 8.0
+
+
+@dataclass(frozen=True)
+class Contour:
+    """Lines of equal value of an image, drawn over the person's slices."""
+
+    volume: Volume
+    level: float
+    colour: str
+
+
+def plot_mask(image: SpatialImage | Volume, mask: SpatialImage | Volume, path: Path) -> Path:
+    """Draw the outline of the brain mask over the person's slices.
+
+    Parameters
+    ----------
+    image : nibabel image or Volume
+        The T1w.
+    mask : nibabel image or Volume
+        The brain mask, on any grid in the same world.
+    path : Path
+        The SVG file to write.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    ValueError
+        If the mask is empty or an image cannot be shown.
+    """
+    volume, inside = Volume.from_image(image), Volume.from_image(mask)
+    box = _padded(bounding_box(inside.data > 0.5, inside.affine), 'the brain mask is empty')
+    rows = [('brain mask', [Contour(inside, 0.5, _OUTLINE)])]
+    return _mosaic(volume, box, rows, path, 'Line: outline of the brain mask.')
+
+
+def plot_registration(
+    image: SpatialImage | Volume,
+    before: SpatialImage | Volume,
+    after: SpatialImage | Volume,
+    path: Path,
+    *,
+    titles: tuple[str, str] = ('before', 'after'),
+) -> Path:
+    """Draw the atlas's edges over the person's slices, before and after the registration.
+
+    Parameters
+    ----------
+    image : nibabel image or Volume
+        The T1w, the fixed image.
+    before : nibabel image or Volume
+        The atlas where the registration began (or after its linear part), on any grid in the
+        world of `image`.
+    after : nibabel image or Volume
+        The atlas moved by the whole registration, likewise.
+    path : Path
+        The SVG file to write.
+    titles : tuple of str
+        What the two are, such as 'after rigid and affine' and 'after SyN'.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    ValueError
+        If an atlas image is empty or an image cannot be shown.
+    """
+    volume = Volume.from_image(image)
+    atlases = [Volume.from_image(atlas) for atlas in (before, after)]
+    outline, tissue = atlas_levels(atlases[1].data)
+    box = _padded(
+        bounding_box(atlases[1].data > outline, atlases[1].affine), 'the moved atlas is empty'
+    )
+    rows = [
+        (title, [Contour(atlas, outline, _OUTLINE), Contour(atlas, tissue, _TISSUE)])
+        for title, atlas in zip(titles, atlases, strict=True)
+    ]
+    note = (
+        "Lines: edges of the atlas (yellow: its outline, cyan: its white matter) on the person's "
+        'slices. In the lower rows of each pair they must follow the brain below.'
+    )
+    return _mosaic(volume, box, rows, path, note)
+
+
+def atlas_levels(data: np.ndarray) -> tuple[float, float]:
+    """Return the intensities of an atlas's outline and of its white matter's edge.
+
+    Raises
+    ------
+    ValueError
+        If the atlas has no positive voxel.
+    """
+    positive = data[data > 0]
+    if not len(positive):
+        raise ValueError('the moved atlas is empty')
+    bright = float(np.percentile(positive, 99))
+    brain = positive[positive > 0.2 * bright]
+    return 0.2 * bright, float(np.percentile(brain, TISSUE_PERCENTILE))
+
+
+def _padded(box: np.ndarray | None, if_empty: str) -> np.ndarray:
+    if box is None:
+        raise ValueError(if_empty)
+    return box + np.array([[-12.0], [12.0]])
+
+
+def _mosaic(
+    volume: Volume,
+    box: np.ndarray,
+    rows: Sequence[tuple[str, Sequence[Contour]]],
+    path: Path,
+    note: str,
+) -> Path:
+    from matplotlib.figure import Figure
+
+    extents = box[1] - box[0]
+    heights = [extents[v.up] / extents[v.across] for v in VIEWS for _ in rows]
+    cell_in = 0.95 * _WIDTH_IN / COLUMNS
+    total = cell_in * sum(heights) + 0.1 * len(heights) + 0.45
+    with figure_style():
+        figure = Figure(figsize=(_WIDTH_IN, total))
+        grid = figure.add_gridspec(
+            len(heights),
+            COLUMNS,
+            height_ratios=heights,
+            left=0.035,
+            right=0.995,
+            top=1 - 0.06 / total,
+            bottom=0.38 / total,
+            wspace=0.02,
+            hspace=0.05,
+        )
+        for index, view in enumerate(VIEWS):
+            low, high = box[:, view.through]
+            places = low + (high - low) * np.linspace(0.27, 0.75, COLUMNS)
+            for offset, (title, contours) in enumerate(rows):
+                row = index * len(rows) + offset
+                for column, at in enumerate(places):
+                    axes = figure.add_subplot(grid[row, column])
+                    _cell(axes, volume, view, float(at), box, contours)
+                    if column == 0:
+                        axes.set_ylabel(f'{view.name}, {title}', fontsize=7)
+        convention = "The person's left is on the left of axial and coronal slices. "
+        figure.text(0.035, 0.08 / total, f'{note}\n{convention}', fontsize=6.5, color='#333333')
+        return save_svg(figure, path)
+
+
+def _cell(
+    axes: Axes,
+    volume: Volume,
+    view: View,
+    at: float,
+    box: np.ndarray,
+    contours: Sequence[Contour],
+) -> None:
+    plane = plane_in_box(volume, view, at, box, spacing=SPACING_MM)
+    show_plane(axes, plane, view, volume.window, radiological=False)
+    axes.set(xticks=[], yticks=[])
+    axes.autoscale(False)
+    axes.text(
+        0.03,
+        0.97,
+        f'{"xyz"[view.through]} = {at:.0f}',
+        transform=axes.transAxes,
+        va='top',
+        color='white',
+        fontsize=6,
+    )
+    for contour in contours:
+        for line in contour_lines(contour, view, at, box):
+            axes.plot(*line.T, color=contour.colour, linewidth=0.7)
+
+
+def contour_lines(contour: Contour, view: View, at: float, box: np.ndarray) -> list[np.ndarray]:
+    """Return a contour in a world plane as lines of shape (n, 2), mm RAS+ across and up."""
+    from contourpy import contour_generator
+
+    plane = plane_in_box(contour.volume, view, at, box, spacing=SPACING_MM)
+    smooth = ndimage.gaussian_filter(plane.data, 0.6)
+    lines = contour_generator(plane.across, plane.up, smooth).lines(contour.level)
+    return [line for line in lines if len(line) >= SHORTEST]
