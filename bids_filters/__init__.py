@@ -1,0 +1,1 @@
+"""Presets for ``--bids-filter-file``, also accepted by their bare names."""

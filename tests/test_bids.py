@@ -1,0 +1,352 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path, PurePosixPath
+from shutil import which
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tmsprep.bids import (
+    BidsError,
+    T1wImage,
+    collect_t1w,
+    derivative_path,
+    survey,
+    write_dataset_description,
+)
+from tmsprep.bids.filters import load_filters
+from tmsprep.config import RunConfig
+
+ANAT = 'sub-01/ses-A/anat/sub-01_ses-A'
+
+
+def dataset(root: Path, *names: str, **description: Any) -> Path:
+    root.mkdir(parents=True, exist_ok=True)
+    content = {'Name': 'test', 'BIDSVersion': '1.9.0', **description}
+    (root / 'dataset_description.json').write_text(json.dumps(content))
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+def run(root: Path, **settings: Any) -> RunConfig:
+    return RunConfig(root, root.parent / 'out', **settings)
+
+
+def stems(root: Path, query: dict[str, Any] | None = None, **settings: Any) -> list[str]:
+    filters = {} if query is None else {'t1w': query}
+    found = collect_t1w(run(root, bids_filters=filters, **settings))
+    return [image.stem for images in found.values() for image in images]
+
+
+@pytest.fixture
+def rich(tmp_path: Path) -> Path:
+    """Two people, two sessions, and all kinds of images."""
+    return dataset(
+        tmp_path / 'bids',
+        f'{ANAT}_run-2_T1w.nii.gz',
+        f'{ANAT}_run-10_T1w.nii.gz',
+        f'{ANAT}_acq-mprage_T1w.nii.gz',
+        f'{ANAT}_ce-gd_T1w.nii',
+        f'{ANAT}_part-mag_T1w.nii.gz',
+        f'{ANAT}_part-phase_T1w.nii.gz',
+        f'{ANAT}_T2w.nii.gz',
+        f'{ANAT}_UNIT1.nii.gz',
+        'sub-01/ses-B/anat/sub-01_ses-B_T1w.nii.gz',
+        'sub-01/ses-B/func/sub-01_ses-B_task-rest_bold.nii.gz',
+        'sub-002/anat/sub-002_T1w.nii.gz',
+        'derivatives/x/sub-01/anat/sub-01_desc-preproc_T1w.nii.gz',
+        'sourcedata/sub-01/anat/sub-01_T1w.nii.gz',
+        'out/sub-002/anat/sub-002_run-9_T1w.nii.gz',
+    )
+
+
+def test_every_t1w_of_everybody_is_found_in_order(rich: Path) -> None:
+    found = survey(run(rich))
+    assert found.problems == {}
+    assert list(found.images) == ['01', '002']
+    assert [image.stem for image in found.images['01']] == [
+        'sub-01_ses-A_acq-mprage',
+        'sub-01_ses-A_ce-gd',
+        'sub-01_ses-A_part-mag',
+        'sub-01_ses-A_run-2',
+        'sub-01_ses-A_run-10',
+        'sub-01_ses-B',
+    ]
+    image = found.images['002'][0]
+    assert image.path == rich / 'sub-002/anat/sub-002_T1w.nii.gz'
+    assert (image.subject, image.session, image.entities) == ('002', None, {'sub': '002'})
+    assert image.uri == 'bids:raw:sub-002/anat/sub-002_T1w.nii.gz'
+
+
+@pytest.mark.parametrize(
+    ('query', 'expected'),
+    [
+        ({'run': 2}, ['run-2']),
+        ({'run': '02'}, ['run-2']),
+        ({'run': '*', 'part': None}, ['run-2', 'run-10']),
+        ({'part': 'phase'}, ['part-phase']),
+        ({'acquisition': ['mprage', 'x']}, ['acq-mprage']),
+        ({'acquisition': [None, '*'], 'ceagent': 'gd'}, ['ce-gd']),
+        ({'extension': 'nii'}, ['ce-gd']),
+        ({'session': 'a'}, []),
+        ({'session': ['B', 'C']}, ['ses-B']),
+    ],
+)
+def test_filters_choose(rich: Path, query: dict[str, Any], expected: list[str]) -> None:
+    found = stems(rich, query, participant_label=('01',))
+    assert [stem.rpartition('_')[2] for stem in found] == expected
+
+
+def test_presets_choose(rich: Path) -> None:
+    def chosen(preset: str) -> list[str]:
+        return stems(rich, load_filters(preset)['t1w'])
+
+    assert chosen('mp2rage_uni') == ['sub-01_ses-A']
+    assert len(chosen('t1w')) == 6
+    assert 'sub-01_ses-A_ce-gd' not in chosen('t1w')
+    assert chosen('first_session') == []
+    other = dataset(
+        rich.parent / 'other',
+        *(f'sub-1/ses-{s}/anat/sub-1_ses-{s}_T1w.nii.gz' for s in ('01', '02')),
+    )
+    assert stems(other, load_filters('first_session')['t1w']) == ['sub-1_ses-01']
+
+
+def test_all_presets_of_the_package_are_valid() -> None:
+    names = [p.name for p in files('tmsprep.bids_filters').iterdir() if p.name.endswith('.json')]
+    assert len(names) >= 3
+    for name in names:
+        assert load_filters(name) == load_filters(name.removesuffix('.json'))
+
+
+@pytest.mark.parametrize(
+    ('content', 'message'),
+    [
+        ('{', 'cannot be read as JSON'),
+        ('[]', 'must read'),
+        ('{"bold": {}}', r"unknown query 'bold' \(known: t1w\)"),
+        ('{"t1w": {"acq": "x"}}', "unknown key 'acq'; did you mean 'acquisition'"),
+        ('{"t1w": {"sesion": "x"}}', "unknown key 'sesion'; did you mean 'session'"),
+        ('{"t1w": {"subject": "01"}}', '--participant-label'),
+        ('{"t1w": {"run": 1.5}}', 'run must be text'),
+        ('{"t1w": {"run": []}}', 'run must be text'),
+        ('{"t1w": {"run": {"a": 1}}}', 'run must be text'),
+    ],
+)
+def test_wrong_filters_are_never_ignored(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / 'filters.json'
+    path.write_text(content)
+    with pytest.raises(BidsError, match=message) as caught:
+        load_filters(path)
+    assert str(path) in str(caught.value)
+
+
+def test_unknown_preset_names_the_others() -> None:
+    with pytest.raises(BidsError, match=r'nope: no such .* mp2rage_uni, t1w'):
+        load_filters('nope')
+
+
+def test_sessions_choose(rich: Path) -> None:
+    assert stems(rich, session_label=('B',)) == ['sub-01_ses-B']
+
+
+def test_nothing_found_says_where_with_what_and_what_is_there(rich: Path) -> None:
+    config = run(rich, bids_filters={'t1w': {'run': 3, 'ceagent': None}}, session_label=('A',))
+    found = survey(config)
+    assert found.images == {'01': [], '002': []}
+    message = found.problems['01'][0]
+    for part in (
+        f'sub-01: no T1w image. Looked in {rich / "sub-01"}',
+        'suffix = T1w, part = absent or mag, run = 3, ceagent = absent, session = A',
+        'ses-A/anat/sub-01_ses-A_T2w.nii.gz',
+        'Sessions there: A, B',
+    ):
+        assert part in message
+
+
+def test_unknown_participant_says_who_is_there(rich: Path) -> None:
+    with pytest.raises(BidsError, match=r'no 1, 2 in .*; there are: 01, 002'):
+        collect_t1w(run(rich, participant_label=('1', '2', '002')))
+    with pytest.raises(BidsError, match='no participants'):
+        collect_t1w(run(dataset(rich.parent / 'empty')))
+
+
+@pytest.mark.parametrize(
+    'place', ['données d’élève/my data', 'sub-lab/ses-9/anat', 'me_run-2_acq-x', 'a#b?c%20d']
+)
+@pytest.mark.parametrize('database', [False, True])
+def test_the_path_above_the_data_does_not_matter(
+    tmp_path: Path, place: str, database: bool
+) -> None:
+    root = dataset(tmp_path / place / 'bids', 'sub-01/anat/sub-01_T1w.nii.gz')
+    settings = {'bids_database_dir': tmp_path / 'data base'} if database else {}
+    found = collect_t1w(run(root, **settings))
+    assert found['01'][0].path == root / 'sub-01/anat/sub-01_T1w.nii.gz'
+    assert found['01'][0].entities == {'sub': '01'}
+
+
+@pytest.mark.parametrize(
+    ('name', 'problem'),
+    [
+        ('sub-01/anat/sub-01_acq-my scan_T1w.nii.gz', 'no space'),
+        ('sub-01/anat/sub-01_acq-né_T1w.nii.gz', 'Rename the file'),
+        ('sub-01/anat/sub-01_acq-a_acq-b_T1w.nii.gz', 'stands twice'),
+        ('sub-01/anat/sub-02_T1w.nii.gz', 'belongs at sub-02/anat/sub-02_T1w.nii.gz'),
+        ('sub-01/anat/sub-01_ses-A_T1w.nii.gz', 'belongs at sub-01/ses-A/anat'),
+        ('sub-01/anat/T1w.nii.gz', 'not a BIDS file name'),
+    ],
+)
+def test_wrong_names_are_told_and_the_rest_is_used(
+    tmp_path: Path, name: str, problem: str
+) -> None:
+    root = dataset(tmp_path / 'bids', 'sub-01/anat/sub-01_T1w.nii.gz', name)
+    found = survey(run(root))
+    assert [image.stem for image in found.images['01']] == ['sub-01']
+    (message,) = found.problems['01']
+    assert message.startswith(f'{root / name}: ')
+    assert problem in message
+
+
+def test_participant_with_an_accent_is_told_and_others_are_used(tmp_path: Path) -> None:
+    root = dataset(
+        tmp_path / 'bids', 'sub-José/anat/sub-José_T1w.nii.gz', 'sub-01/anat/sub-01_T1w.nii.gz'
+    )
+    found = survey(run(root))
+    assert [len(found.images[label]) for label in ('01', 'José')] == [1, 0]
+    assert 'sub-José_T1w.nii.gz: not a BIDS file name' in found.problems['José'][0]
+
+
+def test_images_that_would_share_outputs_are_refused(tmp_path: Path) -> None:
+    names = [f'sub-01/anat/sub-01_T1w{extension}' for extension in ('.nii', '.nii.gz')]
+    found = survey(run(dataset(tmp_path / 'bids', *names)))
+    assert found.images == {'01': []}
+    for name in names:
+        assert str(tmp_path / 'bids' / name) in found.problems['01'][0]
+
+
+def test_dangling_link_is_an_image(tmp_path: Path) -> None:
+    root = dataset(tmp_path / 'bids', 'sub-01/anat/sub-01_T2w.nii.gz')
+    (root / 'sub-01/anat/sub-01_T1w.nii.gz').symlink_to('../.git/annex/x')
+    assert stems(root) == ['sub-01']
+
+
+def test_database_is_made_once_used_and_never_mistaken(rich: Path) -> None:
+    database = rich.parent / 'database'
+    settings = {'bids_database_dir': database, 'participant_label': ('002',)}
+    assert stems(rich, **settings) == ['sub-002']
+    assert [path.name for path in database.parent.iterdir() if path.name.startswith('.')] == []
+    (rich / 'sub-002/anat/sub-002_run-2_T1w.nii.gz').touch()
+    assert stems(rich, **settings) == ['sub-002']
+    late = rich / 'sub-003/anat/sub-003_T1w.nii.gz'
+    late.parent.mkdir(parents=True)
+    late.touch()
+    problems = survey(run(rich, bids_database_dir=database)).problems
+    assert f'If {database} is older than the data, delete it.' in problems['003'][0]
+    other = dataset(rich.parent / 'other', 'sub-01/anat/sub-01_T1w.nii.gz')
+    with pytest.raises(BidsError, match='this PyBIDS database is of'):
+        stems(other, bids_database_dir=database)
+
+
+def test_derivatives_keep_all_entities() -> None:
+    path = Path('/b/sub-01/ses-A/anat/sub-01_ses-A_acq-x_run-01_T1w.nii.gz')
+    image = T1wImage.from_path(Path('/b'), path)
+    stem = 'sub-01_ses-A_acq-x_run-01'
+    assert image.relative_path == PurePosixPath(f'sub-01/ses-A/anat/{stem}_T1w.nii.gz')
+    table = derivative_path(Path('/o'), image, desc='cnn', suffix='targets', extension='.tsv')
+    assert table == Path(f'/o/sub-01/ses-A/anat/{stem}_desc-cnn_targets.tsv')
+    entities = {'from': 'T1w', 'to': 'MNI152NLin2009aSym', 'mode': 'image'}
+    transform = derivative_path(Path('/o'), image, suffix='xfm', extension='.h5', **entities)
+    assert transform.name == f'{stem}_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5'
+    figure = derivative_path(
+        Path('/o'), image, desc='targets', suffix='T1w', extension='.svg', folder='figures'
+    )
+    assert figure == Path(f'/o/sub-01/ses-A/figures/{stem}_desc-targets_T1w.svg')
+
+
+def test_derivative_names_that_would_be_wrong_are_refused() -> None:
+    image = T1wImage.from_path(Path('/b'), Path('/b/sub-01/anat/sub-01_desc-x_T1w.nii.gz'))
+    with pytest.raises(BidsError, match='desc-x already'):
+        derivative_path(Path('/o'), image, desc='cnn', suffix='targets', extension='.tsv')
+    with pytest.raises(BidsError, match='not a BIDS label'):
+        derivative_path(Path('/o'), image, space='a_b', suffix='mask', extension='.nii.gz')
+
+
+def test_description_names_its_source_and_survives_parallel_jobs(tmp_path: Path) -> None:
+    root = dataset(tmp_path / 'été', Name='Ä', DatasetDOI='doi:10.1/x')
+    out = tmp_path / 'out'
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: write_dataset_description(out, root), range(32)))
+    assert sorted(path.name for path in out.iterdir()) == [
+        '.bidsignore',
+        'dataset_description.json',
+    ]
+    content = json.loads((out / 'dataset_description.json').read_text())
+    url = (tmp_path / 'été').as_uri()
+    assert content['Name'] == 'tmsprep: stimulation targets of Ä'
+    assert content['DatasetType'] == 'derivative'
+    assert content['GeneratedBy'][0]['Name'] == 'tmsprep'
+    assert content['SourceDatasets'] == [{'URL': url, 'DOI': 'doi:10.1/x'}]
+    assert content['DatasetLinks'] == {'raw': url}
+    before = (out / 'dataset_description.json').stat()
+    write_dataset_description(out, root)
+    assert (out / 'dataset_description.json').stat() == before
+
+
+def test_lines_of_others_in_bidsignore_stay(tmp_path: Path) -> None:
+    root, out = dataset(tmp_path / 'bids'), tmp_path / 'out'
+    out.mkdir()
+    (out / '.bidsignore').write_text('mine\n*.html\n')
+    write_dataset_description(out, root)
+    lines = (out / '.bidsignore').read_text().splitlines()
+    assert lines[:2] == ['mine', '*.html']
+    assert len(lines) == len(set(lines))
+
+
+@pytest.mark.parametrize('generated', [{}, {'GeneratedBy': [{'Name': 'fMRIPrep'}]}])
+def test_folder_of_another_program_is_left_alone(tmp_path: Path, generated: dict) -> None:
+    out = dataset(tmp_path / 'out', **generated)
+    before = (out / 'dataset_description.json').read_text()
+    with pytest.raises(BidsError, match='fMRIPrep' if generated else 'a raw data set'):
+        write_dataset_description(out, dataset(tmp_path / 'bids'))
+    assert (out / 'dataset_description.json').read_text() == before
+
+
+@pytest.mark.skipif(
+    which('bids-validator-deno', path=str(Path(sys.executable).parent)) is None,
+    reason='needs bids-validator-deno',
+)
+def test_the_validator_accepts_all_kinds_of_outputs(rich: Path) -> None:
+    out = rich.parent / 'out'
+    write_dataset_description(out, rich)
+    kinds = [
+        {'desc': 'cnn', 'suffix': 'targets', 'extension': '.tsv'},
+        {'desc': 'cnn', 'suffix': 'targets', 'extension': '.json'},
+        {'desc': 'targets', 'suffix': 'T1w', 'extension': '.svg', 'folder': 'figures'},
+        {'suffix': 'xfm', 'extension': '.h5', 'from': 'T1w', 'to': 'atlas', 'mode': 'image'},
+        {'suffix': 'xfm', 'extension': '.json', 'from': 'T1w', 'to': 'atlas', 'mode': 'image'},
+        {'desc': 'brain', 'suffix': 'mask', 'extension': '.nii.gz'},
+        {'desc': 'brain', 'suffix': 'mask', 'extension': '.json'},
+    ]
+    for image in [image for images in collect_t1w(run(rich)).values() for image in images]:
+        for kind in kinds:
+            path = derivative_path(out, image, **kind)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps({'Type': 'Brain', 'Sources': [image.uri]}))
+        mask = derivative_path(out, image, **kinds[5])
+        nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), mask)
+    run(rich).to_toml(out / 'logs' / 'x' / 'config.toml')
+    for name in ('sub-01.html', 'group_targets.tsv', 'group.html'):
+        (out / name).write_text('x\n1\n')
+    validator = Path(sys.executable).parent / 'bids-validator-deno'
+    checked = subprocess.run([validator, out], capture_output=True, text=True, check=False)
+    assert '[ERROR]' not in checked.stdout
+    assert checked.returncode == 0

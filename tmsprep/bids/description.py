@@ -1,0 +1,102 @@
+"""What describes the folder of outputs: dataset_description.json and .bidsignore."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tmsprep import __version__, atomic
+from tmsprep.bids.names import BidsError
+
+BIDS_VERSION = '1.10.0'
+# Outputs that BIDS has no names for. The validator wants folders without a slash at the end.
+BIDSIGNORE = ('*_targets.tsv', '*_targets.json', '*_xfm.*', '*.html', 'group_*', 'figures', 'logs')
+
+
+def write_dataset_description(out_dir: Path, bids_dir: Path) -> None:
+    """Write dataset_description.json and .bidsignore of the outputs.
+
+    Files are replaced as a whole and only if they change, so that parallel jobs that write to the
+    same folder do not disturb each other.
+
+    Parameters
+    ----------
+    out_dir : Path
+        The folder of the outputs, made if need be.
+    bids_dir : Path
+        The data set that they come from, 'raw' in BIDS URIs.
+
+    Raises
+    ------
+    BidsError
+        If the folder belongs to another data set or program.
+    """
+    check_out_dir(out_dir)
+    description = json.dumps(_describe(bids_dir), indent=2, ensure_ascii=False) + '\n'
+    _replace(out_dir / 'dataset_description.json', description)
+    ignore = out_dir / '.bidsignore'
+    lines = ignore.read_text(encoding='utf-8').splitlines() if ignore.is_file() else []
+    missing = [line for line in BIDSIGNORE if line not in lines]
+    _replace(ignore, '\n'.join([*lines, *missing]) + '\n')
+
+
+def check_out_dir(out_dir: Path) -> None:
+    """Refuse a folder that another program or a raw data set has described as its own.
+
+    Raises
+    ------
+    BidsError
+        With what is in the folder and the cure.
+    """
+    path = Path(out_dir) / 'dataset_description.json'
+    if not path.is_file():
+        return
+    description = read_description(path)
+    programs = description.get('GeneratedBy', [])
+    names = [program.get('Name') for program in programs if isinstance(program, dict)]
+    if 'tmsprep' not in names:
+        owner = ', '.join(map(str, names)) or 'a raw data set'
+        raise BidsError(
+            f'{out_dir}: this folder holds {owner} (see its dataset_description.json). '
+            f'Give tmsprep a folder of its own, such as {Path(out_dir) / "tmsprep"}.'
+        )
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Read a dataset_description.json.
+
+    Raises
+    ------
+    BidsError
+        If it is not a JSON object.
+    """
+    try:
+        description = json.loads(path.read_text(encoding='utf-8-sig'))
+    except (OSError, ValueError) as error:
+        raise BidsError(f'{path}: cannot be read as JSON ({error}). Correct the file.') from error
+    if not isinstance(description, dict):
+        raise BidsError(f'{path}: must be a JSON object, {{"Name": ..., "BIDSVersion": ...}}')
+    return description
+
+
+def _describe(bids_dir: Path) -> dict[str, Any]:
+    path = bids_dir / 'dataset_description.json'
+    raw = read_description(path) if path.is_file() else {}
+    url = bids_dir.resolve().as_uri()
+    source = {'URL': url}
+    if isinstance(raw.get('DatasetDOI'), str):
+        source['DOI'] = raw['DatasetDOI']
+    return {
+        'Name': f'tmsprep: stimulation targets of {raw.get("Name") or bids_dir.resolve().name}',
+        'BIDSVersion': BIDS_VERSION,
+        'DatasetType': 'derivative',
+        'GeneratedBy': [{'Name': 'tmsprep', 'Version': __version__}],
+        'SourceDatasets': [source],
+        'DatasetLinks': {'raw': url},
+    }
+
+
+def _replace(path: Path, text: str) -> None:
+    if not path.is_file() or path.read_text(encoding='utf-8') != text:
+        atomic.write_text(path, text)

@@ -1,0 +1,197 @@
+"""File names of BIDS: what they say, and those of the derivatives."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+# Keys of file names and what PyBIDS, and so a filter file, calls them.
+ENTITIES = {
+    'sub': 'subject',
+    'ses': 'session',
+    'sample': 'sample',
+    'task': 'task',
+    'acq': 'acquisition',
+    'ce': 'ceagent',
+    'stain': 'staining',
+    'trc': 'tracer',
+    'rec': 'reconstruction',
+    'dir': 'direction',
+    'run': 'run',
+    'mod': 'modality',
+    'echo': 'echo',
+    'flip': 'flip',
+    'inv': 'inv',
+    'mt': 'mt',
+    'part': 'part',
+    'proc': 'proc',
+    'hemi': 'hemisphere',
+    'space': 'space',
+    'recording': 'recording',
+    'chunk': 'chunk',
+}
+EXTENSIONS = ('.nii', '.nii.gz')
+
+_LABEL = r'[a-zA-Z0-9+]+'
+_NAME = re.compile(
+    rf'(?P<stem>sub-{_LABEL}(?:_[a-z]+-{_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)(?P<extension>\.nii(?:\.gz)?)'
+)
+
+
+class BidsError(ValueError):
+    """A data set, or a name in it, that cannot be used; the message names it and the cure."""
+
+
+@dataclass(frozen=True)
+class T1wImage:
+    """One T1-weighted image of a data set.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    relative_path : PurePosixPath
+        The same from the data set's root, as a BIDS URI needs it.
+    entities : dict
+        Keys as in the file name ('sub', 'ses', 'acq', ...) and their labels, in the name's order;
+        labels are text, so leading zeros stay.
+    suffix : str
+        'T1w', or what a filter asked for, such as 'UNIT1'.
+    """
+
+    path: Path
+    relative_path: PurePosixPath
+    entities: dict[str, str] = field(hash=False)
+    suffix: str = 'T1w'
+
+    @classmethod
+    def from_path(cls, bids_dir: Path, path: Path) -> T1wImage:
+        """Read everything from the file's name.
+
+        Raises
+        ------
+        BidsError
+            If the name breaks the rules of BIDS or contradicts the folder that holds it.
+        """
+        relative = PurePosixPath(path.relative_to(bids_dir).as_posix())
+        match = _NAME.fullmatch(path.name)
+        if match is None:
+            raise BidsError(
+                f'{path}: not a BIDS file name. Labels may hold only the letters a-z, A-Z and '
+                'digits (no space, accent, dash or underscore), and the name must read '
+                'sub-<label>[_<entity>-<label>]_<suffix>.nii.gz. Rename the file and its folder.'
+            )
+        pairs = [part.split('-') for part in match['stem'].split('_')]
+        entities = dict(pairs)
+        if len(entities) < len(pairs):
+            raise BidsError(f'{path}: an entity stands twice in the name. Rename the file.')
+        image = cls(path, relative, entities, match['suffix'])
+        expected = image.folder / 'anat' / path.name
+        if relative != expected:
+            raise BidsError(
+                f'{path}: by its name this file belongs at {expected} in the data set. '
+                'Move or rename it, after making sure whose image it is.'
+            )
+        return image
+
+    @property
+    def subject(self) -> str:
+        """The participant's label, without 'sub-'."""
+        return self.entities['sub']
+
+    @property
+    def session(self) -> str | None:
+        """The session's label, without 'ses-', if the name has one."""
+        return self.entities.get('ses')
+
+    @property
+    def stem(self) -> str:
+        """All entities of the name, such as ``sub-01_ses-A_run-1``, without the suffix."""
+        return '_'.join(f'{key}-{label}' for key, label in self.entities.items())
+
+    @property
+    def folder(self) -> PurePosixPath:
+        """``sub-01``, or ``sub-01/ses-A`` if the name has a session."""
+        session = () if self.session is None else (f'ses-{self.session}',)
+        return PurePosixPath(f'sub-{self.subject}', *session)
+
+    @property
+    def uri(self) -> str:
+        """BIDS URI of the input; `write_dataset_description` says what 'raw' is."""
+        return f'bids:raw:{self.relative_path}'
+
+
+def derivative_path(
+    out_dir: Path,
+    image: T1wImage,
+    *,
+    suffix: str,
+    extension: str,
+    desc: str | None = None,
+    folder: str = 'anat',
+    **entities: str,
+) -> Path:
+    """Name a derivative of one T1w.
+
+    Parameters
+    ----------
+    out_dir : Path
+        The folder of all derivatives.
+    image : T1wImage
+        All entities of its name are kept, so no two images share an output.
+    suffix, extension : str
+        Such as 'targets' and '.tsv'.
+    desc : str, optional
+        The description, always the last entity, as BIDS orders them.
+    folder : str
+        'anat' or 'figures', below the participant and the session.
+    **entities : str
+        Further entities in their order; for Python's keyword write ``**{'from': 'T1w'}``.
+
+    Returns
+    -------
+    Path
+        Such as ``OUT/sub-01/ses-A/anat/sub-01_ses-A_desc-cnn_targets.tsv``.
+
+    Raises
+    ------
+    BidsError
+        If the T1w's own name has one of the further entities already, or a label is not one.
+    """
+    extra = dict(entities) if desc is None else {**entities, 'desc': desc}
+    for key, label in extra.items():
+        if key in image.entities:
+            raise BidsError(
+                f'{image.path}: its name has {key}-{image.entities[key]} already, where the '
+                f'output {key}-{label} would go. Give the raw image a name without {key}.'
+            )
+        if not re.fullmatch(_LABEL, label):
+            raise BidsError(f'{key}-{label}: not a BIDS label; use letters and digits only')
+    stem = '_'.join([image.stem, *(f'{key}-{label}' for key, label in extra.items())])
+    return Path(out_dir) / image.folder / folder / f'{stem}_{suffix}{extension}'
+
+
+def labels_in(folder: Path, key: str) -> list[str]:
+    """List the labels of the ``<key>-*`` folders inside one, in natural order.
+
+    Parameters
+    ----------
+    folder : Path
+        The data set for key 'sub', a participant's folder for key 'ses'.
+    key : str
+        'sub' or 'ses'.
+    """
+    found = [entry.name[len(key) + 1 :] for entry in folder.glob(f'{key}-*') if entry.is_dir()]
+    return sorted(found, key=natural_key)
+
+
+def natural_key(text: str) -> list[tuple[int, int, str]]:
+    """Sort 'sub-2' before 'sub-10'; equal numbers with more leading zeros come later."""
+    return [(1, int(p), p) if p.isdecimal() else (0, 0, p) for p in re.split(r'(\d+)', text)]
+
+
+def shorten(names: list[str], most: int = 20) -> str:
+    """Join names for a message, only the first ones if there are many."""
+    rest = len(names) - most
+    return ', '.join(names[:most]) + (f' and {rest} more' if rest > 0 else '')

@@ -1,0 +1,121 @@
+"""Checks of the settings against the disk, before anything is built."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tmsprep.bids.collect import choose_participants
+from tmsprep.bids.description import check_out_dir, read_description
+from tmsprep.bids.names import labels_in, shorten
+from tmsprep.config import RunConfig
+
+
+def check_paths(config: RunConfig) -> None:
+    """Refuse folders, files, people and sessions that cannot work.
+
+    Raises
+    ------
+    ValueError
+        With one line that names the argument and the cure.
+    """
+    _check_bids_dir(config)
+    _check_out_dir(config.out_dir, config.bids_dir)
+    _check_work_dir(config.work_dir, config.bids_dir, config.out_dir)
+    _check_files(config)
+    _check_protocol(config.protocol)
+    people = choose_participants(config.bids_dir, config.participant_label)
+    _check_sessions(config, people)
+
+
+def _check_bids_dir(config: RunConfig) -> None:
+    bids_dir = config.bids_dir
+    if not bids_dir.is_dir():
+        raise ValueError(f'{bids_dir}: no such folder; the first argument is the BIDS data set')
+    if not os.access(bids_dir, os.R_OK | os.X_OK):
+        raise ValueError(f'{bids_dir}: this folder may not be read; check its permissions')
+    if config.skip_bids_validation:
+        return
+    description = bids_dir / 'dataset_description.json'
+    if not description.is_file():
+        raise ValueError(
+            f'{bids_dir}: no dataset_description.json, so this is not the root of a BIDS data '
+            'set; add the file, or give --skip-bids-validation'
+        )
+    read_description(description)
+
+
+def _check_out_dir(out_dir: Path, bids_dir: Path) -> None:
+    out, bids = out_dir.resolve(), bids_dir.resolve()
+    if out == bids:
+        raise ValueError(
+            f'{out_dir}: the outputs may not go into the data set itself; give another folder, '
+            f'such as {bids_dir / "derivatives" / "tmsprep"}'
+        )
+    if bids in out.parents and out.relative_to(bids).parts[0].startswith('sub-'):
+        raise ValueError(f'{out_dir}: the outputs may not go into the folder of a participant')
+    _check_writable(out_dir, 'output folder')
+    check_out_dir(out_dir)
+
+
+def _check_work_dir(work_dir: Path, bids_dir: Path, out_dir: Path) -> None:
+    work, bids = work_dir.resolve(), bids_dir.resolve()
+    if work == bids or work in bids.parents or bids in work.parents:
+        raise ValueError(
+            f'--work-dir {work_dir}: the working folder may not be, hold or lie in the data set; '
+            'give one elsewhere with -w'
+        )
+    if work == out_dir.resolve():
+        raise ValueError(f'--work-dir {work_dir}: is the output folder; give another one with -w')
+    _check_writable(work_dir, 'working folder')
+
+
+def _check_writable(folder: Path, what: str) -> None:
+    """Check that a folder, or the nearest one above it that is there, can be written to."""
+    there = next(p for p in (folder, *folder.parents) if p.exists() or p.is_symlink())
+    if not there.is_dir():
+        raise ValueError(f'{what} {folder}: {there} is not a folder')
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ValueError(
+            f'{what} {folder}: {there} may not be written to; give another folder, or in a '
+            'container bind it writable'
+        )
+
+
+def _check_files(config: RunConfig) -> None:
+    for name in ('weights', 'atlas', 'atlas_targets', 'use_plugin'):
+        path = getattr(config, name)
+        if path is not None and not path.is_file():
+            raise ValueError(f'--{name.replace("_", "-")}: no file {path}')
+    for folder in config.derivatives:
+        if not folder.is_dir():
+            raise ValueError(f'--derivatives: no folder {folder}')
+    if (config.atlas is None) != (config.atlas_targets is None):
+        lacking = '--atlas-targets' if config.atlas_targets is None else '--atlas'
+        raise ValueError(f'--atlas and --atlas-targets belong together; give {lacking} as well')
+    database = config.bids_database_dir
+    if database is not None and database.exists() and not database.is_dir():
+        raise ValueError(f'--bids-database-dir: {database} is not a folder')
+
+
+def _check_protocol(name: str) -> None:
+    from tmsprep.protocols import load_protocol
+
+    try:
+        load_protocol(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(f'--protocol: {error}') from error
+
+
+def _check_sessions(config: RunConfig, people: list[str]) -> None:
+    if not config.session_label:
+        return
+    if 'session' in config.bids_filters.get('t1w', {}):
+        raise ValueError('--session-label and the filter file both choose sessions; give only one')
+    there = {s for label in people for s in labels_in(config.bids_dir / f'sub-{label}', 'ses')}
+    missing = [session for session in config.session_label if session not in there]
+    if missing:
+        raise ValueError(
+            f'--session-label: no {shorten(missing)} for any of these participants; there are: '
+            f'{shorten(sorted(there)) or "none"}'
+        )

@@ -1,0 +1,98 @@
+"""Run a Nipype workflow as the settings say."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tmsprep.config import RunConfig
+
+if TYPE_CHECKING:
+    from nipype import Node, Workflow
+
+StatusCallback = Callable[['Node', str], None]
+
+POLL_SECONDS = 0.05
+"""Nipype's own two seconds per wave of nodes would be most of the run time."""
+
+
+def prepare_nipype(config: RunConfig, crash_dir: Path) -> None:
+    """Set Nipype up; must come before the first import of its interfaces.
+
+    It writes nowhere but into the working and output folders (the home folder of a container is
+    often read-only) and does not ask the network for newer versions.
+    """
+    os.environ['NIPYPE_NO_ET'] = '1'
+    os.environ.setdefault('NIPYPE_CONFIG_DIR', str(config.work_dir / '.nipype'))
+    from nipype import config as nipype_config
+    from nipype import logging as nipype_logging
+
+    nipype_config.update_config(
+        {
+            'execution': {
+                'check_version': 'false',
+                'crashdump_dir': str(crash_dir),
+                'crashfile_format': 'txt',
+                'hash_method': 'timestamp',
+                'poll_sleep_duration': POLL_SECONDS,
+                'remove_unnecessary_outputs': 'false',
+                'stop_on_first_crash': str(config.stop_on_first_crash).lower(),
+            }
+        }
+    )
+    level = {0: logging.CRITICAL, 1: logging.WARNING}.get(config.verbose, logging.INFO)
+    for name in ('nipype.workflow', 'nipype.interface', 'nipype.utils'):
+        nipype_logging.getLogger(name).setLevel(level)
+
+
+def plugin_settings(config: RunConfig) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of the Nipype plugin: the user's file, or what the machine has."""
+    if config.use_plugin is not None:
+        import yaml
+
+        settings = yaml.safe_load(config.use_plugin.read_text(encoding='utf-8')) or {}
+        # Nipype's Slurm plugin looks its user up by this name alone.
+        os.environ.setdefault('LOGNAME', str(os.getuid()))
+        return settings['plugin'], dict(settings.get('plugin_args', {}))
+    if config.nprocs == 1:
+        return 'Linear', {}
+    return 'MultiProc', {
+        'n_procs': config.nprocs,
+        'memory_gb': config.mem_gb,
+        'raise_insufficient': False,
+        'mp_context': 'forkserver',
+        'n_gpu_procs': 1 if config.device == 'cuda' else 0,
+    }
+
+
+def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallback) -> bool:
+    """Run everything that can be run.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        Of all images.
+    config : RunConfig
+        Settings of the run.
+    on_status : callable
+        Called with a node and 'start', 'end' or 'exception'.
+
+    Returns
+    -------
+    bool
+        Whether no node crashed.
+    """
+    plugin, arguments = plugin_settings(config)
+    # Nipype collects garbage in each turn of its loop; what is loaded by now never becomes any.
+    gc.collect()
+    gc.freeze()
+    try:
+        workflow.run(plugin=plugin, plugin_args={**arguments, 'status_callback': on_status})
+    except RuntimeError as error:
+        logging.getLogger(__name__).debug('nipype: %s', error)
+        return False
+    return True

@@ -1,0 +1,262 @@
+"""The settings of one run."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from tmsprep import __version__, atomic
+from tmsprep.resources import available_cpus, available_memory_gb, available_threads
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+LOCALIZERS = ('cnn', 'syn')
+SYN_PRESETS = ('default', 'paper')
+DEVICES = ('cpu', 'cuda')
+ANALYSIS_LEVELS = ('participant',)
+# The largest seed that ITK and Torch both take; 0 is left out because ITK reads it as "by clock".
+MAX_SEED = 2**31 - 1
+
+
+def new_run_id() -> str:
+    """Name a run so that it sorts by time and never repeats, also among parallel jobs."""
+    return f'{time.strftime("%Y%m%d-%H%M%S")}_{uuid.uuid4().hex[:8]}'
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """All settings of one run; nothing else decides what it does.
+
+    Paths are made absolute, because Nipype's nodes run in folders of their own.
+
+    Parameters
+    ----------
+    bids_dir, out_dir : Path
+        The data set and the folder for derivatives.
+    analysis_level : str
+        'participant'.
+    participant_label, session_label : tuple of str
+        Without 'sub-' and 'ses-'; empty for all.
+    bids_filters : dict
+        ``{'t1w': {entity: value, ...}}``; see `tmsprep.bids.filters`.
+    localizers : tuple of str
+        Any of 'cnn' and 'syn', in that order.
+    protocol : str
+        Name of a shipped protocol, or the path of a protocol file.
+    weights, atlas, atlas_targets : Path or None
+        The user's own network weights, annotated T1w and its points; None for those shipped.
+    syn_preset : str
+        'default', or 'paper' for the full registration at 1 mm.
+    derivatives : tuple of Path
+        Earlier outputs, or folders of ``*_desc-brain_mask.nii.gz`` and
+        ``*_from-T1w_to-*_xfm.h5``, to be used again.
+    work_dir : Path
+        Nipype's working folder.
+    nprocs, omp_nthreads : int
+        Processes in all, and threads of one node.
+    mem_gb : float
+        Memory that the nodes may use together, GB of 10^9 bytes.
+    device : str
+        'cpu' or 'cuda', already resolved.
+    random_seed : int
+        1 to `MAX_SEED`.
+    sloppy, reports_only, dry_run, write_graph, stop_on_first_crash : bool
+        As the options of the same names.
+    use_plugin : Path or None
+        YAML file with Nipype's plugin settings.
+    skip_bids_validation : bool
+        Accept a folder without ``dataset_description.json``.
+    bids_database_dir : Path or None
+        Folder of a PyBIDS database, made if it is not there.
+    verbose : int
+        0 to 2, how much is logged.
+    run_id : str
+        Unique name of this run.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of its range; the message names it as the command line does.
+    """
+
+    bids_dir: Path
+    out_dir: Path
+    analysis_level: str = 'participant'
+    participant_label: tuple[str, ...] = ()
+    session_label: tuple[str, ...] = ()
+    bids_filters: dict[str, Any] = field(default_factory=dict, hash=False)
+    localizers: tuple[str, ...] = LOCALIZERS
+    protocol: str = 'tms'
+    weights: Path | None = None
+    atlas: Path | None = None
+    atlas_targets: Path | None = None
+    syn_preset: str = 'default'
+    derivatives: tuple[Path, ...] = ()
+    work_dir: Path = field(default_factory=lambda: Path.cwd() / 'work')
+    nprocs: int = field(default_factory=available_cpus)
+    omp_nthreads: int = field(default_factory=available_threads)
+    mem_gb: float = field(default_factory=available_memory_gb)
+    device: str = 'cpu'
+    random_seed: int = 1
+    sloppy: bool = False
+    reports_only: bool = False
+    dry_run: bool = False
+    write_graph: bool = False
+    stop_on_first_crash: bool = False
+    use_plugin: Path | None = None
+    skip_bids_validation: bool = False
+    bids_database_dir: Path | None = None
+    verbose: int = 0
+    run_id: str = field(default_factory=new_run_id)
+
+    def __post_init__(self) -> None:
+        for f in fields(self):
+            object.__setattr__(self, f.name, _absolute(getattr(self, f.name)))
+        _one_of('analysis level', self.analysis_level, ANALYSIS_LEVELS)
+        _one_of('--syn-preset', self.syn_preset, SYN_PRESETS)
+        _one_of('--device', self.device, DEVICES)
+        for localizer in self.localizers:
+            _one_of('--localizers', localizer, LOCALIZERS)
+        _check(self.localizers, '--localizers: name at least one of cnn, syn')
+        _check(self.nprocs >= 1, f'--nprocs must be 1 or more, not {self.nprocs}')
+        _check(
+            1 <= self.omp_nthreads <= self.nprocs,
+            f'--omp-nthreads must be from 1 to --nprocs ({self.nprocs}), not {self.omp_nthreads}',
+        )
+        _check(self.mem_gb > 0, f'--mem must be above 0, not {self.mem_gb} GB')
+        _check(
+            1 <= self.random_seed <= MAX_SEED,
+            f'--random-seed must be from 1 to {MAX_SEED}, not {self.random_seed}',
+        )
+        _check(self.run_id and '/' not in self.run_id, f'run_id {self.run_id!r} is no file name')
+
+    def to_toml(self, path: Path) -> Path:
+        """Write all settings; `from_toml` gives them back exactly.
+
+        TOML has no null: what is None is left out, and the filters are one string of JSON.
+        """
+        import tomli_w
+
+        content = {
+            f.name: _plain(getattr(self, f.name))
+            for f in fields(self)
+            if getattr(self, f.name) is not None
+        }
+        return atomic.write_text(path, f'# tmsprep {__version__}\n{tomli_w.dumps(content)}')
+
+    @classmethod
+    def from_toml(cls, path: Path) -> RunConfig:
+        """Read a run's settings back.
+
+        Raises
+        ------
+        ValueError
+            If the file is not TOML, or has a key or a value that does not belong there.
+        """
+        settings = read_settings(path)
+        for name in ('bids_dir', 'out_dir'):
+            _check(name in settings, f'{path}: lacks {name}')
+        return cls(**settings)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings that a TOML file names, which need not be all of them.
+
+    Parameters
+    ----------
+    path : Path
+        Keys are the fields of `RunConfig`; relative paths are relative to the current folder.
+
+    Returns
+    -------
+    dict
+        Arguments for `RunConfig`, each of its field's type.
+
+    Raises
+    ------
+    ValueError
+        If the file is not TOML, or has a key or a value that does not belong there.
+    """
+    try:
+        content = tomllib.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(f'{path}: cannot be read as TOML ({error})') from error
+    types = {f.name: str(f.type) for f in fields(RunConfig)}
+    for name in content:
+        known = f'known: {", ".join(types)}'
+        _check(name in types, f'{path}: unknown setting {name!r} ({known})')
+    settings = {}
+    for name, value in content.items():
+        try:
+            settings[name] = _READERS[types[name]](value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f'{path}: {name} = {value!r} is not of its type') from error
+    return settings
+
+
+def _check(condition: object, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    _check(value in known, f'{what} {value!r} is not known; choose from {", ".join(known)}')
+
+
+def _absolute(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_absolute(item) for item in value)
+    return value.expanduser().absolute() if isinstance(value, Path) else value
+
+
+def _plain(value: object) -> object:
+    """Turn a field's value into what TOML can hold."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    def read(value: object) -> object:
+        # bool is a subclass of int, so isinstance would take `nprocs = true`.
+        if type(value) is not kind:
+            raise TypeError(f'{value!r} is not {kind.__name__}')
+        return value
+
+    return read
+
+
+def _number(value: object) -> float:
+    return float(value if type(value) is int else _exactly(float)(value))
+
+
+def _path(value: object) -> Path:
+    return Path(_exactly(str)(value))
+
+
+def _filters(value: object) -> dict[str, Any]:
+    return _exactly(dict)(json.loads(value) if isinstance(value, str) else value)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    'str': _exactly(str),
+    'int': _exactly(int),
+    'bool': _exactly(bool),
+    'float': _number,
+    'Path': _path,
+    'Path | None': _path,
+    'tuple[str, ...]': lambda value: tuple(_exactly(str)(item) for item in _exactly(list)(value)),
+    'tuple[Path, ...]': lambda value: tuple(_path(item) for item in _exactly(list)(value)),
+    'dict[str, Any]': _filters,
+}
