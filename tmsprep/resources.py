@@ -9,8 +9,6 @@ from pathlib import Path
 # The share of the memory limit that is given to the workflow's nodes. It is Nipype's own share of
 # a whole machine; the rest is for the parent process and the system.
 MEMORY_SHARE = 0.9
-# Registration gains little from more threads than this (our choice; fMRIPrep's is the same).
-MAX_THREADS = 8
 
 
 def available_cpus() -> int:
@@ -24,11 +22,6 @@ def available_cpus() -> int:
     granted = len(os.sched_getaffinity(0))
     slurm = os.environ.get('SLURM_CPUS_PER_TASK', '')
     return min(granted, int(slurm)) if slurm.isdigit() and int(slurm) > 0 else granted
-
-
-def available_threads() -> int:
-    """Count the threads that one node may use: all CPUs, but at most `MAX_THREADS`."""
-    return min(available_cpus(), MAX_THREADS)
 
 
 def available_memory_gb() -> float:

@@ -114,9 +114,9 @@ def test_other_spellings() -> None:
 
 
 @pytest.mark.usefixtures('bids')
-def test_threads_follow_the_number_of_cpus() -> None:
-    assert parse('--nprocs', '1').omp_nthreads == 1
-    assert parse('--nprocs', '32').omp_nthreads == 8
+def test_threads_do_not_depend_on_the_number_of_cpus() -> None:
+    assert parse('--nprocs', '1').omp_nthreads == 2
+    assert parse('--nprocs', '32').omp_nthreads == 2
 
 
 @pytest.mark.usefixtures('bids')
@@ -184,7 +184,7 @@ def test_levels_that_are_not_there_are_told(
         ('bids out participant --syn-preset slow', "invalid choice: 'slow'"),
         ('bids out participant --nprocs 0', '--nprocs must be 1 or more'),
         ('bids out participant --nprocs two', "'two' is not a whole number"),
-        ('bids out participant --nprocs 1 --omp-nthreads 2', 'from 1 to --nprocs (1), not 2'),
+        ('bids out participant --omp-nthreads 0', '--omp-nthreads must be 1 or more, not 0'),
         ('bids out participant --mem 8', 'did you mean 8GB?'),
         ('bids out participant --mem lots', 'write 8GB or 8000MB'),
         ('bids out participant --random-seed 0', '--random-seed must be from 1'),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tmsprep.atomic import write_text
 from tmsprep.config import RunConfig
 
 if TYPE_CHECKING:
@@ -27,26 +28,44 @@ def prepare_nipype(config: RunConfig, crash_dir: Path) -> None:
     often read-only) and does not ask the network for newer versions.
     """
     os.environ['NIPYPE_NO_ET'] = '1'
-    os.environ.setdefault('NIPYPE_CONFIG_DIR', str(config.work_dir / '.nipype'))
-    from nipype import config as nipype_config
+    folder = config.work_dir / '.nipype'
+    os.environ['NIPYPE_CONFIG_DIR'] = str(folder)
+    # In a file, because worker processes and batch jobs start from it as well.
+    write_text(folder / 'nipype.cfg', _as_ini(_nipype_settings(config, crash_dir)))
     from nipype import logging as nipype_logging
 
-    nipype_config.update_config(
-        {
-            'execution': {
-                'check_version': 'false',
-                'crashdump_dir': str(crash_dir),
-                'crashfile_format': 'txt',
-                'hash_method': 'timestamp',
-                'poll_sleep_duration': POLL_SECONDS,
-                'remove_unnecessary_outputs': 'false',
-                'stop_on_first_crash': str(config.stop_on_first_crash).lower(),
-            }
-        }
-    )
-    level = {0: logging.CRITICAL, 1: logging.WARNING}.get(config.verbose, logging.INFO)
-    for name in ('nipype.workflow', 'nipype.interface', 'nipype.utils'):
-        nipype_logging.getLogger(name).setLevel(level)
+    # Nipype reports each crash with its traceback; ours are in the records and the report.
+    if config.verbose == 0:
+        nipype_logging.getLogger('nipype.workflow').setLevel(logging.CRITICAL)
+
+
+def _nipype_settings(config: RunConfig, crash_dir: Path) -> dict[str, dict[str, str]]:
+    level = ('ERROR', 'WARNING', 'INFO')[min(config.verbose, 2)]
+    return {
+        'execution': {
+            'check_version': 'false',
+            'crashdump_dir': str(crash_dir),
+            'crashfile_format': 'txt',
+            'hash_method': 'timestamp',
+            'poll_sleep_duration': str(POLL_SECONDS),
+            'remove_unnecessary_outputs': 'false',
+            'stop_on_first_crash': str(config.stop_on_first_crash).lower(),
+        },
+        'logging': {
+            'workflow_level': level,
+            'interface_level': level,
+            'utils_level': level,
+        },
+    }
+
+
+def _as_ini(settings: dict[str, dict[str, str]]) -> str:
+    lines = []
+    for section, values in settings.items():
+        # A percent sign would start an interpolation.
+        rows = (f'{key} = {value.replace("%", "%%")}' for key, value in values.items())
+        lines += [f'[{section}]', *rows, '']
+    return '\n'.join(lines)
 
 
 def plugin_settings(config: RunConfig) -> tuple[str, dict[str, Any]]:

@@ -12,8 +12,14 @@ from tmsprep import __version__
 from tmsprep.cli.checks import check_paths
 from tmsprep.cli.device import resolve_device
 from tmsprep.cli.memory import parse_memory
-from tmsprep.config import ANALYSIS_LEVELS, LOCALIZERS, SYN_PRESETS, RunConfig, read_settings
-from tmsprep.resources import MAX_THREADS
+from tmsprep.config import (
+    ANALYSIS_LEVELS,
+    DEFAULT_THREADS,
+    LOCALIZERS,
+    SYN_PRESETS,
+    RunConfig,
+    read_settings,
+)
 
 _PLANNED_LEVELS = ('group', 'train', 'crossval')
 
@@ -80,8 +86,6 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
         settings['localizers'] = tuple(name for name in LOCALIZERS if name in chosen)
     if settings.get('protocol', '').endswith('.toml'):
         settings['protocol'] = str(Path(settings['protocol']).absolute())
-    if 'nprocs' in settings:
-        settings.setdefault('omp_nthreads', min(settings['nprocs'], MAX_THREADS))
     settings['device'] = resolve_device(settings.get('device', 'auto'))
     return settings
 
@@ -205,7 +209,8 @@ def _add_resources(group: argparse._ArgumentGroup) -> None:
         '--omp-nthreads',
         type=_whole_number,
         metavar='N',
-        help=f'threads of one step (default: --nprocs, at most {MAX_THREADS})',
+        help=f'threads of one step (default: {DEFAULT_THREADS} on any machine, because the last '
+        'digits of a registration depend on it)',
     )
     group.add_argument(
         *('--mem', '--mem-mb'),

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tmsprep.bids import derivative_path
+from tmsprep.cli.demo import SUBJECT, describe, distances, main, phantom_image
+from tmsprep.formats.read import read_points
+from tmsprep.networks.multiresolution import MultiResolutionNet, NetworkSettings
+from tmsprep.networks.weights import Localizer, save_localizer
+from tmsprep.phantoms import write_dataset
+from tmsprep.protocols import load_protocol
+
+LABELS = load_protocol('tms').labels
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return the folder of a demo whose data set was made earlier, with large voxels."""
+    write_dataset(tmp_path / 'bids', [1], [SUBJECT], voxel_size=(4.0, 4.0, 4.0))
+    return tmp_path
+
+
+@pytest.fixture
+def untrained(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    settings = NetworkSettings(len(LABELS), crops=(8, 8), kernels=4, residual='none')
+    network = MultiResolutionNet(settings).eval()
+    return save_localizer(tmp_path / 'w.safetensors', Localizer(LABELS, (network,), {}))
+
+
+def test_distances_from_the_truth_are_those_put_in(folder: Path) -> None:
+    image = phantom_image(folder / 'bids')
+    truth = derivative_path(
+        folder / 'bids' / 'derivatives' / 'truth',
+        image,
+        desc='truth',
+        suffix='targets',
+        extension='.tsv',
+    )
+    rows = ['label\tx\ty\tz']
+    for label, (x, y, z) in zip(LABELS, read_points(truth).coordinates, strict=True):
+        rows.append(f'{label}\t{x + 3:.4f}\t{y:.4f}\t{z - 4:.4f}')
+    rows[1] = 'LOFC\tn/a\tn/a\tn/a'
+    table = derivative_path(folder / 'out', image, desc='cnn', suffix='targets', extension='.tsv')
+    table.parent.mkdir(parents=True)
+    table.write_text('\n'.join(rows) + '\n')
+
+    measured = distances(folder / 'bids', folder / 'out', image)
+
+    assert list(measured) == ['cnn']
+    assert math.isnan(measured['cnn'].pop('LOFC'))
+    assert list(measured['cnn'].values()) == pytest.approx([5.0] * 10, abs=1e-3)
+
+
+def test_table_has_mean_and_maximum_of_what_was_found() -> None:
+    nothing = {'A': math.nan, 'B': math.nan, 'C': math.nan}
+    table = describe({'cnn': {'A': 1.0, 'B': math.nan, 'C': 4.0}, 'syn': nothing})
+
+    assert [line.split() for line in table.splitlines()[1:]] == [
+        ['target', 'cnn', 'syn'],
+        ['A', '1.00', 'n/a'],
+        ['B', 'n/a', 'n/a'],
+        ['C', '4.00', 'n/a'],
+        ['mean', '2.50', 'n/a'],
+        ['maximum', '4.00', 'n/a'],
+    ]
+
+
+def test_demo_runs_on_the_data_set_that_is_there(folder: Path, untrained: Path) -> None:
+    scan = folder / 'bids' / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz'
+    before = scan.stat().st_mtime_ns
+
+    # A process of its own, because a run changes logging and Nipype for all that follows.
+    options = ['--localizers', 'cnn', '--weights', untrained, '--nprocs', '1', '--device', 'cpu']
+    command = [sys.executable, '-m', 'tmsprep.cli.demo', folder, *options]
+    run = subprocess.run(command, capture_output=True, text=True)
+
+    assert run.returncode == 0, run.stderr
+    out = run.stdout.splitlines()
+    assert scan.stat().st_mtime_ns == before
+    assert out[-1] == f'report: {folder / "out" / "sub-01.html"}'
+    assert (folder / 'out' / 'sub-01.html').is_file()
+    assert [line.split()[0] for line in out if line[:1].isupper()] == list(LABELS)
+
+
+@pytest.mark.parametrize('option', ['--localizer', '--nprocs=many'])
+def test_wrong_option_is_refused_before_anything_is_made(tmp_path: Path, option: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([str(tmp_path / 'demo'), option])
+    assert stop.value.code == 2
+    assert not (tmp_path / 'demo').exists()
+
+
+def test_folder_of_something_else_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / 'bids').mkdir()
+    with pytest.raises(SystemExit) as stop:
+        main([str(tmp_path)])
+    assert stop.value.code == 2
+    assert 'is not the data set of a demo' in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == [tmp_path / 'bids']

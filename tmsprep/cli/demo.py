@@ -1,0 +1,153 @@
+"""The main job on a phantom head that the package makes itself: ``tmsprep-demo FOLDER``."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tmsprep.config import LOCALIZERS
+
+if TYPE_CHECKING:
+    from tmsprep.bids import T1wImage
+
+SUBJECT = '01'
+"""Label of the one participant."""
+
+SEED = 1
+"""Which head; our choice."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Make a phantom head, localise its targets, and compare them with the known truth.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        A folder, then any options of the main job; those of the process if not given.
+
+    Returns
+    -------
+    int
+        The main job's exit code: 0 if everything was done, 1 if something failed.
+
+    Raises
+    ------
+    SystemExit
+        With code 2 and one line on stderr if an argument is wrong, or if the folder holds
+        something else than a demo.
+    """
+    from tmsprep.cli.parser import build_parser
+    from tmsprep.cli.run import main as run
+
+    parser = argparse.ArgumentParser(
+        prog='tmsprep-demo',
+        description='Make a phantom head whose targets are known exactly, run tmsprep on it, and '
+        'print how far each target is from the truth. Called again, it goes on where it stopped.',
+    )
+    parser.add_argument(
+        'folder', type=Path, help='for the data set, the outputs and the working folder'
+    )
+    parser.add_argument(
+        'options', nargs=argparse.REMAINDER, help='of tmsprep, such as --localizers cnn'
+    )
+    arguments = parser.parse_args(argv)
+    folder = arguments.folder.absolute()
+    bids_dir, out_dir = folder / 'bids', folder / 'out'
+    command = [str(bids_dir), str(out_dir), 'participant', '-w', str(folder / 'work')]
+    # A misspelt option is refused before the data set is made.
+    build_parser().parse_args([*command, *arguments.options])
+    try:
+        image = phantom_image(bids_dir)
+    except OSError as error:
+        parser.error(str(error))
+    code = run([*command, *arguments.options])
+    report = out_dir / f'sub-{SUBJECT}.html'
+    if report.is_file():
+        measured = distances(bids_dir, out_dir, image)
+        sys.stdout.write(f'\n{describe(measured)}\nreport: {report}\n')
+    return code
+
+
+def phantom_image(bids_dir: Path) -> T1wImage:
+    """Make the data set of one phantom head, or take the one that is there.
+
+    It is made in a folder beside and then renamed, so `bids_dir` is complete if it exists.
+
+    Raises
+    ------
+    FileExistsError
+        If `bids_dir` holds something else.
+    """
+    from tmsprep.bids import T1wImage
+    from tmsprep.phantoms import write_dataset
+
+    path = bids_dir / f'sub-{SUBJECT}' / 'anat' / f'sub-{SUBJECT}_T1w.nii.gz'
+    image = T1wImage.from_path(bids_dir, path)
+    if not bids_dir.exists():
+        sys.stdout.write(f'making a phantom head in {bids_dir}\n')
+        sys.stdout.flush()
+        bids_dir.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=bids_dir.parent, prefix='.bids-') as beside:
+            write_dataset(Path(beside) / 'bids', [SEED], [SUBJECT]).rename(bids_dir)
+    elif not (path.is_file() and truth_path(bids_dir, image).is_file()):
+        raise FileExistsError(f'{bids_dir} is not the data set of a demo: give another folder')
+    return image
+
+
+def truth_path(bids_dir: Path, image: T1wImage) -> Path:
+    """Where the exact positions of a phantom's targets are."""
+    from tmsprep.bids import derivative_path
+
+    truth = bids_dir / 'derivatives' / 'truth'
+    return derivative_path(truth, image, desc='truth', suffix='targets', extension='.tsv')
+
+
+def distances(bids_dir: Path, out_dir: Path, image: T1wImage) -> dict[str, dict[str, float]]:
+    """Measure how far each target is from the truth.
+
+    Returns
+    -------
+    dict
+        Method to target to mm, for the methods that left a table; NaN for a target not found.
+    """
+    from tmsprep.bids import derivative_path
+    from tmsprep.formats.read import read_points
+
+    truth = read_points(truth_path(bids_dir, image))
+    measured = {}
+    for method in LOCALIZERS:
+        path = derivative_path(out_dir, image, desc=method, suffix='targets', extension='.tsv')
+        if path.is_file():
+            errors = truth.distance(read_points(path)).tolist()
+            measured[method] = dict(zip(truth.labels, errors, strict=True))
+    return measured
+
+
+def describe(measured: Mapping[str, Mapping[str, float]]) -> str:
+    """Lay the distances out as a table, with mean and maximum of the targets that were found."""
+    columns = {method: dict(errors) for method, errors in measured.items()}
+    for errors in columns.values():
+        found = [error for error in errors.values() if not math.isnan(error)]
+        errors['mean'] = sum(found) / len(found) if found else math.nan
+        errors['maximum'] = max(found, default=math.nan)
+    rows = [_row('target', columns)]
+    for name in next(iter(columns.values()), {}):
+        rows.append(_row(name, (_number(errors[name]) for errors in columns.values())))
+    return 'distance from the known truth, mm\n' + ''.join(rows)
+
+
+def _row(name: str, cells: Iterable[str]) -> str:
+    return f'{name:10}' + ''.join(f'{cell:>8}' for cell in cells) + '\n'
+
+
+def _number(value: float) -> str:
+    return 'n/a' if math.isnan(value) else f'{value:.2f}'
+
+
+if __name__ == '__main__':
+    sys.exit(main())

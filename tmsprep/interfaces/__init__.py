@@ -1,0 +1,1 @@
+"""Nipype wrappers: each calls one function of the rooms below."""

@@ -1,0 +1,69 @@
+"""Nipype wrapper of conform and percentile normalisation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+
+from tmsprep.atomic import write_text
+
+
+class ConformInputSpec(BaseInterfaceInputSpec):
+    """Inputs of `Conform`."""
+
+    in_file = traits.Str(mandatory=True, desc='T1w image; checked by the reader, not by Nipype')
+    lower = traits.Float(5.0, usedefault=True, desc='percentile that becomes 0')
+    upper = traits.Float(95.0, usedefault=True, desc='percentile that becomes 1')
+    fingerprint = traits.Str(desc='size and time of the image, so that a new one is noticed')
+    version = traits.Str(desc='of tmsprep, so that new code is not answered from the cache')
+
+
+class ConformOutputSpec(TraitedSpec):
+    """Outputs of `Conform`."""
+
+    conformed = File(exists=True, desc='256 x 256 x 256, 1 mm, RAI, intensities as they were')
+    properties = File(exists=True, desc='JSON: shape, affine, SHA-256 and intensity window')
+
+
+class Conform(SimpleInterface):
+    """Read a T1w, resample it to the common grid, and find its intensity window."""
+
+    input_spec = ConformInputSpec
+    output_spec = ConformOutputSpec
+
+    def _run_interface(self, runtime):
+        import nibabel as nib
+        import numpy as np
+
+        from tmsprep.imaging.conform import conform
+        from tmsprep.imaging.normalise import percentile_window
+        from tmsprep.imaging.read import read_t1w
+        from tmsprep.networks.archive import file_sha256
+
+        path = Path(self.inputs.in_file)
+        image = read_t1w(path)
+        window = percentile_window(
+            np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
+        )
+        conformed = Path(runtime.cwd) / 'conformed.nii'
+        nib.save(conform(image), conformed)
+        properties = {
+            'path': str(path),
+            'shape': list(image.shape),
+            'affine': image.affine.tolist(),
+            'sha256': file_sha256(path),
+            'window': list(window),
+        }
+        self._results['conformed'] = str(conformed)
+        self._results['properties'] = str(
+            write_text(Path(runtime.cwd) / 'properties.json', json.dumps(properties, indent=1))
+        )
+        return runtime

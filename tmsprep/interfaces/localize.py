@@ -1,0 +1,82 @@
+"""Nipype wrapper of the CNN localiser."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nipype.interfaces.base import (
+    BaseInterfaceInputSpec,
+    File,
+    SimpleInterface,
+    TraitedSpec,
+    traits,
+)
+
+from tmsprep.outcome import Outcome
+
+
+class LocalizeCNNInputSpec(BaseInterfaceInputSpec):
+    """Inputs of `LocalizeCNN`."""
+
+    conformed = File(exists=True, mandatory=True, desc='conformed T1w')
+    properties = File(exists=True, mandatory=True, desc='of the T1w, see `Conform`')
+    weights = File(exists=True, mandatory=True, desc='safetensors file of an ensemble')
+    weights_sha256 = traits.Str(mandatory=True, desc='so that new weights are noticed')
+    labels = traits.List(traits.Str, mandatory=True, desc='targets of the protocol')
+    version = traits.Str(desc='of tmsprep, so that new code is not answered from the cache')
+    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='compute on CUDA')
+
+
+class OutcomeOutputSpec(TraitedSpec):
+    """Output of every localiser."""
+
+    outcome = File(exists=True, desc='JSON, see `tmsprep.outcome`')
+
+
+class LocalizeCNN(SimpleInterface):
+    """Find all targets by the network; a failure is an outcome, not a crash."""
+
+    input_spec = LocalizeCNNInputSpec
+    output_spec = OutcomeOutputSpec
+
+    def _run_interface(self, runtime):
+        try:
+            outcome = self._localize()
+        except Exception as error:
+            outcome = Outcome.failed('cnn', error)
+        self._results['outcome'] = str(outcome.write(Path(runtime.cwd) / 'outcome.json'))
+        return runtime
+
+    def _localize(self) -> Outcome:
+        import nibabel as nib
+        import torch
+
+        from tmsprep.evaluation.dispersion import dispersion
+        from tmsprep.networks.localize import localize
+        from tmsprep.networks.weights import load_localizer
+
+        # One thread, whatever the machine: sums in another order differ in the last digits.
+        torch.set_num_threads(1)
+        properties = json.loads(Path(self.inputs.properties).read_text(encoding='utf-8'))
+        localizer = load_localizer(self.inputs.weights)
+        found = localize(
+            nib.load(self.inputs.conformed),
+            tuple(properties['window']),
+            localizer,
+            'cuda' if self.inputs.use_gpu else 'cpu',
+        )
+        columns = {}
+        if len(found.members) > 1:
+            spread = dict(zip(localizer.labels, dispersion(found.members).tolist(), strict=True))
+            columns['dispersion_mm'] = [spread.get(label) for label in self.inputs.labels]
+        details = {
+            'Weights': {
+                'Name': localizer.card.get('name', Path(self.inputs.weights).stem),
+                'SHA256': self.inputs.weights_sha256,
+                'TrainingData': localizer.card.get('data', 'not stated'),
+            },
+            'EnsembleSize': len(found.members),
+        }
+        points = found.points.reindex(self.inputs.labels)
+        return Outcome('cnn', points, columns, details)

@@ -1,0 +1,74 @@
+"""What one method has to say about one image, passed between nodes as JSON."""
+
+from __future__ import annotations
+
+import json
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tmsprep.atomic import write_text
+from tmsprep.points import PointSet
+
+
+def describe_error(error: Exception) -> dict[str, str]:
+    """Message and traceback of an exception that is being handled, JSON-ready."""
+    lines = ''.join(traceback.format_exception(error))
+    return {'message': str(error) or repr(error), 'traceback': lines}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Points, or the reason why there are none.
+
+    Parameters
+    ----------
+    method : str
+        'cnn' or 'syn'.
+    points : PointSet or None
+        mm, RAS+, frame of the input image; None if the method failed.
+    columns : dict
+        Further columns of the method's table: name to one number (or None) per target.
+    details : dict
+        What the sidecar says of the method, JSON-ready.
+    error : dict or None
+        'message' and 'traceback' of a failure.
+    """
+
+    method: str
+    points: PointSet | None = None
+    columns: dict[str, list[float | None]] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    error: dict[str, str] | None = None
+
+    @classmethod
+    def failed(cls, method: str, error: Exception) -> Outcome:
+        """Wrap an exception that is being handled."""
+        return cls(method, error=describe_error(error))
+
+    def write(self, path: Path) -> Path:
+        """Write as JSON; missing coordinates are null."""
+        content: dict[str, Any] = {
+            'method': self.method,
+            'points': None,
+            'columns': self.columns,
+            'details': self.details,
+            'error': self.error,
+        }
+        if self.points is not None:
+            rows = np.where(np.isnan(self.points.coordinates), None, self.points.coordinates)
+            content['points'] = dict(zip(self.points.labels, rows.tolist(), strict=True))
+        return write_text(path, json.dumps(content, indent=1))
+
+    @classmethod
+    def read(cls, path: Path) -> Outcome:
+        """Read what `write` wrote."""
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        if content['points'] is not None:
+            labels = tuple(content['points'])
+            rows = np.array([content['points'][label] for label in labels], dtype=np.float64)
+            content['points'] = PointSet(labels, rows.reshape(-1, 3))
+        return cls(**content)

@@ -1,0 +1,1 @@
+"""The annotated atlas, SyN, and moving points through transforms."""

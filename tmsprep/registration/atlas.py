@@ -1,0 +1,121 @@
+"""The annotated atlas that SyN carries to the subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from tmsprep.imaging.conform import conform, resample_mask
+from tmsprep.imaging.read import read_t1w
+from tmsprep.points import PointSet
+from tmsprep.protocols import Protocol
+from tmsprep.registration.brain import Brain, brain_mask, cut_brain
+from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """A T1w brain with the places of the targets in it.
+
+    Parameters
+    ----------
+    name : str
+        For file names and sidecars.
+    image : nibabel.Nifti1Image
+        T1w with voxels of 1 mm.
+    mask : nibabel.Nifti1Image
+        Brain mask on the same grid.
+    points : PointSet
+        mm, RAS+, in the atlas image's world; missing where the atlas has no such target.
+    """
+
+    name: str
+    image: nib.Nifti1Image
+    mask: nib.Nifti1Image
+    points: PointSet
+
+    def brain(self, spacing_mm: int) -> Brain:
+        """Cut the brain out on a grid of `spacing_mm`."""
+        return cut_brain(self.image, self.mask, spacing_mm)
+
+
+def default_atlas(protocol: Protocol) -> Atlas:
+    """Take nilearn's MNI152 and the points that ship with this package.
+
+    Raises
+    ------
+    ValueError
+        If the shipped table has none of the protocol's targets.
+    """
+    points = _shipped_points().reindex(protocol.labels)
+    if not points.found.any():
+        raise ValueError(
+            f'the default atlas has no target of the protocol {protocol.name!r}: give your own '
+            'with --atlas and --atlas-targets'
+        )
+    image, mask = _template()
+    return Atlas(DEFAULT_ATLAS, image, mask, points)
+
+
+def user_atlas(image: Path, points: PointSet, mask: Path | None = None) -> Atlas:
+    """Read a user's own annotated T1w.
+
+    Parameters
+    ----------
+    image : Path
+        Skull-stripped, or a whole head together with `mask`.
+    points : PointSet
+        mm, RAS+, in the image's scanner frame; at least one known.
+    mask : Path or None
+        Brain mask; may have another grid.
+
+    Raises
+    ------
+    ValueError
+        If no point is known, a point lies outside the image, or a whole head has no mask. An
+        unreadable image raises its subclass `tmsprep.imaging.errors.ImageError`.
+    """
+    if not points.found.any():
+        raise ValueError(f'no target is known in the atlas {image}')
+    source = read_t1w(image)
+    _require_inside(points, source, Path(image))
+    grid = conform(source)
+    own = resample_mask(read_t1w(mask), grid) if mask is not None else None
+    try:
+        return Atlas(USER_ATLAS, grid, brain_mask(grid, own), points)
+    except ValueError as error:
+        raise ValueError(f'atlas {image}: {error}') from error
+
+
+@lru_cache(maxsize=1)
+def _template() -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
+    from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
+
+    return load_mni152_template(resolution=1), load_mni152_brain_mask(resolution=1)
+
+
+def _shipped_points() -> PointSet:
+    import pandas as pd
+
+    resource = files('tmsprep.data') / f'atlas_targets_{DEFAULT_ATLAS}.tsv'
+    with as_file(resource) as path:
+        table = pd.read_csv(path, sep='\t', na_values='n/a')
+    return PointSet(tuple(table['label']), table[['x', 'y', 'z']].to_numpy(dtype=np.float64))
+
+
+def _require_inside(points: PointSet, image: nib.spatialimages.SpatialImage, where: Path) -> None:
+    """Refuse points beyond the field of view: they belong to another image or another frame."""
+    to_voxel = np.linalg.inv(image.affine)
+    voxels = points.transformed(to_voxel).coordinates
+    outside = points.found & ~np.all((voxels > -0.5) & (voxels < np.array(image.shape) - 0.5), 1)
+    if outside.any():
+        names = ', '.join(np.array(points.labels)[outside])
+        raise ValueError(
+            f'{names}: outside the atlas image {where}; the points must be in mm, RAS+, in the '
+            'scanner frame of that image'
+        )

@@ -1,0 +1,182 @@
+"""Whether a registration looks like one of a human brain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from tmsprep.registration.transforms import move_coordinates
+
+SCALE_BOUNDS = (0.7, 1.3)
+"""mm in the subject per mm of the atlas, along any direction (our choice). The MNI template is
+large (1880 mL): six adults gave 0.80 to 1.06, a brain of 900 mL would give about 0.72."""
+
+SHEAR_BOUND = 0.2
+"""Cosine of the smallest angle between two axes after the stretch (our choice; adults reached
+0.06)."""
+
+OVERLAP_BOUND = 0.85
+"""Dice of the two brain masks after the linear part (our choice; good registrations
+reached 0.94). Not after the warp, which pulls even half a brain over the atlas."""
+
+JACOBIAN_BOUNDS = (0.1, 8.0)
+"""Local volume in the subject per volume of the atlas, 1st and 99th percentile (our choice)."""
+
+_JACOBIAN_SPACING_MM = 5.0
+
+_CURE = (
+    'Look at the brain mask and at the orientation of the image; give a mask of your own, or '
+    "start from the CNN's points by running both localizers."
+)
+
+
+class ImplausibleRegistration(RuntimeError):
+    """A registration that no human brain explains; the message says what was found."""
+
+
+@dataclass(frozen=True)
+class LinearReport:
+    """The linear part of a registration, atlas to subject, taken apart.
+
+    Parameters
+    ----------
+    scales : tuple of float
+        Stretch along the atlas's x, y and z, mm per mm.
+    extreme_scales : tuple of float
+        Smallest and largest stretch along any direction (singular values).
+    shear : float
+        Largest cosine between two axes of the atlas after the stretch; 0 for none.
+    determinant : float
+        Volume in the subject per volume of the atlas; negative for a mirror image.
+    rotation_deg : float
+        Angle of the rotation.
+    """
+
+    scales: tuple[float, float, float]
+    extreme_scales: tuple[float, float]
+    shear: float
+    determinant: float
+    rotation_deg: float
+
+
+def describe_linear(affine: np.ndarray) -> LinearReport:
+    """Split a 4 x 4 matrix, points of the atlas to the subject, into rotation times stretch.
+
+    The polar decomposition ``A = R S`` with S symmetric: the columns of S are what becomes of the
+    atlas's axes before they are turned. It does not depend on how the head lies.
+
+    Raises
+    ------
+    ValueError
+        If the matrix is singular or not finite.
+    """
+    linear = np.asarray(affine, dtype=np.float64)[:3, :3]
+    determinant = np.linalg.det(linear) if np.isfinite(linear).all() else 0.0
+    if abs(determinant) < 1e-6:
+        raise ValueError('the affine is singular or not finite')
+    u, stretch, vt = np.linalg.svd(linear)
+    columns = vt.T @ np.diag(stretch) @ vt
+    scales = np.linalg.norm(columns, axis=0)
+    cosines = (columns.T @ columns) / np.outer(scales, scales) - np.eye(3)
+    rotation = u @ vt * np.sign(determinant)
+    angle = np.degrees(np.arccos(np.clip((np.trace(rotation) - 1) / 2, -1, 1)))
+    return LinearReport(
+        scales=tuple(float(s) for s in scales),
+        extreme_scales=(float(stretch[-1]), float(stretch[0])),
+        shear=float(np.abs(cosines).max()),
+        determinant=float(determinant),
+        rotation_deg=float(angle),
+    )
+
+
+def check_linear(affine: np.ndarray) -> LinearReport:
+    """Describe the linear part and refuse it outside `SCALE_BOUNDS` and `SHEAR_BOUND`.
+
+    Raises
+    ------
+    ImplausibleRegistration
+        If it mirrors, stretches, shrinks or shears more than brains differ.
+    """
+    report = describe_linear(affine)
+    low, high = report.extreme_scales
+    problems = []
+    if report.determinant < 0:
+        problems.append('it mirrors the brain')
+    if low < SCALE_BOUNDS[0] or high > SCALE_BOUNDS[1]:
+        problems.append(
+            f'it scales by {low:.2f} to {high:.2f} '
+            f'(plausible: {SCALE_BOUNDS[0]} to {SCALE_BOUNDS[1]})'
+        )
+    if report.shear > SHEAR_BOUND:
+        problems.append(f'its shear is {report.shear:.2f} (plausible: up to {SHEAR_BOUND})')
+    if problems:
+        raise ImplausibleRegistration(
+            f'The linear registration is implausible: {"; ".join(problems)}. {_CURE}'
+        )
+    return report
+
+
+def dice(first: nib.spatialimages.SpatialImage, second: nib.spatialimages.SpatialImage) -> float:
+    """Dice overlap of two masks on one grid, over 0.5 is inside; 1 if both are empty."""
+    a, b = (np.asarray(mask.dataobj) > 0.5 for mask in (first, second))
+    total = a.sum() + b.sum()
+    return float(2 * np.sum(a & b) / total) if total else 1.0
+
+
+def check_overlap(overlap: float) -> float:
+    """Return the Dice overlap after the linear part, or refuse it below `OVERLAP_BOUND`.
+
+    Raises
+    ------
+    ImplausibleRegistration
+        If the brains do not lie on each other.
+    """
+    if not overlap >= OVERLAP_BOUND:
+        raise ImplausibleRegistration(
+            f"After the linear registration the atlas's and the subject's brain masks overlap by "
+            f'Dice {overlap:.2f} (plausible: over {OVERLAP_BOUND}). {_CURE}'
+        )
+    return overlap
+
+
+def jacobian_range(transform: Path, mask: nib.spatialimages.SpatialImage) -> tuple[float, float]:
+    """Measure how much a transform stretches volume: 1st and 99th percentile inside a mask.
+
+    Parameters
+    ----------
+    transform : Path
+        Its fixed side is the mask's world.
+    mask : nibabel spatial image
+        Over 0.5 is inside.
+    """
+    inside = np.argwhere(np.asarray(mask.dataobj) > 0.5)
+    step = max(1, round(_JACOBIAN_SPACING_MM / np.linalg.norm(mask.affine[:3, 0])))
+    inside = inside[np.all(inside % step == 0, axis=1)]
+    world = inside @ mask.affine[:3, :3].T + mask.affine[:3, 3]
+    # Central differences over 1 mm each way; shape (6, n, 3) in the order +x -x +y -y +z -z
+    offsets = np.stack([sign * axis for axis in np.eye(3) for sign in (1, -1)])
+    around = (world[None] + offsets[:, None]).reshape(-1, 3)
+    moved = move_coordinates(around, transform).reshape(6, -1, 3)
+    gradient = (moved[0::2] - moved[1::2]).transpose(1, 2, 0) / 2
+    low, high = np.percentile(np.linalg.det(gradient), [1, 99])
+    return float(low), float(high)
+
+
+def check_jacobian(limits: tuple[float, float]) -> tuple[float, float]:
+    """Return the range of the Jacobian determinant, or refuse it outside `JACOBIAN_BOUNDS`.
+
+    Raises
+    ------
+    ImplausibleRegistration
+        If the warp folds, crushes or blows up parts of the brain.
+    """
+    low, high = limits
+    if not (low >= JACOBIAN_BOUNDS[0] and high <= JACOBIAN_BOUNDS[1]):
+        raise ImplausibleRegistration(
+            f'The warp changes volume by a factor of {low:.2f} to {high:.2f} (plausible: '
+            f'{JACOBIAN_BOUNDS[0]} to {JACOBIAN_BOUNDS[1]}). {_CURE}'
+        )
+    return limits

@@ -1,0 +1,111 @@
+"""Moving points and images through saved transforms.
+
+ITK stores a transform in the direction that resampling needs: from a place in the fixed image to
+the same place in the moving one. With the atlas fixed and the subject moving,
+
+- ``from-T1w_to-<atlas>`` resamples the T1w onto the atlas's grid, and moves *points* from the
+  atlas to the T1w. This is the file that carries targets into the subject.
+- ``from-<atlas>_to-T1w`` resamples the atlas onto the T1w's grid, and moves points from the T1w
+  to the atlas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from tmsprep.atomic import atomic_path
+from tmsprep.points import PointSet
+from tmsprep.registration.frames import flip_points, from_ants, to_ants
+
+
+def move_points(points: PointSet, transform: Path) -> PointSet:
+    """Move points from the world of a transform's fixed image to that of its moving image.
+
+    Parameters
+    ----------
+    points : PointSet
+        mm, RAS+, in the fixed image's world; missing points stay missing.
+    transform : Path
+        Composite ``.h5`` or linear ``.mat``. Atlas points go through ``from-T1w_to-<atlas>``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it cannot be read as a transform.
+    """
+    moved = np.full((len(points), 3), np.nan)
+    if points.found.any():
+        moved[points.found] = move_coordinates(points.coordinates[points.found], transform)
+    return PointSet(points.labels, moved)
+
+
+def move_coordinates(coordinates: np.ndarray, transform: Path) -> np.ndarray:
+    """Do what `move_points` does for an array of shape (n, 3) without missing points."""
+    import ants
+    import pandas as pd
+
+    lps = pd.DataFrame(flip_points(coordinates), columns=['x', 'y', 'z'])
+    with _readable(transform) as name:
+        moved = ants.apply_transforms_to_points(3, lps, [name], whichtoinvert=[False])
+    return flip_points(moved[['x', 'y', 'z']].to_numpy())
+
+
+def warp_image(
+    image: nib.spatialimages.SpatialImage,
+    transform: Path,
+    like: nib.spatialimages.SpatialImage,
+    interpolation: str = 'linear',
+) -> nib.Nifti1Image:
+    """Resample an image of a transform's moving side onto a grid of its fixed side.
+
+    Parameters
+    ----------
+    image : nibabel spatial image
+        In the moving world: the T1w for ``from-T1w_to-<atlas>``.
+    transform : Path
+        Composite ``.h5`` or linear ``.mat``.
+    like : nibabel spatial image
+        Grid of the result.
+    interpolation : str
+        'linear' or 'nearestNeighbor'.
+    """
+    import ants
+
+    with _readable(transform) as name:
+        moved = ants.apply_transforms(
+            to_ants(like), to_ants(image), [name], interpolator=interpolation
+        )
+    return from_ants(moved)
+
+
+def save_transform(source: Path, destination: Path) -> Path:
+    """Copy a transform whole or not at all; the name keeps its ``.h5`` or ``.mat``."""
+    with atomic_path(destination) as partial:
+        partial.write_bytes(Path(source).read_bytes())
+    return Path(destination)
+
+
+@contextmanager
+def _readable(transform: Path) -> Iterator[str]:
+    """Say which file could not be read.
+
+    ANTs' programs end the whole process on a truncated file; reading it first raises instead.
+    """
+    import ants
+
+    if not Path(transform).is_file():
+        raise FileNotFoundError(f'no transform {transform}')
+    try:
+        ants.read_transform(str(transform))
+        yield str(transform)
+    except RuntimeError as error:
+        raise ValueError(
+            f'{transform} is not a complete ITK transform; remove it and register again'
+        ) from error

@@ -1,0 +1,1 @@
+"""Nipype graphs: factories only, no arithmetic, no file formats."""
