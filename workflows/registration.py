@@ -62,6 +62,7 @@ def init_registration_wf(
     register = Node(
         RegisterAtlas(
             protocol=config.protocol,
+            brain_weights=str(resources.brain_weights),
             preset='sloppy' if config.sloppy else config.syn_preset,
             random_seed=config.random_seed,
             num_threads=config.omp_nthreads,

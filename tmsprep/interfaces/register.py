@@ -35,7 +35,7 @@ class RegisterAtlasInputSpec(BaseInterfaceInputSpec):
     protocol = traits.Str(mandatory=True, desc='name or path of a protocol')
     atlas = traits.Str(desc='annotated T1w to use instead of the default atlas')
     atlas_targets = traits.Str(desc='its points')
-    atlas_mask = traits.Str(desc='its brain mask')
+    brain_weights = traits.Str(mandatory=True, desc='to find the brain in a whole-head atlas')
     given_transforms = traits.List(traits.Str, desc='from-T1w and to-T1w of an earlier run')
     preset = traits.Str('default', usedefault=True)
     random_seed = traits.Int(1, usedefault=True)
@@ -71,7 +71,7 @@ class RegisterAtlas(SimpleInterface):
 
         from tmsprep.registration.syn import register
 
-        atlas = self._atlas()
+        atlas = self._atlas(folder)
         if isdefined(self.inputs.given_transforms):
             return self._reuse(atlas)
         brain_error = json.loads(Path(self.inputs.brain_error).read_text(encoding='utf-8'))
@@ -94,7 +94,7 @@ class RegisterAtlas(SimpleInterface):
         self._keep(atlas, result, conformed, folder)
         return Outcome('syn', result.points, details=self._details(atlas, result))
 
-    def _atlas(self) -> Atlas:
+    def _atlas(self, folder: Path) -> Atlas:
         from tmsprep.formats.read import read_points
         from tmsprep.protocols import load_protocol
         from tmsprep.registration.atlas import default_atlas, user_atlas
@@ -103,8 +103,25 @@ class RegisterAtlas(SimpleInterface):
         if not isdefined(self.inputs.atlas):
             return default_atlas(protocol)
         points = read_points(Path(self.inputs.atlas_targets)).reindex(protocol.labels)
-        mask = Path(self.inputs.atlas_mask) if isdefined(self.inputs.atlas_mask) else None
-        return user_atlas(Path(self.inputs.atlas), points, mask)
+        return user_atlas(Path(self.inputs.atlas), points, self._atlas_mask(folder))
+
+    def _atlas_mask(self, folder: Path) -> Path | None:
+        """Find the brain in a user's atlas; None if it is skull-stripped already."""
+        import nibabel as nib
+        import torch
+
+        from tmsprep.imaging.conform import conform
+        from tmsprep.imaging.read import read_t1w
+        from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
+        from tmsprep.registration.brain import is_skull_stripped
+
+        conformed = conform(read_t1w(Path(self.inputs.atlas)))
+        if is_skull_stripped(conformed):
+            return None
+        torch.set_num_threads(1)
+        path = folder / 'atlas_mask.nii.gz'
+        nib.save(extract_brain(conformed, load_brain_unet(self.inputs.brain_weights)), path)
+        return path
 
     def _reuse(self, atlas: Atlas) -> Outcome:
         from tmsprep.registration.transforms import move_points

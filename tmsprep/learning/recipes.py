@@ -66,7 +66,7 @@ DEFAULT = Recipe(
         bias=0.15,
         noise=0.08,
         blur=0.2,
-        stripped=0.15,
+        stripped=0.25,
         cuts=0.25,
     ),
 )

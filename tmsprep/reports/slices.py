@@ -206,6 +206,8 @@ def _draw_whole(axes: Axes, scene: Scene, view: View) -> None:
     plane = plane_in_box(scene.volume, view, at, scene.volume.box)
     show_plane(axes, plane, view, scene.volume.window, radiological=scene.radiological)
     axes.set_anchor('S')
+    # The crops below have the axes in mm; ticks are half of the time a figure takes.
+    axes.set(xticks=[], yticks=[])
     axes.set_title(f'{view.name}, {"xyz"[view.through]} = {at:.1f} mm', pad=3)
     corner = scene.centre[[view.across, view.up]] - crop_mm / 2
     axes.add_patch(
@@ -218,12 +220,16 @@ def _draw_whole(axes: Axes, scene: Scene, view: View) -> None:
 
 
 def _draw_crop(axes: Axes, scene: Scene, view: View) -> None:
+    from matplotlib.ticker import MultipleLocator
+
     low, high = scene.centre - scene.crop_mm / 2, scene.centre + scene.crop_mm / 2
     across, up = ((low[axis], high[axis]) for axis in (view.across, view.up))
     at = scene.centre[view.through]
     plane = sample_plane(scene.volume, view, at, across, up, spacing=0.5, order=3)
     show_plane(axes, plane, view, scene.volume.window, radiological=scene.radiological)
     axes.autoscale(False)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MultipleLocator(20))
     scale_bar(axes)
     for row, (name, point) in enumerate(scene.found.items()):
         style, off = method_style(name), point[view.through] - at

@@ -1,0 +1,160 @@
+"""How long the CNN path and the registration take, as ratios against named alternatives.
+
+``python benchmarks/speed.py DATA [--people 5] [--full-syn]`` with DATA laid out as for the
+training commands; everything is timed in this one run, on two threads.
+
+- CNN path (read, conform, percentiles, pyramid, network) against its floor: nibabel's read,
+  numpy's percentiles and one scipy resample to 256^3.
+- One person and ten people from a cold start, ``--localizers cnn``.
+- Default SyN against ``ants.registration(..., 'antsRegistrationSyN[s]')`` on brains cut out with
+  the same mask, with the errors of both (``--full-syn``; many minutes per person).
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from scipy.ndimage import affine_transform
+
+from tmsprep.imaging.conform import conform
+from tmsprep.imaging.normalise import percentile_window
+from tmsprep.imaging.read import read_t1w
+from tmsprep.learning.cohort import Annotated
+from tmsprep.learning.first_weights import annotated_people
+from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
+from tmsprep.networks.localize import localize
+from tmsprep.networks.weights import Localizer, load_localizer
+from tmsprep.points import PointSet
+from tmsprep.protocols import load_protocol
+from tmsprep.registration.atlas import default_atlas
+from tmsprep.registration.frames import flip_points, to_ants
+from tmsprep.registration.syn import register
+
+PACKAGE = Path(__file__).resolve().parents[1] / 'tmsprep'
+
+
+def seconds(call: Callable[[], object], repetitions: int = 3) -> float:
+    """Median wall time after one call that does not count."""
+    call()
+    times = []
+    for _ in range(repetitions):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def floor(path: Path) -> None:
+    """Do what nobody can do without: read, take percentiles, resample once."""
+    image = nib.load(path)
+    data = image.get_fdata(dtype=np.float32)
+    np.percentile(data, [5, 95])
+    grid = np.diag([-1.0, -1.0, 1.0, 1.0])
+    middle = image.affine[:3, :3] @ (np.array(data.shape) / 2) + image.affine[:3, 3]
+    grid[:3, 3] = middle - grid[:3, :3] @ np.full(3, 128)
+    mapping = np.linalg.inv(image.affine) @ grid
+    affine_transform(data, mapping[:3, :3], mapping[:3, 3], output_shape=(256, 256, 256), order=1)
+
+
+def cnn_path(path: Path, localizer: Localizer) -> PointSet:
+    """Go from a file to points."""
+    image = read_t1w(path)
+    window = percentile_window(np.asanyarray(image.dataobj))
+    return localize(conform(image), window, localizer).points
+
+
+def cold(data: Path, people: list[Annotated]) -> float:
+    """Wall time of the command for some people, from nothing."""
+    labels = [person.name.removeprefix('sub-') for person in people]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, '-m', 'tmsprep', str(data), f'{folder}/out', 'participant']
+        command += ['--participant-label', *labels, '-w', f'{folder}/work']
+        command += ['--localizers', 'cnn', '--nprocs', '2']
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+
+def full_syn(fixed: object, moving: object, atlas_points: PointSet) -> PointSet:
+    """Move the atlas's points by ANTsPy's own full registration."""
+    import ants
+    import pandas as pd
+
+    found = ants.registration(fixed, moving, 'antsRegistrationSyN[s]')
+    table = pd.DataFrame(flip_points(atlas_points.coordinates), columns=['x', 'y', 'z'])
+    moved = ants.apply_transforms_to_points(3, table, found['fwdtransforms'])
+    return PointSet(atlas_points.labels, flip_points(moved[['x', 'y', 'z']].to_numpy()))
+
+
+def compare_syn(people: list[Annotated], localizer: Localizer, full: bool) -> None:
+    """Print time and errors of the default registration, and of the full one."""
+    atlas = default_atlas(load_protocol('tms'))
+    unet = load_brain_unet(PACKAGE / 'data' / 'brain_extraction.safetensors')
+    times, errors = {'default': [], 'full': []}, {'default': [], 'full': []}
+    for person in people:
+        image = read_t1w(person.image)
+        conformed = conform(image)
+        mask = extract_brain(conformed, unet)
+        guess = localize(
+            conformed, percentile_window(np.asanyarray(image.dataobj)), localizer
+        ).points
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.perf_counter()
+            result = register(
+                conformed,
+                atlas,
+                work_dir=Path(folder),
+                mask=mask,
+                initial_points=guess,
+                n_threads=2,
+            )
+            times['default'].append(time.perf_counter() - start)
+        errors['default'].append(np.nanmean(person.points.distance(result.points)))
+        if full:
+            brain = nib.Nifti1Image(
+                conformed.get_fdata(dtype=np.float32) * np.asarray(mask.dataobj), conformed.affine
+            )
+            start = time.perf_counter()
+            points = full_syn(to_ants(atlas.image), to_ants(brain), atlas.points)
+            times['full'].append(time.perf_counter() - start)
+            errors['full'].append(np.nanmean(person.points.distance(points)))
+        print(person.name, {k: [round(x, 2) for x in (times[k] + errors[k])[-1:]] for k in times})
+    for name in ('default', 'full') if full else ('default',):
+        print(f'SyN {name}: {np.mean(times[name]):.1f} s, error {np.mean(errors[name]):.2f} mm')
+    if full:
+        print(f'full / default: {np.mean(times["full"]) / np.mean(times["default"]):.1f} times')
+
+
+def main() -> None:
+    """Parse the command line and print every figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('data', type=Path)
+    parser.add_argument('--people', type=int, default=5, help='for the registration')
+    parser.add_argument('--full-syn', action='store_true')
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    people = annotated_people(options.data, load_protocol('tms'), 'test')
+    localizer = load_localizer(PACKAGE / 'data' / 'localizer_tms.safetensors')
+    path = people[0].image
+    lowest, ours = seconds(lambda: floor(path)), seconds(lambda: cnn_path(path, localizer))
+    print(f'CNN path {ours:.2f} s, floor {lowest:.2f} s, ratio {ours / lowest:.2f}')
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(f'peak memory of both {peak:.2f} GB')
+    print(f'one person from a cold start {cold(options.data, people[:1]):.1f} s')
+    print(f'ten people from a cold start {cold(options.data, people[:10]):.1f} s')
+    compare_syn(people[: options.people], localizer, options.full_syn)
+
+
+if __name__ == '__main__':
+    main()
