@@ -60,9 +60,13 @@ class ExtractBrain(SimpleInterface):
 
         from tmsprep.imaging.conform import resample_mask
         from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
+        from tmsprep.registration.brain import brain_mask, is_skull_stripped
 
         conformed = nib.load(self.inputs.conformed)
         if isdefined(self.inputs.given_mask):
             return resample_mask(nib.load(self.inputs.given_mask), conformed)
+        if is_skull_stripped(conformed):
+            # The network would strip it once more and lose the outer cortex.
+            return brain_mask(conformed)
         torch.set_num_threads(1)
         return extract_brain(conformed, load_brain_unet(self.inputs.weights))
