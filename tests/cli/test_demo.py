@@ -6,13 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from tmsprep.bids import derivative_path
 from tmsprep.cli.demo import SUBJECT, describe, distances, main, phantom_image
 from tmsprep.formats.read import read_points
-from tmsprep.networks.multiresolution import MultiResolutionNet, NetworkSettings
-from tmsprep.networks.weights import Localizer, save_localizer
 from tmsprep.phantoms import write_dataset
 from tmsprep.protocols import load_protocol
 
@@ -24,14 +21,6 @@ def folder(tmp_path: Path) -> Path:
     """Return the folder of a demo whose data set was made earlier, with large voxels."""
     write_dataset(tmp_path / 'bids', [1], [SUBJECT], voxel_size=(4.0, 4.0, 4.0))
     return tmp_path
-
-
-@pytest.fixture
-def untrained(tmp_path: Path) -> Path:
-    torch.manual_seed(0)
-    settings = NetworkSettings(len(LABELS), crops=(8, 8), kernels=4, residual='none')
-    network = MultiResolutionNet(settings).eval()
-    return save_localizer(tmp_path / 'w.safetensors', Localizer(LABELS, (network,), {}))
 
 
 def test_distances_from_the_truth_are_those_put_in(folder: Path) -> None:
@@ -72,12 +61,21 @@ def test_table_has_mean_and_maximum_of_what_was_found() -> None:
     ]
 
 
-def test_demo_runs_on_the_data_set_that_is_there(folder: Path, untrained: Path) -> None:
+def test_demo_runs_on_the_data_set_that_is_there(folder: Path, random_weights: Path) -> None:
     scan = folder / 'bids' / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz'
     before = scan.stat().st_mtime_ns
 
     # A process of its own, because a run changes logging and Nipype for all that follows.
-    options = ['--localizers', 'cnn', '--weights', untrained, '--nprocs', '1', '--device', 'cpu']
+    options = [
+        '--localizers',
+        'cnn',
+        '--weights',
+        random_weights,
+        '--nprocs',
+        '1',
+        '--device',
+        'cpu',
+    ]
     command = [sys.executable, '-m', 'tmsprep.cli.demo', folder, *options]
     run = subprocess.run(command, capture_output=True, text=True)
 

@@ -146,7 +146,8 @@ def test_a_mask_is_moved_by_world_coordinates() -> None:
     np.testing.assert_array_equal(moved.affine, like.affine)
     volume = np.count_nonzero(np.asarray(moved.dataobj))
     assert volume == pytest.approx(np.count_nonzero(inside.dataobj), rel=0.02)
-    np.testing.assert_allclose(centroid(moved), CENTRE + OFFSET, rtol=0, atol=0.5)
+    # Nearest neighbour: up to half a voxel, if all voxels are rounded the same way.
+    np.testing.assert_allclose(centroid(moved), centroid(inside), rtol=0, atol=0.501)
 
 
 def test_a_mask_may_have_other_values_than_one() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,9 @@ from tmsprep import __version__
 from tmsprep.cli.parser import parse_args
 
 if TYPE_CHECKING:
-    from tmsprep.bids import T1wImage
+    from nipype import Workflow
+
+    from tmsprep.bids import Survey, T1wImage
     from tmsprep.config import RunConfig
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2
@@ -45,10 +47,17 @@ def run(config: RunConfig) -> int:
     log_dir = config.out_dir / 'logs' / config.run_id
     _start_logging(config, log_dir)
     try:
-        found = survey(config)
+        return _run(config, survey(config), log_dir)
     except BidsError as error:
         logger.error('%s', error)
         return EXIT_USAGE
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        logger.error('tmsprep stopped: %s: %s (-vv shows where)', type(error).__name__, error)
+        return EXIT_FAILED
+
+
+def _run(config: RunConfig, found: Survey, log_dir: Path) -> int:
     if config.dry_run:
         return _describe(found.images, found.problems)
     if config.reports_only:
@@ -102,7 +111,7 @@ def _execute(config: RunConfig, images: Mapping[str, Sequence[T1wImage]], log_di
         return
     workflow = init_tmsprep_wf(config=config, images=images, resources=gather_resources(config))
     if config.write_graph:
-        workflow.write_graph(str(log_dir / 'graph.dot'), graph2use='colored', simple_form=True)
+        _write_graph(workflow, log_dir / 'graph.dot')
     logger.info('%d T1w images of %d participants', len(everyone), len(images))
     progress = Progress(len(workflow._get_all_nodes()), len(everyone))
     try:
@@ -110,8 +119,15 @@ def _execute(config: RunConfig, images: Mapping[str, Sequence[T1wImage]], log_di
     finally:
         progress.close()
         names = {workflow_name(image): image for image in everyone}
-        for image, message in record_crashes(log_dir, config.out_dir, names):
-            logger.error('sub-%s: %s', image.subject, message)
+        record_crashes(log_dir, config.out_dir, names)
+
+
+def _write_graph(workflow: Workflow, path: Path) -> None:
+    try:
+        workflow.write_graph(str(path), graph2use='colored', simple_form=True)
+    except OSError:
+        # Nipype has written the description by then; only the drawing needs Graphviz.
+        logger.warning('%s: install Graphviz (dot) to have it drawn as well', path)
 
 
 def _write_reports(config: RunConfig, images: Mapping[str, Sequence[T1wImage]]) -> None:
@@ -123,13 +139,11 @@ def _write_reports(config: RunConfig, images: Mapping[str, Sequence[T1wImage]]) 
 
 def _conclude(config: RunConfig, images: Mapping[str, Sequence[T1wImage]]) -> int:
     """Say who failed and why, and give the exit code."""
-    from tmsprep.failures import read_records
-
     failed = {}
-    for subject in images:
-        records = read_records(config.out_dir, subject)
-        if records:
-            failed[subject] = '; '.join(f'{r["node"]}: {r["message"]}' for r in records)
+    for subject, several in images.items():
+        problems = list(_problems(config, subject, several))
+        if problems:
+            failed[subject] = '; '.join(problems)
     for subject, messages in failed.items():
         logger.error('sub-%s failed: %s', subject, messages)
     if failed:
@@ -139,6 +153,24 @@ def _conclude(config: RunConfig, images: Mapping[str, Sequence[T1wImage]]) -> in
         return EXIT_FAILED
     logger.info('tmsprep finished without errors: %d participants', len(images))
     return EXIT_OK
+
+
+def _problems(config: RunConfig, subject: str, images: Sequence[T1wImage]) -> Iterator[str]:
+    """Whatever was recorded, and every table that should be there but is not."""
+    from tmsprep.bids import derivative_path
+    from tmsprep.failures import read_records
+
+    records = read_records(config.out_dir, subject)
+    yield from (f'{record["node"]}: {record["message"]}' for record in records)
+    if records:
+        return
+    for image in images:
+        for method in config.localizers:
+            path = derivative_path(
+                config.out_dir, image, desc=method, suffix='targets', extension='.tsv'
+            )
+            if not path.is_file():
+                yield f'{path} was not written'
 
 
 def _describe(

@@ -42,9 +42,11 @@ def read_markups(path: Path) -> PointSet:
         points = {}
         for point in markup['controlPoints']:
             defined = point.get('positionStatus', 'defined') == 'defined'
-            position = np.array(point['position'], float) if defined else np.full(3, np.nan)
+            position = _three_numbers(point['position']) if defined else np.full(3, np.nan)
             _add(points, point['label'], position * sign, path)
-    except (json.JSONDecodeError, KeyError, TypeError, UnicodeDecodeError) as error:
+    except PointsFileError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
         raise PointsFileError(f'{path}: not a Slicer markups file ({error!r})') from error
     except StopIteration:
         raise PointsFileError(f'{path}: holds no list of points (type Fiducial)') from None
@@ -79,7 +81,7 @@ def read_fcsv(path: Path) -> PointSet:
     points = {}
     for row in rows:
         try:
-            position = np.array([float(row[axis]) for axis in 'xyz'])
+            position = _three_numbers([row[axis] for axis in 'xyz'])
         except (KeyError, TypeError, ValueError) as error:
             raise PointsFileError(f'{path}: point {row.get("label")!r}: {error!r}') from error
         _add(points, row.get('label') or '', position * sign, path)
@@ -94,6 +96,14 @@ def _sign(frame: object, path: Path) -> np.ndarray:
             f'{path}: coordinate system {frame!r} is neither RAS nor LPS; without it left and '
             'right cannot be told. Save the points again with 3D Slicer.'
         ) from None
+
+
+def _three_numbers(values: list[object]) -> np.ndarray:
+    """Return a known place, shape (3,); a ValueError or TypeError if it is none."""
+    position = np.array([float(value) for value in values])
+    if position.shape != (3,) or not np.isfinite(position).all():
+        raise ValueError(f'{values} is not three finite numbers')
+    return position
 
 
 def _add(points: dict[str, np.ndarray], label: str, position: np.ndarray, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +27,34 @@ def read_targets(path: Path) -> PointSet:
     Raises
     ------
     PointsFileError
-        If the file is missing or lacks a column, a coordinate is no number, or a label repeats.
+        If the file is missing or lacks a column, a row is longer than the header, a coordinate is
+        no number, or a label repeats.
     """
     path = Path(path)
     if not path.is_file():
         raise PointsFileError(f'file of points not found: {path}')
     try:
-        table = pd.read_csv(path, sep='\t', na_values=['n/a'], dtype={'label': str})
+        table = _read_table(path)
         return PointSet(tuple(table['label']), table[['x', 'y', 'z']].to_numpy(dtype=np.float64))
     except KeyError as error:
         raise PointsFileError(f'{path}: needs the columns label, x, y, z; {error}') from error
-    except (ValueError, pd.errors.ParserError) as error:
+    except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
         raise PointsFileError(f'{path}: {error}') from error
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read a table strictly: no label is taken for a missing value, no column for an index."""
+    with warnings.catch_warnings():
+        # Rows longer than the header: nobody knows which column a number belongs to.
+        warnings.simplefilter('error', pd.errors.ParserWarning)
+        return pd.read_csv(
+            path,
+            sep='\t',
+            index_col=False,
+            keep_default_na=False,
+            na_values={axis: ['n/a', 'NaN', 'nan', ''] for axis in 'xyz'},
+            dtype={'label': str},
+        )
 
 
 def write_table(path: Path, table: pd.DataFrame) -> Path:

@@ -41,7 +41,7 @@ def conform(image: nib.spatialimages.SpatialImage) -> nib.Nifti1Image:
     """
     data, affine = _reorient(image)
     grid = _grid_affine(data, affine)
-    return _as_image(_resample(data, affine, grid), grid)
+    return as_image(_resample(data, affine, grid), grid)
 
 
 def resample_mask(
@@ -66,10 +66,11 @@ def resample_mask(
     moved = affine_transform(
         inside, mapping[:3, :3], mapping[:3, 3], output_shape=like.shape[:3], order=0
     )
-    return _as_image(moved, like.affine)
+    return as_image(moved, like.affine)
 
 
-def _as_image(data: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
+def as_image(data: np.ndarray, affine: np.ndarray) -> nib.Nifti1Image:
+    """Wrap an array whose affine is certain: qform and sform equal, codes 1, unit mm."""
     image = nib.Nifti1Image(data, affine)
     image.header.set_xyzt_units('mm')
     image.set_qform(affine, code=1)

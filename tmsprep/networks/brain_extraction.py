@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from tmsprep.imaging.conform import as_image
 from tmsprep.imaging.pyramid import halve
 from tmsprep.networks.archive import read_archive, write_archive
 from tmsprep.networks.unet import BrainUNet, UNetSettings
@@ -72,7 +73,7 @@ def extract_brain(conformed: nib.Nifti1Image, network: BrainUNet) -> nib.Nifti1I
             f'{PLAUSIBLE_ML[1]:.0f}: is this a T1w image of a whole adult brain? If it is, give a '
             'brain mask through --derivatives'
         )
-    return nib.Nifti1Image(_enlarge(mask), conformed.affine)
+    return as_image(_enlarge(mask), conformed.affine)
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:

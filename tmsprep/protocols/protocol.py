@@ -95,7 +95,7 @@ def load_protocol(name: str | Path) -> Protocol:
     FileNotFoundError
         If there is no such protocol; the message lists those that exist.
     ValueError
-        If the file lacks a key or has one that is not known.
+        If the file is not TOML, lacks a key or has one that is not known.
     """
     shipped = files('tmsprep.protocols')
     path = Path(name)
@@ -105,7 +105,11 @@ def load_protocol(name: str | Path) -> Protocol:
         raise FileNotFoundError(
             f'no protocol {str(name)!r}: give one of {", ".join(known)} or the path of a TOML file'
         )
-    return _parse(tomllib.loads(resource.read_text(encoding='utf-8')), str(name))
+    try:
+        content = tomllib.loads(resource.read_text(encoding='utf-8'))
+    except ValueError as error:
+        raise ValueError(f'protocol {name}: not a TOML file ({error})') from error
+    return _parse(content, str(name))
 
 
 def _parse(content: dict, where: str) -> Protocol:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import nibabel as nib
 import numpy as np
 
+from tmsprep.imaging.conform import as_image
+
 _MARGIN_MM = 12
 """Air kept around the brain, for the warp to move it in (our choice)."""
 
@@ -72,7 +74,7 @@ def brain_mask(
         inside = np.asarray(mask.dataobj) > 0.5
     if not inside.any():
         raise ValueError('the brain mask is empty')
-    return nib.Nifti1Image(inside.astype(np.uint8), image.affine)
+    return as_image(inside.astype(np.uint8), image.affine)
 
 
 def is_skull_stripped(image: nib.spatialimages.SpatialImage) -> bool:

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Threads of Torch that wait for each other on a busy machine make tiny networks ten times slower;
+# this must be said before Torch is first imported.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+CHECKOUT = Path(__file__).parents[1]
+Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope='session')
+def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Weights file of a tiny ensemble that never learnt anything."""
+    import torch
+
+    from tmsprep.networks.multiresolution import MultiResolutionNet, NetworkSettings
+    from tmsprep.networks.weights import Localizer, save_localizer
+    from tmsprep.protocols import load_protocol
+
+    labels = load_protocol('tms').labels
+    settings = NetworkSettings(
+        len(labels), crops=(8, 4, 4, 4, 4, 4), kernels=4, channels=2, hidden=4, residual='none'
+    )
+    members = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        members.append(MultiResolutionNet(settings).eval())
+    path = tmp_path_factory.mktemp('weights') / 'random.safetensors'
+    return save_localizer(path, Localizer(labels, tuple(members), {'name': 'random'}))
+
+
+@pytest.fixture(scope='session')
+def tmsprep(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run the command in a process of its own, as a user does, away from the checkout."""
+
+    def run(*arguments: object) -> subprocess.CompletedProcess:
+        elsewhere = tmp_path_factory.mktemp('elsewhere')
+        environment = {**os.environ, 'PYTHONPATH': str(CHECKOUT)}
+        return subprocess.run(
+            [sys.executable, '-m', 'tmsprep', *map(str, arguments)],
+            cwd=elsewhere,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run

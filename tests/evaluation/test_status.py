@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tmsprep.evaluation.status import (
+    STATUSES,
+    on_wrong_side,
+    outside_field_of_view,
+    point_status,
+)
+from tmsprep.points import PointSet
+from tmsprep.protocols import load_protocol
+
+PROTOCOL = load_protocol('tms')
+SHAPE = (200, 240, 220)
+AFFINE = np.array([[1.0, 0, 0, -100], [0, 1, 0, -140], [0, 0, 1, -110], [0, 0, 0, 1]])
+# Places in a head whose midline is x = 0; those of the leg are 5 mm from it.
+RIGHT = {
+    'ROFC': (20, 40, -10),
+    'RDLPFC': (38, 35, 35),
+    'RFACEMC': (55, -5, 35),
+    'RLLIMBMC': (5, -30, 75),
+    'RULIMBMC': (37, -22, 60),
+}
+LEFT = {f'L{name[1:]}': (-x, y, z) for name, (x, y, z) in RIGHT.items()}
+HEAD = PointSet.from_mapping(RIGHT | LEFT | {'LHESCHL': (-45, -20, 8)}, PROTOCOL.labels)
+
+
+def changed(points: PointSet = HEAD, **places: tuple | None) -> PointSet:
+    rows = dict(zip(points.labels, points.coordinates, strict=True))
+    rows |= {k: (np.nan,) * 3 if v is None else v for k, v in places.items()}
+    return PointSet.from_mapping(rows, points.labels)
+
+
+def swapped(points: PointSet, one: str, other: str) -> PointSet:
+    return changed(points, **{one: tuple(points[other]), other: tuple(points[one])})
+
+
+def statuses(points: PointSet, other: PointSet | None = None) -> dict[str, str]:
+    found = point_status(points, other, PROTOCOL, SHAPE, AFFINE)
+    assert set(found) <= set(STATUSES)
+    return dict(zip(PROTOCOL.labels, found, strict=True))
+
+
+def turned(points: PointSet, z: float, y: float = 0.0, x: float = 0.0) -> PointSet:
+    turn = nib.eulerangles.euler2mat(*np.radians([z, y, x]))
+    return points.transformed(nib.affines.from_matvec(turn, [8.0, -12.0, 20.0]))
+
+
+def wrong(points: PointSet) -> set[str]:
+    flags = on_wrong_side(points, PROTOCOL)
+    return {label for label, flag in zip(PROTOCOL.labels, flags, strict=True) if flag}
+
+
+def test_a_plain_head_is_fine() -> None:
+    assert set(statuses(HEAD).values()) == {'ok'}
+    assert set(statuses(HEAD, HEAD).values()) == {'ok'}
+
+
+ANGLES = [(0, 0, 0), (30, 0, 0), (-30, 0, 0), (0, 30, 0), (20, -20, 20)]
+
+
+@pytest.mark.parametrize('angles', ANGLES)
+def test_a_turned_head_is_fine(angles: tuple[float, float, float]) -> None:
+    # The legs' targets, 5 mm from the midline, keep their side.
+    assert wrong(turned(HEAD, *angles)) == set()
+
+
+@pytest.mark.parametrize('angles', ANGLES)
+@pytest.mark.parametrize('name', ['OFC', 'LLIMBMC', 'FACEMC'])
+def test_a_swapped_pair_is_found_in_a_turned_head(angles: tuple, name: str) -> None:
+    pair = {f'L{name}', f'R{name}'}
+    assert wrong(turned(swapped(HEAD, *sorted(pair)), *angles)) == pair
+
+
+def test_one_point_across_the_midline_is_found() -> None:
+    assert wrong(changed(LHESCHL=(45, -20, 8))) == {'LHESCHL'}
+    assert wrong(turned(changed(LHESCHL=(45, -20, 8)), 30)) == {'LHESCHL'}
+    # Only one leg has crossed, by 3 mm; the plane stays where the other pairs put it.
+    assert wrong(changed(LLLIMBMC=(3, -30, 75))) == {'LLLIMBMC'}
+
+
+def test_all_points_swapped_are_found() -> None:
+    mirrored = PointSet(HEAD.labels, HEAD.coordinates * [-1, 1, 1])
+    assert wrong(mirrored) == set(PROTOCOL.labels)
+
+
+def test_without_any_pair_nothing_is_said() -> None:
+    lonely = PointSet.from_mapping({'LOFC': (20, 40, -10)}, PROTOCOL.labels)
+    assert wrong(lonely) == set()
+    assert wrong(PointSet.from_mapping({}, PROTOCOL.labels)) == set()
+
+
+def test_the_faces_of_the_outer_voxels_are_the_limit() -> None:
+    # Voxel 0 has its centre at x = -100 and its outer face at -100.5.
+    inside = changed(LOFC=(-100.5, 40, -10), ROFC=(99.5, 40, -10))
+    assert not outside_field_of_view(inside, SHAPE, AFFINE).any()
+    for place in ((-100.6, 0, 0), (99.6, 0, 0), (0, 0, 109.6), (0, -140.6, 0)):
+        flags = outside_field_of_view(changed(LOFC=place), SHAPE, AFFINE)
+        assert flags.tolist() == [label == 'LOFC' for label in PROTOCOL.labels]
+
+
+def test_missing_is_failed_and_nothing_else() -> None:
+    found = statuses(changed(ROFC=None), HEAD)
+    assert found.pop('ROFC') == 'failed'
+    assert set(found.values()) == {'ok'}
+    assert set(statuses(PointSet.from_mapping({}, PROTOCOL.labels)).values()) == {'failed'}
+
+
+def test_labels_that_were_not_asked_for_are_failed() -> None:
+    some = PointSet.from_mapping({'LOFC': (-20, 40, -10), 'XX': (0, 0, 0)})
+    found = statuses(some)
+    assert found.pop('LOFC') == 'ok'
+    assert set(found.values()) == {'failed'}
+
+
+@pytest.mark.parametrize(('distance', 'status'), [(11.9, 'ok'), (12.1, 'disagreement')])
+def test_methods_disagree_beyond_12_mm(distance: float, status: str) -> None:
+    other = changed(LOFC=(-20, 40 + distance, -10))
+    assert statuses(HEAD, other)['LOFC'] == status
+    assert statuses(other, HEAD)['LOFC'] == status
+    assert statuses(HEAD, changed(LOFC=None))['LOFC'] == 'ok'
+
+
+def test_the_gravest_finding_wins() -> None:
+    # Across the midline and far from the other method: the side counts. Outside counts more.
+    assert statuses(changed(LHESCHL=(45, -20, 8)), HEAD)['LHESCHL'] == 'wrong_side'
+    assert statuses(changed(LHESCHL=(150, -20, 8)), HEAD)['LHESCHL'] == 'outside_image'

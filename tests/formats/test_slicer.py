@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tmsprep.formats.errors import PointsFileError
+from tmsprep.formats.read import read_points
+from tmsprep.points import PointSet
+
+RAS = PointSet.from_mapping({'LOFC': (-10.5, 20, 30), 'odd, name': (1, -2, 3)})
+
+
+def point(label: str, position: list[float], **more: str) -> dict:
+    return {'label': label, 'position': position, **more}
+
+
+def markups(path: Path, frame: str | None, *points: dict, kind: str = 'Fiducial') -> Path:
+    markup = {'type': kind, 'coordinateSystem': frame, 'controlPoints': list(points)}
+    path.write_text(json.dumps({'markups': [markup]}))
+    return path
+
+
+def fcsv(path: Path, frame: str | None, *rows: str) -> Path:
+    lines = ['# Markups fiducial file version = 4.10']
+    lines += [] if frame is None else [f'# CoordinateSystem = {frame}']
+    lines += ['# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID', *rows]
+    path.write_text('\n'.join(lines) + '\n')
+    return path
+
+
+@pytest.mark.parametrize(
+    ('frame', 'sign'), [('RAS', 1), ('LPS', -1), ('0', 1), ('1', -1), ('lps', -1)]
+)
+def test_markups_by_hand(tmp_path: Path, frame: str, sign: int) -> None:
+    path = markups(
+        tmp_path / 'p.mrk.json',
+        frame,
+        point('LOFC', [sign * -10.5, sign * 20, 30], positionStatus='defined'),
+        point('odd, name', [sign * 1, sign * -2, 3]),
+    )
+    assert read_points(path) == RAS
+
+
+@pytest.mark.parametrize(
+    ('frame', 'sign'), [('RAS', 1), ('LPS', -1), ('0', 1), ('1', -1), (' lps ', -1)]
+)
+def test_fcsv_by_hand(tmp_path: Path, frame: str, sign: int) -> None:
+    path = fcsv(
+        tmp_path / 'P.FCSV',
+        frame,
+        f'vtkMRMLMarkupsFiducialNode_0,{sign * -10.5},{sign * 20},30,0,0,0,1,1,1,0,LOFC,,',
+        f'vtkMRMLMarkupsFiducialNode_1,{sign * 1},{sign * -2},3,0,0,0,1,1,1,0,"odd, name",,',
+    )
+    assert read_points(path) == RAS
+
+
+def test_undefined_points_are_missing(tmp_path: Path) -> None:
+    path = markups(
+        tmp_path / 'p.mrk.json',
+        'LPS',
+        point('A', [0, 0, 0], positionStatus='undefined'),
+        point('B', [0, 0, 0], positionStatus='preview'),
+        point('C', [-1, -2, 3]),
+    )
+    points = read_points(path)
+    assert points.found.tolist() == [False, False, True]
+    np.testing.assert_array_equal(points['C'], [1, 2, 3])
+
+
+@pytest.mark.parametrize('frame', [None, '', 'IJK', '2'])
+def test_without_a_frame_nothing_is_read(tmp_path: Path, frame: str | None) -> None:
+    one = markups(tmp_path / 'mine.mrk.json', frame, point('A', [1, 2, 3]))
+    with pytest.raises(PointsFileError, match=r'mine\.mrk\.json.*neither RAS nor LPS'):
+        read_points(one)
+    other = fcsv(tmp_path / 'mine.fcsv', frame, 'id,1,2,3,0,0,0,1,1,1,0,A,,')
+    with pytest.raises(PointsFileError, match=r'mine\.fcsv.*neither RAS nor LPS'):
+        read_points(other)
+
+
+LIST = '{"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": [%s]}]}'
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'not json',
+        '{}',
+        '[]',
+        '{"markups": []}',
+        '{"markups": [{"type": "Line", "coordinateSystem": "LPS", "controlPoints": []}]}',
+        '{"markups": [{"type": "Fiducial", "coordinateSystem": "LPS"}]}',
+        LIST % '{"position": [1, 2, 3]}',
+        LIST % '{"label": "A", "position": null}',
+        LIST % '{"label": "A", "position": ["x", "y", "z"]}',
+        LIST % '{"label": "A", "position": [1, 2]}',
+        LIST % '{"label": "A", "position": [1, 2, NaN]}',
+        LIST % '{"label": "A", "position": [1, 2, null]}',
+    ],
+)
+def test_a_wrong_markups_file_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / 'mine.mrk.json'
+    path.write_text(text)
+    with pytest.raises(PointsFileError, match=r'mine\.mrk\.json'):
+        read_points(path)
+
+
+@pytest.mark.parametrize(
+    ('row', 'message'),
+    [
+        ('id,1,2', 'point'),
+        ('id,1,two,3,0,0,0,1,1,1,0,A,,', "'A'"),
+        ('id,1,nan,3,0,0,0,1,1,1,0,A,,', "'A'"),
+        ('id,1,2,3,0,0,0,1,1,1,0,A,,\nid,4,5,6,0,0,0,1,1,1,0,A,,', "'A' stands twice"),
+    ],
+)
+def test_a_wrong_row_is_named(tmp_path: Path, row: str, message: str) -> None:
+    path = fcsv(tmp_path / 'mine.fcsv', 'RAS', row)
+    with pytest.raises(PointsFileError, match=r'mine\.fcsv') as raised:
+        read_points(path)
+    assert message in str(raised.value)
+
+
+def test_a_point_twice_in_markups_is_refused(tmp_path: Path) -> None:
+    path = markups(tmp_path / 'p.mrk.json', 'RAS', point('A', [1, 2, 3]), point('A', [4, 5, 6]))
+    with pytest.raises(PointsFileError, match="'A' stands twice"):
+        read_points(path)

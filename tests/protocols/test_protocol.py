@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tmsprep.protocols import load_protocol
+
+# Baxter et al. 2021, Table 1, from top to bottom.
+TABLE_1 = (
+    ('LOFC', 'L'),
+    ('ROFC', 'R'),
+    ('LDLPFC', 'L'),
+    ('RDLPFC', 'R'),
+    ('LHESCHL', 'L'),
+    ('LFACEMC', 'L'),
+    ('RFACEMC', 'R'),
+    ('LLLIMBMC', 'L'),
+    ('RLLIMBMC', 'R'),
+    ('LULIMBMC', 'L'),
+    ('RULIMBMC', 'R'),
+)
+ONE = 'name = "n"\ntitle = "t"\nsource = "s"\n[[targets]]\nlabel = "A"\nhemisphere = "L"\n'
+
+
+def test_the_papers_table() -> None:
+    protocol = load_protocol('tms')
+    assert tuple((t.label, t.hemisphere) for t in protocol.targets) == TABLE_1
+    assert protocol.labels == tuple(label for label, _ in TABLE_1)
+    assert 'Baxter' in protocol.source
+    assert all(t.region for t in protocol.targets)
+    sides = {'L': 'left', 'R': 'right'}
+    assert all(t.region.startswith(sides[t.hemisphere]) for t in protocol.targets)
+
+
+def test_reflecting_twice_changes_nothing() -> None:
+    protocol = load_protocol('tms')
+    mirror = protocol.mirror_permutation()
+    np.testing.assert_array_equal(mirror[mirror], np.arange(11))
+    for i, target in enumerate(protocol.targets):
+        if target.label == 'LHESCHL':
+            assert mirror[i] == i
+        else:
+            counterpart = protocol.targets[mirror[i]]
+            assert counterpart.label[1:] == target.label[1:]
+            assert counterpart.hemisphere != target.hemisphere
+
+
+def test_only_the_auditory_target_has_no_counterpart() -> None:
+    protocol = load_protocol('tms')
+    alone = [
+        t.label for t, has in zip(protocol.targets, protocol.has_mirror(), strict=True) if not has
+    ]
+    assert alone == ['LHESCHL']
+
+
+def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / 'mine.toml'
+    path.write_text(ONE + 'region = "r"\ntype = "x"\n')
+    protocol = load_protocol(path)
+    assert protocol == load_protocol(str(path))
+    assert protocol.labels == ('A',)
+    assert protocol.mirror_permutation().tolist() == [0]
+    assert protocol.has_mirror().tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        (ONE + 'type = "x"\n', 'region'),
+        (ONE + 'region = "r"\ntype = "x"\ncolour = "red"\n', "unknown key 'colour'"),
+        ('name = "n"\ntitle = "t"\nsource = "s"\n', 'targets'),
+        (ONE.replace('title = "t"\n', '') + 'region = "r"\ntype = "x"\n', 'title'),
+        ('name = ', 'mine.toml'),
+    ],
+)
+def test_a_wrong_protocol_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / 'mine.toml'
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_protocol(path)
+
+
+@pytest.mark.parametrize('name', ['nothing', 'nothing.toml', '../tms'])
+def test_an_unknown_protocol_names_the_others(name: str) -> None:
+    with pytest.raises(FileNotFoundError, match='tms'):
+        load_protocol(name)

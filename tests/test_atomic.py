@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tmsprep.atomic import atomic_path, write_text
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / 'new' / 'folder' / 'mask.nii.gz'
+    with atomic_path(path) as partial:
+        assert partial.parent == path.parent
+        assert partial.name.startswith('.')
+        assert partial.name.endswith('.mask.nii.gz')
+        partial.write_bytes(b'12')
+        assert not path.exists()
+    assert names(path.parent) == ['mask.nii.gz']
+    assert path.read_bytes() == b'12'
+
+
+def test_after_a_failure_the_old_file_is_there(tmp_path: Path) -> None:
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+
+    def write_half() -> None:
+        with atomic_path(path) as partial:
+            partial.write_text('ne')
+            raise RuntimeError('disk full')
+
+    with pytest.raises(RuntimeError, match='disk full'):
+        write_half()
+    assert names(tmp_path) == ['a.txt']
+    assert path.read_text() == 'old'
+
+
+def test_two_writers_do_not_share_a_name(tmp_path: Path) -> None:
+    path = tmp_path / 'a.txt'
+    with atomic_path(path) as one, atomic_path(path) as other:
+        one.write_text('one')
+        other.write_text('other')
+        assert one != other
+    assert names(tmp_path) == ['a.txt']
+    assert path.read_text() == 'one'
+
+
+def test_a_block_that_writes_nothing_is_a_failure(tmp_path: Path) -> None:
+    def write_nothing() -> None:
+        with atomic_path(tmp_path / 'a.txt'):
+            pass
+
+    with pytest.raises(FileNotFoundError):
+        write_nothing()
+    assert names(tmp_path) == []
+
+
+def test_text_is_utf8(tmp_path: Path) -> None:
+    path = write_text(tmp_path / 'a.txt', 'Hirnlappen Ä\n')
+    assert path.read_bytes() == 'Hirnlappen Ä\n'.encode()

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+
+from tmsprep.evaluation.status import STATUSES
+from tmsprep.formats.targets_tsv import read_targets
+from tmsprep.phantoms import write_dataset
+from tmsprep.protocols import load_protocol
+
+pytestmark = pytest.mark.slow
+
+LABELS = load_protocol('tms').labels
+ATLAS = 'MNI152NLin2009aSym'
+
+
+@pytest.fixture(scope='session')
+def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(
+        tmp_path_factory.mktemp('end') / 'bids', [3], ['007'], voxel_size=(2.0, 2.0, 2.0)
+    )
+
+
+def last_line(run: subprocess.CompletedProcess) -> str:
+    return run.stderr.strip().splitlines()[-1]
+
+
+def contents(folder: Path, pattern: str) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob(pattern))}
+
+
+def check_files(out: Path) -> None:
+    anat = out / 'sub-007' / 'anat'
+    stem = 'sub-007_from-'
+    expected = {
+        *(f'sub-007_desc-{m}_targets.{e}' for m in ('cnn', 'syn') for e in ('tsv', 'json')),
+        *(f'sub-007_desc-brain_mask.{e}' for e in ('nii.gz', 'json')),
+        *(f'{stem}T1w_to-{ATLAS}_mode-image_xfm.{e}' for e in ('h5', 'json')),
+        *(f'{stem}{ATLAS}_to-T1w_mode-image_xfm.{e}' for e in ('h5', 'json')),
+    }
+    assert {path.name for path in anat.iterdir()} == expected
+    figures = {path.name for path in (out / 'sub-007' / 'figures').iterdir()}
+    assert {f'sub-007_desc-{label}_T1w.svg' for label in LABELS} <= figures
+    top = {path.name for path in out.iterdir()}
+    assert top == {'.bidsignore', 'dataset_description.json', 'logs', 'sub-007', 'sub-007.html'}
+    hidden = [path for path in out.rglob('.*') if path.name != '.bidsignore']
+    assert hidden == []
+
+
+def check_tables(out: Path, data_set: Path) -> None:
+    reference = nib.load(data_set / 'sub-007' / 'anat' / 'sub-007_T1w.nii.gz')
+    for method, other in (('cnn', 'syn'), ('syn', 'cnn')):
+        path = out / 'sub-007' / 'anat' / f'sub-007_desc-{method}_targets.tsv'
+        table = pd.read_csv(path, sep='\t', keep_default_na=False)
+        assert tuple(table['label']) == LABELS
+        assert list(table.columns)[:7] == [
+            *['label', 'hemisphere', 'region', 'x', 'y', 'z', 'status']
+        ]
+        assert set(table['status']) <= set(STATUSES) - {'failed', 'not_run'}
+        assert ('dispersion_mm' in table) == (method == 'cnn')
+        assert f'distance_to_{other}_mm' in table
+        assert read_targets(path).found.all()
+        sidecar = json.loads(path.with_suffix('.json').read_text())
+        assert sidecar['CoordinateSystem'] == 'scanner, RAS+'
+        assert sidecar['Sources'] == ['bids:raw:sub-007/anat/sub-007_T1w.nii.gz']
+        np.testing.assert_allclose(sidecar['ReferenceImage']['Affine'], reference.affine)
+        assert sidecar['ReferenceImage']['Shape'] == list(reference.shape)
+        assert set(table.columns) <= set(sidecar)
+
+
+def test_a_phantom_from_image_to_report(
+    tmp_path: Path, tmsprep: Callable, data_set: Path, random_weights: Path
+) -> None:
+    out, work = tmp_path / 'out', tmp_path / 'work'
+    options = ('--sloppy', '--weights', random_weights, '-w', work, '--nprocs', 2)
+    first = tmsprep(data_set, out, 'participant', *options)
+    assert first.returncode == 0, first.stderr
+    assert 'finished without errors: 1 participants' in last_line(first)
+    check_files(out)
+    check_tables(out, data_set)
+    check_truth(out, data_set)
+    check_report(out)
+    validate(out)
+
+    before = contents(out, '*_targets.*')
+    nodes = {path: path.stat().st_mtime_ns for path in work.rglob('result_*.pklz')}
+    second = tmsprep(data_set, out, 'participant', *options)
+    assert second.returncode == 0, second.stderr
+    assert contents(out, '*_targets.*') == before
+    # What takes time came from the cache.
+    again = {path.parent.name for path, when in nodes.items() if path.stat().st_mtime_ns != when}
+    assert not again & {'conform', 'cnn', 'brain', 'syn'}
+    check_files(out)
+    logs = list((out / 'logs').glob('*/tmsprep.log'))
+    assert len(logs) == 2
+    assert all('finished without errors' in log.read_text().splitlines()[-1] for log in logs)
+
+
+def check_truth(out: Path, data_set: Path) -> None:
+    """A rough registration of a phantom is near the truth; the network has learnt nothing."""
+    truth = data_set / 'derivatives' / 'truth' / 'sub-007' / 'anat'
+    known = read_targets(truth / 'sub-007_desc-truth_targets.tsv')
+    found = read_targets(out / 'sub-007' / 'anat' / 'sub-007_desc-syn_targets.tsv')
+    assert found.distance(known).mean() < 5.0
+    mask = nib.load(out / 'sub-007' / 'anat' / 'sub-007_desc-brain_mask.nii.gz')
+    expected = nib.load(truth / 'sub-007_desc-brain_mask.nii.gz')
+    volumes = [
+        np.count_nonzero(m.dataobj) * abs(np.linalg.det(m.affine)) for m in (mask, expected)
+    ]
+    assert volumes[0] == pytest.approx(volumes[1], rel=0.15)
+
+
+def check_report(out: Path) -> None:
+    page = (out / 'sub-007.html').read_text(encoding='utf-8')
+    assert all(label in page for label in LABELS)
+    # It opens offline: nothing is loaded from anywhere.
+    assert 'src="http' not in page
+    assert '<script src' not in page
+    assert '<link' not in page
+
+
+def validate(out: Path) -> None:
+    validator = Path(sys.executable).with_name('bids-validator-deno')
+    if not validator.is_file():
+        pytest.skip('bids-validator-deno is not installed beside this Python')
+    run = subprocess.run([validator, out], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
