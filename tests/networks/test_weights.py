@@ -103,3 +103,12 @@ def test_checksum_of_three_letters(tmp_path: Path) -> None:
     # The example of FIPS 180-2, appendix B.1.
     expected = 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad'
     assert file_sha256(path) == expected
+
+
+def test_a_file_that_lacks_a_parameter_is_damaged(tmp_path: Path, localizer: Localizer) -> None:
+    path = save_localizer(tmp_path / 'w.safetensors', localizer)
+    tensors, metadata = read_archive(path, 'tmsprep-multiresolution-1')
+    del tensors['0.levels.0.maps'], metadata['format']
+    write_archive(path, 'tmsprep-multiresolution-1', tensors, metadata)
+    with pytest.raises(WeightsError, match=r'(?s)w\.safetensors is damaged.*levels\.0\.maps'):
+        load_localizer(path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -12,6 +14,13 @@ from nipype.interfaces.base import (
     isdefined,
     traits,
 )
+
+from tmsprep.bids.names import T1wImage, derivative_path
+from tmsprep.points import PointSet
+from tmsprep.protocols import load_protocol
+
+if TYPE_CHECKING:
+    from tmsprep.reports.planes import Volume
 
 
 class PlotFiguresInputSpec(BaseInterfaceInputSpec):
@@ -43,48 +52,55 @@ class PlotFigures(SimpleInterface):
 
     def _run_interface(self, runtime):
         import nibabel as nib
+
+        from tmsprep.formats.targets_tsv import read_targets
+        from tmsprep.reports.planes import Volume
+
+        points = {method: read_targets(path) for method, path in self.inputs.tables.items()}
+        # Read once: a dozen figures look at the same voxels.
+        volume = Volume.from_image(nib.load(self.inputs.conformed))
+        written = [*self._plot_targets(volume, points), *self._plot_overviews(volume, points)]
+        self._results['figures'] = [str(path) for path in written]
+        return runtime
+
+    def _path(self, what: str) -> Path:
+        image = T1wImage.from_path(Path(self.inputs.bids_dir), Path(self.inputs.in_file))
+        out_dir = Path(self.inputs.out_dir)
+        return derivative_path(
+            out_dir, image, desc=what, suffix='T1w', extension='.svg', folder='figures'
+        )
+
+    def _plot_targets(self, volume: Volume, points: Mapping[str, PointSet]) -> Iterator[Path]:
+        """Draw each target that any method found."""
         import numpy as np
 
-        from tmsprep.bids.names import T1wImage, derivative_path
-        from tmsprep.formats.targets_tsv import read_targets
-        from tmsprep.protocols import load_protocol
-        from tmsprep.reports.overview import plot_overview
-        from tmsprep.reports.planes import Volume
-        from tmsprep.reports.registration import plot_mask, plot_registration
         from tmsprep.reports.slices import plot_target
 
-        image = T1wImage.from_path(Path(self.inputs.bids_dir), Path(self.inputs.in_file))
-        protocol = load_protocol(self.inputs.protocol)
-        points = {method: read_targets(path) for method, path in self.inputs.tables.items()}
-        # Read once: eleven figures look at the same voxels.
-        volume = Volume.from_image(nib.load(self.inputs.conformed))
-        written = []
-
-        def path(what: str) -> Path:
-            written.append(
-                derivative_path(
-                    Path(self.inputs.out_dir),
-                    image,
-                    desc=what,
-                    suffix='T1w',
-                    extension='.svg',
-                    folder='figures',
-                )
-            )
-            return written[-1]
-
-        for target in protocol.targets:
+        for target in load_protocol(self.inputs.protocol).targets:
             named = {method: found[target.label] for method, found in points.items()}
             if any(np.isfinite(point).all() for point in named.values()):
-                figure = path(target.label)
-                plot_target(volume, named, figure, label=target.label, region=target.region)
+                yield plot_target(
+                    volume,
+                    named,
+                    self._path(target.label),
+                    label=target.label,
+                    region=target.region,
+                )
+
+    def _plot_overviews(self, volume: Volume, points: Mapping[str, PointSet]) -> Iterator[Path]:
+        """Draw all targets together, the brain mask, and the atlas before and after SyN."""
+        import nibabel as nib
+
+        from tmsprep.reports.overview import plot_overview
+        from tmsprep.reports.registration import plot_mask, plot_registration
+
         mask = nib.load(self.inputs.mask) if isdefined(self.inputs.mask) else None
-        plot_overview(volume, points, path('overview'), mask=mask)
+        yield plot_overview(volume, points, self._path('overview'), mask=mask)
         if mask is not None:
-            plot_mask(volume, mask, path('brain'))
+            yield plot_mask(volume, mask, self._path('brain'))
         if isdefined(self.inputs.after):
             before, after = nib.load(self.inputs.before), nib.load(self.inputs.after)
             titles = ('after rigid and affine', 'after SyN')
-            plot_registration(volume, before, after, path('registration'), titles=titles)
-        self._results['figures'] = [str(figure) for figure in written]
-        return runtime
+            yield plot_registration(
+                volume, before, after, self._path('registration'), titles=titles
+            )

@@ -50,7 +50,7 @@ BAXTER2021 = Recipe('baxter2021', steps=2000, batch=16, optimiser='sgd', learnin
 
 DEFAULT = Recipe(
     'default',
-    steps=3000,
+    steps=2400,
     batch=8,
     optimiser='adamw',
     learning_rate=2e-3,
@@ -66,7 +66,7 @@ DEFAULT = Recipe(
         bias=0.15,
         noise=0.08,
         blur=0.2,
-        stripped=0.25,
+        stripped=0.15,
         cuts=0.25,
     ),
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,15 @@ def read_archive(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
     if metadata.get('format') != kind:
         raise WeightsError(f'{path} does not hold {kind} weights; give another file')
     return tensors, metadata
+
+
+@contextmanager
+def rebuilding(path: Path) -> Iterator[None]:
+    """Name the file when its content does not make the network that it says it holds."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f'{path} is damaged; get it again: {error}') from error
 
 
 def file_sha256(path: Path) -> str:

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from tmsprep.imaging.conform import as_image
 from tmsprep.imaging.pyramid import halve
-from tmsprep.networks.archive import read_archive, write_archive
+from tmsprep.networks.archive import read_archive, rebuilding, write_archive
 from tmsprep.networks.unet import BrainUNet, UNetSettings
 
 _KIND = 'tmsprep-brain-1'
@@ -37,8 +37,9 @@ def save_brain_unet(path: Path, network: BrainUNet, card: dict[str, str]) -> Pat
 def load_brain_unet(path: Path) -> BrainUNet:
     """Read a brain extraction network; see `read_archive` for what can go wrong."""
     tensors, metadata = read_archive(path, _KIND)
-    network = BrainUNet(UNetSettings(**json.loads(metadata['settings'])))
-    network.load_state_dict(tensors)
+    with rebuilding(path):
+        network = BrainUNet(UNetSettings(**json.loads(metadata['settings'])))
+        network.load_state_dict(tensors)
     return network.eval()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from tmsprep.networks.archive import read_archive, write_archive
+from tmsprep.networks.archive import read_archive, rebuilding, write_archive
 from tmsprep.networks.multiresolution import MultiResolutionNet, NetworkSettings
 
 _KIND = 'tmsprep-multiresolution-1'
@@ -52,11 +52,13 @@ def save_localizer(path: Path, localizer: Localizer) -> Path:
 def load_localizer(path: Path) -> Localizer:
     """Read an ensemble; see `read_archive` for what can go wrong."""
     tensors, metadata = read_archive(path, _KIND)
-    members = tuple(
-        _rebuild(NetworkSettings(**settings), tensors, f'{i}.')
-        for i, settings in enumerate(json.loads(metadata['settings']))
-    )
-    return Localizer(tuple(json.loads(metadata['labels'])), members, json.loads(metadata['card']))
+    with rebuilding(path):
+        members = tuple(
+            _rebuild(NetworkSettings(**settings), tensors, f'{i}.')
+            for i, settings in enumerate(json.loads(metadata['settings']))
+        )
+        labels, card = json.loads(metadata['labels']), json.loads(metadata['card'])
+    return Localizer(tuple(labels), members, card)
 
 
 def _rebuild(
