@@ -120,3 +120,23 @@ def test_the_sidecar_says_which_frame(tmp_path: Path) -> None:
     assert sidecar['SoftwareVersion'] == __version__
     assert sidecar['Disclaimer'] == DISCLAIMER
     assert 'not a medical device' in DISCLAIMER.lower()
+
+
+def test_a_later_run_of_one_method_renews_the_distances_of_the_other(tmp_path: Path) -> None:
+    spread = [0.5, None, *[0.25] * 9]
+    write(tmp_path, cnn=Outcome('cnn', POINTS, {'dispersion_mm': spread}))
+    found = write(tmp_path, syn=Outcome('syn', SHIFTED))
+    assert set(found['syn'][0]['distance_to_cnn_mm']) == {'5.0000'}
+    path = tmp_path / 'sub-01' / 'ses-A' / 'anat' / f'{STEM}cnn_targets.tsv'
+    table = pd.read_csv(path, sep='\t', keep_default_na=False, dtype=str)
+    assert set(table['distance_to_syn_mm']) == {'5.0000'}
+    assert table['dispersion_mm'].tolist() == ['0.5000', 'n/a', *['0.2500'] * 9]
+    assert table['x'].tolist()[0] == '-30.0000'
+
+
+def test_the_table_of_another_image_of_the_same_name_goes(tmp_path: Path) -> None:
+    write(tmp_path, syn=Outcome('syn', SHIFTED))
+    other = {**PROPERTIES, 'sha256': 'another'}
+    write_targets(tmp_path, IMAGE, {'cnn': Outcome('cnn', POINTS)}, PROTOCOL, other, 7)
+    names = sorted(p.name for p in (tmp_path / 'sub-01' / 'ses-A' / 'anat').iterdir())
+    assert names == [f'{STEM}cnn_targets.json', f'{STEM}cnn_targets.tsv']

@@ -23,8 +23,8 @@ LOCALIZERS = ('cnn', 'syn')
 SYN_PRESETS = ('default', 'paper')
 DEVICES = ('cpu', 'cuda')
 ANALYSIS_LEVELS = ('participant',)
-# The number of threads changes the last digits of a registration, so it must not depend on the
-# machine; two is what a small one has.
+# Another number of threads moves the points of a registration by up to a millimetre, so it must
+# not depend on the machine; two is what a small one has.
 DEFAULT_THREADS = 2
 # The largest seed that ITK and Torch both take; 0 is left out because ITK reads it as "by clock".
 MAX_SEED = 2**31 - 1

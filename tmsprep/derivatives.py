@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from tmsprep.atomic import write_text
 from tmsprep.bids.names import T1wImage, derivative_path
 from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.evaluation.status import STATUSES, point_status
-from tmsprep.formats.targets_tsv import write_table
+from tmsprep.formats.targets_tsv import read_targets, write_table
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+
+logger = logging.getLogger(__name__)
 
 DESCRIPTIONS = {
     'cnn': 'Targets by a multi-resolution convolutional network (Baxter et al. 2021)',
@@ -144,18 +147,66 @@ def write_targets(
     list of Path
         Table and sidecar of each method.
     """
+    earlier = earlier_outcomes(out_dir, image, set(DESCRIPTIONS) - set(outcomes), properties)
+    everything = {**outcomes, **earlier}
     written = []
-    for method, outcome in outcomes.items():
-        other = next((o for name, o in outcomes.items() if name != method), None)
+    for method, outcome in everything.items():
+        other = next((o for name, o in everything.items() if name != method), None)
         table = targets_table(
             outcome, other, protocol, tuple(properties['shape']), np.array(properties['affine'])
         )
-        sidecar = targets_sidecar(outcome, image, properties, list(table.columns), random_seed)
-        path = derivative_path(out_dir, image, desc=method, suffix='targets', extension='.tsv')
-        # The sidecar first: a table never stands without its frame.
-        written.append(write_json(path.with_suffix('.json'), sidecar))
-        written.append(write_table(path, table))
+        path = _table_path(out_dir, image, method)
+        if method in outcomes:
+            sidecar = targets_sidecar(outcome, image, properties, list(table.columns), random_seed)
+            # The sidecar first: a table never stands without its frame.
+            written.append(write_json(path.with_suffix('.json'), sidecar))
+            written.append(write_table(path, table))
+        else:
+            write_table(path, table)
     return written
+
+
+def earlier_outcomes(
+    out_dir: Path, image: T1wImage, methods: Iterable[str], properties: Mapping[str, Any]
+) -> dict[str, Outcome]:
+    """Take up the tables that earlier runs wrote of methods that this one does not run.
+
+    They stay if they are of the same image, and their distances to the new points are written
+    anew. Of another image under the same name they are deleted: they would be wrong points.
+
+    Parameters
+    ----------
+    out_dir, image : Path, T1wImage
+        Whose tables.
+    methods : iterable of str
+        Those that are not run.
+    properties : Mapping
+        Of the image as it is now.
+    """
+    found = {}
+    for method in methods:
+        path = _table_path(out_dir, image, method)
+        sidecar = path.with_suffix('.json')
+        if not (path.is_file() and sidecar.is_file()):
+            continue
+        reference = json.loads(sidecar.read_text(encoding='utf-8')).get('ReferenceImage', {})
+        if reference.get('SHA256') != properties['sha256']:
+            logger.warning('%s: deleted, as it was of another image of the same name', path)
+            path.unlink()
+            sidecar.unlink()
+            continue
+        table = pd.read_csv(path, sep='\t', na_values=['n/a'])
+        columns = {
+            name: [None if np.isnan(value) else value for value in table[name]]
+            for name in table.columns
+            if name in COLUMNS and name.endswith('_mm') and not name.startswith('distance')
+        }
+        found[method] = Outcome(method, read_targets(path), columns)
+    return found
+
+
+def _table_path(out_dir: Path, image: T1wImage, method: str) -> Path:
+    return derivative_path(out_dir, image, desc=method, suffix='targets', extension='.tsv')
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> Path:

@@ -65,7 +65,7 @@ def init_registration_wf(
             brain_weights=str(resources.brain_weights),
             preset='sloppy' if config.sloppy else config.syn_preset,
             random_seed=config.random_seed,
-            num_threads=config.omp_nthreads,
+            itk_threads=config.omp_nthreads,
             version=__version__,
         ),
         name='syn',

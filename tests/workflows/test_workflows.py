@@ -123,11 +123,13 @@ def test_settings_reach_their_nodes(bids: Path) -> None:
     syn, cnn = workflow.get_node('registration_wf.syn'), workflow.get_node('cnn')
     assert syn.inputs.preset == 'paper'
     assert syn.inputs.random_seed == 42
-    assert syn.inputs.num_threads == 3
+    assert syn.inputs.itk_threads == 3
     assert syn.n_procs == 3
     # Nipype would never start a node that wants more than there is.
     few = one(bids, ('syn',), omp_nthreads=3, nprocs=2).get_node('registration_wf.syn')
     assert few.n_procs == 2
+    # Points depend on the number of threads, so that must not depend on the number of processes.
+    assert few.inputs.itk_threads == 3
     assert syn.inputs.atlas == str(atlas['atlas'])
     assert cnn.inputs.use_gpu
     assert cnn.inputs.weights_sha256 == 'abc'

@@ -209,8 +209,8 @@ def _add_resources(group: argparse._ArgumentGroup) -> None:
         '--omp-nthreads',
         type=_whole_number,
         metavar='N',
-        help=f'threads of one step (default: {DEFAULT_THREADS} on any machine, because the last '
-        'digits of a registration depend on it)',
+        help=f'threads of one step (default: {DEFAULT_THREADS} on any machine, because a '
+        'registration with another number gives slightly other points)',
     )
     group.add_argument(
         *('--mem', '--mem-mb'),

@@ -19,7 +19,15 @@ __all__ = ['MAX_NON_FINITE', 'ImageError', 'read_t1w']
 MAX_NON_FINITE = 0.01
 
 _AGAIN = 'Convert the DICOM files again (dcm2niix), or copy the file again from its source.'
-_UNREADABLE = (OSError, EOFError, ValueError, zlib.error, nib.filebasedimages.ImageFileError)
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    MemoryError,
+    OverflowError,
+    ValueError,
+    zlib.error,
+    nib.filebasedimages.ImageFileError,
+)
 
 logger = logging.getLogger(__name__)
 

@@ -39,7 +39,8 @@ class RegisterAtlasInputSpec(BaseInterfaceInputSpec):
     given_transforms = traits.List(traits.Str, desc='from-T1w and to-T1w of an earlier run')
     preset = traits.Str('default', usedefault=True)
     random_seed = traits.Int(1, usedefault=True)
-    num_threads = traits.Int(1, usedefault=True, desc='of ITK; changes the last digits')
+    # Not called num_threads: Nipype would set that to the node's n_procs.
+    itk_threads = traits.Int(1, usedefault=True, desc='moves points by up to a millimetre')
     version = traits.Str(desc='of tmsprep, so that new code is not answered from the cache')
 
 
@@ -89,7 +90,7 @@ class RegisterAtlas(SimpleInterface):
             initial_points=approximate,
             preset=self.inputs.preset,
             random_seed=self.inputs.random_seed,
-            n_threads=self.inputs.num_threads,
+            n_threads=self.inputs.itk_threads,
         )
         self._keep(atlas, result, conformed, folder)
         return Outcome('syn', result.points, details=self._details(atlas, result))
@@ -165,7 +166,7 @@ class RegisterAtlas(SimpleInterface):
                 'Overlap': result.overlap,
                 'Similarity': result.similarity,
                 'JacobianRange': list(result.jacobian),
-                'Threads': self.inputs.num_threads,
+                'Threads': self.inputs.itk_threads,
             },
         }
 

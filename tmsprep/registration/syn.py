@@ -79,7 +79,8 @@ def register(
     """Register a T1w to the atlas and move the atlas's points into it.
 
     The same input, seed and number of threads give the same bits again. With another number of
-    threads the sums run in another order and points move by about 0.01 mm.
+    threads the sums run in another order, the optimiser stops elsewhere, and points move by up to
+    a millimetre.
 
     Parameters
     ----------
