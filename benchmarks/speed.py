@@ -7,7 +7,8 @@ training commands; everything is timed in this one run, on two threads.
   numpy's percentiles and one scipy resample to 256^3.
 - One person and ten people from a cold start, ``--localizers cnn``.
 - Default SyN against ``ants.registration(..., 'antsRegistrationSyN[s]')`` on brains cut out with
-  the same mask, with the errors of both (``--full-syn``; many minutes per person).
+  the same mask, at the images' own 2 mm, with the errors of both (``--full-syn``; minutes per
+  person; ``--full-spacing 1`` takes most of an hour each).
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from tmsprep.networks.weights import Localizer, load_localizer
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 from tmsprep.registration.atlas import default_atlas
+from tmsprep.registration.brain import cut_brain
 from tmsprep.registration.frames import flip_points, to_ants
 from tmsprep.registration.syn import register
 
@@ -97,8 +99,8 @@ def full_syn(fixed: object, moving: object, atlas_points: PointSet) -> PointSet:
     return PointSet(atlas_points.labels, flip_points(moved[['x', 'y', 'z']].to_numpy()))
 
 
-def compare_syn(people: list[Annotated], localizer: Localizer, full: bool) -> None:
-    """Print time and errors of the default registration, and of the full one."""
+def compare_syn(people: list[Annotated], localizer: Localizer, full: int) -> None:
+    """Print time and errors of the default registration, and of the full one at `full` mm."""
     atlas = default_atlas(load_protocol('tms'))
     unet = load_brain_unet(PACKAGE / 'data' / 'brain_extraction.safetensors')
     times, errors = {'default': [], 'full': []}, {'default': [], 'full': []}
@@ -122,11 +124,10 @@ def compare_syn(people: list[Annotated], localizer: Localizer, full: bool) -> No
             times['default'].append(time.perf_counter() - start)
         errors['default'].append(np.nanmean(person.points.distance(result.points)))
         if full:
-            brain = nib.Nifti1Image(
-                conformed.get_fdata(dtype=np.float32) * np.asarray(mask.dataobj), conformed.affine
-            )
+            fixed = to_ants(atlas.brain(full).image)
+            moving = to_ants(cut_brain(conformed, mask, full).image)
             start = time.perf_counter()
-            points = full_syn(to_ants(atlas.image), to_ants(brain), atlas.points)
+            points = full_syn(fixed, moving, atlas.points)
             times['full'].append(time.perf_counter() - start)
             errors['full'].append(np.nanmean(person.points.distance(points)))
         print(person.name, {k: [round(x, 2) for x in (times[k] + errors[k])[-1:]] for k in times})
@@ -142,6 +143,7 @@ def main() -> None:
     parser.add_argument('data', type=Path)
     parser.add_argument('--people', type=int, default=5, help='for the registration')
     parser.add_argument('--full-syn', action='store_true')
+    parser.add_argument('--full-spacing', type=int, default=2, help='mm')
     options = parser.parse_args()
     torch.set_num_threads(2)
     people = annotated_people(options.data, load_protocol('tms'), 'test')
@@ -153,7 +155,8 @@ def main() -> None:
     print(f'peak memory of both {peak:.2f} GB')
     print(f'one person from a cold start {cold(options.data, people[:1]):.1f} s')
     print(f'ten people from a cold start {cold(options.data, people[:10]):.1f} s')
-    compare_syn(people[: options.people], localizer, options.full_syn)
+    full = options.full_spacing if options.full_syn else 0
+    compare_syn(people[: options.people], localizer, full)
 
 
 if __name__ == '__main__':
