@@ -41,7 +41,7 @@ def image(name: str = 'sub-01_T1w.nii.gz') -> T1wImage:
 
 
 def test_a_failure_is_kept_until_it_is_gone(tmp_path: Path) -> None:
-    record_error(tmp_path, image(), 'syn', ERROR, Path('/work/node'))
+    record_error(tmp_path, image(), 'syn', ERROR, Path('/scratch/node'))
     path = record_path(tmp_path, image(), 'syn')
     assert path == tmp_path / 'logs' / 'sub-01' / 'sub-01_T1w_syn.error.json'
     (record,) = read_records(tmp_path, '01')
@@ -49,7 +49,7 @@ def test_a_failure_is_kept_until_it_is_gone(tmp_path: Path) -> None:
         'node': 'syn',
         'image': 'sub-01_T1w.nii.gz',
         'cure': '',
-        'node_dir': '/work/node',
+        'node_dir': '/scratch/node',
         **ERROR,
     }
     record_error(tmp_path, image(), 'syn', None)

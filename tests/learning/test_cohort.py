@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tmsprep.learning.brain import segmentation_loss
-from tmsprep.learning.cohort import Annotated, load_cohort, to_volume_mm, to_world_mm
+from tmsprep.learning.cohort import Annotated, load_cohort
 from tmsprep.learning.first_weights import describe
 from tmsprep.points import PointSet
 
@@ -65,15 +65,6 @@ def test_a_second_load_reads_the_cache(person: Annotated, tmp_path: Path) -> Non
     (again,) = load_cohort([person], tmp_path / 'cache')
     assert torch.equal(first.pyramid[2], again.pyramid[2])
     assert torch.equal(first.points[0], again.points[0])
-
-
-def test_frames_are_inverse() -> None:
-    # The centre of the first voxel is half a mm from the corner of the volume.
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
-    affine[:3, 3] = (10, 20, 30)
-    np.testing.assert_allclose(to_volume_mm(np.array([[10.0, 20, 30]]), affine), [[0.5] * 3])
-    points = np.array([[1.0, 2, 3], [-40, 5, 77]])
-    np.testing.assert_allclose(to_world_mm(to_volume_mm(points, affine), affine), points)
 
 
 def test_segmentation_loss_by_hand() -> None:

@@ -13,6 +13,7 @@ from scipy.spatial import ConvexHull
 
 from tmsprep.atomic import atomic_path
 from tmsprep.imaging.conform import CONFORMED_SIZE, conform, resample_mask
+from tmsprep.imaging.frames import to_volume_mm
 from tmsprep.imaging.normalise import normalise, percentile_window
 from tmsprep.imaging.pyramid import average_pyramid, halve
 from tmsprep.imaging.read import read_t1w
@@ -66,17 +67,6 @@ class Person:
     points: torch.Tensor
     stripped: tuple[torch.Tensor, ...] = ()
     hull: torch.Tensor = field(default_factory=lambda: torch.empty(0, 3))
-
-
-def to_volume_mm(points: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """World mm (RAS+) to mm from the outer corner of a conformed volume."""
-    inverse = np.linalg.inv(affine)
-    return points @ inverse[:3, :3].T + inverse[:3, 3] + 0.5
-
-
-def to_world_mm(points: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    """Millimetres from the outer corner of a conformed volume to world mm (RAS+)."""
-    return (points - 0.5) @ affine[:3, :3].T + affine[:3, 3]
 
 
 def load_cohort(people: Iterable[Annotated], cache: Path) -> list[Person]:

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from tmsprep.imaging.frames import to_world_mm
 from tmsprep.imaging.normalise import normalise
 from tmsprep.imaging.pyramid import average_pyramid
 from tmsprep.networks.multiresolution import Sampler, pyramid_sampler
@@ -58,9 +59,7 @@ def localize(
         for member in localizer.members:
             sampler = _empty_outside(pyramid_sampler(pyramid, member.settings.extent))
             estimates.append(member.to(device)([sampler])[0, -1].double().cpu().numpy())
-    affine = conformed.affine
-    # The network counts from the outer corner of the first voxel, the affine from its centre.
-    world = (np.stack(estimates) - 0.5) @ affine[:3, :3].T + affine[:3, 3]
+    world = to_world_mm(np.stack(estimates), conformed.affine)
     return Localization(PointSet(localizer.labels, world.mean(axis=0)), world)
 
 

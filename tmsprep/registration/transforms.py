@@ -18,7 +18,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from tmsprep.atomic import atomic_path
 from tmsprep.points import PointSet
 from tmsprep.registration.frames import flip_points, from_ants, to_ants
 
@@ -83,13 +82,6 @@ def warp_image(
             to_ants(like), to_ants(image), [name], interpolator=interpolation
         )
     return from_ants(moved)
-
-
-def save_transform(source: Path, destination: Path) -> Path:
-    """Copy a transform whole or not at all; the name keeps its ``.h5`` or ``.mat``."""
-    with atomic_path(destination) as partial:
-        partial.write_bytes(Path(source).read_bytes())
-    return Path(destination)
 
 
 @contextmanager
