@@ -64,7 +64,7 @@ def check_tables(out: Path, data_set: Path) -> None:
         assert list(table.columns)[:7] == [
             *['label', 'hemisphere', 'region', 'x', 'y', 'z', 'status']
         ]
-        assert set(table['status']) <= set(STATUSES) - {'failed', 'not_run'}
+        assert set(table['status']) <= set(STATUSES) - {'failed'}
         assert ('dispersion_mm' in table) == (method == 'cnn')
         assert f'distance_to_{other}_mm' in table
         assert read_targets(path).found.all()

@@ -87,7 +87,6 @@ def test_every_status_has_words_and_an_unknown_one_is_shown(row, tmp_path):
         'wrong_side',
         'outside_image',
         'failed',
-        'not_run',
     }
     rows = target_rows({'cnn': table([row('LA', (1, 2, 3), 'moved')], tmp_path)})
     assert rows[0].estimates[0].words == 'unknown status: moved'

@@ -88,7 +88,7 @@ def plugin_settings(config: RunConfig) -> tuple[str, dict[str, Any]]:
     }
 
 
-def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallback) -> bool:
+def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallback) -> str:
     """Run everything that can be run.
 
     Parameters
@@ -102,8 +102,8 @@ def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallbac
 
     Returns
     -------
-    bool
-        Whether no node crashed.
+    str
+        Why Nipype stopped or which nodes crashed; empty if all ran.
     """
     plugin, arguments = plugin_settings(config)
     # Nipype collects garbage in each turn of its loop; what is loaded by now never becomes any.
@@ -112,6 +112,5 @@ def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallbac
     try:
         workflow.run(plugin=plugin, plugin_args={**arguments, 'status_callback': on_status})
     except RuntimeError as error:
-        logging.getLogger(__name__).debug('nipype: %s', error)
-        return False
-    return True
+        return str(error) or repr(error)
+    return ''

@@ -114,12 +114,16 @@ def _execute(config: RunConfig, images: Mapping[str, Sequence[T1wImage]], log_di
         _write_graph(workflow, log_dir / 'graph.dot')
     logger.info('%d T1w images of %d participants', len(everyone), len(images))
     progress = Progress(len(workflow._get_all_nodes()), len(everyone))
+    names = {workflow_name(image): image for image in everyone}
+    stopped = ''
     try:
-        run_workflow(workflow, config, progress)
+        stopped = run_workflow(workflow, config, progress)
     finally:
         progress.close()
-        names = {workflow_name(image): image for image in everyone}
-        record_crashes(log_dir, config.out_dir, names)
+        crashes = record_crashes(log_dir, config.out_dir, names)
+    if stopped and not crashes:
+        # No node can be blamed, and tables of an earlier run must not pass for this one's.
+        raise RuntimeError(stopped)
 
 
 def _write_graph(workflow: Workflow, path: Path) -> None:

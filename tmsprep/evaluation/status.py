@@ -16,7 +16,6 @@ STATUSES = {
     'wrong_side': 'found, but on the other side of the midline',
     'outside_image': 'found, but outside the field of view',
     'failed': 'the method failed; see the report',
-    'not_run': 'the method was not asked for',
 }
 """Closed vocabulary of the status column, with its meaning."""
 

@@ -16,12 +16,8 @@ STATUS_WORDS = {
     'wrong_side': 'the point lies in the other hemisphere',
     'outside_image': 'the point lies outside the image',
     'failed': 'the method failed: no point',
-    'not_run': 'not run',
 }
 # The closed vocabulary of the tables' status column.
-
-QUIET = ('ok', 'not_run')
-# Statuses that are no warning.
 
 
 @dataclass(frozen=True)
@@ -79,7 +75,7 @@ class Estimate:
     @property
     def warns(self) -> bool:
         """Whether a reader must look before using the row."""
-        return self.status not in QUIET or (self.status == 'ok' and self.point is None)
+        return self.status != 'ok' or self.point is None
 
 
 @dataclass(frozen=True)
