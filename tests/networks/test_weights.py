@@ -19,7 +19,14 @@ def localizer() -> Localizer:
     torch.manual_seed(0)
     shapes = ({'crops': (4, 4)}, {'crops': (4, 5, 6), 'residual': 'separate'})
     members = tuple(MultiResolutionNet(NetworkSettings(2, **SMALL, **s)).eval() for s in shapes)
-    return Localizer(('A', 'B'), members, {'name': 'test', 'licence': 'none'})
+    return Localizer(
+        ('A', 'B'),
+        members,
+        {'name': 'test', 'licence': 'none'},
+        mirror=(1, None),
+        shape=torch.tensor([[1.5, 2.25, 3.0], [1.0, 1.0, 0.125]]),
+        calibration={'level': 0.9, 'quantiles': [3.5, None]},
+    )
 
 
 def test_round_trip_in_half_precision(tmp_path: Path, localizer: Localizer) -> None:
@@ -27,6 +34,9 @@ def test_round_trip_in_half_precision(tmp_path: Path, localizer: Localizer) -> N
     again = load_localizer(path)
     assert again.labels == localizer.labels
     assert again.card == localizer.card
+    assert again.mirror == localizer.mirror
+    assert torch.equal(again.shape, localizer.shape)
+    assert again.calibration == localizer.calibration
     assert len(again.members) == 2
     for member, original in zip(again.members, localizer.members, strict=True):
         assert member.settings == original.settings

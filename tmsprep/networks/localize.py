@@ -11,6 +11,7 @@ import torch
 from tmsprep.imaging.frames import to_world_mm
 from tmsprep.imaging.normalise import normalise
 from tmsprep.imaging.pyramid import average_pyramid
+from tmsprep.networks.locate import locate
 from tmsprep.networks.multiresolution import Sampler, pyramid_sampler
 from tmsprep.networks.weights import Localizer
 from tmsprep.points import PointSet
@@ -58,7 +59,8 @@ def localize(
     with torch.inference_mode():
         for member in localizer.members:
             sampler = _empty_outside(pyramid_sampler(pyramid, member.settings.extent))
-            estimates.append(member.to(device)([sampler])[0, -1].double().cpu().numpy())
+            found = locate(member.to(device), sampler, localizer.shape, localizer.mirror)
+            estimates.append(found.double().cpu().numpy())
     world = to_world_mm(np.stack(estimates), conformed.affine)
     return Localization(PointSet(localizer.labels, world.mean(axis=0)), world)
 

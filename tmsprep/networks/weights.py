@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,11 +28,22 @@ class Localizer:
         In evaluation mode.
     card : Mapping
         What the file says about itself: name, data, recipe, seed, licence.
+    mirror : tuple of int or None, optional
+        For each target the number of its mirror image, None if it has none; if not given, images
+        are not looked at in a mirror.
+    shape : torch.Tensor, optional
+        Shape (targets, 3), mm: mean configuration of the targets in the conformed volume; if not
+        given, images are looked at once. See `tmsprep.networks.locate`.
+    calibration : Mapping, optional
+        How far unseen people's points were off; see `tmsprep.evaluation.conformal`.
     """
 
     labels: tuple[str, ...]
     members: tuple[MultiResolutionNet, ...]
     card: Mapping[str, str]
+    mirror: tuple[int | None, ...] | None = None
+    shape: torch.Tensor | None = None
+    calibration: Mapping[str, Any] | None = None
 
 
 def save_localizer(path: Path, localizer: Localizer) -> Path:
@@ -45,6 +57,9 @@ def save_localizer(path: Path, localizer: Localizer) -> Path:
         'labels': json.dumps(localizer.labels),
         'settings': json.dumps([m.settings.as_dict() for m in localizer.members]),
         'card': json.dumps(dict(localizer.card)),
+        'mirror': json.dumps(localizer.mirror),
+        'shape': json.dumps(None if localizer.shape is None else localizer.shape.tolist()),
+        'calibration': json.dumps(localizer.calibration),
     }
     return write_archive(path, _KIND, tensors, metadata)
 
@@ -58,7 +73,17 @@ def load_localizer(path: Path) -> Localizer:
             for i, settings in enumerate(json.loads(metadata['settings']))
         )
         labels, card = json.loads(metadata['labels']), json.loads(metadata['card'])
-    return Localizer(tuple(labels), members, card)
+        mirror, shape, calibration = (
+            json.loads(metadata.get(key, 'null')) for key in ('mirror', 'shape', 'calibration')
+        )
+        return Localizer(
+            tuple(labels),
+            members,
+            card,
+            None if mirror is None else tuple(mirror),
+            None if shape is None else torch.tensor(shape),
+            calibration,
+        )
 
 
 def _rebuild(
