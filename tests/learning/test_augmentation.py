@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from tmsprep.imaging.pyramid import average_pyramid
-from tmsprep.learning.augmentation import Augmentation, View, draw_view
+from tmsprep.learning.augmentation import (
+    Augmentation,
+    ThickSlices,
+    View,
+    draw_affine,
+    draw_view,
+)
 from tmsprep.learning.cohort import Person
 from tmsprep.networks.crops import crop_positions
 from tmsprep.protocols import Protocol, Target
@@ -37,6 +43,8 @@ EVERYTHING = Augmentation(
     blur=0.3,
     stripped=0.5,
     cuts=0.5,
+    corners=0.5,
+    thick=0.5,
 )
 
 
@@ -124,16 +132,16 @@ def test_the_same_state_gives_the_same_view(person: Person) -> None:
 
 
 @pytest.mark.parametrize('seed', range(10))
-def test_cuts_never_touch_the_brain(person: Person, seed: int) -> None:
+def test_cuts_reach_a_centimetre_into_the_brain_at_most(person: Person, seed: int) -> None:
     full = tuple(torch.ones(64, 64, 64) for _ in range(6))
     solid = Person('solid', full, POINTS, (), person.hull)
     # A probability of cuts / 2 for each of the five planes: all of them.
     view = view_of(solid, Augmentation(rotation=0.0, translation=0.0, cuts=2.0), seed)
     shares = torch.rand(500, len(person.hull), generator=torch.Generator().manual_seed(seed))
     inside = (shares / shares.sum(dim=1, keepdim=True)) @ person.hull
-    # Up to rounding, also the hull itself.
+    # A fifth nearer to its middle every side of this box is 11 mm or more inside.
     middle = person.hull.mean(dim=0)
-    hull = middle + 0.9999 * (person.hull - middle)
+    inside, hull = (middle + 0.8 * (points - middle) for points in (inside, person.hull))
     torch.testing.assert_close(
         view.sampler(0, torch.cat([inside, hull])), torch.ones(len(inside) + len(hull))
     )
@@ -151,3 +159,45 @@ def test_noise_has_the_chosen_size(person: Person) -> None:
     assert 0 < fine <= 0.2 * 1.05
     # Averaging 8 voxels twice divides independent noise by 8.
     assert fine / coarse == pytest.approx(8, rel=0.05)
+
+
+@pytest.mark.parametrize('axis', [0, 1, 2])
+def test_thick_slices_average_across_one_axis(axis: int) -> None:
+    slices = ThickSlices(axis, thickness=4.0, phase=1.0)
+    # One bright voxel layer from 20 to 21 mm lies in the slice from 17 to 21 mm, whose three
+    # sub-slices have their middles at 17.67, 19 and 20.33 mm: linear interpolation sees 5/6 of
+    # the layer at the last one, and nothing at the others.
+    volume = torch.zeros(256, 256, 256)
+    volume.movedim(axis, 0)[20] = 1.0
+    positions = torch.full((5, 3), 100.0)
+    positions[:, axis] = torch.tensor([11.0, 15.0, 17.0, 19.0, 23.0])
+    expected = torch.tensor([0.0, 0.0, 0.5, 1.0, 0.0]) * (1 - 1 / 6) / 3
+    torch.testing.assert_close(slices.sample(volume, positions), expected, rtol=0, atol=1e-5)
+
+
+def test_thick_slices_leave_a_ramp_as_it_is() -> None:
+    ramp = (torch.arange(256) + 0.5).expand(256, 256, 256)
+    positions = 60 + 100 * torch.rand(50, 3, generator=torch.Generator().manual_seed(0))
+    found = ThickSlices(2, thickness=5.3, phase=0.7).sample(ramp, positions)
+    torch.testing.assert_close(found, positions[:, 2], rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize('seed', range(5))
+def test_missing_corners_spare_the_brain(person: Person, seed: int) -> None:
+    full = view_of(person, Augmentation(0.0, 0.0), seed)
+    view = view_of(person, Augmentation(0.0, 0.0, corners=1.0), seed)
+    inside = person.hull * 0.999 + 0.001 * person.hull.mean(dim=0)
+    torch.testing.assert_close(view.sampler(1, inside), full.sampler(1, inside))
+    bright = Person('bright', (torch.ones(256, 256, 256),) * 6, POINTS, (), person.hull)
+    corners = torch.cartesian_prod(*[torch.tensor([1.0, 255.0])] * 3)
+    seen = view_of(bright, Augmentation(0.0, 0.0, corners=1.0), seed).sampler(0, corners)
+    assert 6 <= (seen > 0).sum() <= 7
+
+
+@pytest.mark.parametrize('seed', range(20))
+def test_heads_far_away_are_turned_and_shifted_within_limits(seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    matrix, shift = draw_affine(Augmentation(far=1.0), generator, mirrored=False)
+    angle = torch.rad2deg(torch.arccos((matrix.trace() - 1) / 2))
+    assert angle <= 30.01
+    assert shift.abs().max() <= 40.0

@@ -14,6 +14,8 @@ from tmsprep.networks.crops import sample
 from tmsprep.networks.multiresolution import Sampler
 
 _EXTENT = float(CONFORMED_SIZE)
+_FARTHEST_TURN = 30.0
+_FARTHEST_SHIFT = 40.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class Augmentation:
     translation : float
         sd in mm along each axis; 10 in the paper.
     far : float
-        Probability that rotation and translation are doubled. Ours, as all that follows.
+        Probability that the head lies far from where it usually does: turned by up to 30 degrees
+        about any axis and shifted by up to 40 mm along each. Ours, as all that follows.
     scale : float
         sd of the log of the size, common to the axes; a third of it again per axis.
     mirror : float
@@ -41,8 +44,13 @@ class Augmentation:
     stripped : float
         Probability that only the brain is shown.
     cuts : float
-        Probability of a plane beyond which the image is empty (face, neck, back, side): never
-        through the brain, never above it.
+        Probability of a plane beyond which the image is empty (face, neck, back, side): at most a
+        centimetre into the brain, never above it.
+    corners : float
+        Probability that corners of the volume are missing, each beyond an oblique plane that
+        touches the brain at most.
+    thick : float
+        Probability that the image was made of slices 2 to 6 mm thick, along any axis.
     """
 
     rotation: float = 10.0
@@ -56,6 +64,8 @@ class Augmentation:
     blur: float = 0.0
     stripped: float = 0.0
     cuts: float = 0.0
+    corners: float = 0.0
+    thick: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -119,9 +129,14 @@ def draw_affine(
     settings: Augmentation, generator: torch.Generator, mirrored: bool
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Matrix (3, 3) and shift (3,) in mm from the view to the image, about the middle."""
-    factor = 2.0 if _chance(settings.far, generator) else 1.0
-    angles = torch.randn(3, generator=generator) * math.radians(settings.rotation * factor)
-    shift = torch.randn(3, generator=generator) * settings.translation * factor
+    if _chance(settings.far, generator):
+        axis = torch.randn(3, generator=generator)
+        angle = _FARTHEST_TURN * torch.rand(1, generator=generator)
+        angles = axis / axis.norm() * torch.deg2rad(angle)
+        shift = _FARTHEST_SHIFT * (2 * torch.rand(3, generator=generator) - 1)
+    else:
+        angles = torch.randn(3, generator=generator) * math.radians(settings.rotation)
+        shift = torch.randn(3, generator=generator) * settings.translation
     size = torch.randn(1, generator=generator) * settings.scale
     size = size + torch.randn(3, generator=generator) * settings.scale / 3
     matrix = _rotation(angles) * size.exp()
@@ -151,9 +166,15 @@ def _draw_intensities(
     field = torch.randn(9, generator=generator) * settings.bias
     sigma = torch.rand(1, generator=generator).item() * settings.noise
     planes = _draw_cuts(person.hull, settings, generator)
+    planes += _draw_corners(person.hull, settings, generator)
+    slices = _draw_slices(settings, generator)
 
     def intensities(level: int, positions: torch.Tensor) -> torch.Tensor:
-        values = sample(pyramid[max(level, blur)], positions, _EXTENT)
+        volume = pyramid[max(level, blur)]
+        if slices is None or _EXTENT / volume.shape[0] >= slices.thickness:
+            values = sample(volume, positions, _EXTENT)
+        else:
+            values = slices.sample(volume, positions)
         values = values.clamp_min(0) ** gamma * _bias_field(positions, field)
         if sigma:
             # Averaging 2 x 2 x 2 voxels divides independent noise by the root of eight.
@@ -175,10 +196,73 @@ def _bias_field(positions: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
     return sum(c * term for c, term in zip(field, terms, strict=True)).exp()
 
 
+@dataclass(frozen=True)
+class ThickSlices:
+    """An image acquired in slices: averaged across each, interpolated between their middles.
+
+    Parameters
+    ----------
+    axis : int
+        Across the slices.
+    thickness : float
+        mm; slices have no gap.
+    phase : float
+        mm, where one slice begins.
+    """
+
+    axis: int
+    thickness: float
+    phase: float
+
+    def sample(self, volume: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Intensities at positions in mm from the corner, shape (..., 3) to (...)."""
+        along = (positions[..., self.axis] - self.phase) / self.thickness - 0.5
+        below = along.floor()
+        share = along - below
+        lower, upper = (self._slice(volume, positions, below + k) for k in (0, 1))
+        return lower * (1 - share) + upper * share
+
+    def _slice(
+        self, volume: torch.Tensor, positions: torch.Tensor, number: torch.Tensor
+    ) -> torch.Tensor:
+        """Mean over three sub-slices of the slice with a number, at the positions' place in it."""
+        total = torch.zeros(positions.shape[:-1])
+        for part in (1 / 6, 1 / 2, 5 / 6):
+            moved = positions.clone()
+            moved[..., self.axis] = (number + part) * self.thickness + self.phase
+            total += sample(volume, moved, _EXTENT)
+        return total / 3
+
+
+def _draw_slices(settings: Augmentation, generator: torch.Generator) -> ThickSlices | None:
+    if not _chance(settings.thick, generator):
+        return None
+    axis = int(torch.randint(3, (1,), generator=generator))
+    thickness, phase = torch.rand(2, generator=generator).tolist()
+    thickness = 2.0 + 4.0 * thickness
+    return ThickSlices(axis, thickness, phase * thickness)
+
+
+def _draw_corners(
+    hull: torch.Tensor, settings: Augmentation, generator: torch.Generator
+) -> list[tuple[torch.Tensor, float]]:
+    """Planes (normal, offset) that take away one or two of the volume's eight corners."""
+    if not (_chance(settings.corners, generator) and len(hull)):
+        return []
+    planes = []
+    for _ in range(1 + int(_chance(0.5, generator))):
+        signs = 2.0 * torch.randint(2, (3,), generator=generator) - 1
+        normal = signs * (0.5 + torch.rand(3, generator=generator))
+        normal = normal / normal.norm()
+        margin = 20 * torch.rand(1, generator=generator).item()
+        planes.append((normal, (hull @ normal).max().item() + margin))
+    return planes
+
+
 def _draw_cuts(
     hull: torch.Tensor, settings: Augmentation, generator: torch.Generator
 ) -> list[tuple[torch.Tensor, float]]:
-    """Planes (normal, offset) just outside the brain: forward and down, down, back or sideways."""
+    """Planes (normal, offset) near the brain's edge: forward and down, down, back, sideways."""
     planes = []
     directions = torch.tensor(
         [[0.0, -1.0, -1.0], [0.0, -0.5, -1.0], [0.0, 0.0, -1.0], [0.0, 1.0, -0.3], [1.0, 0.0, 0.0]]
@@ -187,6 +271,6 @@ def _draw_cuts(
         if _chance(settings.cuts / 2, generator) and len(hull):
             normal = direction + 0.2 * torch.randn(3, generator=generator)
             normal = normal / normal.norm()
-            margin = 20 * torch.rand(1, generator=generator).item()
+            margin = 30 * torch.rand(1, generator=generator).item() - 10
             planes.append((normal, (hull @ normal).max().item() + margin))
     return planes

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tmsprep.learning.augmentation import Augmentation
+from tmsprep.networks.multiresolution import NetworkSettings
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Recipe:
         Of the loss, equation 2.
     augmentation : Augmentation
         Random views.
+    network : Mapping
+        Fields of `NetworkSettings` that differ from its defaults.
+    second_look : bool
+        Whether what it trains looks at images twice and in a mirror; see
+        `tmsprep.networks.locate`. Ours.
     """
 
     name: str
@@ -43,10 +51,33 @@ class Recipe:
     jitter: float = 0.0
     alpha: float = 8.0
     augmentation: Augmentation = field(default_factory=Augmentation)
+    network: Mapping[str, Any] = field(default_factory=dict)
+    second_look: bool = False
+
+    def network_settings(self, targets: int, residual: str = 'shared') -> NetworkSettings:
+        """Shape of the network that this recipe trains."""
+        return NetworkSettings(targets, residual=residual, **self.network)
 
 
 BAXTER2021 = Recipe('baxter2021', steps=2000, batch=16, optimiser='sgd', learning_rate=1e-3)
 """The paper's optimiser, batch and augmentation; it does not give the number of steps."""
+
+_CLINIC = Augmentation(
+    rotation=10.0,
+    translation=10.0,
+    far=0.35,
+    scale=0.06,
+    mirror=0.5,
+    gamma=0.35,
+    bias=0.2,
+    noise=0.12,
+    blur=0.25,
+    stripped=0.25,
+    cuts=0.25,
+    corners=0.15,
+    thick=0.3,
+)
+"""What else arrives in a clinic, from one scanner's whole heads."""
 
 DEFAULT = Recipe(
     'default',
@@ -56,23 +87,29 @@ DEFAULT = Recipe(
     learning_rate=2e-3,
     averaging=0.995,
     jitter=0.7,
-    augmentation=Augmentation(
-        rotation=10.0,
-        translation=10.0,
-        far=0.25,
-        scale=0.06,
-        mirror=0.5,
-        gamma=0.25,
-        bias=0.15,
-        noise=0.08,
-        blur=0.2,
-        stripped=0.15,
-        cuts=0.25,
-    ),
+    augmentation=_CLINIC,
+    network={'readout': 3},
+    second_look=True,
 )
 """Ours: faster to converge than the paper's, and seen more kinds of images."""
 
-RECIPES = {recipe.name: recipe for recipe in (BAXTER2021, DEFAULT)}
+QUICK = Recipe(
+    'quick',
+    steps=400,
+    batch=4,
+    optimiser='adamw',
+    learning_rate=4e-3,
+    averaging=0.98,
+    jitter=0.7,
+    augmentation=Augmentation(
+        rotation=10.0, translation=10.0, scale=0.06, mirror=0.5, gamma=0.2, noise=0.05
+    ),
+    network={'crops': (8, 8, 8, 8, 8, 8), 'kernels': 8, 'channels': 4, 'readout': 3},
+    second_look=True,
+)
+"""For many trainings on a small machine, or a first try: a network of a twentieth of the work."""
+
+RECIPES = {recipe.name: recipe for recipe in (BAXTER2021, DEFAULT, QUICK)}
 
 
 def recipe_named(name: str, **changes: object) -> Recipe:

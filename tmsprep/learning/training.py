@@ -11,11 +11,18 @@ import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tmsprep.atomic import atomic_path
+from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.learning.augmentation import draw_view
 from tmsprep.learning.cohort import Person
 from tmsprep.learning.recipes import Recipe
+from tmsprep.networks.locate import locate
 from tmsprep.networks.loss import multi_resolution_loss
-from tmsprep.networks.multiresolution import MultiResolutionNet, NetworkSettings, pyramid_sampler
+from tmsprep.networks.multiresolution import (
+    MultiResolutionNet,
+    NetworkSettings,
+    Sampler,
+    pyramid_sampler,
+)
 from tmsprep.protocols import Protocol
 
 Progress = Callable[[int, float], None]
@@ -40,6 +47,10 @@ class Training:
         Initial weights and all draws.
     half_precision : bool
         Compute convolutions in bfloat16; three times faster on processors that have it.
+    start : MultiResolutionNet, optional
+        Whose weights to begin from, for instance to fine-tune on another site's images.
+    device : str
+        'cpu' or 'cuda'; images stay on the CPU, only their crops travel.
     """
 
     def __init__(
@@ -49,10 +60,16 @@ class Training:
         protocol: Protocol,
         seed: int,
         half_precision: bool = False,
+        start: MultiResolutionNet | None = None,
+        device: str = 'cpu',
     ):
         torch.manual_seed(seed)
         self.recipe, self.seed, self.half_precision = recipe, seed, half_precision
+        self.device = torch.device(device)
         self.network = MultiResolutionNet(settings)
+        if start is not None:
+            self.network.load_state_dict(start.state_dict())
+        self.network.to(self.device)
         self.average = AveragedModel(
             self.network, multi_avg_fn=get_ema_multi_avg_fn(recipe.averaging)
         )
@@ -106,12 +123,17 @@ class Training:
         ]
         # Nobody passes a jitter to the first level: its crop is the whole volume.
         jitter[0] = torch.zeros_like(jitter[0])
+        jitter = [shift.to(self.device) for shift in jitter]
         for group in self.optimiser.param_groups:
             group['lr'] = _rate(self.recipe, self.step, len(people))
-        with torch.autocast('cpu', dtype=torch.bfloat16, enabled=self.half_precision):
-            estimates = self.network([view.sampler for view in views], jitter)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half_precision):
+            estimates = self.network([_on_cpu(view.sampler) for view in views], jitter)
         loss = multi_resolution_loss(
-            estimates.float(), truth, self._resolution, self._field_of_view, self.recipe.alpha
+            estimates.float(),
+            truth.to(self.device),
+            self._resolution.to(self.device),
+            self._field_of_view.to(self.device),
+            self.recipe.alpha,
         )
         self.optimiser.zero_grad()
         loss.backward()
@@ -138,20 +160,53 @@ class Training:
 
     def load(self, path: Path) -> None:
         """Take up where a checkpoint left."""
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.device)
         self.step = state['step']
         self.network.load_state_dict(state['network'])
         self.average.load_state_dict(state['average'])
         self.optimiser.load_state_dict(state['optimiser'])
 
 
+def mean_shape(people: Sequence[Person]) -> torch.Tensor:
+    """Mean position of each target relative to the centre of all.
+
+    Parameters
+    ----------
+    people : sequence of Person
+        Whose points; a target that nobody has raises.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (targets, 3), mm along L, P, S, moved to the middle of the conformed volume.
+
+    Raises
+    ------
+    ValueError
+        If a target has no point at all.
+    """
+    points = torch.stack([person.points for person in people])
+    # Centring with what each person has would move people who lack a target.
+    complete = points[torch.isfinite(points).all(dim=-1).all(dim=-1)]
+    centred = complete - complete.mean(dim=1, keepdim=True) if len(complete) else points
+    shape = centred.nanmean(dim=0)
+    if not torch.isfinite(shape).all():
+        raise ValueError('a target has no point in any person')
+    return shape - shape.mean(dim=0) + CONFORMED_SIZE / 2
+
+
 def localization_errors(network: MultiResolutionNet, people: Sequence[Person]) -> torch.Tensor:
-    """Distance of the finest estimate from the truth in mm, shape (people, targets)."""
+    """Distance of the network's points from the truth in mm, shape (people, targets)."""
     extent = network.settings.extent
     with torch.inference_mode():
-        estimates = [network([pyramid_sampler(p.pyramid, extent)])[0, -1] for p in people]
+        estimates = [locate(network, pyramid_sampler(p.pyramid, extent)) for p in people]
     truth = torch.stack([p.points for p in people])
     return (torch.stack(estimates) - truth).norm(dim=-1)
+
+
+def _on_cpu(sampler: Sampler) -> Sampler:
+    """Sample memory-mapped images where they are, whatever device asks."""
+    return lambda level, positions: sampler(level, positions.cpu()).to(positions.device)
 
 
 def _generator(seed: int, number: int, purpose: int) -> torch.Generator:
