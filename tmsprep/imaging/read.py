@@ -12,7 +12,7 @@ import numpy as np
 from tmsprep.imaging.errors import ImageError
 from tmsprep.imaging.scanner_frame import scanner_affine
 
-__all__ = ['MAX_NON_FINITE', 'ImageError', 'read_t1w']
+__all__ = ['MAX_NON_FINITE', 'ImageError', 'read_geometry', 'read_t1w']
 
 # Up to this share of voxels that are not numbers is taken as background (our choice): programs
 # that correct or mask an image leave some, but more would hide a part of the head.
@@ -57,11 +57,7 @@ def read_t1w(path: Path) -> nib.Nifti1Image:
         frame, or empty of contrast. The message names the file and the cure.
     """
     path = Path(path)
-    _check_file(path)
-    header = _read_header(path)
-    shape = _volume_shape(header.get_data_shape(), path)
-    _check_type(header, path)
-    affine, code = scanner_affine(header, shape, str(path))
+    shape, affine, code = read_geometry(path)
     data = _read_data(path).reshape(shape)
     _check_voxels(data, path)
     clean = nib.Nifti1Image(data, affine)
@@ -69,6 +65,37 @@ def read_t1w(path: Path) -> nib.Nifti1Image:
     clean.set_sform(affine, code)
     clean.set_qform(affine, code)
     return clean
+
+
+def read_geometry(path: Path) -> tuple[tuple[int, int, int], np.ndarray, int]:
+    """Read where the voxels of a T1w are, from its header alone.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.nii`` or ``.nii.gz`` file.
+
+    Returns
+    -------
+    shape : tuple of int
+        Numbers of voxels along the three axes.
+    affine : numpy.ndarray
+        Shape (4, 4), voxel indices to mm, RAS+; the one of `read_t1w`.
+    code : int
+        Its NIfTI code.
+
+    Raises
+    ------
+    ImageError
+        As `read_t1w`, as far as a header tells.
+    """
+    path = Path(path)
+    _check_file(path)
+    header = _read_header(path)
+    shape = _volume_shape(header.get_data_shape(), path)
+    _check_type(header, path)
+    affine, code = scanner_affine(header, shape, str(path))
+    return shape, affine, code
 
 
 def _check_file(path: Path) -> None:

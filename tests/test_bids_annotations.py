@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tmsprep.bids import BidsError, T1wImage
+from tmsprep.bids.annotations import FoundAnnotations, find_annotations
+
+
+def touch(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+    return root
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> dict[str, list[T1wImage]]:
+    """Two people; the first with two sessions and two runs in the second one."""
+    names = [
+        'sub-01/ses-A/anat/sub-01_ses-A_T1w.nii.gz',
+        'sub-01/ses-B/anat/sub-01_ses-B_run-1_T1w.nii.gz',
+        'sub-01/ses-B/anat/sub-01_ses-B_run-2_T1w.nii.gz',
+        'sub-02/anat/sub-02_acq-mprage_T1w.nii.gz',
+    ]
+    root = touch(tmp_path / 'bids', *names)
+    (root / 'sub-03' / 'anat').mkdir(parents=True)
+    (root / 'sub-01' / 'ses-C').mkdir()
+    found: dict[str, list[T1wImage]] = {'01': [], '02': []}
+    for name in names:
+        image = T1wImage.from_path(root, root / name)
+        found[image.subject].append(image)
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / 'points'
+
+
+def pairs(found: FoundAnnotations) -> list[tuple[str, str, str]]:
+    return [(file.image.stem, file.rater, file.path.name) for file in found.files]
+
+
+def test_flat_and_nested_files_of_every_format_are_found_in_order(
+    images: dict, folder: Path
+) -> None:
+    touch(
+        folder,
+        'sub-02_desc-bob_targets.tsv',
+        'sub-02/anat/sub-02_acq-mprage_desc-alice_markups.mrk.json',
+        'sub-01/ses-B/anat/sub-01_ses-B_run-02_F.fcsv',
+        'sub-01_ses-A_space-T1w_desc-r10_targets.tsv',
+        'deep/er/sub-01_ses-A_desc-r9_targets.tsv',
+        'sub-02/anat/sub-02_desc-bob_targets.json',
+        'participants.tsv',
+        '.git/sub-02_desc-carl_targets.tsv',
+        '._sub-02_desc-bob_targets.tsv',
+    )
+    found = find_annotations(images, folder)
+    assert pairs(found) == [
+        ('sub-01_ses-A', 'r9', 'sub-01_ses-A_desc-r9_targets.tsv'),
+        ('sub-01_ses-A', 'r10', 'sub-01_ses-A_space-T1w_desc-r10_targets.tsv'),
+        ('sub-01_ses-B_run-2', 'rater', 'sub-01_ses-B_run-02_F.fcsv'),
+        ('sub-02_acq-mprage', 'alice', 'sub-02_acq-mprage_desc-alice_markups.mrk.json'),
+        ('sub-02_acq-mprage', 'bob', 'sub-02_desc-bob_targets.tsv'),
+    ]
+    assert (found.problems, found.notes) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ('name', 'subject', 'message'),
+    [
+        ('sub-01_targets.tsv', '01', 'fits several images: sub-01_ses-A_T1w.nii.gz, sub-01_ses-B'),
+        ('sub-01_ses-B_targets.tsv', '01', 'several images: .*run-1_T1w.nii.gz, .*run-2_T1w'),
+        ('sub-02_run-1_targets.tsv', '02', 'no T1w image of sub-02 .*acq-mprage_T1w.nii.gz'),
+        ('sub-01_ses-D_targets.tsv', '01', 'no T1w image of sub-01'),
+        ('sub-2_targets.tsv', '2', 'there is no sub-2 in the data set'),
+        ('sub-02_space-MNI152NLin6Asym_targets.tsv', '02', 'space MNI152NLin6Asym, not'),
+        ('sub-02_acq-a_acq-b_targets.tsv', '02', 'an entity stands twice'),
+        ('sub-01/anat/sub-02_targets.tsv', '02', 'folder sub-01, but its name says sub-02'),
+        ('sub-01/ses-A/sub-01_targets.tsv', '01', 'folder ses-A, but .* nothing of ses'),
+    ],
+)
+def test_a_file_that_cannot_be_assigned_is_a_problem(
+    images: dict, folder: Path, name: str, subject: str, message: str
+) -> None:
+    found = find_annotations(images, touch(folder, name))
+    assert found.files == []
+    ((person, (text,)),) = found.problems.items()
+    assert person == subject
+    assert text.startswith(str(folder / name))
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(text)
+
+
+def test_two_files_of_one_rater_are_a_problem_and_other_raters_go_on(
+    images: dict, folder: Path
+) -> None:
+    touch(folder, 'sub-02_desc-a_targets.tsv', 'sub-02_desc-a_F.fcsv', 'sub-02_desc-b_F.fcsv')
+    found = find_annotations(images, folder)
+    assert [rater for _, rater, _ in pairs(found)] == ['b']
+    (message,) = found.problems['02']
+    assert 'sub-02_desc-a_targets.tsv' in message
+    assert 'sub-02_desc-a_F.fcsv' in message
+
+
+def test_people_and_sessions_left_out_of_the_run_are_a_note(images: dict, folder: Path) -> None:
+    touch(folder, 'sub-03_targets.tsv', 'sub-01_ses-C_targets.tsv')
+    found = find_annotations(images, folder)
+    assert (found.files, found.problems) == ([], {})
+    (note,) = found.notes
+    assert 'not in this run: sub-01_ses-C_targets.tsv, sub-03_targets.tsv' in note
+
+
+def test_files_that_look_like_points_are_named(images: dict, folder: Path) -> None:
+    touch(folder, 'F.mrk.json', 'bob/sub_02.fcsv', 'sub-02_F.fcsv', 'sub-02_targets_v2.tsv')
+    (folder / 'mine.tsv').write_text('label\tx\ty\tz\nLOFC\t1\t2\t3\n')
+    (folder / 'sub-02_desc-x_points.tsv').write_text('x\ty\tz\tlabel\n')
+    found = find_annotations(images, folder)
+    assert [name for *_, name in pairs(found)] == ['sub-02_F.fcsv']
+    (note,) = found.notes
+    for name in ('F.mrk.json', 'bob/sub_02.fcsv', 'mine.tsv', 'sub-02_desc-x_points.tsv'):
+        assert name in note
+
+
+def generated_by(folder: Path, program: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {'Name': 'x', 'BIDSVersion': '1.9.0', 'GeneratedBy': [{'Name': program}]}
+    (folder / 'dataset_description.json').write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(('program', 'used'), [('tmsprep', ['expert']), ('x', ['expert', 'syn'])])
+def test_our_own_predictions_are_not_annotations(
+    images: dict, folder: Path, program: str, used: list[str]
+) -> None:
+    generated_by(folder, program)
+    touch(folder / 'sub-02' / 'anat', 'sub-02_desc-syn_targets.tsv')
+    touch(folder / 'sub-02' / 'anat', 'sub-02_desc-expert_targets.tsv')
+    found = find_annotations(images, folder / 'sub-02')
+    assert [rater for _, rater, _ in pairs(found)] == used
+    assert len(found.notes) == (program == 'tmsprep')
+    assert all('Predictions of tmsprep itself' in note for note in found.notes)
+
+
+def test_a_folder_without_points_is_refused(images: dict, folder: Path) -> None:
+    with pytest.raises(BidsError, match='no such folder'):
+        find_annotations(images, folder)
+    touch(folder, 'notes.txt', 'F.fcsv')
+    with pytest.raises(BidsError, match=r'no file of points here. Name them sub-.*F\.fcsv'):
+        find_annotations(images, folder)

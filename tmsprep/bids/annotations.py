@@ -1,0 +1,250 @@
+"""Which file of annotated points belongs to which T1w image."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tmsprep.bids.description import read_description
+from tmsprep.bids.filters import matches
+from tmsprep.bids.names import ENTITIES, BidsError, T1wImage, natural_key, shorten
+
+RATER = 'rater'
+"""What a rater is called whose files have no desc-<rater>."""
+
+_LABEL = r'[a-zA-Z0-9+]+'
+_NAME = re.compile(
+    rf'(?P<stem>sub-{_LABEL}(?:_[a-z]+-{_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)'
+    r'(?P<extension>\.tsv|\.mrk\.json|\.fcsv)'
+)
+_OWN = re.compile(r'_desc-(cnn|syn)(_|$)')
+# Names of the scanner frame; points of any other space are not where their numbers say.
+_SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
+_FORM = 'sub-<label>[_ses-<label>][_run-<index>]_desc-<rater>_targets.tsv (or .mrk.json, .fcsv)'
+
+
+@dataclass(frozen=True)
+class AnnotationFile:
+    """A file of points, by one rater, of one image.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    image : T1wImage
+        Whose points they are.
+    rater : str
+        Label of desc, or `RATER`.
+    """
+
+    path: Path
+    image: T1wImage
+    rater: str
+
+
+class FoundAnnotations(NamedTuple):
+    """The files of points below a folder.
+
+    Parameters
+    ----------
+    files : list of AnnotationFile
+        By image, in the order given, then by rater.
+    problems : dict
+        For each participant with something wrong, one message per problem.
+    notes : list of str
+        What was left aside without being wrong.
+    """
+
+    files: list[AnnotationFile]
+    problems: dict[str, list[str]]
+    notes: list[str]
+
+
+def find_annotations(images: Mapping[str, Sequence[T1wImage]], folder: Path) -> FoundAnnotations:
+    """Find everybody's files of points by their names; none is opened but tables of other names.
+
+    Parameters
+    ----------
+    images : mapping
+        For each participant's label the images of this run.
+    folder : Path
+        Searched with all folders below it, hidden ones excepted. Files are named
+        ``sub-<label>[_<entity>-<label>][_desc-<rater>]_targets.tsv``; with ``.mrk.json`` or
+        ``.fcsv`` the suffix is free. All entities but desc and space must be the image's.
+
+    Raises
+    ------
+    BidsError
+        If the folder is missing or holds no file of points at all.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise BidsError(f'{folder}: no such folder of annotations')
+    candidates, notes = _candidates(folder)
+    if not candidates:
+        raise BidsError(f'{folder}: no file of points here. Name them {_FORM}. {" ".join(notes)}')
+    found = FoundAnnotations([], defaultdict(list), notes)
+    chosen: dict[tuple[str, str], list[AnnotationFile]] = defaultdict(list)
+    left_aside = []
+    for path in candidates:
+        subject = _NAME.fullmatch(path.name)['stem'].split('_')[0].removeprefix('sub-')
+        try:
+            file = _assign(path, folder, images)
+        except BidsError as error:
+            found.problems[subject].append(str(error))
+            continue
+        if file is None:
+            left_aside.append(path.name)
+        else:
+            chosen[file.image.stem, file.rater].append(file)
+    if left_aside:
+        notes.append(f'Files of people or sessions not in this run: {shorten(left_aside)}.')
+    for files in chosen.values():
+        _add(files, found)
+    order = [image.stem for several in images.values() for image in several]
+    found.files.sort(key=lambda file: (order.index(file.image.stem), natural_key(file.rater)))
+    return FoundAnnotations(found.files, dict(found.problems), notes)
+
+
+def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
+    """List files of points with good names, in natural order; notes on others and on our own."""
+    good, own, misnamed = [], [], []
+    for path in sorted(folder.rglob('*'), key=lambda path: natural_key(str(path))):
+        hidden = any(part.startswith('.') for part in path.relative_to(folder).parts)
+        if hidden or path.is_dir() or not _looks_like_points(path):
+            continue
+        match = _NAME.fullmatch(path.name)
+        if match is None or (match['extension'] == '.tsv' and match['suffix'] != 'targets'):
+            misnamed.append(str(path.relative_to(folder)))
+        elif _is_own_output(path, match['stem']):
+            own.append(str(path.relative_to(folder)))
+        else:
+            good.append(path)
+    notes = []
+    if misnamed:
+        notes.append(
+            f'Files in {folder} that look like points, but have no name of the form {_FORM}, and '
+            f'are not used: {shorten(misnamed)}.'
+        )
+    if own:
+        notes.append(
+            f'Predictions of tmsprep itself in {folder} are not used as annotations: '
+            f'{shorten(own)}. If somebody has corrected them, name that rater in desc-<rater>.'
+        )
+    return good, notes
+
+
+def _looks_like_points(path: Path) -> bool:
+    name = path.name.lower()
+    if name.endswith(('.mrk.json', '.fcsv', '_targets.tsv')):
+        return True
+    if not name.endswith('.tsv'):
+        return False
+    try:
+        with path.open(encoding='utf-8', errors='replace') as file:
+            columns = file.readline(1000).split()
+    except OSError:
+        return False
+    return {'label', 'x', 'y', 'z'} <= set(columns)
+
+
+def _is_own_output(path: Path, stem: str) -> bool:
+    """Tell a prediction by its desc and by who made the data set that it lies in."""
+    if not _OWN.search(stem):
+        return False
+    for parent in path.absolute().parents:
+        description = parent / 'dataset_description.json'
+        if description.is_file():
+            programs = read_description(description).get('GeneratedBy', [])
+            return any(isinstance(p, dict) and p.get('Name') == 'tmsprep' for p in programs)
+    return False
+
+
+def _entities(path: Path, stem: str) -> dict[str, str]:
+    pairs = [part.split('-') for part in stem.split('_')]
+    entities = dict(pairs)
+    if len(entities) < len(pairs):
+        raise BidsError(f'{path}: an entity stands twice in the name. Rename the file.')
+    return entities
+
+
+def _assign(
+    path: Path, folder: Path, images: Mapping[str, Sequence[T1wImage]]
+) -> AnnotationFile | None:
+    """Find the image that a file belongs to; None if it is of a person or session left aside."""
+    entities = _entities(path, _NAME.fullmatch(path.name)['stem'])
+    _check_folders(path, folder, entities)
+    rater, space = entities.pop('desc', RATER), entities.pop('space', 'T1w')
+    if space not in _SPACES:
+        raise BidsError(
+            f'{path}: these points are in the space {space}, not in the scanner frame of the T1w. '
+            'Move them there and name the file without space.'
+        )
+    query = {ENTITIES.get(key, key): label for key, label in entities.items()}
+    own = images.get(entities['sub'], ())
+    fitting = [image for image in own if matches(image, query)]
+    if len(fitting) == 1:
+        return AnnotationFile(path, fitting[0], rater)
+    if fitting:
+        raise BidsError(
+            f'{path}: its name fits several images: {_names(fitting)}. Add the entities '
+            '(ses, acq, run, ...) of the image that the points were set in.'
+        )
+    if _is_left_aside(entities, images):
+        return None
+    if entities['sub'] not in images:
+        raise BidsError(
+            f'{path}: there is no sub-{entities["sub"]} in the data set. Correct the name, or '
+            'take the file away.'
+        )
+    raise BidsError(
+        f'{path}: no T1w image of sub-{entities["sub"]} has all entities of its name; there are: '
+        f'{_names(own) or "none"}. Correct the name, or choose images by --bids-filter-file.'
+    )
+
+
+def _check_folders(path: Path, folder: Path, entities: Mapping[str, str]) -> None:
+    """Refuse a file in the folder of another person or session than its name says."""
+    for part in path.relative_to(folder).parts[:-1]:
+        key, dash, label = part.partition('-')
+        if dash and key in ('sub', 'ses') and entities.get(key) != label:
+            raise BidsError(
+                f'{path}: lies in the folder {part}, but its name says '
+                f'{f"{key}-{entities[key]}" if key in entities else f"nothing of {key}"}. Find '
+                'out whose points these are, and move or rename the file.'
+            )
+
+
+def _is_left_aside(entities: Mapping[str, str], images: Mapping[str, Sequence[T1wImage]]) -> bool:
+    """Tell whether the person, or the session, exists but was not chosen for this run."""
+    anyone = next((image for several in images.values() for image in several), None)
+    if anyone is None:
+        return False
+    root = anyone.path.parents[len(anyone.relative_path.parts) - 1]
+    home = root / f'sub-{entities["sub"]}'
+    if entities['sub'] not in images:
+        return home.is_dir()
+    sessions = {image.session for image in images[entities['sub']]}
+    session = entities.get('ses')
+    return session is not None and session not in sessions and (home / f'ses-{session}').is_dir()
+
+
+def _names(images: Iterable[T1wImage]) -> str:
+    return shorten([image.path.name for image in images])
+
+
+def _add(files: list[AnnotationFile], found: FoundAnnotations) -> None:
+    """Take the one file of an image and a rater, or none if there are several."""
+    if len(files) == 1:
+        found.files.append(files[0])
+        return
+    image, rater = files[0].image, files[0].rater
+    found.problems[image.subject].append(
+        f'{shorten([str(file.path) for file in files])}: several files of the points of '
+        f'{image.path.name} by the rater {rater!r}, so none is used. Keep one, or name different '
+        'raters by desc-<rater>.'
+    )

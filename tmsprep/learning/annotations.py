@@ -1,0 +1,210 @@
+"""The user's own points, checked, and made one set for each image."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tmsprep.bids.annotations import AnnotationFile, find_annotations
+from tmsprep.bids.names import T1wImage, shorten
+from tmsprep.evaluation.annotation_checks import check_points, usable_points
+from tmsprep.evaluation.consensus import Agreement, consensus
+from tmsprep.evaluation.status import DISAGREEMENT_MM
+from tmsprep.formats.errors import PointsFileError
+from tmsprep.formats.read import read_points
+from tmsprep.imaging.errors import ImageError
+from tmsprep.imaging.read import read_geometry
+from tmsprep.learning.cohort import Annotated
+from tmsprep.points import PointSet
+from tmsprep.protocols import Protocol
+
+AGREEMENT_COLUMNS = ('image', 'label', 'n_raters', 'agreeing', 'status', 'x', 'y', 'z')
+
+# So many points in common are no chance (our choice).
+_COPIED = 2
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Whom to train on, and what was found wrong on the way.
+
+    Parameters
+    ----------
+    people : list of Annotated
+        One per image with at least one point, named by the image's entities (``sub-01_ses-A``),
+        with the targets of the protocol in its order; no brain mask yet.
+    problems : dict
+        For each participant's label, without 'sub-', one message per problem. Files and points
+        named here are not trained on. A participant need not be one of the run's.
+    notes : list of str
+        Warnings and remarks; what they are about is trained on, unless they say otherwise.
+    agreements : pandas.DataFrame
+        The columns `AGREEMENT_COLUMNS`, one row per image with a readable file and target:
+        how many raters gave a usable point, which of them agree (names joined by blanks), the
+        status (`tmsprep.evaluation.consensus.CONSENSUS_STATUSES`), and the point, mm, RAS+.
+    """
+
+    people: list[Annotated]
+    problems: dict[str, list[str]]
+    notes: list[str]
+    agreements: pd.DataFrame
+
+
+def collect_annotated(
+    images: Mapping[str, Sequence[T1wImage]],
+    folder: Path,
+    protocol: Protocol,
+    threshold_mm: float = DISAGREEMENT_MM,
+) -> Annotations:
+    """Find, read and check everybody's points, and take the raters' consensus.
+
+    Only headers of images are read. Several raters of one image become one point per target by
+    Baxter et al. 2021, section 2.1; a target on which they do not agree is missing.
+
+    Parameters
+    ----------
+    images : mapping
+        For each participant's label the images of this run.
+    folder : Path
+        Files of points, see `tmsprep.bids.annotations.find_annotations`.
+    protocol : Protocol
+        The targets.
+    threshold_mm : float
+        Largest distance between raters who agree.
+
+    Raises
+    ------
+    BidsError
+        If the folder is missing or holds no file of points.
+    ValueError
+        If the threshold is not a positive number.
+    """
+    found = find_annotations(images, folder)
+    problems = defaultdict(list, found.problems)
+    notes = list(found.notes)
+    read = _read_all(found.files, protocol, problems, notes)
+    _drop_copies(read, problems)
+    people, tables = [], []
+    for image in _each(images):
+        raters = {file.rater: points for file, points in read.items() if file.image is image}
+        if not raters:
+            continue
+        points, agreements = consensus(raters, protocol.labels, threshold_mm)
+        tables.append(_tabulate(image, raters, protocol, agreements))
+        if points.found.any():
+            people.append(Annotated(image.stem, image.path, points))
+            notes += _disagreements(image, protocol, agreements)
+        else:
+            problems[image.subject].append(_nothing_left(image, agreements))
+    _note_unannotated(images, people, problems, notes)
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=AGREEMENT_COLUMNS)
+    return Annotations(people, dict(problems), notes, table.reset_index(drop=True))
+
+
+def _each(images: Mapping[str, Sequence[T1wImage]]) -> list[T1wImage]:
+    return [image for several in images.values() for image in several]
+
+
+def _read_all(
+    files: list[AnnotationFile],
+    protocol: Protocol,
+    problems: dict[str, list[str]],
+    notes: list[str],
+) -> dict[AnnotationFile, PointSet]:
+    """Read and check every file; whatever is wrong with one leaves the others alone."""
+    read = {}
+    for file in files:
+        subject = file.image.subject
+        try:
+            points = read_points(file.path)
+        except PointsFileError as error:
+            problems[subject].append(str(error))
+            continue
+        except OSError as error:
+            problems[subject].append(f'{file.path}: cannot be read ({error}). Check the file.')
+            continue
+        try:
+            shape, affine, _ = read_geometry(file.image.path)
+        except ImageError as error:
+            if str(error) not in problems[subject]:
+                problems[subject].append(str(error))
+            continue
+        findings = check_points(points, protocol, shape, affine)
+        for finding in findings:
+            home = problems[subject] if finding.severity == 'error' else notes
+            home.append(f'{file.path}: {finding.message}.')
+        read[file] = usable_points(points, findings, protocol)
+    return read
+
+
+def _drop_copies(read: dict[AnnotationFile, PointSet], problems: dict[str, list[str]]) -> None:
+    """Take out files that hold another person's points: nobody knows whose they are."""
+    holders: dict[tuple[str, bytes], list[AnnotationFile]] = defaultdict(list)
+    for file, points in read.items():
+        for label in np.array(points.labels)[points.found].tolist():
+            holders[label, points[label].tobytes()].append(file)
+    common: dict[tuple[AnnotationFile, AnnotationFile], int] = defaultdict(int)
+    for files in holders.values():
+        for one in files:
+            for other in files:
+                common[one, other] += one.image.subject != other.image.subject
+    for (one, other), count in common.items():
+        if count >= _COPIED:
+            read.pop(one, None)
+            problems[one.image.subject].append(
+                f'{one.path}: {count} points are the very same as in {other.path}, of '
+                'somebody else, so neither file is used. Find out whose points these are.'
+            )
+
+
+def _tabulate(
+    image: T1wImage,
+    raters: Mapping[str, PointSet],
+    protocol: Protocol,
+    agreements: Sequence[Agreement],
+) -> pd.DataFrame:
+    names = tuple(raters)
+    given = sum(points.found.astype(int) for points in raters.values())
+    rows = [
+        (image.stem, label, n, ' '.join(names[i] for i in a.agreeing), a.status, *a.point)
+        for label, n, a in zip(protocol.labels, given, agreements, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=AGREEMENT_COLUMNS)
+
+
+def _disagreements(
+    image: T1wImage, protocol: Protocol, agreements: Sequence[Agreement]
+) -> list[str]:
+    pairs = zip(protocol.labels, agreements, strict=True)
+    labels = [label for label, found in pairs if found.status == 'no_consensus']
+    if not labels:
+        return []
+    return [f'{image.path.name}: the raters do not agree on {", ".join(labels)}; left out.']
+
+
+def _nothing_left(image: T1wImage, agreements: Sequence[Agreement]) -> str:
+    disagreed = any(found.status == 'no_consensus' for found in agreements)
+    why = 'the raters agree on no point' if disagreed else 'no usable point is left'
+    return f'{image.path.name}: {why}, so the image is left out. Correct its files of points.'
+
+
+def _note_unannotated(
+    images: Mapping[str, Sequence[T1wImage]],
+    people: Sequence[Annotated],
+    problems: Mapping[str, list[str]],
+    notes: list[str],
+) -> None:
+    """Name the images without points that nothing else has been said about."""
+    used = {person.name for person in people}
+    silent = [
+        image.path.name
+        for image in _each(images)
+        if image.stem not in used and not problems.get(image.subject)
+    ]
+    if silent:
+        notes.append(f'Images without points, not used: {shorten(silent)}.')
