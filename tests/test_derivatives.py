@@ -67,6 +67,22 @@ def test_both_methods_by_hand(tmp_path: Path) -> None:
     assert set(syn['status']) == {'ok'}
 
 
+def test_the_radius_stands_beside_the_dispersion_and_is_kept(tmp_path: Path) -> None:
+    columns = {'dispersion_mm': [0.5] * 11, 'error90_mm': [None, *[3.25] * 10]}
+    table, sidecar = write(tmp_path, cnn=Outcome('cnn', POINTS, columns))['cnn']
+    assert list(table.columns)[6:] == ['status', 'dispersion_mm', 'error90_mm']
+    assert table['error90_mm'].tolist() == ['n/a', *['3.2500'] * 10]
+    assert sidecar['error90_mm']['Units'] == 'mm'
+    assert 'not by human' in sidecar['error90_mm']['Description']
+    # A later run of the other method only writes the table anew, with what it knew.
+    write(tmp_path, syn=Outcome('syn', SHIFTED))
+    path = tmp_path / 'sub-01' / 'ses-A' / 'anat' / f'{STEM}cnn_targets.tsv'
+    table = pd.read_csv(path, sep='\t', keep_default_na=False, dtype=str)
+    last = ['status', 'dispersion_mm', 'error90_mm', 'distance_to_syn_mm']
+    assert list(table.columns)[6:] == last
+    assert table['error90_mm'].tolist() == ['n/a', *['3.2500'] * 10]
+
+
 def test_a_failed_method_has_all_rows(tmp_path: Path) -> None:
     found = write(tmp_path, cnn=Outcome('cnn', POINTS), syn=Outcome('syn', error=ERROR))
     table, sidecar = found['syn']

@@ -37,7 +37,16 @@ COLUMNS: dict[str, dict[str, Any]] = {
     'z': {'Description': 'Position towards the top', 'Units': 'mm'},
     'status': {'Description': 'What is known about the point', 'Levels': STATUSES},
     'dispersion_mm': {
-        'Description': 'Mean distance of the networks of the ensemble from their mean',
+        'Description': 'Mean distance of the networks of the ensemble from their mean (Baxter et '
+        'al. 2021, equation 3). Compare it between ensembles of the same size only',
+        'Units': 'mm',
+    },
+    'error90_mm': {
+        'Description': 'Radius of a ball around the point. For 9 of 10 new people it holds the '
+        'reference point. This was measured on the people of the calibration, and is valid for '
+        'images like theirs: nothing is promised for other scanners, contrasts or patients. With '
+        'the weights that come with tmsprep the reference points are made by rule, not by human '
+        'experts, so it is not the distance from where a stimulation works',
         'Units': 'mm',
     },
     'distance_to_cnn_mm': {'Description': 'Distance from the point by the CNN', 'Units': 'mm'},

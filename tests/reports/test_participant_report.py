@@ -144,7 +144,7 @@ def test_hostile_text_is_escaped(output, row):
     output.table('sub-01', 'cnn', rows, **hostile)
     output.figure('sub-01', 'LA', f'<svg xmlns="x">{HOSTILE}</svg>')
     record = dict.fromkeys(('node', 'message', 'cure', 'traceback'), HOSTILE)
-    output.error('sub-01', 'a', image='sub-01_T1w.nii.gz', **record)
+    output.error('sub-01', 'a', image='sub-01_T1w.nii.gz', node_dir='/work/syn', **record)
     page = write(output)
     assert 'script' not in page.tags
     assert page.text.count('<script>alert("x")</script>') >= 8
@@ -159,6 +159,53 @@ def test_one_method_is_enough(output, row, method, sidecar):
     assert 'No warnings.' in page.text
     assert ('multi-resolution convolutional network' in page.text) == (method == 'cnn')
     assert ('symmetric diffeomorphic' in page.text.split('References')[0]) == (method == 'syn')
+
+
+def test_the_radius_is_explained_with_its_source(output, row):
+    rows = [row('LA', (1, 2, 3), error90_mm='4.5000'), row('RA', (4, 5, 6), error90_mm='n/a')]
+    people = {'LA': 20, 'RA': 8}
+    calibration = {'Level': 0.9, 'People': people, 'ScaledByDispersion': True}
+    output.table('sub-01', 'cnn', rows, **CNN, Calibration=calibration)
+    output.figure('sub-01', 'LA')
+    text = write(output).text
+    assert 'The radius of 90 % of errors was found by split conformal prediction' in text
+    assert 'scaled by the dispersion of the networks' in text
+    assert 'from the errors of 8 to 20 people per target' in text
+    assert 'Lei J, ' in text
+    assert 'Dashed circle: 90\xa0% of errors' in text.replace('90 %', '90\xa0%')
+
+
+def test_without_a_calibration_nothing_is_said_of_it(output, row):
+    output.table('sub-01', 'cnn', [row('LA', (1, 2, 3))], **CNN)
+    text = write(output).text
+    assert 'onformal' not in text
+    assert '90' not in text.split('Targets')[1].split('Methods')[0]
+
+
+@pytest.mark.parametrize('node', ['conform', 'derivatives', 'cnn'])
+def test_points_of_an_earlier_run_are_named_but_not_shown(both, node):
+    # A method that fails as foreseen has its working folder in the record; a crash has not.
+    both.error('sub-01', 'a', node=node, image='sub-01_T1w.nii.gz', message='cut short')
+    page = write(both)
+    assert page.numbers == []
+    assert 'img' not in page.tags
+    assert 'No targets: the last run of this image failed.' in page.text
+    assert 'An earlier run left points of this image: sub-01_desc-cnn_targets.tsv' in page.text
+    assert 'cut short' in page.text
+
+
+def test_points_of_the_same_run_are_shown(both):
+    record = {'image': 'sub-01_T1w.nii.gz', 'message': 'no plausible brain'}
+    both.error('sub-01', 'a', node='syn', node_dir='/work/syn', **record)
+    page = write(both)
+    assert len(page.numbers) == 17
+    assert 'img' in page.tags
+    both.error('sub-01', 'b', node='figures', image='sub-01_T1w.nii.gz', message='disk full')
+    page = write(both)
+    assert len(page.numbers) == 17
+    # Which figures are of this run is not known.
+    assert 'img' not in page.tags
+    assert 'earlier run' not in page.text
 
 
 def test_all_failed_is_said(output):

@@ -36,6 +36,15 @@ def test_errors_go_to_the_image_they_name(output, row):
     assert results.errors[0].cure == ''
 
 
+def test_an_image_that_failed_leaves_the_other_images_alone(output, row):
+    old = output.table('sub-01_run-1', 'cnn', [row('LA')])
+    output.table('sub-01_run-2', 'cnn', [row('LA')])
+    output.error('sub-01', 'a', node='conform', image='sub-01_run-1_T1w.nii.gz')
+    first, second = collect_subject(output.root, '01').images
+    assert (first.tables, first.earlier) == ({}, [old])
+    assert (list(second.tables), second.earlier) == (['cnn'], [])
+
+
 def test_an_unreadable_file_is_named_and_hides_nothing(output, row):
     output.table('sub-01', 'cnn', [row('LA', (1, 2, 3))])
     broken = output.table('sub-01', 'syn', [{'label': 'LA', 'x': 1}])

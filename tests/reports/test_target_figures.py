@@ -108,15 +108,37 @@ def test_found_points_are_ordered_and_finite():
     ]
 
 
-def test_ball_is_cut_by_the_slice(head):
+def test_ball_has_its_radius_in_every_slice_and_fades_out_of_it(head):
     from matplotlib.patches import Circle
 
-    # A ball of 5 mm whose centre is 3 mm from the plane shows as a circle of 4 mm.
+    # Its cut at 3 mm from the centre has a radius of 4 mm, and would look like a smaller error.
     points = {'cnn': np.array([0.0, 0, 3]), 'syn': np.array([0.0, 0, -3])}
     figure = build(Volume.from_image(head), points, radiological=False)
     axial, coronal = figure.axes[3], figure.axes[4]
-    assert [p.radius for p in axial.patches if isinstance(p, Circle)] == [4.0]
-    assert [p.radius for p in coronal.patches if isinstance(p, Circle)] == [5.0]
+    for axes, opacity in ((axial, 0.82), (coronal, 1.0)):
+        circles = [p for p in axes.patches if isinstance(p, Circle)]
+        assert {p.radius for p in circles} == {5.0}
+        assert {p.center for p in circles} == {(0.0, axes is coronal and 3.0)}
+        assert [p.get_alpha() for p in circles] == pytest.approx([opacity] * 2)
+
+
+def test_the_circle_is_explained_where_there_is_one(head, tmp_path):
+    plain = plot_target(head, POINTS, tmp_path / 'a.svg', label='LX').read_text()
+    assert 'ashed' not in plain
+    with_circle = plot_target(
+        head, POINTS, tmp_path / 'b.svg', label='LX', circles={'cnn': 4.25}
+    ).read_text()
+    assert 'CNN: x -30.0, y 10.0, z 20.0 mm   (dashed: 90 % of errors, 4.2 mm)' in with_circle
+    assert with_circle.count('dashed: 90 % of errors') == 1
+    assert (
+        'Dashed circle: outline of the ball around the point that holds 90 % of errors'
+        in with_circle
+    )
+    # A point that was not found has no ball either.
+    points = {'cnn': NAN, 'syn': POINTS['syn']}
+    circles = {'cnn': 4.25}
+    alone = plot_target(head, points, tmp_path / 'c.svg', label='LX', circles=circles).read_text()
+    assert 'ashed' not in alone
 
 
 def test_file_is_small_repeatable_and_loads_nothing(head, tmp_path):

@@ -57,9 +57,13 @@ class PlotFigures(SimpleInterface):
         from tmsprep.reports.planes import Volume
 
         points = {method: read_targets(path) for method, path in self.inputs.tables.items()}
+        circles = error_circles(self.inputs.tables)
         # Read once: a dozen figures look at the same voxels.
         volume = Volume.from_image(nib.load(self.inputs.conformed))
-        written = [*self._plot_targets(volume, points), *self._plot_overviews(volume, points)]
+        written = [
+            *self._plot_targets(volume, points, circles),
+            *self._plot_overviews(volume, points),
+        ]
         self._results['figures'] = [str(path) for path in written]
         return runtime
 
@@ -70,7 +74,12 @@ class PlotFigures(SimpleInterface):
             out_dir, image, desc=what, suffix='T1w', extension='.svg', folder='figures'
         )
 
-    def _plot_targets(self, volume: Volume, points: Mapping[str, PointSet]) -> Iterator[Path]:
+    def _plot_targets(
+        self,
+        volume: Volume,
+        points: Mapping[str, PointSet],
+        circles: Mapping[str, Mapping[str, float]],
+    ) -> Iterator[Path]:
         """Draw each target that any method found."""
         import numpy as np
 
@@ -85,6 +94,7 @@ class PlotFigures(SimpleInterface):
                     self._path(target.label),
                     label=target.label,
                     region=target.region,
+                    circles=circles[target.label],
                 )
 
     def _plot_overviews(self, volume: Volume, points: Mapping[str, PointSet]) -> Iterator[Path]:
@@ -104,3 +114,14 @@ class PlotFigures(SimpleInterface):
             yield plot_registration(
                 volume, before, after, self._path('registration'), titles=titles
             )
+
+
+def error_circles(tables: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Return target to method to the radius in mm that the table promises, if it does."""
+    from tmsprep.reports.collect import read_targets
+    from tmsprep.reports.summary import target_rows
+
+    rows = target_rows({method: read_targets(Path(path)) for method, path in tables.items()})
+    return {
+        row.label: {e.method: e.error90.value for e in row.estimates if e.error90} for row in rows
+    }

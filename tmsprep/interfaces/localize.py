@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -14,6 +16,9 @@ from nipype.interfaces.base import (
 )
 
 from tmsprep.outcome import Outcome
+
+if TYPE_CHECKING:
+    from tmsprep.evaluation.conformal import ErrorRadius
 
 
 class LocalizeCNNInputSpec(BaseInterfaceInputSpec):
@@ -66,10 +71,8 @@ class LocalizeCNN(SimpleInterface):
             localizer,
             'cuda' if self.inputs.use_gpu else 'cpu',
         )
-        columns = {}
-        if len(found.members) > 1:
-            spread = dict(zip(localizer.labels, dispersion(found.members).tolist(), strict=True))
-            columns['dispersion_mm'] = [spread.get(label) for label in self.inputs.labels]
+        spread = dict(zip(localizer.labels, dispersion(found.members).tolist(), strict=True))
+        known = {'dispersion_mm': spread} if len(found.members) > 1 else {}
         details = {
             'Weights': {
                 'Name': localizer.card.get('name', Path(self.inputs.weights).stem),
@@ -78,5 +81,26 @@ class LocalizeCNN(SimpleInterface):
             },
             'EnsembleSize': len(found.members),
         }
-        points = found.points.reindex(self.inputs.labels)
-        return Outcome('cnn', points, columns, details)
+        if localizer.calibration is not None:
+            calibration = self._read_calibration(localizer.calibration)
+            known['error90_mm'] = calibration.finite_radii(spread)
+            details['Calibration'] = {
+                'Level': calibration.level,
+                'People': dict(zip(calibration.labels, calibration.n, strict=True)),
+                'ScaledByDispersion': calibration.floor_mm is not None,
+            }
+        labels = self.inputs.labels
+        columns = {name: [of.get(label) for label in labels] for name, of in known.items()}
+        return Outcome('cnn', found.points.reindex(labels), columns, details)
+
+    def _read_calibration(self, content: Mapping[str, Any]) -> ErrorRadius:
+        from tmsprep.evaluation.conformal import LEVEL, ErrorRadius
+
+        try:
+            calibration = ErrorRadius.from_dict(content)
+            if calibration.level != LEVEL:
+                raise ValueError(f'the calibration is for {calibration.level}, not {LEVEL}')
+        except ValueError as error:
+            cure = 'calibrate the weights again, or use others'
+            raise ValueError(f'{self.inputs.weights}: {error}: {cure}') from error
+        return calibration

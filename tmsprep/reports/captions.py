@@ -23,10 +23,22 @@ _LINE_IN = 0.17
 _ABOVE_IN = 0.2
 # Height of a line, and free space between the panels' numbers and the text, in inches.
 
+_CAPTION_LINE_IN = 0.11
+# Height of a line of the caption in inches.
 
-def footer_height(methods: int, numbers: int) -> float:
-    """Return the inches that a legend and a list of numbers take, with the caption below."""
-    return 0.62 + _LINE_IN * max(methods, numbers)
+
+_CIRCLES = (
+    'Dashed circle: outline of the ball around the point that holds 90 % of errors, on images '
+    'like those it was measured on.'
+)
+
+
+def footer_height(methods: int, numbers: int, *, circles: bool) -> float:
+    """Return the inches that a legend and a list of numbers take, with the caption below.
+
+    The caption has a further line if there are circles to explain.
+    """
+    return 0.62 + _LINE_IN * max(methods, numbers) + (_CAPTION_LINE_IN if circles else 0.0)
 
 
 def distances(found: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -66,7 +78,7 @@ def draw_legend(
         )
         text = f'{style.name}: {_place(found.get(name))}'
         if name in found and circles.get(name, 0) > 0:
-            text += f'   (dashed: {circles[name]:.1f} mm around it)'
+            text += f'   (dashed: 90 % of errors, {circles[name]:.1f} mm)'
         figure.text(LEFT + 0.025, y, text, va='top')
 
 
@@ -79,7 +91,7 @@ def draw_numbers(figure: Figure, numbers: Mapping[str, float], top: float) -> No
         figure.text(RIGHT, y, text, va='top', ha='right', fontweight='bold')
 
 
-def draw_caption(figure: Figure, through: str, *, radiological: bool) -> None:
+def draw_caption(figure: Figure, through: str, *, radiological: bool, circles: bool) -> None:
     """Write at the bottom how the slices are to be read; `through` says where they cross."""
     convention = (
         "Radiological convention: the person's left is on the right of the picture."
@@ -91,6 +103,8 @@ def draw_caption(figure: Figure, through: str, *, radiological: bool) -> None:
         'Lower row: the dotted square enlarged. Small numbers: mm that a point lies to the right '
         'of, in front of or above the slice shown (negative: left, behind, below).'
     )
+    if circles:
+        text += f'\n{_CIRCLES}'
     y = 0.08 / figure.get_figheight()
     figure.text(LEFT, y, text, va='bottom', fontsize=6.5, color='#333333')
 

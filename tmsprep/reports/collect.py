@@ -11,6 +11,9 @@ from pathlib import Path
 
 _TABLE = re.compile(r'^(?P<image>.+)_desc-(?P<method>[A-Za-z0-9]+)_targets\.tsv$')
 _FIGURE = re.compile(r'^(?P<image>.+)_desc-(?P<what>[A-Za-z0-9]+)_T1w\.svg$')
+_AFTER_THE_TABLES = 'figures'
+# The one step that runs after the tables are written.
+
 _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 
 
@@ -32,16 +35,46 @@ class ErrorRecord:
     message: str
     cure: str
     traceback: str
+    node_dir: str = ''
+
+    @property
+    def tables_are_older(self) -> bool:
+        """Whether the step stopped its run before the tables were written.
+
+        The step that writes the tables also writes the records of methods that failed, with their
+        folders; the figures come after the tables.
+        """
+        return not self.node_dir and self.node != _AFTER_THE_TABLES
+
+    @property
+    def figures_are_older(self) -> bool:
+        """Whether the step stopped its run before all figures were drawn."""
+        return not self.node_dir
 
 
 @dataclass
 class ImageResults:
-    """Everything about one T1w; `name` is its file name without suffix and extensions."""
+    """Everything about one T1w; `name` is its file name without suffix and extensions.
+
+    `earlier` are tables that the last run of the image did not get to write anew.
+    """
 
     name: str
     tables: dict[str, TargetsTable] = field(default_factory=dict)
     figures: dict[str, Path] = field(default_factory=dict)
     errors: list[ErrorRecord] = field(default_factory=list)
+    earlier: list[Path] = field(default_factory=list)
+
+    def leave_out_what_is_older(self) -> None:
+        """Take out tables and figures of an earlier run if the last one did not get that far.
+
+        The image may have been replaced since, and a point of another image is a wrong point.
+        """
+        if any(error.figures_are_older for error in self.errors):
+            self.figures.clear()
+        if any(error.tables_are_older for error in self.errors):
+            self.earlier += [table.path for table in self.tables.values()]
+            self.tables.clear()
 
 
 @dataclass
@@ -68,8 +101,9 @@ def collect_subject(out_dir: Path, subject: str) -> SubjectResults:
     -------
     SubjectResults
         Its images in the order of their names. An error record belongs to the image whose file
-        it names, else to the person. A file that cannot be read becomes a problem, in words; it
-        does not hide the others.
+        it names, else to the person. Tables and figures that the failed run did not get to write
+        anew are left out. A file that cannot be read becomes a problem, in words; it does not
+        hide the others.
     """
     out_dir = Path(out_dir)
     name = f'sub-{subject.removeprefix("sub-")}'
@@ -98,6 +132,8 @@ def collect_subject(out_dir: Path, subject: str) -> SubjectResults:
         stem = re.sub(r'_[^_]*$', '', Path(record.image).name)
         owner = _image(images, stem).errors if stem.startswith(name) else errors
         owner.append(record)
+    for image in images.values():
+        image.leave_out_what_is_older()
     return SubjectResults(name, [images[key] for key in sorted(images)], errors, problems)
 
 

@@ -21,6 +21,9 @@ class MethodText:
     ensemble: str
     atlas: str
     preset: str
+    error_level: str
+    error_people: str
+    error_scaled: bool
 
 
 def method_texts(images: Sequence[ImageResults]) -> list[tuple[MethodText, list[str]]]:
@@ -45,12 +48,26 @@ def method_text(method: str, sidecar: Mapping[str, object]) -> MethodText:
         ensemble=_word(sidecar.get('EnsembleSize')),
         atlas=_word(_part(sidecar, 'Atlas', 'Name')),
         preset=_word(sidecar.get('SynPreset')),
+        error_level=_percent(_part(sidecar, 'Calibration', 'Level')),
+        error_people=_range(_part(sidecar, 'Calibration', 'People')),
+        error_scaled=_part(sidecar, 'Calibration', 'ScaledByDispersion') is True,
     )
 
 
 def _part(sidecar: Mapping[str, object], key: str, name: str) -> object:
     value = sidecar.get(key)
     return value.get(name) if isinstance(value, dict) else value
+
+
+def _percent(value: object) -> str:
+    return f'{100 * value:g} %' if isinstance(value, float) else ''
+
+
+def _range(people: object) -> str:
+    """Return how many people there were per target: '20', or '18 to 20'."""
+    numbers = sorted(people.values()) if isinstance(people, dict) else []
+    ends = dict.fromkeys(str(numbers[i]) for i in (0, -1)) if numbers else {}
+    return ' to '.join(ends)
 
 
 def _word(value: object) -> str:

@@ -62,6 +62,7 @@ class ImagePage:
     largest: tuple[TargetRow, Separation] | None
     warnings: list[str]
     errors: list[ErrorRecord]
+    earlier: list[str]
     overview: Picture | None
     targets: dict[str, Picture]
     mask: Picture | None
@@ -149,6 +150,7 @@ def image_page(image: ImageResults) -> ImagePage:
         largest=largest_separation(rows),
         warnings=warnings(rows),
         errors=image.errors,
+        earlier=[path.name for path in image.earlier],
         overview=pictures.get(OVERVIEW),
         targets={label: pictures[label] for label in labels if label in pictures},
         mask=pictures.get(MASK),

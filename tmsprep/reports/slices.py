@@ -79,8 +79,8 @@ def plot_target(
     label, region : str
         The target's name, and in words.
     circles : mapping of str to float, optional
-        Method to the radius in mm of a ball around its point, such as the 90 % error. The figure
-        shows where each slice cuts it.
+        Method to the radius in mm of the ball around its point that holds 90 % of errors. Its
+        outline is drawn in the enlarged slices.
     measures : mapping of str to float, optional
         Further numbers in mm to print, by name, such as expert variability and dispersion. The
         distance of every two methods is printed in any case.
@@ -103,7 +103,8 @@ def plot_target(
     if not found:
         raise ValueError(f'{label}: no method found this target, so there is nothing to show')
     volume = Volume.from_image(image)
-    scene = Scene(volume, shown_centre(found), found, dict(circles or {}), crop_mm, radiological)
+    circles = {method: radius for method, radius in (circles or {}).items() if method in found}
+    scene = Scene(volume, shown_centre(found), found, circles, crop_mm, radiological)
     numbers = {**distances(found), **(measures or {})}
     with figure_style():
         figure = target_figure(
@@ -149,7 +150,8 @@ def target_figure(
     widths = [extents[view.across] for view in VIEWS]
     panels_in = (RIGHT - LEFT) * WIDTH_IN / (1 + _GAP * 2 / 3)
     whole_in = panels_in * extents[[1, 2]].max() / sum(widths)
-    footer_in = footer_height(len(methods), len(numbers))
+    with_circles = bool(scene.circles)
+    footer_in = footer_height(len(methods), len(numbers), circles=with_circles)
     height = _TITLE_IN + whole_in + _ROW_GAP_IN + panels_in / 3 + footer_in
     figure = Figure(figsize=(WIDTH_IN, height))
     top = 1 - _TITLE_IN / height
@@ -163,7 +165,8 @@ def target_figure(
     figure.text(LEFT, 1 - 0.08 / height, title, va='top', fontsize=10.5, fontweight='bold')
     draw_legend(figure, methods, scene.found, scene.circles, bottom)
     draw_numbers(figure, numbers, bottom)
-    draw_caption(figure, _through(scene.found), radiological=scene.radiological)
+    through = _through(scene.found)
+    draw_caption(figure, through, radiological=scene.radiological, circles=with_circles)
     return figure
 
 
@@ -234,9 +237,10 @@ def _draw_crop(axes: Axes, scene: Scene, view: View) -> None:
     for row, (name, point) in enumerate(scene.found.items()):
         style, off = method_style(name), point[view.through] - at
         x, y = point[view.across], point[view.up]
-        mark(axes, x, y, style, size=11, alpha=_opacity(off))
+        # A large mark would be taken for the ball, whose radius is often the same.
+        mark(axes, x, y, style, size=5 if scene.circles else 11, alpha=_opacity(off))
         if name in scene.circles:
-            _draw_ball(axes, x, y, scene.circles[name], off, style.colour)
+            _draw_ball(axes, x, y, scene.circles[name], style.colour, _opacity(off))
         if abs(off) >= 1 and across[0] < x < across[1] and up[0] < y < up[1]:
             axes.annotate(
                 f'{off:+.0f}',
@@ -250,12 +254,13 @@ def _draw_crop(axes: Axes, scene: Scene, view: View) -> None:
             )
 
 
-def _draw_ball(axes: Axes, x: float, y: float, radius: float, off: float, colour: str) -> None:
+def _draw_ball(axes: Axes, x: float, y: float, radius: float, colour: str, opacity: float) -> None:
+    """Draw a ball's outline, seen through the slice: its cut would look like a smaller error."""
     from matplotlib.patches import Circle
 
-    if radius > abs(off):
-        cut = np.sqrt(radius**2 - off**2)
-        axes.add_patch(Circle((x, y), cut, fill=False, edgecolor=colour, lw=1.0, ls='--'))
+    for width, ink, dashes in ((1.8, 'black', '-'), (0.9, colour, (0, (4, 2)))):
+        line = {'edgecolor': ink, 'linewidth': width, 'linestyle': dashes, 'alpha': opacity}
+        axes.add_patch(Circle((x, y), radius, fill=False, zorder=3, **line))
 
 
 def _opacity(off_mm: float) -> float:
