@@ -95,11 +95,11 @@ DEFAULT = Recipe(
 
 QUICK = Recipe(
     'quick',
-    steps=400,
+    steps=300,
     batch=4,
     optimiser='adamw',
-    learning_rate=4e-3,
-    averaging=0.98,
+    learning_rate=8e-3,
+    averaging=0.95,
     jitter=0.7,
     augmentation=Augmentation(
         rotation=10.0, translation=10.0, scale=0.06, mirror=0.5, gamma=0.2, noise=0.05
