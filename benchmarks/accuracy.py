@@ -1,140 +1,154 @@
-"""Errors of the CNN and of SyN on people that no network was trained on, in mm.
+"""Measure how accurate the points are, and write ``docs/accuracy.md``.
 
-``python benchmarks/accuracy.py DATA OUT`` with DATA laid out as for the training commands. Writes
-one row per person, method and target into OUT, resumes where it stopped, and prints the summary.
-The reference points are made by rule from each person's own parcellation; they are not human, and
-SyN on the exact brain is half of the rule.
+``python benchmarks/accuracy.py DATA OUT`` with DATA the folder of ``ixi``, ``ds000011``,
+``ds002748``, ``studyforrest`` and ``templates``. OUT keeps one small table per image and method,
+under the checksum of the weights: call the command again and it goes on where it stopped. Empty
+OUT after a change of the code. A part of the page is there once all of it has been measured.
+``OUT/.../pictures`` shows the points on the images of other scanners.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import hashlib
+import json
+from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
-import nibabel as nib
-import numpy as np
 import pandas as pd
-import torch
+from accuracy_parts.cortex import NEAR_MM
+from accuracy_parts.figures import draw_strengths
+from accuracy_parts.jobs import DATA, Job, collect, run_jobs
+from accuracy_parts.measure import PROTOCOL
+from accuracy_parts.page import write_page
+from accuracy_parts.pictures import montage
+from accuracy_parts.subjects import Subject, people_of_other_scanners, test_people
+from accuracy_parts.summaries import (
+    ALL,
+    MOTIONS,
+    between_methods,
+    by_corruption,
+    by_motion,
+    by_target,
+    near_cortex,
+)
 
-from tmsprep.evaluation.dispersion import dispersion
-from tmsprep.imaging.conform import conform, resample_mask
-from tmsprep.imaging.normalise import percentile_window
-from tmsprep.imaging.read import read_t1w
-from tmsprep.learning.cohort import Annotated
-from tmsprep.learning.first_weights import annotated_people
-from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
-from tmsprep.networks.localize import localize
-from tmsprep.networks.unet import BrainUNet
-from tmsprep.networks.weights import Localizer, load_localizer
-from tmsprep.points import PointSet
-from tmsprep.protocols import load_protocol
-from tmsprep.registration.atlas import default_atlas
-from tmsprep.registration.plausibility import dice
-from tmsprep.registration.syn import register
+from tmsprep.atomic import atomic_path, write_text
+from tmsprep.networks.weights import load_localizer
+from tmsprep.phantoms.corruptions import CORRUPTIONS
 
-DATA = Path(__file__).resolve().parents[1] / 'tmsprep' / 'data'
-
-
-def rows_of(
-    person: Annotated, method: str, points: PointSet, extra: np.ndarray | None = None
-) -> list[dict[str, object]]:
-    """One row per target: its error, and the ensemble's dispersion if there is one."""
-    errors = points.reindex(person.points.labels).distance(person.points)
-    spread = np.full(len(errors), np.nan) if extra is None else extra
-    return [
-        {
-            'participant_id': person.name,
-            'method': method,
-            'label': label,
-            'error_mm': error,
-            'dispersion_mm': scatter,
-        }
-        for label, error, scatter in zip(person.points.labels, errors, spread, strict=True)
-    ]
+DOCS = Path(__file__).resolve().parents[1] / 'docs'
+PARTS = ('test', 'corruptions', 'motion', 'scanners')
+FIGURE = 'figures/accuracy_corruptions.svg'
 
 
-def evaluate(
-    person: Annotated, localizer: Localizer, unet: BrainUNet, methods: list[str]
-) -> list[dict[str, object]]:
-    """All rows of one person."""
-    image = read_t1w(person.image)
-    conformed = conform(image)
-    window = percentile_window(np.asanyarray(image.dataobj))
-    found = localize(conformed, window, localizer)
-    rows = []
-    if 'cnn' in methods:
-        rows += rows_of(person, 'cnn', found.points, dispersion(found.members))
-    exact = resample_mask(nib.load(person.mask), conformed)
-    masks = {'syn': lambda: extract_brain(conformed, unet), 'syn-exact-mask': lambda: exact}
-    for method in (m for m in methods if m in masks):
-        mask = masks[method]()
-        with tempfile.TemporaryDirectory() as folder:
-            result = register(
-                conformed,
-                default_atlas(load_protocol('tms')),
-                work_dir=Path(folder),
-                mask=mask,
-                initial_points=found.points,
-                n_threads=2,
-            )
-        rows += rows_of(person, method, result.points)
-        rows.append(
-            {
-                'participant_id': person.name,
-                'method': method,
-                'label': 'mask-dice',
-                'error_mm': dice(mask, exact),
-            }
-        )
-    return rows
+def corruption_jobs(people: Sequence[Subject], names: Sequence[str], syn_people: int) -> list[Job]:
+    """Everyone by the network at all strengths, the first few by SyN at the middle one."""
+    jobs = []
+    for name in names:
+        for strength in CORRUPTIONS[name].strengths:
+            jobs += [Job('corruptions', p, 'cnn', name, strength) for p in people]
+        jobs += [Job('corruptions', p, 'syn', name, 'middle') for p in people[:syn_people]]
+    return jobs
 
 
-def summarise(table: pd.DataFrame) -> pd.DataFrame:
-    """Mean, sd, median, 95th percentile, maximum and share within 10 mm, per method."""
-    errors = table[table['label'] != 'mask-dice'].dropna(subset='error_mm')
-    grouped = errors.groupby('method')['error_mm']
-    return pd.DataFrame(
-        {
-            'n': grouped.size(),
-            'mean': grouped.mean(),
-            'sd': grouped.std(),
-            'median': grouped.median(),
-            'p95': grouped.quantile(0.95),
-            'max': grouped.max(),
-            'within 10 mm': grouped.apply(lambda e: (e <= 10).mean()),
-        }
-    ).round(3)
+def plan(options: argparse.Namespace) -> dict[str, list[Job]]:
+    """List the jobs of all parts; those of 'test' must be done before the spoilt images."""
+    people = test_people(options.data, PROTOCOL)[: options.people]
+    others = people_of_other_scanners(options.data, PROTOCOL)
+    return {
+        'test': [Job('test', p, method) for method in ('cnn', 'syn') for p in people],
+        'corruptions': corruption_jobs(people, options.corruptions, options.syn_people),
+        'motion': corruption_jobs(people, MOTIONS, 0),
+        'scanners': [Job('scanners', p, 'both') for p in others if p.number < options.people],
+    }
+
+
+def summarise(jobs: dict[str, list[Job]], out: Path) -> dict[str, pd.DataFrame]:
+    """Make the tables of those parts that have been measured to the end."""
+    done = {part for part, some in jobs.items() if all(job.path(out).is_file() for job in some)}
+    rows = {part: collect(jobs[part], out) for part in done}
+    tables = {}
+    if 'test' in done:
+        tables['test'] = by_target(rows['test'])
+    if {'test', 'corruptions'} <= done:
+        tables['corruptions'] = by_corruption(rows['corruptions'])
+    if 'motion' in done:
+        tables['motion'] = by_motion(rows['motion'])
+    if 'scanners' in done:
+        tables['methods'] = between_methods(rows['scanners'])
+        tables['cortex'] = near_cortex(rows['scanners'], NEAR_MM)
+    return tables
+
+
+def facts(weights: Path, jobs: dict[str, list[Job]], syn_people: int) -> dict[str, object]:
+    """Collect what the page says about the weights, the people and the programs."""
+    localizer = load_localizer(weights)
+    names = ('tmsprep', 'torch', 'antspyx', 'numpy', 'scipy', 'nibabel')
+    count = len(localizer.members)
+    people = len({job.subject.name for job in jobs['test']})
+    return {
+        'weights': weights.name,
+        'sha256': hashlib.sha256(weights.read_bytes()).hexdigest(),
+        'members': 'one network' if count == 1 else f'an ensemble of {count} networks',
+        'card': '; '.join(f'{key}: {value}' for key, value in localizer.card.items()),
+        'versions': 'Versions: ' + ', '.join(f'{name} {version(name)}' for name in names),
+        'people': people,
+        'syn_people': min(syn_people, people),
+        'other_people': len(jobs['scanners']),
+    }
+
+
+def publish(tables: dict[str, pd.DataFrame], about: dict[str, object], docs: Path) -> None:
+    """Write tables, figure and page."""
+    for name, table in tables.items():
+        with atomic_path(docs / 'tables' / f'accuracy_{name}.tsv') as partial:
+            table.to_csv(partial, sep='\t', index=False, float_format='%.3f', na_rep='n/a')
+    write_text(docs / 'tables' / 'accuracy_facts.json', json.dumps(about, indent=2) + '\n')
+    figure = ''
+    if 'corruptions' in tables:
+        test = tables['test'].set_index(['method', 'label'])
+        draw_strengths(tables['corruptions'], test.loc[('cnn', ALL), 'mean'], docs / FIGURE)
+        figure = f'![Error against the strength of each corruption]({FIGURE})'
+    write_text(docs / 'accuracy.md', write_page(tables, {**about, 'figure': figure}))
+
+
+def draw_pictures(jobs: Sequence[Job], out: Path) -> None:
+    """Draw one picture per data set; they show people and stay in OUT."""
+    for dataset in dict.fromkeys(job.subject.dataset for job in jobs):
+        chosen = [job for job in jobs if job.subject.dataset == dataset]
+        files = [job.path(out).with_suffix('.npz') for job in chosen]
+        names = [job.subject.name for job in chosen]
+        montage(files, names, out / 'pictures' / f'{dataset}.jpg')
 
 
 def main() -> None:
-    """Parse the command line, evaluate whoever is not in the table yet, and print."""
+    """Parse the command line, measure what has not been measured, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', type=Path)
     parser.add_argument('out', type=Path)
-    parser.add_argument('--split', default='test', choices=('train', 'test'))
-    parser.add_argument('--every', type=int, default=1, help='every n-th person of the split')
+    parser.add_argument('--parts', nargs='+', default=PARTS, choices=PARTS)
     parser.add_argument('--weights', type=Path, default=DATA / 'localizer_tms.safetensors')
-    parser.add_argument('--methods', nargs='+', default=['cnn', 'syn', 'syn-exact-mask'])
+    parser.add_argument('--people', type=int, default=30, help='of each data set')
+    parser.add_argument('--syn-people', type=int, default=5, help='by SyN, spoilt images')
+    parser.add_argument(
+        '--corruptions', nargs='+', default=list(CORRUPTIONS), choices=list(CORRUPTIONS)
+    )
+    parser.add_argument('--processes', type=int, default=1)
+    parser.add_argument('--docs', type=Path, default=DOCS, help='where the page goes')
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    localizer = load_localizer(options.weights)
-    unet = load_brain_unet(DATA / 'brain_extraction.safetensors')
-    table = pd.read_csv(options.out, sep='\t') if options.out.is_file() else pd.DataFrame()
-    people = annotated_people(options.data, load_protocol('tms'), options.split)
-    for person in people[:: options.every]:
-        if len(table) and person.name in set(table['participant_id']):
-            continue
-        try:
-            rows = evaluate(person, localizer, unet, options.methods)
-        except RuntimeError as error:
-            print(f'{person.name}: {error}')
-            continue
-        table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
-        table.to_csv(options.out, sep='\t', index=False, float_format='%.3f', na_rep='n/a')
-    print(summarise(table).to_string())
-    errors = table[table['label'] != 'mask-dice']
-    print(errors.pivot_table(index='label', columns='method', values='error_mm').round(2))
+    checksum = hashlib.sha256(options.weights.read_bytes()).hexdigest()
+    out = options.out / checksum[:12]
+    jobs = plan(options)
+    if set(options.parts) & {'corruptions', 'motion'}:
+        options.parts = {*options.parts, 'test'}
+    for part in (part for part in PARTS if part in options.parts):
+        run_jobs(jobs[part], options.weights, out, options.processes)
+    if 'scanners' in options.parts:
+        draw_pictures(jobs['scanners'], out)
+    about = facts(options.weights, jobs, options.syn_people)
+    publish(summarise(jobs, out), about, options.docs)
 
 
 if __name__ == '__main__':

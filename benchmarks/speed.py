@@ -32,7 +32,7 @@ from tmsprep.imaging.conform import conform
 from tmsprep.imaging.normalise import percentile_window
 from tmsprep.imaging.read import read_t1w
 from tmsprep.learning.cohort import Annotated
-from tmsprep.learning.first_weights import annotated_people
+from tmsprep.learning.default_data import annotated_people
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
 from tmsprep.networks.localize import localize
 from tmsprep.networks.weights import Localizer, load_localizer

@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/accuracy.py``: images, jobs, measurements, tables, figures, page."""

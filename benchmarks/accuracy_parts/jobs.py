@@ -1,0 +1,174 @@
+"""What is to be measured, in pieces that are done once, in several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+import tmsprep
+from accuracy_parts.cortex import grey_matter, nearest_mm
+from accuracy_parts.measure import PROTOCOL, Measurement, as_points
+from accuracy_parts.pictures import cut_slices
+from accuracy_parts.subjects import Subject
+from tmsprep.atomic import atomic_path
+from tmsprep.imaging.conform import resample_mask
+from tmsprep.imaging.read import read_t1w
+from tmsprep.networks.brain_extraction import load_brain_unet
+from tmsprep.networks.weights import load_localizer
+from tmsprep.phantoms.corrupted_position import swap_sides
+from tmsprep.phantoms.corruptions import CORRUPTIONS
+from tmsprep.phantoms.scan import Corrupted, Scan
+from tmsprep.points import PointSet
+
+DATA = Path(tmsprep.__file__).parent / 'data'
+PARTNERS = {target.label: target.mirror for target in PROTOCOL.targets if target.mirror}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image, in one state, by one method.
+
+    Parameters
+    ----------
+    part : str
+        'test', 'corruptions' or 'scanners'.
+    subject : Subject
+        Whose image.
+    method : str
+        'cnn' or 'syn'; 'both' in the part 'scanners'.
+    corruption, strength : str
+        Of `CORRUPTIONS`; empty for the image as it is.
+    """
+
+    part: str
+    subject: Subject
+    method: str
+    corruption: str = ''
+    strength: str = ''
+
+    def path(self, out: Path) -> Path:
+        """Where the result is kept."""
+        subject = self.subject
+        words = (subject.dataset, subject.name, self.corruption, self.strength)
+        name = '_'.join(word.replace(' ', '-') for word in words if word)
+        return out / self.part / self.method / f'{name}.tsv'
+
+
+def run_jobs(jobs: Iterable[Job], weights: Path, out: Path, processes: int) -> None:
+    """Do what has not been done yet; each result is one file, whole or not there.
+
+    Parameters
+    ----------
+    jobs : iterable of Job
+        What to do.
+    weights : Path
+        Of the localizer.
+    out : Path
+        Folder of the results for these weights.
+    processes : int
+        In each the network computes on one thread, SyN on two.
+    """
+    todo = [job for job in jobs if not job.path(out).is_file()]
+    if not todo:
+        return
+    # Read by torch and ITK when a worker starts.
+    os.environ['OMP_NUM_THREADS'] = '1'
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(processes, context) as pool:
+        futures = [pool.submit(_run, job, weights, out) for job in todo]
+        for future in tqdm(as_completed(futures), total=len(todo), unit='image'):
+            future.result()
+
+
+def collect(jobs: Iterable[Job], out: Path) -> pd.DataFrame:
+    """Join the results of some jobs into one table, those that are there."""
+    tables = [
+        pd.read_csv(job.path(out), sep='\t', na_values='n/a', keep_default_na=False)
+        for job in jobs
+        if job.path(out).is_file()
+    ]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+@lru_cache(maxsize=1)
+def _models(weights: Path) -> tuple:
+    import torch
+
+    torch.set_num_threads(1)
+    return load_localizer(weights), load_brain_unet(DATA / 'brain_extraction.safetensors')
+
+
+def _run(job: Job, weights: Path, out: Path) -> None:
+    measure = _scanners if job.part == 'scanners' else _against
+    try:
+        rows = measure(job, weights, out)
+    except (RuntimeError, ValueError) as error:
+        raise RuntimeError(f'{job.subject.image} ({job}): {error}') from error
+    identity = {
+        'dataset': job.subject.dataset,
+        'participant_id': job.subject.name,
+        'corruption': job.corruption,
+        'strength': job.strength,
+    }
+    for column, value in reversed(identity.items()):
+        rows.insert(0, column, value)
+    with atomic_path(job.path(out)) as partial:
+        rows.to_csv(partial, sep='\t', index=False, float_format='%.3f', na_rep='n/a')
+
+
+def _against(job: Job, weights: Path, out: Path) -> pd.DataFrame:
+    """Error against the reference, and against the points of the unspoilt image, moved along."""
+    subject = job.subject
+    image = read_t1w(subject.image)
+    truth, untouched = subject.points, None
+    if job.corruption:
+        spoilt = corrupted(job, image)
+        image, truth = spoilt.image, _renamed(spoilt.points, spoilt)
+        earlier = pd.read_csv(Job('test', subject, job.method).path(out), sep='\t')
+        untouched = _renamed(as_points(earlier).transformed(spoilt.motion), spoilt)
+    measurement = Measurement(image, *_models(weights))
+    rows = measurement.cnn() if job.method == 'cnn' else measurement.syn()
+    points = as_points(rows)
+    rows['method'] = job.method
+    rows['error_mm'] = points.distance(truth)
+    rows['has_reference'] = truth.found.astype(int)
+    rows['inconsistency_mm'] = np.nan if untouched is None else points.distance(untouched)
+    return rows
+
+
+def corrupted(job: Job, image: nib.Nifti1Image) -> Corrupted:
+    """Spoil the image of a job; the person's place in the data set is the seed."""
+    subject, corruption = job.subject, CORRUPTIONS[job.corruption]
+    brain = np.asarray(resample_mask(nib.load(subject.mask), image).dataobj) > 0
+    scan = Scan(image, subject.points, brain)
+    return corruption.apply(scan, corruption.value(job.strength), subject.number)
+
+
+def _renamed(points: PointSet, spoilt: Corrupted) -> PointSet:
+    mirrored = np.linalg.det(spoilt.motion[:3, :3]) < 0
+    return swap_sides(points, PARTNERS) if mirrored else points
+
+
+def _scanners(job: Job, weights: Path, out: Path) -> pd.DataFrame:
+    """Both methods' points and how far they are from grey matter; keeps slices for a picture."""
+    measurement = Measurement(read_t1w(job.subject.image), *_models(weights))
+    grey = grey_matter(measurement.conformed, measurement.mask)
+    tables = []
+    for method, rows in (('cnn', measurement.cnn()), ('syn', measurement.syn())):
+        points = as_points(rows)
+        distance, anywhere = nearest_mm(points, grey, measurement.mask)
+        tables.append(rows.assign(method=method, grey_mm=distance, chance=anywhere))
+    slices = cut_slices(measurement.conformed, as_points(tables[0]), as_points(tables[1]))
+    with atomic_path(job.path(out).with_suffix('.npz')) as partial:
+        np.savez_compressed(partial, **slices)
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,159 @@
+"""The page, written from the tables alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from accuracy_parts.cortex import NEAR_MM
+from accuracy_parts.summaries import ALL
+from tmsprep.phantoms.corruptions import CORRUPTIONS
+
+TEMPLATE = Path(__file__).with_name('page.md')
+TABLES = ('test', 'corruptions', 'motion', 'methods', 'cortex')
+METHODS = {'cnn': 'CNN', 'syn': 'SyN', 'cnn-same-people': 'CNN, same people'}
+_MISSING = '–'
+_NOT_RUN = 'Not measured in this run.'
+_STATISTICS = {
+    'points': 'points',
+    'failed': 'failed',
+    'mean': 'mean',
+    'sd': 'sd',
+    'median': 'median',
+    'p95': 'p95',
+    'max': 'max',
+    'within_10': 'within 10 mm',
+}
+_RADIUS = {'dispersion': 'dispersion', 'radius': 'radius', 'coverage': 'coverage'}
+_SHARES = {'within_10', 'coverage', 'near', 'chance'}
+
+
+def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, object]) -> str:
+    """Fill the template.
+
+    Parameters
+    ----------
+    tables : mapping
+        The tables named in `TABLES`; one that is missing or empty leaves its section without.
+    facts : mapping
+        Values of the template's other fields.
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    given = {name: tables.get(name, pd.DataFrame()) for name in TABLES}
+    sections = {
+        'test_aims': _or_not(_test_aims, given['test']),
+        'test': _or_not(_test, given['test']),
+        'corruption_aims': _or_not(_corruption_aims, given['corruptions']),
+        'corruptions': _or_not(_corruptions, given['corruptions']),
+        'motion': _or_not(_motion, given['motion']),
+        'methods': _or_not(_methods, given['methods']),
+        'cortex': _or_not(_cortex, given['cortex']),
+    }
+    return TEMPLATE.read_text(encoding='utf-8').format(**facts, **sections, near=f'{NEAR_MM:g}')
+
+
+def as_markdown(table: pd.DataFrame, columns: Mapping[str, str]) -> str:
+    """Write some columns under new names: shares as percent, mm with two digits."""
+    lines = [list(columns.values()), ['---'] * len(columns)]
+    lines += [[_cell(row[name], name) for name in columns] for _, row in table.iterrows()]
+    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
+
+
+def _cell(value: object, column: str) -> str:
+    if isinstance(value, str):
+        return value
+    if pd.isna(value):
+        return _MISSING
+    if column in _SHARES:
+        return f'{100 * value:.1f} %'
+    return f'{value:.2f}' if isinstance(value, float) else str(value)
+
+
+def _or_not(write: Callable[[pd.DataFrame], str], table: pd.DataFrame) -> str:
+    return write(table) if len(table) else _NOT_RUN
+
+
+def _test(table: pd.DataFrame) -> str:
+    named = table.replace({'method': METHODS})
+    columns = {'method': 'method', 'label': 'target', **_STATISTICS, **_RADIUS}
+    return as_markdown(named, columns)
+
+
+def _test_aims(table: pd.DataFrame) -> str:
+    cnn = table[(table['method'] == 'cnn') & (table['label'] == ALL)].iloc[0]
+    return _verdicts(
+        [
+            ('mean error at most 2.0 mm', f'{cnn["mean"]:.2f} mm', cnn['mean'] <= 2.0),
+            ('95th percentile at most 4.5 mm', f'{cnn["p95"]:.2f} mm', cnn['p95'] <= 4.5),
+            ('no point over 10 mm', f'worst {cnn["max"]:.2f} mm', cnn['max'] <= 10.0),
+        ]
+    )
+
+
+def _verdicts(aims: Sequence[tuple[str, str, bool]]) -> str:
+    return '\n'.join(
+        f'- {aim}: **{"reached" if reached else "missed"}** ({found}).'
+        for aim, found, reached in aims
+    )
+
+
+def _corruption_aims(table: pd.DataFrame) -> str:
+    middle = table[(table['method'] == 'cnn') & (table['strength'] == 'middle')]
+    over = middle[middle['mean'] > 3.5]
+    worst = middle.loc[middle['mean'].idxmax()]
+    found = f'highest mean {worst["mean"]:.2f} mm, {worst["corruption"]}'
+    if len(over):
+        found += f'; missed by {", ".join(over["corruption"])}'
+    return _verdicts([('mean error at most 3.5 mm at each middle strength', found, not len(over))])
+
+
+def _corruptions(table: pd.DataFrame) -> str:
+    named = table.replace({'method': METHODS})
+    units = named['corruption'].map({name: c.unit for name, c in CORRUPTIONS.items()})
+    values = named['value'].map('{:g}'.format) + ' ' + units
+    named = named.assign(value=values.where(named['corruption'] != 'mirror', '').str.strip())
+    columns = {'corruption': 'corruption', 'strength': 'strength', 'value': 'value'}
+    return as_markdown(named, {**columns, 'method': 'method', **_STATISTICS, **_RADIUS})
+
+
+def _motion(table: pd.DataFrame) -> str:
+    units = table['motion'].map({name: c.unit for name, c in CORRUPTIONS.items()})
+    values = (table['value'].map('{:g}'.format) + ' ' + units).where(table['motion'] != 'mirror')
+    columns = ('motion', 'value', 'points', 'median', 'p95', 'max')
+    return as_markdown(table.assign(value=values), dict(zip(columns, columns, strict=True)))
+
+
+def _methods(table: pd.DataFrame) -> str:
+    """One row per target, one column per data set: median, and maximum in brackets."""
+    cells = table.assign(text=[_median_and_max(row) for _, row in table.iterrows()])
+    wide = cells.pivot_table(
+        index='label', columns='dataset', values='text', aggfunc='first', sort=False
+    )
+    people = table.drop_duplicates('dataset').set_index('dataset')['people']
+    columns = {'label': 'target'}
+    columns |= {name: f'{name} ({people[name]})' for name in wide.columns}
+    return as_markdown(wide.reset_index(), columns)
+
+
+def _median_and_max(row: pd.Series) -> str:
+    numbers = [] if pd.isna(row['median']) else [f'{row["median"]:.2f} ({row["max"]:.2f})']
+    return ', '.join(numbers + [f'{row["failed"]} failed'] * (row['failed'] > 0))
+
+
+def _cortex(table: pd.DataFrame) -> str:
+    columns = {
+        'dataset': 'data set',
+        'method': 'method',
+        'people': 'people',
+        'points': 'points',
+        'near': f'in or within {NEAR_MM:g} mm of grey matter',
+        'farthest': 'farthest (mm)',
+        'chance': 'a random place in the brain',
+    }
+    return as_markdown(table.replace({'method': METHODS}), columns)

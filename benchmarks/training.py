@@ -1,0 +1,256 @@
+"""Memory and speed of training on whole volumes, as ratios of one run.
+
+``python benchmarks/training.py [--data CACHE] [--threads 1 2]`` takes phantom heads made on the
+spot, or what `tmsprep.learning.cohort.load_cohort` keeps in CACHE (``*.npy`` beside ``*.npz``).
+
+- Peak memory of training steps with a batch of 16 people of 256 x 256 x 256 voxels beyond the
+  images themselves, memory-mapped and preloaded; the interpreter and Torch are included, and also
+  given alone. Against the usual way, which resamples each view as a whole volume (one
+  ``grid_sample`` per view, the batch kept) and feeds those to the same network.
+- People per second for each recipe on one and two cores, in single and half precision; and on a
+  GPU if there is one, also compiled.
+
+Each figure comes from a process of its own. Peaks are the kernel's (VmHWM).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tmsprep.imaging.conform import CONFORMED_SIZE
+from tmsprep.learning.augmentation import View, draw_view
+from tmsprep.learning.cohort import Annotated, Person, load_cohort
+from tmsprep.learning.recipes import RECIPES, Recipe, recipe_named
+from tmsprep.learning.training import Training
+from tmsprep.networks.multiresolution import pyramid_sampler
+from tmsprep.points import PointSet
+from tmsprep.protocols import load_protocol
+
+BATCH = 16
+LABELS = load_protocol('tms').labels
+MB = 1e6
+
+
+def make_people(folder: Path, count: int) -> None:
+    """Prepare phantom heads at 2 mm, and the same under further names to fill a batch."""
+    import nibabel as nib
+
+    from tmsprep.phantoms.head import make_head
+
+    people = []
+    for seed in range(count):
+        head = make_head(seed, voxel_size=(2.0, 2.0, 2.0))
+        path = folder / f'sub-{seed:02d}_T1w.nii.gz'
+        nib.save(head.image, path)
+        people.append(Annotated(f'sub-{seed:02d}', path, head.points.reindex(LABELS)))
+    load_cohort(people, folder)
+    for i in range(count, BATCH):
+        for extension in ('.npy', '.npz'):
+            os.link(folder / f'sub-{i % count:02d}{extension}', folder / f'sub-{i:02d}{extension}')
+
+
+def cached_people(cache: Path) -> list[Annotated]:
+    """Take up to sixteen people whose images lie in a cache; their points do not matter here."""
+    names = sorted(path.stem for path in cache.glob('*.npz'))[:BATCH]
+    middle = np.random.default_rng(1).uniform(-40, 40, (len(LABELS), 3))
+    return [Annotated(name, cache / name, PointSet(LABELS, middle)) for name in names]
+
+
+def preload(person: Person) -> Person:
+    """Hold a person's images in memory instead of on disk."""
+    return replace(
+        person,
+        pyramid=tuple(level.clone() for level in person.pyramid),
+        stripped=tuple(level.clone() for level in person.stripped),
+    )
+
+
+def image_mb(people: Sequence[Person]) -> float:
+    """Size of everyone's images."""
+    images = [level for p in people for level in (*p.pyramid, *p.stripped)]
+    return sum(level.numel() * level.element_size() for level in images) / MB
+
+
+def mapped_mb(folder: Path) -> float:
+    """Pages of memory-mapped images that are in memory now."""
+    text = Path('/proc/self/smaps').read_text(encoding='utf-8')
+    pattern = rf'{re.escape(str(folder))}/\S+\.npy\n(?:.*\n)*?Rss: +(\d+) kB'
+    return sum(int(kb) for kb in re.findall(pattern, text)) * 1024 / MB
+
+
+def peak_mb() -> float:
+    """Largest resident memory of this process so far."""
+    text = Path('/proc/self/status').read_text(encoding='utf-8')
+    return int(re.search(r'VmHWM:\s+(\d+)', text)[1]) * 1024 / MB
+
+
+def reset_peak() -> None:
+    """Let `peak_mb` start from what is in memory now (Linux 4.0 and later)."""
+    Path('/proc/self/clear_refs').write_text('5', encoding='utf-8')
+
+
+def whole_volume(view: View) -> torch.Tensor:
+    """One augmented image of 256 x 256 x 256 voxels, as the usual way makes it."""
+    ticks = torch.arange(CONFORMED_SIZE) + 0.5
+    positions = torch.stack(torch.meshgrid(ticks, ticks, ticks, indexing='ij'), dim=-1)
+    return view.sampler(0, positions)
+
+
+def pooled(volume: torch.Tensor, levels: int) -> list[torch.Tensor]:
+    """Pyramid of an augmented volume, finest level first."""
+    pyramid = [volume]
+    for _ in range(levels - 1):
+        pyramid.append(torch.nn.functional.avg_pool3d(pyramid[-1][None], 2)[0])
+    return pyramid
+
+
+class WholeVolumes(Training):
+    """The same training, fed with whole augmented volumes that are kept for the batch."""
+
+    def advance(self, people: Sequence[Person]) -> float:
+        """Draw and keep a batch, then let the network and its gradients run on it."""
+        generator = torch.Generator().manual_seed(self.step)
+        samplers = []
+        for i in range(self.recipe.batch):
+            view = draw_view(
+                people[i % len(people)],
+                self.recipe.augmentation,
+                generator,
+                self._mirror,
+                self._has_mirror,
+            )
+            samplers.append(pyramid_sampler(pooled(whole_volume(view), 6), CONFORMED_SIZE))
+        loss = self.network(samplers).square().mean()
+        loss.backward()
+        return loss.item()
+
+
+def measure_memory(way: str, cache: Path, recipe: str, steps: int) -> dict[str, float]:
+    """Peak memory of a few steps, in this process."""
+    people = load_cohort(cached_people(cache), cache)
+    if way == 'preloaded':
+        people = [preload(person) for person in people]
+    reset_peak()
+    start, images = peak_mb(), image_mb(people)
+    kind = WholeVolumes if way == 'whole volumes' else Training
+    training = kind(*_settings(recipe_named(recipe, batch=BATCH)))
+    began = time.perf_counter()
+    for _ in range(steps):
+        training.advance(people)
+    held = images if way == 'preloaded' else mapped_mb(cache)
+    return {
+        'images': held,
+        'beyond': peak_mb() - held,
+        'before': start - (images if way == 'preloaded' else 0.0),
+        'seconds': (time.perf_counter() - began) / steps,
+    }
+
+
+def measure_speed(
+    cache: Path, recipe: str, device: str, precision: str, steps: int
+) -> dict[str, float]:
+    """People per second after one step that does not count, in this process."""
+    people = load_cohort(cached_people(cache), cache)
+    few = {'batch': 2} if device == 'cpu' else {}
+    settings = recipe_named(recipe, **few)
+    training = Training(*_settings(settings), half_precision='bf16' in precision, device=device)
+    if 'compile' in precision:
+        training.network.compile()
+    times = [_seconds(lambda: training.advance(people), device) for _ in range(steps + 1)]
+    return {'people_per_second': settings.batch / float(np.median(times[1:]))}
+
+
+def _seconds(call: Callable[[], object], device: str) -> float:
+    start = time.perf_counter()
+    call()
+    if device == 'cuda':
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def _settings(recipe: Recipe) -> tuple:
+    return recipe.network_settings(len(LABELS)), recipe, load_protocol('tms'), 1
+
+
+def in_a_process(threads: int, cache: Path, **request: object) -> dict[str, float]:
+    """Measure in a fresh process, so that one figure does not carry another's memory."""
+    command = [sys.executable, __file__, '--data', str(cache), '--threads', str(threads)]
+    done = subprocess.run(
+        [*command, '--request', json.dumps(request)], check=True, capture_output=True, text=True
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def report_memory(cache: Path, recipe: str, threads: int) -> None:
+    """Print peaks, and the ratio to the usual way."""
+    found = {}
+    for way in ('memory-mapped', 'preloaded', 'whole volumes'):
+        f = found[way] = in_a_process(threads, cache, way=way, recipe=recipe, steps=1)
+        print(
+            f'{recipe}, batch {BATCH}, {way}: images {f["images"]:.0f} MB, beyond them '
+            f'{f["beyond"]:.0f} MB (before training {f["before"]:.0f} MB), '
+            f'{f["seconds"]:.1f} s per step',
+            flush=True,
+        )
+    ratio = found['whole volumes']['beyond'] / found['memory-mapped']['beyond']
+    speed = found['whole volumes']['seconds'] / found['memory-mapped']['seconds']
+    print(f'whole volumes / ours: {ratio:.1f} times the memory, {speed:.1f} times the time')
+
+
+def report_speed(cache: Path, threads: Sequence[int], steps: int) -> None:
+    """Print people per second of every recipe."""
+    for recipe in RECIPES:
+        for device, count, precision in _places(recipe, threads):
+            request = {'recipe': recipe, 'device': device, 'precision': precision, 'steps': steps}
+            speed = in_a_process(count, cache, **request)['people_per_second']
+            place = f'{count} threads' if device == 'cpu' else device
+            print(f'{recipe}, {place}, {precision}: {speed:.2f} people per second', flush=True)
+
+
+def _places(recipe: str, threads: Sequence[int]) -> list[tuple[str, int, str]]:
+    """Device, threads and precision to measure; bf16 on the CPU for one recipe."""
+    precisions = ('fp32', 'bf16') if recipe == 'default' else ('fp32',)
+    places = [('cpu', count, precision) for count in threads for precision in precisions]
+    if torch.cuda.is_available():
+        places += [('cuda', 1, precision) for precision in ('fp32', 'bf16', 'bf16 compile')]
+    return places
+
+
+def main() -> None:
+    """Parse the command line and print every figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--data', type=Path, metavar='CACHE')
+    parser.add_argument('--threads', type=int, nargs='+', default=[1, 2])
+    parser.add_argument('--memory-recipe', default='baxter2021', choices=sorted(RECIPES))
+    parser.add_argument('--steps', type=int, default=1, help='that are timed, per figure')
+    parser.add_argument('--heads', type=int, default=1, help='different phantoms in a batch')
+    parser.add_argument('--request', type=json.loads, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads[0])
+    if options.request:
+        measure = measure_memory if 'way' in options.request else measure_speed
+        print(json.dumps(measure(cache=options.data, **options.request)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        cache = options.data or Path(folder)
+        if options.data is None:
+            make_people(cache, options.heads)
+        report_memory(cache, options.memory_recipe, options.threads[-1])
+        report_speed(cache, options.threads, options.steps)
+
+
+if __name__ == '__main__':
+    main()
