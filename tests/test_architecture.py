@@ -39,7 +39,10 @@ MAY_IMPORT = {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'reports'),
         *('outcome', 'failures', 'derivatives'),
     },
-    'workflows': {'interfaces', 'networks.archive', 'registration.names'},
+    'workflows': {
+        *('interfaces', 'networks.archive', 'registration.names'),
+        *('learning.cohort', 'learning.folds'),
+    },
     'cli': {
         *('workflows', 'interfaces', 'reports', 'failures', 'derivatives', 'formats', 'phantoms'),
     },
