@@ -12,8 +12,19 @@ from tmsprep.imaging.pyramid import average_pyramid
 from tmsprep.learning.augmentation import Augmentation
 from tmsprep.learning.cohort import Person
 from tmsprep.learning.recipes import BAXTER2021, RECIPES, Recipe, recipe_named
-from tmsprep.learning.training import Training, _choose, _rate, localization_errors
-from tmsprep.networks.multiresolution import MultiResolutionNet, NetworkSettings
+from tmsprep.learning.training import (
+    Training,
+    _choose,
+    _rate,
+    mean_shape,
+)
+from tmsprep.networks.locate import locate
+from tmsprep.networks.loss import multi_resolution_loss
+from tmsprep.networks.multiresolution import (
+    MultiResolutionNet,
+    NetworkSettings,
+    pyramid_sampler,
+)
 from tmsprep.protocols import Protocol, Target
 
 PROTOCOL = Protocol(
@@ -152,7 +163,7 @@ def test_the_papers_recipe() -> None:
     assert BAXTER2021.alpha == 8.0
     assert BAXTER2021.augmentation == Augmentation(rotation=10.0, translation=10.0)
     assert recipe_named('baxter2021') is not None
-    assert sorted(RECIPES) == ['baxter2021', 'default']
+    assert sorted(RECIPES) == ['baxter2021', 'default', 'quick']
     with pytest.raises(KeyError):
         recipe_named('none')
 
@@ -189,4 +200,56 @@ def test_a_tiny_network_learns_one_phantom() -> None:
     )
     person = blob_person()
     network = Training(settings, recipe, PROTOCOL, seed=1).run([person])
-    assert localization_errors(network, [person]).max() < 1.0
+    with torch.inference_mode():
+        found = locate(network, pyramid_sampler(person.pyramid, SETTINGS.extent))
+    assert (found - person.points).norm(dim=-1).max() < 1.0
+
+
+@pytest.mark.parametrize('residual', ['shared', 'separate', 'none'])
+def test_levels_one_by_one_give_the_gradient_of_all_together(
+    people: list[Person], residual: str
+) -> None:
+    settings = replace(SETTINGS, residual=residual)
+    training = Training(settings, RECIPE, PROTOCOL, seed=3)
+    samplers = [pyramid_sampler(person.pyramid, settings.extent) for person in people]
+    truth = torch.stack([person.points for person in people])
+    truth[1, 0] = torch.nan
+    jitter = [torch.zeros(5, 2, 3), 3 * torch.ones(5, 2, 3), -torch.ones(5, 2, 3)]
+    total = training._backward(samplers, truth, jitter)
+    one_by_one = [parameter.grad.clone() for parameter in training.network.parameters()]
+    training.optimiser.zero_grad()
+    loss = multi_resolution_loss(
+        training.network(samplers, jitter),
+        truth,
+        torch.tensor(settings.resolutions),
+        torch.tensor(settings.crops, dtype=torch.float32),
+    )
+    loss.backward()
+    assert total == pytest.approx(loss.item(), rel=1e-5)
+    for parameter, gradient in zip(training.network.parameters(), one_by_one, strict=True):
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_training_can_start_from_other_weights(people: list[Person]) -> None:
+    start = train(people).result()
+    untouched = replace(RECIPE, learning_rate=0.0, steps=1)
+    training = Training(SETTINGS, untouched, PROTOCOL, seed=9, start=start)
+    training.run(people)
+    assert_same(training.network, start)
+
+
+def test_the_mean_shape_forgets_where_heads_lie() -> None:
+    shape = torch.tensor([[10.0, 0.0, 0.0], [-10.0, 0.0, 4.0]])
+    pyramid = (torch.zeros(2, 2, 2),)
+    shifts = [torch.tensor([100.0, 90.0, 80.0]), torch.tensor([150.0, 120.0, 140.0])]
+    several = [Person('p', pyramid, shape + shift) for shift in shifts]
+    # Somebody who lacks a target has another centre, and is left out.
+    several.append(Person('q', pyramid, torch.tensor([[1.0, 2.0, 3.0], [torch.nan] * 3])))
+    expected = shape - torch.tensor([0.0, 0.0, 2.0]) + 128
+    torch.testing.assert_close(mean_shape(several), expected)
+
+
+def test_a_shape_needs_every_target() -> None:
+    points = torch.tensor([[1.0, 2.0, 3.0], [torch.nan] * 3])
+    with pytest.raises(ValueError, match='no point in any person'):
+        mean_shape([Person('p', (torch.zeros(2, 2, 2),), points)])

@@ -15,14 +15,8 @@ from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.learning.augmentation import draw_view
 from tmsprep.learning.cohort import Person
 from tmsprep.learning.recipes import Recipe
-from tmsprep.networks.locate import locate
 from tmsprep.networks.loss import multi_resolution_loss
-from tmsprep.networks.multiresolution import (
-    MultiResolutionNet,
-    NetworkSettings,
-    Sampler,
-    pyramid_sampler,
-)
+from tmsprep.networks.multiresolution import MultiResolutionNet, NetworkSettings, Sampler
 from tmsprep.protocols import Protocol
 
 Progress = Callable[[int, float], None]
@@ -77,8 +71,8 @@ class Training:
         self.step = 0
         self._mirror = torch.from_numpy(protocol.mirror_permutation())
         self._has_mirror = torch.from_numpy(protocol.has_mirror())
-        self._resolution = torch.tensor(settings.resolutions)
-        self._field_of_view = torch.tensor(settings.crops, dtype=torch.float32)
+        self._resolution = torch.tensor(settings.resolutions, device=self.device)
+        self._field_of_view = torch.tensor(settings.crops, dtype=torch.float32, device=self.device)
 
     def run(
         self,
@@ -119,29 +113,45 @@ class Training:
         truth = torch.stack([view.points for view in views])
         jitter = [
             torch.randn(truth.shape, generator=generator) * self.recipe.jitter * r
-            for r in self._resolution
+            for r in self.network.settings.resolutions
         ]
         # Nobody passes a jitter to the first level: its crop is the whole volume.
         jitter[0] = torch.zeros_like(jitter[0])
         jitter = [shift.to(self.device) for shift in jitter]
         for group in self.optimiser.param_groups:
             group['lr'] = _rate(self.recipe, self.step, len(people))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half_precision):
-            estimates = self.network([_on_cpu(view.sampler) for view in views], jitter)
-        loss = multi_resolution_loss(
-            estimates.float(),
-            truth.to(self.device),
-            self._resolution.to(self.device),
-            self._field_of_view.to(self.device),
-            self.recipe.alpha,
-        )
         self.optimiser.zero_grad()
-        loss.backward()
+        loss = self._backward([_on_cpu(view.sampler) for view in views], truth, jitter)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimiser.step()
         self.average.update_parameters(self.network)
         self.step += 1
-        return loss.item()
+        return loss
+
+    def _backward(
+        self, samplers: list[Sampler], truth: torch.Tensor, jitter: list[torch.Tensor]
+    ) -> float:
+        """Add up the gradient and return the loss.
+
+        No gradient passes from a level to the one before, so each level's activations are let go
+        before the next level's are made: a sixth of the memory.
+        """
+        truth = truth.to(self.device)
+        estimate, total = None, 0.0
+        for i in range(len(jitter)):
+            level = slice(i, i + 1)
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half_precision):
+                found = self.network(samplers, jitter, start=estimate, levels=level)
+            loss = multi_resolution_loss(
+                found.float(),
+                truth,
+                self._resolution[level],
+                self._field_of_view[level],
+                self.recipe.alpha,
+            )
+            loss.backward()
+            estimate, total = found[:, -1].detach(), total + loss.item()
+        return total
 
     def result(self) -> MultiResolutionNet:
         """Return the network to keep, in evaluation mode."""
@@ -193,15 +203,6 @@ def mean_shape(people: Sequence[Person]) -> torch.Tensor:
     if not torch.isfinite(shape).all():
         raise ValueError('a target has no point in any person')
     return shape - shape.mean(dim=0) + CONFORMED_SIZE / 2
-
-
-def localization_errors(network: MultiResolutionNet, people: Sequence[Person]) -> torch.Tensor:
-    """Distance of the network's points from the truth in mm, shape (people, targets)."""
-    extent = network.settings.extent
-    with torch.inference_mode():
-        estimates = [locate(network, pyramid_sampler(p.pyramid, extent)) for p in people]
-    truth = torch.stack([p.points for p in people])
-    return (torch.stack(estimates) - truth).norm(dim=-1)
 
 
 def _on_cpu(sampler: Sampler) -> Sampler:
