@@ -34,7 +34,7 @@ MAY_IMPORT = {
         'outcome',
         'registration.names',
     },
-    'learning': {'networks', 'formats', 'evaluation'},
+    'learning': {'networks', 'formats', 'evaluation', 'registration.brain'},
     'interfaces': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'reports'),
         *('outcome', 'failures', 'derivatives'),
@@ -45,6 +45,7 @@ MAY_IMPORT = {
     },
     'cli': {
         *('workflows', 'interfaces', 'reports', 'failures', 'derivatives', 'formats', 'phantoms'),
+        *('learning', 'networks.weights'),
     },
 }
 """Which rooms a room may use beside itself and `BASE`."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.config import MAX_SEED, RunConfig, read_settings
+from tmsprep.config import MAX_SEED, RECIPES, RESIDUALS, RunConfig, read_settings
 
 LABELS = st.lists(st.text('abcXYZ0189', min_size=1, max_size=8), max_size=3).map(tuple)
 PATHS = st.text('abc éß #\'"\\\n', min_size=1, max_size=9).map(lambda name: Path('/x', name))
@@ -26,6 +26,14 @@ ITEMS = st.none() | st.text(max_size=5) | st.integers(0, 99)
         ),
         localizers=st.sampled_from([('cnn',), ('syn',), ('cnn', 'syn')]),
         weights=st.none() | PATHS,
+        annotations=st.none() | PATHS,
+        consensus_threshold=st.floats(0.1, 99),
+        recipe=st.sampled_from(RECIPES),
+        steps=st.none() | st.integers(1, 9999),
+        residual=st.sampled_from([('shared',), ('none', 'separate')]),
+        members=st.integers(1, 9),
+        folds=st.none() | st.integers(2, 9),
+        repetitions=st.integers(1, 9),
         derivatives=st.lists(PATHS, max_size=2).map(tuple),
         work_dir=PATHS,
         nprocs=st.integers(4, 64),
@@ -74,6 +82,13 @@ def test_leading_zeros_survive(tmp_path: Path) -> None:
         ({'syn_preset': 'fast'}, "--syn-preset 'fast' is not known"),
         ({'analysis_level': 'group'}, "analysis level 'group' is not known"),
         ({'run_id': 'a/b'}, 'no file name'),
+        ({'recipe': 'own'}, "--recipe 'own' is not known; choose from default, baxter2021, quick"),
+        ({'residual': ()}, '--residual: name at least one of shared'),
+        ({'residual': ('shared', 'shared')}, '--residual: name each kind once'),
+        ({'residual': ('all',)}, "--residual 'all' is not known"),
+        ({'folds': 1}, '--folds must be 2 or more, not 1'),
+        ({'steps': 0}, '--steps must be 1 or more, not 0'),
+        ({'consensus_threshold': float('nan')}, '--consensus-threshold must be above 0 mm'),
     ],
 )
 def test_values_out_of_range_are_refused(setting: dict, message: str) -> None:
@@ -107,3 +122,13 @@ def test_file_may_name_few_settings_and_filters_as_a_table(tmp_path: Path) -> No
     assert read_settings(path) == expected
     with pytest.raises(ValueError, match='lacks bids_dir'):
         RunConfig.from_toml(path)
+
+
+def test_names_are_those_of_the_rooms_that_do_the_work() -> None:
+    from tmsprep.evaluation.status import DISAGREEMENT_MM
+    from tmsprep.learning.folds import VARIANTS
+    from tmsprep.learning.recipes import RECIPES as DONE
+
+    assert set(RECIPES) == set(DONE)
+    assert set(RESIDUALS) == set(VARIANTS)
+    assert RunConfig.consensus_threshold == DISAGREEMENT_MM

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 import uuid
@@ -22,7 +23,10 @@ else:
 LOCALIZERS = ('cnn', 'syn')
 SYN_PRESETS = ('default', 'paper')
 DEVICES = ('cpu', 'cuda')
-ANALYSIS_LEVELS = ('participant',)
+ANALYSIS_LEVELS = ('participant', 'train', 'crossval')
+LEARNING_LEVELS = ('train', 'crossval')
+RECIPES = ('default', 'baxter2021', 'quick')
+RESIDUALS = ('shared', 'separate', 'none')
 # Another number of threads moves the points of a registration by up to a millimetre, so it must
 # not depend on the machine; two is what a small one has.
 DEFAULT_THREADS = 2
@@ -46,7 +50,7 @@ class RunConfig:
     bids_dir, out_dir : Path
         The data set and the folder for derivatives.
     analysis_level : str
-        'participant'.
+        One of `ANALYSIS_LEVELS`.
     participant_label, session_label : tuple of str
         Without 'sub-' and 'ses-'; empty for all.
     bids_filters : dict
@@ -57,11 +61,28 @@ class RunConfig:
         Name of a shipped protocol, or the path of a protocol file.
     weights, atlas, atlas_targets : Path or None
         The user's own network weights, annotated T1w and its points; None for those shipped.
+        At level 'train' the weights are those to start from, None to start from nothing.
     syn_preset : str
         'default', or 'paper' for the full registration at 1 mm.
     derivatives : tuple of Path
         Earlier outputs, or folders of ``*_desc-brain_mask.nii.gz`` and
-        ``*_from-T1w_to-*_xfm.h5``, to be used again.
+        ``*_from-T1w_to-*_xfm.h5``, to be used again; for learning also ``*_dseg.nii.gz``.
+    annotations : Path or None
+        Folder with files of points to learn from; see `tmsprep.bids.annotations`.
+    consensus_threshold : float
+        Largest distance in mm between raters who agree.
+    recipe : str
+        One of `RECIPES`; see `tmsprep.learning.recipes`.
+    steps : int or None
+        Optimiser steps; None for as many as the recipe says.
+    residual : tuple of str
+        Of `RESIDUALS`; 'crossval' compares all of them, 'train' takes one.
+    members : int
+        Networks of the ensemble that 'train' makes.
+    folds : int or None
+        Of 'crossval'; None leaves out one participant at a time.
+    repetitions : int
+        Of 'crossval'.
     work_dir : Path
         Nipype's working folder.
     nprocs, omp_nthreads : int
@@ -104,6 +125,14 @@ class RunConfig:
     atlas_targets: Path | None = None
     syn_preset: str = 'default'
     derivatives: tuple[Path, ...] = ()
+    annotations: Path | None = None
+    consensus_threshold: float = 12.0
+    recipe: str = 'default'
+    steps: int | None = None
+    residual: tuple[str, ...] = ('shared',)
+    members: int = 1
+    folds: int | None = None
+    repetitions: int = 5
     work_dir: Path = field(default_factory=lambda: Path.cwd() / 'work')
     nprocs: int = field(default_factory=available_cpus)
     omp_nthreads: int = DEFAULT_THREADS
@@ -140,6 +169,31 @@ class RunConfig:
             f'--random-seed must be from 1 to {MAX_SEED}, not {self.random_seed}',
         )
         _check(self.run_id and '/' not in self.run_id, f'run_id {self.run_id!r} is no file name')
+        self._check_learning()
+
+    def _check_learning(self) -> None:
+        _one_of('--recipe', self.recipe, RECIPES)
+        for residual in self.residual:
+            _one_of('--residual', residual, RESIDUALS)
+        known = ', '.join(RESIDUALS)
+        _check(self.residual, f'--residual: name at least one of {known}')
+        _check(len(set(self.residual)) == len(self.residual), '--residual: name each kind once')
+        _check(
+            self.analysis_level != 'train' or len(self.residual) == 1,
+            '--residual: train makes one kind of network; name one of ' + known,
+        )
+        for name in ('steps', 'members', 'repetitions'):
+            number = getattr(self, name)
+            _check(number is None or number >= 1, f'--{name} must be 1 or more, not {number}')
+        _check(
+            self.folds is None or self.folds >= 2,
+            f'--folds must be 2 or more, not {self.folds}; without it one participant at a time '
+            'is left out',
+        )
+        _check(
+            0 < self.consensus_threshold < math.inf,
+            f'--consensus-threshold must be above 0 mm, not {self.consensus_threshold}',
+        )
 
     def to_toml(self, path: Path) -> Path:
         """Write all settings; `from_toml` gives them back exactly.
@@ -254,6 +308,7 @@ def _filters(value: object) -> dict[str, Any]:
 _READERS: dict[str, Callable[[Any], Any]] = {
     'str': _exactly(str),
     'int': _exactly(int),
+    'int | None': _exactly(int),
     'bool': _exactly(bool),
     'float': _number,
     'Path': _path,

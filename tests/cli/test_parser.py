@@ -131,15 +131,29 @@ def test_command_line_overrides_the_file_which_overrides_defaults(tmp_path: Path
     assert parse('--config-file', 'few.toml').participant_label == ('002',)
 
 
-@pytest.mark.parametrize('level', ['group', 'train', 'crossval'])
 @pytest.mark.usefixtures('bids')
-def test_levels_that_are_not_there_are_told(
-    capsys: pytest.CaptureFixture[str], level: str
-) -> None:
-    message = refusal(capsys, 'bids', 'out', level)
-    assert (
-        f"'{level}' is not built yet: this version of tmsprep has only the participant" in message
+def test_levels_that_are_not_there_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    message = refusal(capsys, 'bids', 'out', 'group')
+    assert "'group' is not built yet: this version of tmsprep has only the levels par" in message
+
+
+@pytest.mark.usefixtures('bids')
+def test_options_of_learning_arrive(tmp_path: Path) -> None:
+    (tmp_path / 'points').mkdir()
+    line = (
+        '--annotations points --consensus-threshold 8 --recipe quick --steps 7 --members 3 '
+        '--residual none --folds 4 --repetitions 2'
     )
+    train = parse_args(['bids', 'out', 'train', *line.split()])
+    assert (train.analysis_level, train.annotations) == ('train', tmp_path / 'points')
+    assert (train.recipe, train.steps, train.members) == ('quick', 7, 3)
+    assert (train.folds, train.repetitions, train.residual) == (4, 2, ('none',))
+    assert train.consensus_threshold == 8.0
+    line = '--annotations points --residual separate none'
+    crossval = parse_args(['bids', 'out', 'crossval', *line.split()])
+    assert crossval.residual == ('separate', 'none')
+    assert (crossval.recipe, crossval.steps, crossval.folds) == ('default', None, None)
+    assert (crossval.repetitions, crossval.members, crossval.consensus_threshold) == (5, 1, 12.0)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +203,23 @@ def test_levels_that_are_not_there_are_told(
         ('bids out participant --mem lots', 'write 8GB or 8000MB'),
         ('bids out participant --random-seed 0', '--random-seed must be from 1'),
         ('bids out participant --device tpu', "invalid choice: 'tpu'"),
+        ('bids out train', 'train needs --annotations DIR: a folder with one file of points'),
+        ('bids out crossval', 'crossval needs --annotations DIR'),
+        ('bids out train --annotations absent', '--annotations: no folder'),
+        ('bids out train --annotations bids --reports-only', 'train has no reports'),
+        ('bids out train --annotations bids --recipe own', "invalid choice: 'own'"),
+        ('bids out train --annotations bids --residual shared none', 'name one of shared'),
+        ('bids out train --annotations bids --residual all', "invalid choice: 'all'"),
+        ('bids out train --annotations bids --steps 0', '--steps must be 1 or more, not 0'),
+        ('bids out train --annotations bids --members 0', '--members must be 1 or more'),
+        ('bids out crossval --annotations bids --folds 1', '--folds must be 2 or more, not 1'),
+        ('bids out crossval --annotations bids --repetitions 0', '--repetitions must be 1'),
+        (
+            'bids out crossval --annotations bids --weights weights.safetensors',
+            'trains every network from nothing',
+        ),
+        ('bids out train --annotations bids --consensus-threshold 0', 'must be above 0 mm'),
+        ('bids out train --annotations bids --consensus-threshold far', 'not a number of mm'),
     ],
 )
 def test_wrong_arguments_cost_one_line_and_code_2(
@@ -247,7 +278,7 @@ def test_help_lists_only_what_works_and_loads_nothing_heavy() -> None:
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert run.stderr.strip() == '[]'
-    assert '{participant}' in run.stdout
+    assert '{participant,train,crossval}' in run.stdout
     assert 'group' not in run.stdout
     assert '--participant-label' in run.stdout
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5

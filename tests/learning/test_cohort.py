@@ -10,7 +10,6 @@ import torch
 
 from tmsprep.learning.brain import segmentation_loss
 from tmsprep.learning.cohort import Annotated, load_cohort
-from tmsprep.learning.first_weights import describe
 from tmsprep.points import PointSet
 
 # 2 mm voxels, LAS, a bright cube of brain inside a dim cube of head.
@@ -73,11 +72,3 @@ def test_segmentation_loss_by_hand() -> None:
     # Log-odds 0: cross-entropy log 2; Dice 2 * 0.5 / (8 * 0.25 + 1 + 1) = 0.25.
     loss = segmentation_loss(torch.zeros(1, 2, 2, 2), truth)
     assert loss.item() == pytest.approx(math.log(2) + 0.75)
-
-
-def test_describe_leaves_missing_points_out() -> None:
-    summary = describe(torch.tensor([[1.0, 3.0], [math.nan, 2.0]]))
-    assert summary['n'] == 3
-    assert summary['mean'] == pytest.approx(2)
-    assert summary['sd'] == pytest.approx(1)
-    assert summary['max'] == 3

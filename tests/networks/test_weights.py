@@ -52,9 +52,7 @@ def test_round_trip_in_half_precision(tmp_path: Path, localizer: Localizer) -> N
 def test_a_second_round_trip_changes_nothing(tmp_path: Path, localizer: Localizer) -> None:
     first = save_localizer(tmp_path / 'a.safetensors', localizer)
     second = save_localizer(tmp_path / 'b.safetensors', load_localizer(first))
-    tensors, again = read_archive(first, KIND)[0], read_archive(second, KIND)[0]
-    assert tensors.keys() == again.keys()
-    assert all(torch.equal(tensors[name], again[name]) for name in tensors)
+    assert file_sha256(first) == file_sha256(second)
 
 
 KIND = 'tmsprep-multiresolution-1'

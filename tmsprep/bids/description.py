@@ -11,7 +11,10 @@ from tmsprep.bids.names import BidsError
 
 BIDS_VERSION = '1.10.0'
 # Outputs that BIDS has no names for. The validator wants folders without a slash at the end.
-BIDSIGNORE = ('*_targets.tsv', '*_targets.json', '*_xfm.*', '*.html', 'group_*', 'figures', 'logs')
+BIDSIGNORE = (
+    *('*_targets.tsv', '*_targets.json', '*_xfm.*', '*.html', 'group_*', 'figures', 'logs'),
+    *('localizer_*', 'train_log.tsv', 'crossval_*'),
+)
 
 
 def write_dataset_description(out_dir: Path, bids_dir: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tmsprep.bids.collect import choose_participants
 from tmsprep.bids.description import check_out_dir, read_description
 from tmsprep.bids.names import labels_in, shorten
-from tmsprep.config import RunConfig
+from tmsprep.config import LEARNING_LEVELS, RunConfig
 
 
 def check_paths(config: RunConfig) -> None:
@@ -23,6 +23,7 @@ def check_paths(config: RunConfig) -> None:
     _check_out_dir(config.out_dir, config.bids_dir)
     _check_work_dir(config.work_dir, config.bids_dir, config.out_dir)
     _check_files(config)
+    _check_learning(config)
     _check_protocol(config.protocol)
     people = choose_participants(config.bids_dir, config.participant_label)
     _check_sessions(config, people)
@@ -96,6 +97,26 @@ def _check_files(config: RunConfig) -> None:
     database = config.bids_database_dir
     if database is not None and database.exists() and not database.is_dir():
         raise ValueError(f'--bids-database-dir: {database} is not a folder')
+
+
+def _check_learning(config: RunConfig) -> None:
+    level = config.analysis_level
+    if level not in LEARNING_LEVELS:
+        return
+    if config.annotations is None:
+        raise ValueError(
+            f'{level} needs --annotations DIR: a folder with one file of points per image, such '
+            'as sub-01_desc-<rater>_targets.tsv (or .mrk.json, .fcsv)'
+        )
+    if not config.annotations.is_dir():
+        raise ValueError(f'--annotations: no folder {config.annotations}')
+    if config.reports_only:
+        raise ValueError(f'--reports-only is of the participant level; {level} has no reports')
+    if level == 'crossval' and config.weights is not None:
+        raise ValueError(
+            '--weights: crossval trains every network from nothing, because those weights may '
+            'have seen the people who are left out; leave the option out'
+        )
 
 
 def _check_protocol(name: str) -> None:

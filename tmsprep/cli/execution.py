@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,11 @@ from tmsprep.config import RunConfig
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
+
+    from tmsprep.bids import T1wImage
+    from tmsprep.cli.progress import Progress
+
+logger = logging.getLogger('tmsprep')
 
 StatusCallback = Callable[['Node', str], None]
 
@@ -114,3 +119,74 @@ def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallbac
     except RuntimeError as error:
         return str(error) or repr(error)
     return ''
+
+
+def prepare_run(config: RunConfig, log_dir: Path, images: Sequence[T1wImage]) -> None:
+    """Describe the outputs, set Nipype up, and forget what failed earlier.
+
+    Parameters
+    ----------
+    config : RunConfig
+        Settings of the run.
+    log_dir : Path
+        Of this run; crash files go there.
+    images : sequence of T1wImage
+        Whose failed nodes are to be tried again.
+    """
+    from tmsprep.bids import write_dataset_description
+    from tmsprep.failures import forget_failed_nodes
+
+    write_dataset_description(config.out_dir, config.bids_dir)
+    prepare_nipype(config, log_dir)
+    for image in images:
+        forget_failed_nodes(config.out_dir, config.work_dir, image)
+
+
+def execute(
+    workflow: Workflow,
+    config: RunConfig,
+    log_dir: Path,
+    progress: Progress,
+    images: Mapping[str, T1wImage],
+) -> None:
+    """Run a workflow and record what crashed.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        What to run.
+    config : RunConfig
+        Settings of the run.
+    log_dir : Path
+        As in `prepare_run`.
+    progress : Progress
+        Is closed in the end.
+    images : mapping
+        Name of an image's workflow to the image, so that a crash is recorded with its image.
+
+    Raises
+    ------
+    RuntimeError
+        If something stopped that no image can be blamed for.
+    """
+    from tmsprep.failures import record_crashes
+
+    if config.write_graph:
+        _write_graph(workflow, log_dir / 'graph.dot')
+    stopped = ''
+    try:
+        stopped = run_workflow(workflow, config, progress)
+    finally:
+        progress.close()
+        crashes = record_crashes(log_dir, config.out_dir, dict(images))
+    if stopped and not crashes:
+        # No image can be blamed, and outputs of an earlier run must not pass for this one's.
+        raise RuntimeError(stopped)
+
+
+def _write_graph(workflow: Workflow, path: Path) -> None:
+    try:
+        workflow.write_graph(str(path), graph2use='colored', simple_form=True)
+    except OSError:
+        # Nipype has written the description by then; only the drawing needs Graphviz.
+        logger.warning('%s: install Graphviz (dot) to have it drawn as well', path)

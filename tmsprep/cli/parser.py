@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tmsprep import __version__
+from tmsprep.cli.arguments import amount, path_of, several, whole_number, with_dashes
 from tmsprep.cli.checks import check_paths
 from tmsprep.cli.device import resolve_device
-from tmsprep.cli.memory import parse_memory
+from tmsprep.cli.learning_options import add_learning
 from tmsprep.config import (
     ANALYSIS_LEVELS,
     DEFAULT_THREADS,
@@ -21,7 +22,7 @@ from tmsprep.config import (
     read_settings,
 )
 
-_PLANNED_LEVELS = ('group', 'train', 'crossval')
+_PLANNED_LEVELS = ('group',)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -29,7 +30,7 @@ class _Parser(argparse.ArgumentParser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Take both spellings of every option, as fMRIPrep does."""
-        args = [_with_dashes(arg) for arg in (sys.argv[1:] if args is None else args)]
+        args = [with_dashes(arg) for arg in (sys.argv[1:] if args is None else args)]
         return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
@@ -105,15 +106,20 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument('bids_dir', type=_path, help='the BIDS data set')
-    parser.add_argument('out_dir', type=_path, help='folder for the outputs (BIDS derivatives)')
+    parser.add_argument('bids_dir', type=path_of, help='the BIDS data set')
+    parser.add_argument('out_dir', type=path_of, help='folder for the outputs (BIDS derivatives)')
     parser.add_argument(
-        'analysis_level', type=_level, choices=ANALYSIS_LEVELS, help='what to do: participant'
+        'analysis_level',
+        type=_level,
+        choices=ANALYSIS_LEVELS,
+        help='what to do: localise in every participant, train a network on own points, or '
+        'cross-validate one',
     )
     parser.add_argument('--version', action='version', version=f'tmsprep {__version__}')
     parser.add_argument('-v', '--verbose', action='count', help='say more; -vv says everything')
     _add_choice_of_images(parser.add_argument_group('which images'))
     _add_localization(parser.add_argument_group('how targets are localised'))
+    add_learning(parser.add_argument_group('learning (train and crossval)'))
     _add_resources(parser.add_argument_group('resources'))
     _add_running(parser.add_argument_group('running'))
     return parser
@@ -122,12 +128,12 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_choice_of_images(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--participant-label',
-        **_several('LABEL', str),
+        **several('LABEL', str),
         help='participants, with or without "sub-" (default: all)',
     )
     group.add_argument(
         '--session-label',
-        **_several('LABEL', str),
+        **several('LABEL', str),
         help='sessions, with or without "ses-" (default: all)',
     )
     group.add_argument(
@@ -143,7 +149,7 @@ def _add_choice_of_images(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--bids-database-dir',
-        type=_path,
+        type=path_of,
         metavar='DIR',
         help='folder of a PyBIDS database; made there if absent. Delete it when the data change',
     )
@@ -152,7 +158,7 @@ def _add_choice_of_images(group: argparse._ArgumentGroup) -> None:
 def _add_localization(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--localizers',
-        **_several(None, str),
+        **several(None, str),
         choices=LOCALIZERS,
         help='methods: the network, the registration (default: both)',
     )
@@ -160,17 +166,20 @@ def _add_localization(group: argparse._ArgumentGroup) -> None:
         '--protocol', metavar='NAME', help=f'what is localised (default: {RunConfig.protocol})'
     )
     group.add_argument(
-        '--weights', type=_path, metavar='FILE', help='own weights of the network (safetensors)'
+        '--weights',
+        type=path_of,
+        metavar='FILE',
+        help='own weights of the network (safetensors); with train those to start from',
     )
     group.add_argument(
         '--atlas',
-        type=_path,
+        type=path_of,
         metavar='FILE',
         help='own annotated T1w to register, with --atlas-targets (default: MNI152)',
     )
     group.add_argument(
         '--atlas-targets',
-        type=_path,
+        type=path_of,
         metavar='FILE',
         help="the own atlas' points, TSV or 3D Slicer",
     )
@@ -182,13 +191,13 @@ def _add_localization(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         *('-d', '--derivatives'),
-        **_several('DIR', _path),
-        help='earlier outputs, or folders with *_desc-brain_mask.nii.gz or '
-        '*_from-T1w_to-*_xfm.h5, that are used instead of being computed',
+        **several('DIR', path_of),
+        help='earlier outputs, or folders with *_desc-brain_mask.nii.gz (to train also '
+        '*_dseg.nii.gz) or *_from-T1w_to-*_xfm.h5, that are used instead of being computed',
     )
     group.add_argument(
         '--random-seed',
-        type=_whole_number,
+        type=whole_number,
         metavar='N',
         help=f'seed of everything random, from 1 (default: {RunConfig.random_seed})',
     )
@@ -200,21 +209,21 @@ def _add_localization(group: argparse._ArgumentGroup) -> None:
 def _add_resources(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         *('--nprocs', '--nthreads', '--n-cpus'),
-        type=_whole_number,
+        type=whole_number,
         dest='nprocs',
         metavar='N',
         help='CPUs in all (default: those the system or Slurm grants)',
     )
     group.add_argument(
         '--omp-nthreads',
-        type=_whole_number,
+        type=whole_number,
         metavar='N',
         help=f'threads of one step (default: {DEFAULT_THREADS} on any machine, because a '
         'registration with another number gives slightly other points)',
     )
     group.add_argument(
         *('--mem', '--mem-mb'),
-        type=_amount,
+        type=amount,
         dest='mem_gb',
         metavar='AMOUNT',
         help='memory in all, as 8GB, 8G or 8000MB; a number without a unit is MB, as in fMRIPrep '
@@ -227,7 +236,7 @@ def _add_resources(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         '--use-plugin',
-        type=_path,
+        type=path_of,
         metavar='FILE.yml',
         help="Nipype's plugin and its arguments",
     )
@@ -236,13 +245,13 @@ def _add_resources(group: argparse._ArgumentGroup) -> None:
 def _add_running(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         *('-w', '--work-dir'),
-        type=_path,
+        type=path_of,
         metavar='DIR',
         help='folder for what is in between; a second run goes on from there (default: ./work)',
     )
     group.add_argument(
         '--config-file',
-        type=_path,
+        type=path_of,
         metavar='FILE.toml',
         help='settings, such as an earlier run saved; the command line overrides them',
     )
@@ -256,39 +265,10 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
         group.add_argument(f'--{name}', action='store_true', help=text)
 
 
-def _with_dashes(arg: str) -> str:
-    name, equals, value = arg.partition('=')
-    return f'{name.replace("_", "-")}{equals}{value}' if arg.startswith('--') else arg
-
-
-def _several(metavar: str | None, read: Callable[[str], Any]) -> dict[str, Any]:
-    """Return the arguments of an option that takes several values and may be repeated."""
-    return {'nargs': '+', 'action': 'extend', 'type': read, 'metavar': metavar}
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError('an empty path; is a variable of your script unset?')
-    return Path(text)
-
-
 def _level(text: str) -> str:
     if text in _PLANNED_LEVELS:
         raise argparse.ArgumentTypeError(
-            f'{text!r} is not built yet: this version of tmsprep has only the participant level'
+            f'{text!r} is not built yet: this version of tmsprep has only the levels '
+            f'{", ".join(ANALYSIS_LEVELS)}'
         )
     return text
-
-
-def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number') from None
-
-
-def _amount(text: str) -> float:
-    try:
-        return parse_memory(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,7 +1,7 @@
 """Train the brain extraction network that ships with the package.
 
 ``python -m tmsprep.learning.brain DATA OUT`` trains it; call it again to resume. DATA is laid out
-as for `tmsprep.learning.first_weights`; brain masks are the parcellations' voxels above 0.
+as for `tmsprep.learning.default_data`; brain masks are the parcellations' voxels above 0.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tmsprep.imaging.pyramid import halve
 from tmsprep.imaging.read import read_t1w
 from tmsprep.learning.augmentation import Augmentation, draw_view
 from tmsprep.learning.cohort import Annotated, Person, load_cohort
-from tmsprep.learning.first_weights import VALIDATION_EVERY, annotated_people
+from tmsprep.learning.default_data import VALIDATION_EVERY, annotated_people
 from tmsprep.networks.brain_extraction import save_brain_unet
 from tmsprep.networks.crops import crop_positions, sample
 from tmsprep.networks.unet import BrainUNet, UNetSettings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,13 +36,27 @@ def write_archive(
         Texts kept beside them.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     half = {name: t.detach().to(torch.float16).contiguous() for name, t in tensors.items()}
+    content = _in_order(save(half, metadata={'format': kind, **metadata}))
     with atomic_path(path) as partial:
-        save_file(half, partial, metadata={'format': kind, **metadata})
+        partial.write_bytes(content)
         partial.chmod(0o644)
     return Path(path)
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort the header, which safetensors writes in a chance order, so that checksums mean much.
+
+    The format: 8 bytes with the header's length, little-endian; the header, JSON; the tensors.
+    Blanks may follow the header, so that the tensors stay aligned.
+    """
+    length = int.from_bytes(content[:8], 'little')
+    header = json.loads(content[8 : 8 + length])
+    ordered = json.dumps(header, sort_keys=True, separators=(',', ':')).encode()
+    ordered += b' ' * (-len(ordered) % 8)
+    return len(ordered).to_bytes(8, 'little') + ordered + content[8 + length :]
 
 
 def read_archive(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

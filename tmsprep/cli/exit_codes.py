@@ -1,0 +1,3 @@
+"""What the process tells whoever called it."""
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2

@@ -1,0 +1,75 @@
+"""Where the brain is in the images to learn from: given masks, or the shipped brain extraction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+
+from tmsprep.atomic import atomic_path
+from tmsprep.bids.names import T1wImage, derivative_path, natural_key
+from tmsprep.imaging.conform import conform
+from tmsprep.imaging.read import read_t1w
+from tmsprep.networks.archive import file_sha256
+from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
+from tmsprep.registration.brain import brain_mask, is_skull_stripped
+
+
+def find_mask(image: T1wImage, folders: Sequence[Path]) -> Path | None:
+    """Find a brain mask, or a parcellation, that somebody made for an image.
+
+    Parameters
+    ----------
+    image : T1wImage
+        All entities of its name must be in the mask's.
+    folders : sequence of Path
+        Searched in order, each at its top and where a derivative data set has the file. The
+        name is ``*_desc-brain_mask.nii.gz``, else ``*[_desc-<label>]_dseg.nii.gz``.
+    """
+    for folder in folders:
+        path = derivative_path(folder, image, suffix='mask', extension='.nii.gz', desc='brain')
+        for candidate in (path, folder / path.name):
+            if candidate.is_file():
+                return candidate
+        for home in (path.parent, folder):
+            names = (f'{image.stem}_dseg.nii.gz', f'{image.stem}_desc-*_dseg.nii.gz')
+            found = [p for name in names for p in home.glob(name) if p.is_file()]
+            if found:
+                return min(found, key=lambda path: natural_key(path.name))
+    return None
+
+
+def extract_mask(image: Path, weights: Path, folder: Path) -> Path:
+    """Find the brain by the shipped network, or take what an earlier call found.
+
+    Parameters
+    ----------
+    image : Path
+        T1w.
+    weights : Path
+        Of the brain extraction.
+    folder : Path
+        The mask is kept there under the checksum of the image.
+
+    Returns
+    -------
+    Path
+        uint8 mask on the conformed grid.
+
+    Raises
+    ------
+    ImageError, BrainExtractionError
+        If the image cannot be read, or no plausible brain is found.
+    """
+    path = folder / f'{file_sha256(image)[:16]}_mask.nii.gz'
+    if not path.is_file():
+        conformed = conform(read_t1w(image))
+        # The network would strip a stripped image once more and lose the outer cortex.
+        if is_skull_stripped(conformed):
+            mask = brain_mask(conformed)
+        else:
+            mask = extract_brain(conformed, load_brain_unet(weights))
+        with atomic_path(path) as partial:
+            nib.save(mask, partial)
+    return path
