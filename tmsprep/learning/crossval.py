@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.imaging.frames import to_world_mm
 from tmsprep.learning.augmentation import Augmentation
 from tmsprep.learning.cohort import Person
 from tmsprep.learning.folds import Job
 from tmsprep.learning.prepared import Prepared
 from tmsprep.learning.recipes import Recipe
-from tmsprep.learning.training import Training, mean_shape
-from tmsprep.networks.locate import locate
-from tmsprep.networks.multiresolution import MultiResolutionNet, pyramid_sampler
+from tmsprep.learning.training import Training
+from tmsprep.learning.validation import make_localizer, predict_people
+from tmsprep.networks.multiresolution import MultiResolutionNet
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
@@ -139,17 +138,9 @@ def predict(
     if not all(values.isfinite().all() for values in network.parameters()):
         return np.full((len(protocol.labels), 3), np.nan)
     trained = torch.stack([p.points for p in trained_on]).isfinite().all(dim=-1).any(dim=0)
-    twice = recipe.second_look and bool(trained.all())
-    whole = pyramid_sampler(person.pyramid, float(CONFORMED_SIZE))
-    with torch.inference_mode():
-        found = locate(
-            network,
-            # Training clips what is darker than the intensity window, too.
-            lambda level, positions: whole(level, positions).clamp_min(0),
-            mean_shape(trained_on) if twice else None,
-            _mirror(protocol) if twice else None,
-        )
-    return torch.where(trained[:, None], found, torch.nan).double().numpy()
+    localizer = make_localizer([network], trained_on, recipe, protocol)
+    found = predict_people(localizer, [person])[0, 0]
+    return np.where(trained[:, None], found, np.nan)
 
 
 def recipe_to_json(recipe: Recipe) -> str:
@@ -161,11 +152,6 @@ def recipe_from_json(text: str) -> Recipe:
     """Read what `recipe_to_json` gave."""
     content: Mapping[str, Any] = json.loads(text)
     return Recipe(**{**content, 'augmentation': Augmentation(**content['augmentation'])})
-
-
-def _mirror(protocol: Protocol) -> list[int | None]:
-    pairs = zip(protocol.mirror_permutation().tolist(), protocol.has_mirror(), strict=True)
-    return [other if has else None for other, has in pairs]
 
 
 def _affine(person: Prepared) -> np.ndarray:

@@ -40,12 +40,13 @@ def make_localizer(
     card : mapping, optional
         What the file will say about itself.
 
-    Raises
-    ------
-    ValueError
-        If there is a second look and a target that nobody has.
+    Returns
+    -------
+    Localizer
+        It looks once, whatever the recipe says, if there is a target that nobody has.
     """
-    twice = recipe.second_look
+    known = torch.stack([person.points for person in trained_on]).isfinite().all(dim=-1)
+    twice = recipe.second_look and bool(known.any(dim=0).all())
     partners = zip(protocol.mirror_permutation().tolist(), protocol.has_mirror(), strict=True)
     return Localizer(
         protocol.labels,
