@@ -127,3 +127,43 @@ def test_a_point_twice_in_markups_is_refused(tmp_path: Path) -> None:
     path = markups(tmp_path / 'p.mrk.json', 'RAS', point('A', [1, 2, 3]), point('A', [4, 5, 6]))
     with pytest.raises(PointsFileError, match="'A' stands twice"):
         read_points(path)
+
+
+@pytest.mark.parametrize(
+    'row',
+    [
+        'id,1,5,2,0,3,0,0,0,0,1,1,1,0,A,,',  # decimal commas
+        'id,1,2,3,0,0,0,1,1,1,0,odd, name,,',  # a comma without quotes
+        'id,1,2,3,0,0,0,1,1,1,0,"A,,\nid,1,2,3,0,0,0,1,1,1,0,B,,',  # a lone quotation mark
+    ],
+)
+def test_shifted_values_are_refused(tmp_path: Path, row: str) -> None:
+    path = fcsv(tmp_path / 'mine.fcsv', 'RAS', row)
+    with pytest.raises(PointsFileError, match=r'mine\.fcsv: point '):
+        read_points(path)
+
+
+def test_a_point_without_a_name_is_refused(tmp_path: Path) -> None:
+    one = fcsv(tmp_path / 'mine.fcsv', 'RAS', 'id,1,2,3,0,0,0,1,1,1,0,,,')
+    other = markups(tmp_path / 'mine.mrk.json', 'RAS', point(' ', [1, 2, 3]))
+    for path in (one, other):
+        with pytest.raises(PointsFileError, match=r'mine.*no name'):
+            read_points(path)
+
+
+def test_several_lists_are_read_each_in_its_frame(tmp_path: Path) -> None:
+    lists = [
+        {'type': 'Fiducial', 'coordinateSystem': 'RAS', 'controlPoints': [point('A', [1, 2, 3])]},
+        {'type': 'Line', 'coordinateSystem': 'RAS', 'controlPoints': [point('C', [1, 2, 3])]},
+        {'type': 'Fiducial', 'coordinateSystem': 'LPS', 'controlPoints': [point('B', [1, 2, 3])]},
+    ]
+    path = tmp_path / 'p.mrk.json'
+    path.write_text(json.dumps({'markups': lists}), encoding='utf-8-sig')
+    assert read_points(path) == PointSet.from_mapping({'A': (1, 2, 3), 'B': (-1, -2, 3)})
+
+
+def test_other_units_are_refused(tmp_path: Path) -> None:
+    path = markups(tmp_path / 'mine.mrk.json', 'RAS', point('A', [1, 2, 3]))
+    path.write_text(path.read_text().replace('"type"', '"coordinateUnits": "m", "type"'))
+    with pytest.raises(PointsFileError, match=r"mine\.mrk\.json: coordinates in 'm'"):
+        read_points(path)

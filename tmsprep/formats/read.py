@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tmsprep.formats.brainsight import read_brainsight
 from tmsprep.formats.errors import PointsFileError
 from tmsprep.formats.slicer import read_fcsv, read_markups
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.points import PointSet
 
-_READERS = {'.tsv': read_targets, '.mrk.json': read_markups, '.fcsv': read_fcsv}
+_READERS = {
+    '.tsv': read_targets,
+    '.mrk.json': read_markups,
+    '.fcsv': read_fcsv,
+    '.txt': read_brainsight,
+}
 
 
 def read_points(path: Path) -> PointSet:
@@ -18,7 +24,8 @@ def read_points(path: Path) -> PointSet:
     Parameters
     ----------
     path : Path
-        A table (``.tsv``) or a file of 3D Slicer (``.mrk.json``, ``.fcsv``).
+        A table (``.tsv``), a file of 3D Slicer (``.mrk.json``, ``.fcsv``) or of
+        Brainsight (``.txt``).
 
     Returns
     -------

@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tmsprep.evaluation.annotation_checks import Finding
+from tmsprep.evaluation.rater_checks import check_raters
+from tmsprep.formats.read import read_points
+from tmsprep.protocols import Protocol, Target, load_protocol
+
+PROTOCOL = load_protocol('tms')
+# Places in a head whose midline is x = 0; those of the leg are 5 mm from it.
+RIGHT = {
+    'ROFC': (20, 40, -10),
+    'RDLPFC': (38, 35, 35),
+    'RFACEMC': (55, -5, 35),
+    'RLLIMBMC': (5, -30, 75),
+    'RULIMBMC': (37, -22, 60),
+}
+HEAD = RIGHT | {f'L{n[1:]}': (-x, y, z) for n, (x, y, z) in RIGHT.items()}
+HEAD = {label: HEAD.get(label, (-45, -20, 8)) for label in PROTOCOL.labels}
+
+
+def rater(number: int) -> dict[str, tuple[float, ...]]:
+    """Points of a careful rater: up to 2 mm from the true place on each axis."""
+    noise = np.random.default_rng(number).uniform(-2, 2, (len(HEAD), 3))
+    return {label: tuple(HEAD[label] + noise[i]) for i, label in enumerate(HEAD)}
+
+
+def check(*raters: dict, image: str = 'sub-01', threshold: float = 12.0) -> list[Finding]:
+    return check_raters(table(*raters, image=image), PROTOCOL, threshold)
+
+
+def table(*raters: dict, image: str = 'sub-01') -> pd.DataFrame:
+    rows = [
+        {'image': image, 'method': f'rater-{name}', 'label': label, 'x': x, 'y': y, 'z': z}
+        for name, points in zip('ABCD', raters, strict=False)
+        for label, (x, y, z) in points.items()
+    ]
+    return pd.DataFrame(rows, columns=['image', 'method', 'label', 'x', 'y', 'z'])
+
+
+def summary(findings: list[Finding]) -> list[tuple[str, str | None]]:
+    return [(finding.severity, finding.label) for finding in findings]
+
+
+def moved(points: dict, x: float = 0, y: float = 0, z: float = 0) -> dict:
+    return {label: tuple(np.add(place, (x, y, z))) for label, place in points.items()}
+
+
+def flipped(points: dict) -> dict:
+    return {label: (-x, -y, z) for label, (x, y, z) in points.items()}
+
+
+def swapped(points: dict) -> dict:
+    mirror = {target.label: target.mirror or target.label for target in PROTOCOL.targets}
+    return {label: points[mirror[label]] for label in points}
+
+
+def test_good_raters() -> None:
+    for number in (0, 1, 2, 3, 4):
+        assert check(*map(rater, range(number))) == []
+
+
+def test_only_raters_count() -> None:
+    points = table(moved(rater(1), z=50), rater(2))
+    points.loc[points['method'] == 'rater-A', 'method'] = 'cnn'
+    assert check_raters(points, PROTOCOL) == []
+
+
+def test_fewer_points_are_a_note() -> None:
+    few = {label: place for label, place in rater(1).items() if label != 'LHESCHL'}
+    (finding,) = check(few | {'ROFC': (np.nan,) * 3}, rater(2))
+    assert (finding.severity, finding.label) == ('note', None)
+    assert finding.message == 'sub-01, rater A: no point for ROFC, LHESCHL'
+    (finding,) = check(dict.fromkeys(HEAD, (np.nan,) * 3), rater(2))
+    assert finding == Finding('warning', None, 'sub-01, rater A: every point is missing')
+
+
+def test_unknown_names_are_a_warning() -> None:
+    (finding,) = check(rater(1) | {'ldlpfc': (1, 2, 3)})
+    assert (finding.severity, finding.label) == ('warning', 'ldlpfc')
+
+
+def test_zeros() -> None:
+    points = rater(1) | {'ROFC': (0, 0, 0), 'LDLPFC': (0, -0.0, 0)}
+    findings = check(points, rater(2), rater(3))
+    assert summary(findings) == [('error', 'ROFC'), ('error', 'LDLPFC')]
+    assert all(f.message.startswith('sub-01, rater A: ') for f in findings)
+    assert len(check(dict.fromkeys(HEAD, (0, 0, 0)))) == len(HEAD)
+
+
+def test_two_targets_at_one_place() -> None:
+    points = rater(1)
+    findings = check(points | {'RFACEMC': points['RULIMBMC']}, rater(2), rater(3))
+    assert sorted(f.label for f in findings) == ['RFACEMC', 'RULIMBMC']
+    assert {f.severity for f in findings} == {'error'}
+
+
+@pytest.mark.parametrize('others', [2, 3])
+@pytest.mark.parametrize(
+    ('bad', 'words'),
+    [
+        (moved(rater(1), y=20), 'shifted by'),
+        (moved(rater(1), 10, -10, 10), 'shifted by'),
+        (flipped(rater(1)), 'negating x and y'),
+        (swapped(rater(1)), 'exchanging left and right'),
+        ({label: (2 * x, 2 * y, 2 * z) for label, (x, y, z) in rater(1).items()}, 'no shift'),
+    ],
+)
+def test_a_file_wrong_as_a_whole_and_nobody_else(others: int, bad: dict, words: str) -> None:
+    good = [rater(number) for number in range(2, 2 + others)]
+    for place in range(others + 1):
+        (finding,) = check(*good[:place], bad, *good[place:])
+        assert (finding.severity, finding.label) == ('error', None)
+        assert finding.message.startswith(f'sub-01, rater {"ABCD"[place]}, against the others: ')
+        assert words in finding.message
+
+
+def test_the_shift_is_told() -> None:
+    (finding,) = check(moved(HEAD, y=-20), HEAD, moved(HEAD, x=0.01))
+    assert 'by 20.0 mm (x, y, z: +0.0, -20.0, +0.0)' in finding.message
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    direction=st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0.1),
+    # Raters are up to 4 mm apart on each axis, so that 12 mm need 7 more to be sure.
+    length=st.floats(19, 200),
+    place=st.integers(0, 2),
+)
+def test_any_large_shift_is_found(direction: tuple, length: float, place: int) -> None:
+    raters = [rater(1), rater(2), rater(3)]
+    shift = np.array(direction) / np.linalg.norm(direction) * length
+    raters[place] = moved(raters[place], *shift)
+    (finding,) = check(*raters)
+    assert f'rater {"ABC"[place]}, against' in finding.message
+    assert 'shifted' in finding.message
+
+
+def test_of_two_raters_anatomy_tells_who_is_wrong() -> None:
+    for bad, words in ((flipped(rater(1)), 'negating'), (swapped(rater(1)), 'exchanging')):
+        (finding,) = check(rater(2), bad)
+        assert 'rater B, against the others' in finding.message
+        assert words in finding.message
+    # Against no one the two cannot be told apart.
+    (finding,) = check(flipped(rater(1)))
+    assert 'LPS read as RAS' in finding.message
+    assert 'others' not in finding.message
+
+
+def test_of_two_raters_with_a_shift_nobody_can_tell() -> None:
+    (finding,) = check(rater(1), moved(rater(2), z=30))
+    assert 'raters A and B, one of whom must be wrong' in finding.message
+
+
+def test_the_majority_may_be_flipped() -> None:
+    findings = check(rater(1), flipped(rater(2)), flipped(rater(3)))
+    assert [f.message.split(',')[1] for f in findings] == [' rater B', ' rater C']
+    assert all('negating' in f.message for f in findings)
+
+
+def test_one_pair_swapped() -> None:
+    points = rater(1)
+    legs = points | {'LLLIMBMC': points['RLLIMBMC'], 'RLLIMBMC': points['LLLIMBMC']}
+    for others in ((), (rater(2),), (rater(2), rater(3))):
+        findings = check(legs, *others)
+        assert summary(findings) == [('error', 'LLLIMBMC'), ('error', 'RLLIMBMC')]
+
+
+def test_a_point_far_from_everybodys() -> None:
+    far = rater(1) | {'LHESCHL': (-45, -20, 40)}
+    (finding,) = check(far, rater(2), rater(3))
+    assert (finding.severity, finding.label) == ('warning', 'LHESCHL')
+    assert finding.message.startswith('sub-01, rater A: LHESCHL is ')
+    (finding,) = check(far, rater(2))
+    assert finding.message.startswith('sub-01, raters A, B: no two of them agree on LHESCHL')
+    assert check(far, rater(2), rater(3), threshold=40) == []
+    # Nobody else gave the point.
+    others = [{**rater(n), 'LHESCHL': (np.nan,) * 3} for n in (2, 3)]
+    assert summary(check(far, *others)) == [('note', None)] * 2
+
+
+def test_three_who_all_disagree_on_a_point() -> None:
+    places = [(-45, -20, z) for z in (8, 40, -25)]
+    raters = [rater(n) | {'LHESCHL': place} for n, place in enumerate(places)]
+    (finding,) = check(*raters)
+    assert 'raters A, B, C: no two of them agree on LHESCHL; the nearest are 32.0 mm' in (
+        finding.message
+    )
+
+
+def test_the_same_numbers_by_two_raters() -> None:
+    (finding,) = check(rater(1), rater(2), rater(1))
+    assert (finding.severity, finding.label) == ('warning', None)
+    assert finding.message.startswith('sub-01, raters A and C: the very same point for LOFC, ROFC')
+    one = rater(2) | {'LOFC': rater(1)['LOFC']}
+    (finding,) = check(rater(1), one)
+    assert (finding.severity, finding.label) == ('note', None)
+    assert 'the very same point for LOFC.' in finding.message
+
+
+def test_the_same_numbers_for_two_people() -> None:
+    both = pd.concat([table(rater(1)), table(rater(1), image='sub-02')])
+    (finding,) = check_raters(both, PROTOCOL)
+    assert (finding.severity, finding.label) == ('warning', None)
+    assert finding.message.startswith('sub-01 by rater A and sub-02 by rater A: the very same')
+
+
+def test_a_target_twice_is_refused() -> None:
+    twice = pd.concat([table(rater(1)), table(rater(2))])
+    with pytest.raises(ValueError, match=r'sub-01, rater-A: .*repeated'):
+        check_raters(twice, PROTOCOL)
+
+
+def test_too_few_points_say_nothing_of_the_whole_file() -> None:
+    few = {label: HEAD[label] for label in ('LOFC', 'LDLPFC', 'LFACEMC')}
+    findings = check(moved(few, z=30), few, moved(few, y=1))
+    assert [f.severity for f in findings].count('note') == 3
+    assert sum('nearest other rater' in f.message for f in findings) == 3
+    assert len(findings) == 6
+
+
+AFIDS = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'afids' / 'hcp' / 'afids_rater'
+RIGHT_AFIDS = (6, 8, 12, 15, 17, 21, 23, 25, 27, 29, 31)
+LEFT_AFIDS = (7, 9, 13, 16, 18, 22, 24, 26, 28, 30, 32)
+
+
+def afids_protocol() -> Protocol:
+    side = dict.fromkeys(RIGHT_AFIDS, 'R') | dict.fromkeys(LEFT_AFIDS, 'L')
+    mirror = dict(zip(RIGHT_AFIDS, LEFT_AFIDS, strict=True))
+    mirror |= {left: right for right, left in mirror.items()}
+    targets = [
+        Target(str(i), side.get(i, 'n/a'), '', '', str(mirror.get(i, ''))) for i in range(1, 33)
+    ]
+    return Protocol('afids', '', '', tuple(targets))
+
+
+def afids_table() -> pd.DataFrame:
+    rows = []
+    for path in sorted(AFIDS.rglob('*.fcsv')):
+        name = re.fullmatch(r'(sub-\d+)_space-T1w_desc-rater(\w+?)[_-]afids\.fcsv', path.name)
+        points = read_points(path)
+        for label, place in zip(points.labels, points.coordinates, strict=True):
+            rows.append((name[1], f'rater-{name[2]}', label, *place))
+    return pd.DataFrame(rows, columns=['image', 'method', 'label', 'x', 'y', 'z'])
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not AFIDS.is_dir(), reason='no development data beside the checkout')
+def test_human_raters_as_they_are_and_with_one_file_spoilt() -> None:
+    points, protocol = afids_table(), afids_protocol()
+    as_they_are = check_raters(points, protocol)
+    assert summary(as_they_are) == [('note', None), ('warning', None), ('note', None)]
+    assert 'raters ATs01 and ATs02: the very same point for 1, 2, 6' in as_they_are[1].message
+    one = (points['image'] == 'sub-103111') & (points['method'] == 'rater-CZ')
+    for axes, factor, shift, words in (
+        (['x', 'y'], -1, 0, 'negating'),
+        (['x'], -1, 0, 'exchanging'),
+        (['z'], 1, 15, 'shifted'),
+    ):
+        spoilt = points.copy()
+        spoilt.loc[one, axes] = spoilt.loc[one, axes] * factor + shift
+        (new,) = [f for f in check_raters(spoilt, protocol) if f not in as_they_are]
+        assert new.message.startswith('sub-103111, rater CZ, against the others: ')
+        assert words in new.message

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tmsprep.formats.errors import PointsFileError
+from tmsprep.formats.read import read_points
+from tmsprep.formats.write import write_points
+from tmsprep.points import PointSet
+
+POINTS = PointSet.from_mapping(
+    {'LOFC': (-10.5, 20, 30), 'ROFC': (np.nan,) * 3, '7': (0, -0.00004, 3)}
+)
+KINDS = [
+    ('p.tsv', 'LPS'),
+    ('p.txt', 'LPS'),
+    ('p.mrk.json', 'LPS'),
+    ('p.mrk.json', 'RAS'),
+    ('p.fcsv', 'LPS'),
+    ('p.fcsv', 'RAS'),
+    ('p.fcsv', '0'),
+    ('p.fcsv', '1'),
+]
+COORDINATE = st.floats(-500, 500)
+ROW = st.one_of(st.tuples(COORDINATE, COORDINATE, COORDINATE), st.just((np.nan,) * 3))
+NAME = st.text(
+    st.characters(categories=('L', 'N', 'P', 'S'), exclude_characters=',"'), min_size=1, max_size=6
+).filter(lambda name: not name.startswith('#'))
+
+
+@pytest.mark.parametrize(('name', 'frame'), KINDS)
+@settings(deadline=None, max_examples=25)
+@given(points=st.dictionaries(NAME, ROW, min_size=1, max_size=8))
+def test_round_trips(
+    tmp_path_factory: pytest.TempPathFactory, name: str, frame: str, points: dict
+) -> None:
+    given_points = PointSet.from_mapping(points)
+    path = tmp_path_factory.mktemp('points') / name
+    again = read_points(write_points(path, given_points, frame))
+    assert set(again.labels) >= set(np.array(given_points.labels)[given_points.found])
+    assert set(again.labels) <= set(given_points.labels)
+    np.testing.assert_allclose(
+        again.reindex(given_points.labels).coordinates,
+        given_points.coordinates,
+        rtol=0,
+        atol=0.5001e-4,
+    )
+
+
+def test_markups_as_slicer_wants_them(tmp_path: Path) -> None:
+    path = write_points(tmp_path / 'p.mrk.json', POINTS)
+    markup = json.loads(path.read_text())['markups'][0]
+    assert (markup['type'], markup['coordinateSystem']) == ('Fiducial', 'LPS')
+    assert [point['positionStatus'] for point in markup['controlPoints']] == [
+        'defined',
+        'undefined',
+        'defined',
+    ]
+    assert markup['controlPoints'][0]['position'] == [10.5, -20, 30]
+    assert '-0.0' not in path.read_text()
+
+
+def test_fcsv_as_slicer_wants_it(tmp_path: Path) -> None:
+    path = write_points(tmp_path / 'p.fcsv', POINTS)
+    lines = path.read_text().splitlines()
+    assert lines[1] == '# CoordinateSystem = LPS'
+    assert lines[3:] == [
+        '1,10.5000,-20.0000,30.0000,0,0,0,1,1,1,0,LOFC,,',
+        '2,0.0000,0.0000,3.0000,0,0,0,1,1,1,0,7,,',
+    ]
+
+
+def test_a_table(tmp_path: Path) -> None:
+    path = write_points(tmp_path / 'p.tsv', POINTS.reindex(['LOFC', 'ROFC']))
+    assert path.read_text() == (
+        'label\tx\ty\tz\nLOFC\t-10.5000\t20.0000\t30.0000\nROFC\tn/a\tn/a\tn/a\n'
+    )
+
+
+@pytest.mark.parametrize('name', ['p.tsv', 'p.txt', 'p.mrk.json', 'p.fcsv'])
+@pytest.mark.parametrize('label', ['', ' A', 'A ', '#A', 'A\tB', 'A\nB', 'A\u2028B'])
+def test_a_name_that_would_change_is_refused(tmp_path: Path, name: str, label: str) -> None:
+    with pytest.raises(PointsFileError, match=name.replace('.', r'\.')):
+        write_points(tmp_path / name, PointSet.from_mapping({label: (1, 2, 3)}))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('label', ['A,B', 'A"B'])
+def test_separators_of_fcsv_are_refused(tmp_path: Path, label: str) -> None:
+    points = PointSet.from_mapping({label: (1, 2, 3)})
+    with pytest.raises(PointsFileError, match=r'p\.fcsv'):
+        write_points(tmp_path / 'p.fcsv', points)
+    for name in ('p.tsv', 'p.txt', 'p.mrk.json'):
+        assert read_points(write_points(tmp_path / name, points)) == points
+
+
+def test_an_unknown_kind_and_frame_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(PointsFileError, match=r'p\.csv.*\.mrk\.json'):
+        write_points(tmp_path / 'p.csv', POINTS)
+    for name in ('p.mrk.json', 'p.fcsv'):
+        with pytest.raises(PointsFileError, match="'IJK' is neither"):
+            write_points(tmp_path / name, POINTS, frame='IJK')
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,72 @@
+"""Points that were copied from one rater's file into another."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from itertools import combinations
+
+import numpy as np
+
+from tmsprep.evaluation.annotation_checks import Finding
+from tmsprep.evaluation.rater_relations import COMMON_POINTS
+from tmsprep.points import PointSet
+
+_DECIMALS = 3
+
+
+def same_points(image: str, raters: Mapping[str, PointSet]) -> list[Finding]:
+    """Name points of one image that two raters gave with the very same numbers.
+
+    Parameters
+    ----------
+    image : str
+        Its name, for the message.
+    raters : mapping
+        Each rater's points, in protocol order; mm, RAS+.
+
+    Returns
+    -------
+    list of Finding
+        A warning from `COMMON_POINTS` on, with fewer a note (our choice: a person's hand hardly
+        finds the same micrometre twice, but may find the same voxel).
+    """
+    findings = []
+    for (a, first), (b, second) in combinations(raters.items(), 2):
+        same = first.distance(second) < 10**-_DECIMALS
+        if same.any():
+            labels = ', '.join(np.array(first.labels)[same])
+            message = (
+                f'{image}, raters {a} and {b}: the very same point for {labels}. If one was '
+                'copied from the other, leave it away: it would count as agreement'
+            )
+            severity = 'warning' if same.sum() >= COMMON_POINTS else 'note'
+            findings.append(Finding(severity, None, message))
+    return findings
+
+
+class WholeFiles:
+    """Files of several images, to tell whether two hold the very same numbers."""
+
+    def __init__(self) -> None:
+        self._files: dict[bytes, dict[str, str]] = defaultdict(dict)
+
+    def add(self, image: str, rater: str, points: PointSet) -> None:
+        """Remember a file of `COMMON_POINTS` points or more; in protocol order, mm, RAS+."""
+        if points.found.sum() >= COMMON_POINTS:
+            # Adding 0 turns -0.0 into 0.0, which has other bytes.
+            key = (points.coordinates.round(_DECIMALS) + 0.0).tobytes()
+            self._files[key].setdefault(image, rater)
+
+    def findings(self) -> list[Finding]:
+        """Return a warning for every group of images that have the same points."""
+        return [
+            Finding('warning', None, _message(files))
+            for files in self._files.values()
+            if len(files) > 1
+        ]
+
+
+def _message(files: Mapping[str, str]) -> str:
+    named = ' and '.join(f'{image} by rater {rater}' for image, rater in files.items())
+    return f'{named}: the very same points for different images. Find out whose they are'
