@@ -137,3 +137,13 @@ def test_files(tmp_path: Path) -> None:
         assert (sidecar['Participants'], sidecar['ImagesLeftOut']) == (3, {'sub-03': 'truncated'})
         assert 'n/a' in table.to_numpy()
         assert 'nan' not in path.read_text()
+
+
+def test_a_point_outside_the_volume_is_called_so() -> None:
+    affine = tuple(tuple(row) for row in np.diag([-1.0, -1.0, 1.0, 1.0]).tolist())
+    points = PointSet(('A', 'B'), np.array([[-1.0, -1.0, 1.0], [-1.0, -1.0, 300.0]]))
+    person = Prepared('sub-01', 'image', '', points, 'cache', affine)
+    job = Job('shared', 1, 1, ('sub-01',), 0)
+    table = prediction_table([person], [(job, {'sub-01': points})], points.labels)
+    assert table['status'].tolist() == ['ok', 'outside_volume']
+    assert ensemble_table(table)['status'].tolist() == ['ok', 'outside_volume']

@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.evaluation.dispersion import dispersion
+from tmsprep.imaging.conform import CONFORMED_SIZE
+from tmsprep.imaging.frames import to_volume_mm
 from tmsprep.learning.folds import Job
 from tmsprep.learning.prepared import Prepared
 from tmsprep.points import PointSet
@@ -15,6 +17,7 @@ from tmsprep.protocols import Protocol
 
 STATUSES = {
     'ok': 'localised, and there is a reference',
+    'outside_volume': 'localised, but outside of the conformed volume: no use',
     'no_reference': 'localised, but without a reference there is no error',
     'failed': 'not localised: the image could not be used, nobody in training has the target, '
     'or the training diverged',
@@ -61,6 +64,7 @@ def _rows(
     points = PointSet.from_mapping({}, labels) if found is None else found.reindex(labels)
     reference = person.points.reindex(labels)
     errors = points.distance(reference)
+    outside = _outside(points, person)
     for i, label in enumerate(labels):
         yield {
             'participant_id': person.participant,
@@ -72,13 +76,23 @@ def _rows(
             **dict(zip(AXES, points.coordinates[i], strict=True)),
             **dict(zip(REFERENCE, reference.coordinates[i], strict=True)),
             'error_mm': errors[i],
-            'status': _status(points.found[i], reference.found[i]),
+            'status': _status(points.found[i], outside[i], reference.found[i]),
         }
 
 
-def _status(found: bool, has_reference: bool) -> str:
+def _outside(points: PointSet, person: Prepared) -> np.ndarray:
+    """Boolean, shape (targets,): which points no image can hold."""
+    if not person.affine:
+        return np.zeros(len(points), bool)
+    place = to_volume_mm(points.coordinates, np.array(person.affine))
+    return points.found & ((place < 0) | (place > CONFORMED_SIZE)).any(axis=1)
+
+
+def _status(found: bool, outside: bool, has_reference: bool) -> str:
     if not found:
         return 'failed'
+    if outside:
+        return 'outside_volume'
     return 'ok' if has_reference else 'no_reference'
 
 
@@ -106,7 +120,11 @@ def ensemble_table(predictions: pd.DataFrame) -> pd.DataFrame:
                 'error_mm': np.linalg.norm(centre - reference),
                 'single_error_mm': group['error_mm'].mean(skipna=False),
                 'dispersion_mm': dispersion(points[:, None])[0],
-                'status': _status(np.isfinite(centre).all(), np.isfinite(reference).all()),
+                'status': _status(
+                    np.isfinite(centre).all(),
+                    (group['status'] == 'outside_volume').any(),
+                    np.isfinite(reference).all(),
+                ),
             }
         )
     return pd.DataFrame(rows)

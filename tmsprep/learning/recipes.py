@@ -27,6 +27,9 @@ class Recipe:
         in passes over the data; Baxter et al. 2021, section 2.3, says "iterations").
     learning_rate : float
         At the start.
+    separate_rate : float
+        Share of it with separate residual layers: at a high rate a level's own shape model throws
+        points so far that equation 2 leaves it no gradient to come back (ours).
     averaging : float
         Decay of the running mean of the weights that is kept as the result; 0 keeps the last.
     jitter : float
@@ -53,6 +56,7 @@ class Recipe:
     augmentation: Augmentation = field(default_factory=Augmentation)
     network: Mapping[str, Any] = field(default_factory=dict)
     second_look: bool = False
+    separate_rate: float = 1.0
 
     def network_settings(self, targets: int, residual: str = 'shared') -> NetworkSettings:
         """Shape of the network that this recipe trains."""
@@ -106,6 +110,7 @@ QUICK = Recipe(
     ),
     network={'crops': (8, 8, 8, 8, 8, 8), 'kernels': 8, 'channels': 4, 'readout': 3},
     second_look=True,
+    separate_rate=0.3125,
 )
 """For many trainings on a small machine, or a first try: a network of a twentieth of the work."""
 

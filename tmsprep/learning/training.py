@@ -118,8 +118,10 @@ class Training:
         # Nobody passes a jitter to the first level: its crop is the whole volume.
         jitter[0] = torch.zeros_like(jitter[0])
         jitter = [shift.to(self.device) for shift in jitter]
+        separate = self.network.settings.residual == 'separate'
+        share = self.recipe.separate_rate if separate else 1.0
         for group in self.optimiser.param_groups:
-            group['lr'] = _rate(self.recipe, self.step, len(people))
+            group['lr'] = share * _rate(self.recipe, self.step, len(people))
         self.optimiser.zero_grad()
         loss = self._backward([_on_cpu(view.sampler) for view in views], truth, jitter)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
