@@ -35,6 +35,10 @@ MAY_IMPORT = {
         'registration.names',
     },
     'learning': {'networks', 'formats', 'evaluation', 'registration.brain'},
+    'group': {
+        *('evaluation', 'formats', 'derivatives', 'failures', 'outcome', 'reports.collect'),
+        *('registration.names', 'registration.transforms'),
+    },
     'interfaces': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'reports'),
         *('outcome', 'failures', 'derivatives'),
@@ -45,7 +49,7 @@ MAY_IMPORT = {
     },
     'cli': {
         *('workflows', 'interfaces', 'reports', 'failures', 'derivatives', 'formats', 'phantoms'),
-        *('learning', 'networks.weights'),
+        *('learning', 'networks.weights', 'group'),
     },
 }
 """Which rooms a room may use beside itself and `BASE`."""

@@ -142,7 +142,7 @@ def test_our_own_predictions_are_not_annotations(
     found = find_annotations(images, folder / 'sub-02')
     assert [rater for _, rater, _ in pairs(found)] == used
     assert len(found.notes) == (program == 'tmsprep')
-    assert all('Predictions of tmsprep itself' in note for note in found.notes)
+    assert all('Outputs of tmsprep itself' in note for note in found.notes)
 
 
 def test_a_folder_without_points_is_refused(images: dict, folder: Path) -> None:

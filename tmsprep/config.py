@@ -23,7 +23,7 @@ else:
 LOCALIZERS = ('cnn', 'syn')
 SYN_PRESETS = ('default', 'paper')
 DEVICES = ('cpu', 'cuda')
-ANALYSIS_LEVELS = ('participant', 'train', 'crossval')
+ANALYSIS_LEVELS = ('participant', 'train', 'crossval', 'group')
 LEARNING_LEVELS = ('train', 'crossval')
 RECIPES = ('default', 'baxter2021', 'quick')
 RESIDUALS = ('shared', 'separate', 'none')
@@ -68,9 +68,17 @@ class RunConfig:
         Earlier outputs, or folders of ``*_desc-brain_mask.nii.gz`` and
         ``*_from-T1w_to-*_xfm.h5``, to be used again; for learning also ``*_dseg.nii.gz``.
     annotations : Path or None
-        Folder with files of points to learn from; see `tmsprep.bids.annotations`.
+        Folder with files of points to learn from or to compare with; see
+        `tmsprep.bids.annotations`.
     consensus_threshold : float
         Largest distance in mm between raters who agree.
+    agreement_overrides : Path or None
+        Table that says which raters to use where their agreement is not to be; see
+        `tmsprep.group.overrides`.
+    equivalence_margin : float
+        Difference in mm of mean errors that 'group' takes for none.
+    check_annotations : bool
+        As the option of the same name.
     recipe : str
         One of `RECIPES`; see `tmsprep.learning.recipes`.
     steps : int or None
@@ -127,6 +135,9 @@ class RunConfig:
     derivatives: tuple[Path, ...] = ()
     annotations: Path | None = None
     consensus_threshold: float = 12.0
+    agreement_overrides: Path | None = None
+    equivalence_margin: float = 3.0
+    check_annotations: bool = False
     recipe: str = 'default'
     steps: int | None = None
     residual: tuple[str, ...] = ('shared',)
@@ -193,6 +204,10 @@ class RunConfig:
         _check(
             0 < self.consensus_threshold < math.inf,
             f'--consensus-threshold must be above 0 mm, not {self.consensus_threshold}',
+        )
+        _check(
+            0 < self.equivalence_margin < math.inf,
+            f'--equivalence-margin must be above 0 mm, not {self.equivalence_margin}',
         )
 
     def to_toml(self, path: Path) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 from nipype import Node, Workflow
 
 from tmsprep import __version__
-from tmsprep.bids import T1wImage
+from tmsprep.bids import T1wImage, derivative_path
 from tmsprep.config import RunConfig
 from tmsprep.interfaces.conform import Conform
 from tmsprep.interfaces.derivatives import WriteDerivatives
@@ -27,7 +27,8 @@ def init_t1w_wf(
     """Localise all targets in one T1w, write derivatives and figures.
 
     Workflow graph: ``conform`` feeds ``cnn`` and ``registration_wf``; both end in
-    ``derivatives``, whose tables ``figures`` draws. A method that fails hands on the reason
+    ``derivatives``, whose tables ``figures`` draws, with the experts' table if the outputs hold
+    one. A method that fails hands on the reason
     instead of its points, so that the other method's results are still written.
 
     Parameters
@@ -59,6 +60,11 @@ def init_t1w_wf(
         mem_gb=0.3,
     )
     figures = Node(PlotFigures(**where), name='figures', mem_gb=0.6)
+    expert = derivative_path(
+        config.out_dir, image, desc='expert', suffix='targets', extension='.tsv'
+    )
+    if expert.is_file():
+        figures.inputs.expert = str(expert)
     workflow.connect(
         [
             (conform, derivatives, [('properties', 'properties')]),

@@ -132,9 +132,25 @@ def test_command_line_overrides_the_file_which_overrides_defaults(tmp_path: Path
 
 
 @pytest.mark.usefixtures('bids')
-def test_levels_that_are_not_there_are_told(capsys: pytest.CaptureFixture[str]) -> None:
-    message = refusal(capsys, 'bids', 'out', 'group')
-    assert "'group' is not built yet: this version of tmsprep has only the levels par" in message
+def test_options_of_the_group_arrive(tmp_path: Path) -> None:
+    (tmp_path / 'points').mkdir()
+    (tmp_path / 'mine.tsv').touch()
+    line = (
+        '--annotations points --consensus-threshold 8 --agreement-overrides mine.tsv '
+        '--equivalence-margin 2.5 --check-annotations'
+    )
+    config = parse_args(['bids', 'out', 'group', *line.split()])
+    assert (config.analysis_level, config.annotations) == ('group', tmp_path / 'points')
+    assert (config.consensus_threshold, config.equivalence_margin) == (8.0, 2.5)
+    assert (config.agreement_overrides, config.check_annotations) == (tmp_path / 'mine.tsv', True)
+    defaults = parse_args(['bids', 'out', 'group'])
+    assert (defaults.equivalence_margin, defaults.check_annotations) == (3.0, False)
+
+
+def test_the_group_needs_no_images_in_the_data_set(bids: Path) -> None:
+    for folder in ('sub-01/ses-A/anat', 'sub-01/ses-A', 'sub-01', 'sub-002/anat', 'sub-002'):
+        (bids / folder).rmdir()
+    assert parse_args(['bids', 'out', 'group']).annotations is None
 
 
 @pytest.mark.usefixtures('bids')
@@ -278,7 +294,6 @@ def test_help_lists_only_what_works_and_loads_nothing_heavy() -> None:
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert run.stderr.strip() == '[]'
-    assert '{participant,train,crossval}' in run.stdout
-    assert 'group' not in run.stdout
+    assert '{participant,train,crossval,group}' in run.stdout
     assert '--participant-label' in run.stdout
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5

@@ -101,6 +101,38 @@ def test_summary_says_what_was_found(both):
     assert DISCLAIMER in text
 
 
+def test_experts_are_shown_with_their_variability_and_warn_of_nothing(both, row):
+    both.table(
+        'sub-01',
+        'expert',
+        [
+            row('LA', ('-40.1234', '10.0000', '24.5000'), 'consensus', variability_mm='2.3456'),
+            row('RA', status='no_consensus', variability_mm='n/a'),
+        ],
+        Raters=['ann', 'bob'],
+        ConsensusThreshold=12.0,
+    )
+    page = write(both)
+    # Beside the 17 numbers without experts: a point, EV, NE and RE.
+    assert len(page.numbers) == 17 + 3 + 1 + 2
+    assert '<data value="2.3456">2.3</data>' in page.source
+    assert '<small>CNN to Expert (NE)</small> <data value="4.0000">4.0</data>' in page.source
+    assert 'Atlas (SyN) to Expert (RE)' in page.text
+    assert 'Look before use: 1 of 2 targets carry a warning.' in page.text
+    assert 'the raters do not agree: no point' in page.text
+    assert 'EV: mean distance of the raters from their consensus' in page.text
+    assert 'Points by ann, bob.' in page.text
+    assert 'each is within 12 mm of the others' in page.text
+
+
+def test_the_experts_table_is_not_of_an_earlier_run(output, row):
+    output.table('sub-01', 'expert', [row('LA', (1, 2, 3), 'consensus')])
+    output.error('sub-01', 'a', node='conform', image='sub-01_T1w.nii.gz', message='cut short')
+    page = write(output)
+    assert page.numbers == []
+    assert 'earlier run' not in page.text
+
+
 def test_methods_name_versions_seed_weights_and_atlas(both):
     text = write(both).text
     assert 'weights ball-net (SHA-256 ' + 'ab' * 32 + ' ); the mean of 5 networks.' in text

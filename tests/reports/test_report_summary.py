@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.reports.collect import TargetsTable
 from tmsprep.reports.summary import (
+    EXPERT_WORDS,
     STATUS_WORDS,
     Number,
     count_found,
@@ -91,6 +93,15 @@ def test_every_status_has_words_and_an_unknown_one_is_shown(row, tmp_path):
     rows = target_rows({'cnn': table([row('LA', (1, 2, 3), 'moved')], tmp_path)})
     assert rows[0].estimates[0].words == 'unknown status: moved'
     assert rows[0].warns
+
+
+@pytest.mark.parametrize('status', sorted(CONSENSUS_STATUSES))
+def test_what_raters_say_has_words_and_is_no_warning(status, row, tmp_path):
+    assert set(EXPERT_WORDS) == set(CONSENSUS_STATUSES)
+    place = (1, 2, 3) if status in ('consensus', 'single') else ('n/a',) * 3
+    rows = target_rows({'expert': table([row('LA', place, status)], tmp_path)})
+    assert rows[0].estimates[0].words == EXPERT_WORDS[status]
+    assert not rows[0].warns
 
 
 def test_ok_without_coordinates_is_not_passed_over(row, tmp_path):

@@ -96,8 +96,8 @@ def test_printed_distances_are_euclidean():
     points = {**POINTS, 'expert': np.array([-30.0, 10, 32])}
     assert distances(points) == {
         'CNN to Atlas (SyN)': 5.0,
-        'CNN to Expert': 12.0,
-        'Atlas (SyN) to Expert': 13.0,
+        'CNN to Expert (NE)': 12.0,
+        'Atlas (SyN) to Expert (RE)': 13.0,
     }
 
 

@@ -19,12 +19,14 @@ RATER = 'rater'
 _LABEL = r'[a-zA-Z0-9+]+'
 _NAME = re.compile(
     rf'(?P<stem>sub-{_LABEL}(?:_[a-z]+-{_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)'
-    r'(?P<extension>\.tsv|\.mrk\.json|\.fcsv)'
+    r'(?P<extension>\.tsv|\.mrk\.json|\.fcsv|\.txt)'
 )
-_OWN = re.compile(r'_desc-(cnn|syn)(_|$)')
+_OWN = re.compile(r'_desc-(cnn|syn|expert)(_|$)')
 # Names of the scanner frame; points of any other space are not where their numbers say.
 _SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
-_FORM = 'sub-<label>[_ses-<label>][_run-<index>]_desc-<rater>_targets.tsv (or .mrk.json, .fcsv)'
+_FORM = (
+    'sub-<label>[_ses-<label>][_run-<index>]_desc-<rater>_targets.tsv (or .mrk.json, .fcsv, .txt)'
+)
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ def find_annotations(images: Mapping[str, Sequence[T1wImage]], folder: Path) -> 
         For each participant's label the images of this run.
     folder : Path
         Searched with all folders below it, hidden ones excepted. Files are named
-        ``sub-<label>[_<entity>-<label>][_desc-<rater>]_targets.tsv``; with ``.mrk.json`` or
-        ``.fcsv`` the suffix is free. All entities but desc and space must be the image's.
+        ``sub-<label>[_<entity>-<label>][_desc-<rater>]_targets.tsv`` (or ``.txt``); with
+        ``.mrk.json`` or ``.fcsv`` the suffix is free. All entities but desc and space must be the
+        image's.
 
     Raises
     ------
@@ -105,9 +108,40 @@ def find_annotations(images: Mapping[str, Sequence[T1wImage]], folder: Path) -> 
         notes.append(f'Files of people or sessions not in this run: {shorten(left_aside)}.')
     for files in chosen.values():
         _add(files, found)
-    order = [image.stem for several in images.values() for image in several]
-    found.files.sort(key=lambda file: (order.index(file.image.stem), natural_key(file.rater)))
+    stems = [image.stem for several in images.values() for image in several]
+    order = {stem: place for place, stem in enumerate(stems)}
+    found.files.sort(key=lambda file: (order[file.image.stem], natural_key(file.rater)))
     return FoundAnnotations(found.files, dict(found.problems), notes)
+
+
+def annotated_names(folder: Path) -> list[dict[str, str]]:
+    """List what the names of the files of points say of their images.
+
+    Parameters
+    ----------
+    folder : Path
+        As for `find_annotations`.
+
+    Returns
+    -------
+    list of dict
+        Keys and labels ('sub', 'ses', ...) without desc and space, one for each image that the
+        names tell apart. Of names of which one says less than another (``sub-01`` and
+        ``sub-01_ses-A``) only the longer is given.
+    """
+    names: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for path in _candidates(Path(folder))[0]:
+        stem = _NAME.fullmatch(path.name)['stem']
+        pairs = dict(part.split('-') for part in stem.split('_'))
+        name = {key: label for key, label in pairs.items() if key not in ('desc', 'space')}
+        if name not in names[name['sub']]:
+            names[name['sub']].append(name)
+    return [
+        name
+        for several in names.values()
+        for name in several
+        if not any(name.items() < other.items() for other in several)
+    ]
 
 
 def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
@@ -118,7 +152,7 @@ def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
         if hidden or path.is_dir() or not _looks_like_points(path):
             continue
         match = _NAME.fullmatch(path.name)
-        if match is None or (match['extension'] == '.tsv' and match['suffix'] != 'targets'):
+        if match is None or _has_other_suffix(match):
             misnamed.append(str(path.relative_to(folder)))
         elif _is_own_output(path, match['stem']):
             own.append(str(path.relative_to(folder)))
@@ -132,15 +166,20 @@ def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
         )
     if own:
         notes.append(
-            f'Predictions of tmsprep itself in {folder} are not used as annotations: '
+            f'Outputs of tmsprep itself in {folder} are not used as annotations: '
             f'{shorten(own)}. If somebody has corrected them, name that rater in desc-<rater>.'
         )
     return good, notes
 
 
+def _has_other_suffix(match: re.Match[str]) -> bool:
+    """Tell whether a file whose extension says little lacks the suffix that says what it is."""
+    return match['extension'] in ('.tsv', '.txt') and match['suffix'] != 'targets'
+
+
 def _looks_like_points(path: Path) -> bool:
     name = path.name.lower()
-    if name.endswith(('.mrk.json', '.fcsv', '_targets.tsv')):
+    if name.endswith(('.mrk.json', '.fcsv', '_targets.tsv', '_targets.txt')):
         return True
     if not name.endswith('.tsv'):
         return False
@@ -154,7 +193,11 @@ def _looks_like_points(path: Path) -> bool:
 
 def _is_own_output(path: Path, stem: str) -> bool:
     """Tell a prediction by its desc and by who made the data set that it lies in."""
-    if not _OWN.search(stem):
+    own = _OWN.search(stem)
+    if own is None:
+        return False
+    if own[1] == 'expert' and not path.with_suffix('.json').is_file():
+        # A rater may be called so; our table never stands without its sidecar.
         return False
     for parent in path.absolute().parents:
         description = parent / 'dataset_description.json'

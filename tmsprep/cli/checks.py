@@ -21,10 +21,16 @@ def check_paths(config: RunConfig) -> None:
     """
     _check_bids_dir(config)
     _check_out_dir(config.out_dir, config.bids_dir)
-    _check_work_dir(config.work_dir, config.bids_dir, config.out_dir)
+    if config.analysis_level != 'group':
+        _check_work_dir(config.work_dir, config.bids_dir, config.out_dir)
     _check_files(config)
     _check_learning(config)
+    _check_group(config)
+    _check_participant(config)
     _check_protocol(config.protocol)
+    if config.analysis_level == 'group':
+        # It reads no image: whoever has outputs or points is known once they are read.
+        return
     people = choose_participants(config.bids_dir, config.participant_label)
     _check_sessions(config, people)
 
@@ -84,7 +90,7 @@ def _check_writable(folder: Path, what: str) -> None:
 
 
 def _check_files(config: RunConfig) -> None:
-    for name in ('weights', 'atlas', 'atlas_targets', 'use_plugin'):
+    for name in ('weights', 'atlas', 'atlas_targets', 'use_plugin', 'agreement_overrides'):
         path = getattr(config, name)
         if path is not None and not path.is_file():
             raise ValueError(f'--{name.replace("_", "-")}: no file {path}')
@@ -108,14 +114,57 @@ def _check_learning(config: RunConfig) -> None:
             f'{level} needs --annotations DIR: a folder with one file of points per image, such '
             'as sub-01_desc-<rater>_targets.tsv (or .mrk.json, .fcsv)'
         )
-    if not config.annotations.is_dir():
-        raise ValueError(f'--annotations: no folder {config.annotations}')
+    _check_annotations(config.annotations)
     if config.reports_only:
         raise ValueError(f'--reports-only is of the participant level; {level} has no reports')
     if level == 'crossval' and config.weights is not None:
         raise ValueError(
             '--weights: crossval trains every network from nothing, because those weights may '
             'have seen the people who are left out; leave the option out'
+        )
+
+
+def _check_participant(config: RunConfig) -> None:
+    if config.analysis_level != 'participant' or config.annotations is None:
+        return
+    _check_annotations(config.annotations)
+    if config.reports_only:
+        raise ValueError(
+            '--reports-only takes what is in OUT_DIR, and --annotations new points that the '
+            'figures would lack; leave one of them out'
+        )
+
+
+def _check_annotations(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ValueError(f'--annotations: no folder {folder}')
+
+
+def _check_group(config: RunConfig) -> None:
+    of_group = {
+        '--check-annotations': config.check_annotations,
+        '--agreement-overrides': config.agreement_overrides is not None,
+    }
+    given = [name for name, is_given in of_group.items() if is_given]
+    if config.analysis_level != 'group':
+        if given:
+            raise ValueError(f'{given[0]} is of the group level, not of {config.analysis_level}')
+        return
+    if config.annotations is not None:
+        _check_annotations(config.annotations)
+    elif given:
+        raise ValueError(
+            f'{given[0]} needs --annotations DIR, the folder with the files of points'
+        )
+    if config.reports_only:
+        raise ValueError(
+            '--reports-only is of the participant level; group writes its report every time, '
+            'leave the option out'
+        )
+    if config.session_label or config.bids_filters:
+        raise ValueError(
+            '--session-label and --bids-filter-file choose images, and group reads none: it takes '
+            'what is in OUT_DIR and --annotations; leave the option out'
         )
 
 

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from tmsprep.cli.arguments import millimetres, path_of, several, whole_number
+from tmsprep.cli.arguments import several, whole_number
 from tmsprep.config import RECIPES, RESIDUALS, RunConfig
 
 
 def add_learning(group: argparse._ArgumentGroup) -> None:
     """Add the options that only train and crossval use."""
-    group.add_argument(
-        '--annotations',
-        type=path_of,
-        metavar='DIR',
-        help='folder with files of points (TSV or 3D Slicer), one per image and rater',
-    )
-    group.add_argument(
-        '--consensus-threshold',
-        type=millimetres,
-        metavar='MM',
-        help='largest distance between raters who agree '
-        f'(default: {RunConfig.consensus_threshold:g})',
-    )
     group.add_argument(
         '--recipe',
         choices=RECIPES,

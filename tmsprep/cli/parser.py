@@ -12,6 +12,7 @@ from tmsprep import __version__
 from tmsprep.cli.arguments import amount, path_of, several, whole_number, with_dashes
 from tmsprep.cli.checks import check_paths
 from tmsprep.cli.device import resolve_device
+from tmsprep.cli.group_options import add_group
 from tmsprep.cli.learning_options import add_learning
 from tmsprep.config import (
     ANALYSIS_LEVELS,
@@ -21,8 +22,6 @@ from tmsprep.config import (
     RunConfig,
     read_settings,
 )
-
-_PLANNED_LEVELS = ('group',)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -87,7 +86,9 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
         settings['localizers'] = tuple(name for name in LOCALIZERS if name in chosen)
     if settings.get('protocol', '').endswith('.toml'):
         settings['protocol'] = str(Path(settings['protocol']).absolute())
-    settings['device'] = resolve_device(settings.get('device', 'auto'))
+    # Nothing runs on a GPU at the group level, so none is asked.
+    unused = given.get('analysis_level') == 'group'
+    settings['device'] = 'cpu' if unused else resolve_device(settings.get('device', 'auto'))
     return settings
 
 
@@ -110,16 +111,16 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('out_dir', type=path_of, help='folder for the outputs (BIDS derivatives)')
     parser.add_argument(
         'analysis_level',
-        type=_level,
         choices=ANALYSIS_LEVELS,
-        help='what to do: localise in every participant, train a network on own points, or '
-        'cross-validate one',
+        help='what to do: localise in every participant, train a network on own points, '
+        'cross-validate one, or compare methods and raters over the group',
     )
     parser.add_argument('--version', action='version', version=f'tmsprep {__version__}')
     parser.add_argument('-v', '--verbose', action='count', help='say more; -vv says everything')
     _add_choice_of_images(parser.add_argument_group('which images'))
     _add_localization(parser.add_argument_group('how targets are localised'))
     add_learning(parser.add_argument_group('learning (train and crossval)'))
+    add_group(parser.add_argument_group('points of raters (train, crossval and group)'))
     _add_resources(parser.add_argument_group('resources'))
     _add_running(parser.add_argument_group('running'))
     return parser
@@ -263,12 +264,3 @@ def _add_running(group: argparse._ArgumentGroup) -> None:
     }
     for name, text in switches.items():
         group.add_argument(f'--{name}', action='store_true', help=text)
-
-
-def _level(text: str) -> str:
-    if text in _PLANNED_LEVELS:
-        raise argparse.ArgumentTypeError(
-            f'{text!r} is not built yet: this version of tmsprep has only the levels '
-            f'{", ".join(ANALYSIS_LEVELS)}'
-        )
-    return text

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tmsprep.cli.exit_codes import EXIT_FAILED, EXIT_OK
+from tmsprep.cli.exit_codes import EXIT_FAILED
 
 if TYPE_CHECKING:
     from nipype import Node
 
     from tmsprep.bids import Survey, T1wImage
     from tmsprep.config import RunConfig
+    from tmsprep.group.experts import Experts
 
 logger = logging.getLogger('tmsprep')
 
@@ -40,11 +41,14 @@ def run_participant(config: RunConfig, found: Survey, log_dir: Path) -> int:
     RuntimeError
         If Nipype stopped for a reason that no image can be blamed for.
     """
-    if config.dry_run:
-        return _describe(found.images, found.problems)
-    if config.reports_only:
+    if config.reports_only and not config.dry_run:
         _write_reports(config, found.images)
         return _conclude(config, found.images)
+    from tmsprep.cli.experts import read_experts
+
+    experts = read_experts(config, found.images)
+    if config.dry_run:
+        return _describe(found.images, found.problems, experts)
     from tmsprep.failures import record_problems
 
     for subject in found.images:
@@ -53,18 +57,26 @@ def run_participant(config: RunConfig, found: Survey, log_dir: Path) -> int:
         for problem in problems:
             logger.error('sub-%s: %s', subject, problem)
     try:
-        _execute(config, found.images, log_dir)
+        _execute(config, found.images, log_dir, experts)
     finally:
         _write_reports(config, found.images)
-    return _conclude(config, found.images)
+    return _conclude(config, found.images, experts)
 
 
-def _execute(config: RunConfig, images: Mapping[str, Sequence[T1wImage]], log_dir: Path) -> None:
+def _execute(
+    config: RunConfig,
+    images: Mapping[str, Sequence[T1wImage]],
+    log_dir: Path,
+    experts: Experts | None,
+) -> None:
     """Build and run the workflow."""
     from tmsprep.cli.execution import execute, prepare_run
+    from tmsprep.cli.experts import write_experts
 
     everyone = [image for several in images.values() for image in several]
     prepare_run(config, log_dir, everyone)
+    # Before the workflow is built, which takes up the tables that are there.
+    write_experts(config, everyone, experts)
     if not everyone:
         return
     from tmsprep.cli.progress import Progress
@@ -90,7 +102,11 @@ def _write_reports(config: RunConfig, images: Mapping[str, Sequence[T1wImage]]) 
         logger.info('report: %s', write_participant_report(config.out_dir, subject))
 
 
-def _conclude(config: RunConfig, images: Mapping[str, Sequence[T1wImage]]) -> int:
+def _conclude(
+    config: RunConfig,
+    images: Mapping[str, Sequence[T1wImage]],
+    experts: Experts | None = None,
+) -> int:
     """Say who failed and why, and give the exit code."""
     failed = {}
     for subject, several in images.items():
@@ -104,8 +120,16 @@ def _conclude(config: RunConfig, images: Mapping[str, Sequence[T1wImage]]) -> in
             'tmsprep finished with errors: %d of %d participants failed', len(failed), len(images)
         )
         return EXIT_FAILED
-    logger.info('tmsprep finished without errors: %d participants', len(images))
-    return EXIT_OK
+    done = f'tmsprep finished without errors: {len(images)} participants'
+    return _conclude_experts(experts, done, 'tmsprep finished')
+
+
+def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:
+    """Give the exit code for the files of points, which were read before all else."""
+    from tmsprep.cli.annotated import conclude
+    from tmsprep.group.issues import errors_by_subject
+
+    return conclude(errors_by_subject(experts.issues if experts else ()), done, what)
 
 
 def _problems(config: RunConfig, subject: str, images: Sequence[T1wImage]) -> Iterator[str]:
@@ -127,7 +151,9 @@ def _problems(config: RunConfig, subject: str, images: Sequence[T1wImage]) -> It
 
 
 def _describe(
-    images: Mapping[str, Sequence[T1wImage]], problems: Mapping[str, Sequence[str]]
+    images: Mapping[str, Sequence[T1wImage]],
+    problems: Mapping[str, Sequence[str]],
+    experts: Experts | None,
 ) -> int:
     """Say what would be done."""
     for subject, several in images.items():
@@ -138,5 +164,4 @@ def _describe(
     if problems:
         logger.error('dry run: %d of %d participants cannot run', len(problems), len(images))
         return EXIT_FAILED
-    logger.info('dry run: nothing was written')
-    return EXIT_OK
+    return _conclude_experts(experts, 'dry run: nothing was written', 'dry run')

@@ -44,6 +44,10 @@ def run(config: RunConfig) -> int:
     log_dir = config.out_dir / 'logs' / config.run_id
     _start_logging(config, log_dir)
     try:
+        if config.analysis_level == 'group':
+            from tmsprep.cli.group import run_group
+
+            return run_group(config, log_dir)
         return _run_level(config, survey(config), log_dir)
     except BidsError as error:
         logger.error('%s', error)
@@ -73,7 +77,7 @@ def _run_level(config: RunConfig, found: Survey, log_dir: Path) -> int:
 def _start_logging(config: RunConfig, log_dir: Path) -> None:
     """Log to the terminal and, unless nothing is to be written, into a file of this run."""
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    if not config.dry_run:
+    if not (config.dry_run or config.check_annotations):
         log_dir.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log_dir / 'tmsprep.log', encoding='utf-8'))
     for handler in handlers:

@@ -45,7 +45,10 @@ class Finding:
 
 
 def check_points(
-    points: PointSet, protocol: Protocol, shape: tuple[int, ...], affine: np.ndarray
+    points: PointSet,
+    protocol: Protocol,
+    shape: tuple[int, ...] | None = None,
+    affine: np.ndarray | None = None,
 ) -> list[Finding]:
     """Look for everything that can be told without the image's intensities.
 
@@ -55,8 +58,9 @@ def check_points(
         As one rater gave them; mm, RAS+, in the scanner frame of the image.
     protocol : Protocol
         The targets.
-    shape, affine : tuple of int, numpy.ndarray
-        Of the image.
+    shape, affine : tuple of int, numpy.ndarray, optional
+        Of the image. Without them nothing is said of the field of view, nor of the sides of
+        points of which none has its counterpart.
 
     Returns
     -------
@@ -68,16 +72,17 @@ def check_points(
     if not any(label in points for label in protocol.labels) or not known.found.any():
         return named
     zero, known = _check_zero(known)
-    whole = _check_image(known, shape, affine) or _check_mirrored(known, protocol)
+    has_image = shape is not None and affine is not None
+    whole = _check_image(known, shape, affine) if has_image else []
+    whole = whole or _check_mirrored(known, protocol)
     if whole:
         return [*named, *zero, *whole]
-    return [
-        *named,
-        *zero,
-        *_check_outside(known, shape, affine),
-        *_check_sides(known, protocol, shape, affine),
-        *_check_same_place(known),
-    ]
+    findings = [*named, *zero]
+    if has_image:
+        findings += _check_outside(known, shape, affine)
+    if has_image or _paired(known, protocol).any():
+        findings += _check_sides(known, protocol, shape, affine)
+    return findings + _check_same_place(known)
 
 
 def usable_points(points: PointSet, findings: Iterable[Finding], protocol: Protocol) -> PointSet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from tmsprep.protocols import load_protocol
 
 if TYPE_CHECKING:
     from tmsprep.reports.planes import Volume
+    from tmsprep.reports.summary import Number, TargetRow
 
 
 class PlotFiguresInputSpec(BaseInterfaceInputSpec):
@@ -32,6 +34,7 @@ class PlotFiguresInputSpec(BaseInterfaceInputSpec):
     protocol = traits.Str(mandatory=True, desc='name or path of a protocol')
     conformed = File(exists=True, mandatory=True, desc='conformed T1w')
     tables = traits.Dict(mandatory=True, desc='method to table of targets')
+    expert = File(exists=True, desc='table of the experts')
     mask = File(exists=True, desc='brain mask')
     before = File(exists=True, desc='atlas after its linear alignment, on the conformed grid')
     after = File(exists=True, desc='atlas after SyN, on the conformed grid')
@@ -56,12 +59,14 @@ class PlotFigures(SimpleInterface):
         from tmsprep.formats.targets_tsv import read_targets
         from tmsprep.reports.planes import Volume
 
-        points = {method: read_targets(path) for method, path in self.inputs.tables.items()}
-        circles = error_circles(self.inputs.tables)
+        tables = dict(self.inputs.tables)
+        if isdefined(self.inputs.expert):
+            tables['expert'] = self.inputs.expert
+        points = {method: read_targets(path) for method, path in tables.items()}
         # Read once: a dozen figures look at the same voxels.
         volume = Volume.from_image(nib.load(self.inputs.conformed))
         written = [
-            *self._plot_targets(volume, points, circles),
+            *self._plot_targets(volume, points, tables),
             *self._plot_overviews(volume, points),
         ]
         self._results['figures'] = [str(path) for path in written]
@@ -78,13 +83,14 @@ class PlotFigures(SimpleInterface):
         self,
         volume: Volume,
         points: Mapping[str, PointSet],
-        circles: Mapping[str, Mapping[str, float]],
+        tables: Mapping[str, str],
     ) -> Iterator[Path]:
         """Draw each target that any method found."""
         import numpy as np
 
         from tmsprep.reports.slices import plot_target
 
+        circles, measures = error_circles(tables), scatter(tables)
         for target in load_protocol(self.inputs.protocol).targets:
             named = {method: found[target.label] for method, found in points.items()}
             if any(np.isfinite(point).all() for point in named.values()):
@@ -95,6 +101,7 @@ class PlotFigures(SimpleInterface):
                     label=target.label,
                     region=target.region,
                     circles=circles[target.label],
+                    measures=measures.get(target.label),
                 )
 
     def _plot_overviews(self, volume: Volume, points: Mapping[str, PointSet]) -> Iterator[Path]:
@@ -118,10 +125,45 @@ class PlotFigures(SimpleInterface):
 
 def error_circles(tables: Mapping[str, str]) -> dict[str, dict[str, float]]:
     """Return target to method to the radius in mm that the table promises, if it does."""
+    return {
+        row.label: {e.method: e.error90.value for e in row.estimates if e.error90}
+        for row in _rows(tables)
+    }
+
+
+def scatter(tables: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """Return what Figure 4 of Baxter et al. 2021 says beside the errors, if there are experts.
+
+    Parameters
+    ----------
+    tables : mapping
+        Method to table of targets.
+
+    Returns
+    -------
+    dict
+        Target to expert variability (EV) and network dispersion (ND) in mm, NaN if missing;
+        without experts nothing, without an ensemble no dispersion.
+    """
+    if 'expert' not in tables:
+        return {}
+    found = {}
+    for row in _rows(tables):
+        by_method = {estimate.method: estimate for estimate in row.estimates}
+        expert, cnn = by_method.get('expert'), by_method.get('cnn')
+        measures = {'Expert variability (EV)': _value(expert and expert.variability)}
+        if cnn is not None and cnn.dispersion is not None:
+            measures['CNN dispersion (ND)'] = cnn.dispersion.value
+        found[row.label] = measures
+    return found
+
+
+def _value(number: Number | None) -> float:
+    return math.nan if number is None else number.value
+
+
+def _rows(tables: Mapping[str, str]) -> list[TargetRow]:
     from tmsprep.reports.collect import read_targets
     from tmsprep.reports.summary import target_rows
 
-    rows = target_rows({method: read_targets(Path(path)) for method, path in tables.items()})
-    return {
-        row.label: {e.method: e.error90.value for e in row.estimates if e.error90} for row in rows
-    }
+    return target_rows({method: read_targets(Path(path)) for method, path in tables.items()})

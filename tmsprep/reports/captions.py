@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmsprep.reports.styles import method_order, method_style
+from tmsprep.reports.styles import method_order, method_style, pair_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,9 +44,7 @@ def footer_height(methods: int, numbers: int, *, circles: bool) -> float:
 def distances(found: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Return the distance in mm of every two methods, by the names that the figure prints."""
     return {
-        f'{method_style(a).name} to {method_style(b).name}': float(
-            np.linalg.norm(found[a] - found[b])
-        )
+        pair_name(a, b): float(np.linalg.norm(found[a] - found[b]))
         for a, b in combinations(found, 2)
     }
 

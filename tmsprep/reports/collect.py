@@ -13,6 +13,8 @@ _TABLE = re.compile(r'^(?P<image>.+)_desc-(?P<method>[A-Za-z0-9]+)_targets\.tsv$
 _FIGURE = re.compile(r'^(?P<image>.+)_desc-(?P<what>[A-Za-z0-9]+)_T1w\.svg$')
 _AFTER_THE_TABLES = 'figures'
 # The one step that runs after the tables are written.
+_EXPERT = 'expert'
+# Its table is written before the first step.
 
 _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 
@@ -73,7 +75,8 @@ class ImageResults:
         if any(error.figures_are_older for error in self.errors):
             self.figures.clear()
         if any(error.tables_are_older for error in self.errors):
-            self.earlier += [table.path for table in self.tables.values()]
+            methods = (method for method in self.tables if method != _EXPERT)
+            self.earlier += [self.tables[method].path for method in methods]
             self.tables.clear()
 
 

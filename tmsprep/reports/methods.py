@@ -24,6 +24,8 @@ class MethodText:
     error_level: str
     error_people: str
     error_scaled: bool
+    raters: str = ''
+    threshold: str = ''
 
 
 def method_texts(images: Sequence[ImageResults]) -> list[tuple[MethodText, list[str]]]:
@@ -51,6 +53,8 @@ def method_text(method: str, sidecar: Mapping[str, object]) -> MethodText:
         error_level=_percent(_part(sidecar, 'Calibration', 'Level')),
         error_people=_range(_part(sidecar, 'Calibration', 'People')),
         error_scaled=_part(sidecar, 'Calibration', 'ScaledByDispersion') is True,
+        raters=_names(sidecar.get('Raters')),
+        threshold=_word(sidecar.get('ConsensusThreshold')).removesuffix('.0'),
     )
 
 
@@ -68,6 +72,10 @@ def _range(people: object) -> str:
     numbers = sorted(people.values()) if isinstance(people, dict) else []
     ends = dict.fromkeys(str(numbers[i]) for i in (0, -1)) if numbers else {}
     return ' to '.join(ends)
+
+
+def _names(value: object) -> str:
+    return ', '.join(map(str, value)) if isinstance(value, list) else ''
 
 
 def _word(value: object) -> str:

@@ -71,6 +71,7 @@ class ImagePage:
     sidecars: dict[str, Mapping[str, object]]
     has_dispersion: bool
     has_error90: bool
+    has_expert: bool
 
     @property
     def concerns(self) -> str:
@@ -163,6 +164,7 @@ def image_page(image: ImageResults) -> ImagePage:
         sidecars=sidecars,
         has_dispersion=any(estimate.dispersion for estimate in estimates),
         has_error90=any(estimate.error90 for estimate in estimates),
+        has_expert='expert' in image.tables,
     )
 
 

@@ -31,6 +31,17 @@ def method_style(method: str) -> MethodStyle:
     return METHOD_STYLES.get(method, MethodStyle(method, 'D', '#ffb454'))
 
 
+_ERRORS = {('cnn', 'expert'): 'NE', ('syn', 'expert'): 'RE'}
+# Network and registration error, as Figure 4 of Baxter et al. 2021 calls them.
+
+
+def pair_name(first: str, second: str) -> str:
+    """Name the distance of two methods, in the order of the legend."""
+    error = _ERRORS.get((first, second))
+    words = f'{method_style(first).name} to {method_style(second).name}'
+    return f'{words} ({error})' if error else words
+
+
 def method_order(methods: Iterable[str]) -> list[str]:
     """Sort names of methods: those with a style first, in its order, then the others by name."""
     known = list(METHOD_STYLES)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from tmsprep.reports.collect import TargetsTable
-from tmsprep.reports.styles import method_order, method_style
+from tmsprep.reports.styles import method_order, method_style, pair_name
 
 STATUS_WORDS = {
     'ok': 'found',
@@ -18,6 +18,16 @@ STATUS_WORDS = {
     'failed': 'the method failed: no point',
 }
 # The closed vocabulary of the tables' status column.
+
+EXPERT_WORDS = {
+    'consensus': 'the raters agree',
+    'single': 'the point of one rater',
+    'no_consensus': 'the raters do not agree: no point',
+    'missing': 'no rater gave the point',
+}
+# That of the experts' table. None is a reason not to use the point of another method.
+
+_WITHOUT_POINT = ('no_consensus', 'missing')
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,7 @@ class Estimate:
     status: str
     dispersion: Number | None
     error90: Number | None
+    variability: Number | None = None
 
     @property
     def name(self) -> str:
@@ -63,7 +74,8 @@ class Estimate:
     @property
     def words(self) -> str:
         """The status in words; one that is not in the vocabulary is shown as it is."""
-        return STATUS_WORDS.get(self.status, f'unknown status: {self.status}')
+        words = STATUS_WORDS | EXPERT_WORDS
+        return words.get(self.status, f'unknown status: {self.status}')
 
     @property
     def point(self) -> tuple[float, float, float] | None:
@@ -75,7 +87,9 @@ class Estimate:
     @property
     def warns(self) -> bool:
         """Whether a reader must look before using the row."""
-        return self.status != 'ok' or self.point is None
+        if self.status in _WITHOUT_POINT:
+            return False
+        return self.status not in ('ok', *EXPERT_WORDS) or self.point is None
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,7 @@ class Separation:
     @property
     def name(self) -> str:
         """The two methods in words."""
-        return ' to '.join(method_style(method).name for method in self.methods)
+        return pair_name(*self.methods)
 
 
 @dataclass(frozen=True)
@@ -170,7 +184,8 @@ def _who(labels: list[str], total: int) -> str:
 
 
 def _warning(estimate: Estimate) -> str:
-    return 'no coordinates in the table' if estimate.status == 'ok' else estimate.words
+    known = estimate.status in ('ok', *EXPERT_WORDS)
+    return 'no coordinates in the table' if known else estimate.words
 
 
 def _target_row(label: str, rows: Mapping[str, Mapping[str, str]]) -> TargetRow:
@@ -194,6 +209,7 @@ def _estimate(method: str, row: Mapping[str, str]) -> Estimate:
         row['status'],
         Number.parse(row.get('dispersion_mm')),
         Number.parse(row.get('error90_mm')),
+        Number.parse(row.get('variability_mm')),
     )
 
 

@@ -1,0 +1,1 @@
+"""The group: everybody's points by every method and rater, compared."""

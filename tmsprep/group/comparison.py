@@ -1,0 +1,74 @@
+"""Raters of one image against each other: whose file cannot be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from tmsprep.evaluation.errors import RATER
+from tmsprep.evaluation.rater_checks import check_raters
+from tmsprep.group.issues import Issue
+from tmsprep.group.raters import RaterPoints, rater_table
+from tmsprep.points import PointSet
+from tmsprep.protocols import Protocol
+
+# How messages of `check_raters` begin; nobody's name if a finding is of several raters.
+_WHO = re.compile(
+    r'(?P<image>sub-(?P<subject>[a-zA-Z0-9+]+)(?:_[a-z]+-[a-zA-Z0-9+]+)*)'
+    r'(?:, rater (?P<rater>[a-zA-Z0-9+]+)[,:])?'
+)
+
+
+def compare_raters(
+    read: Sequence[RaterPoints], protocol: Protocol, threshold_mm: float
+) -> tuple[list[RaterPoints], list[Issue]]:
+    """Look for what only the other raters, or the file as a whole, tell.
+
+    Parameters
+    ----------
+    read : sequence of RaterPoints
+        Of `tmsprep.group.raters.read_raters`.
+    protocol : Protocol
+        The targets.
+    threshold_mm : float
+        Raters further apart than this disagree.
+
+    Returns
+    -------
+    read : list of RaterPoints
+        Without points, or whole files, that are found to be wrong. If it cannot be told which of
+        two raters is, both are kept.
+    issues : list of Issue
+        What the check of each file alone has not told already.
+    """
+    table = rater_table(read, as_given=True)
+    refused = table[table['status'] == 'refused']
+    told = set(zip(refused['image'], refused['method'], refused['label'], strict=True))
+    wrong: dict[tuple[str, str], set[str | None]] = {}
+    issues = []
+    for finding in check_raters(table, protocol, threshold_mm):
+        who = _WHO.match(finding.message)
+        key = who['image'], f'{RATER}{who["rater"]}'
+        if finding.severity == 'note' or (*key, finding.label) in told:
+            continue
+        issues.append(Issue(who['subject'], f'{finding.message}.', finding.severity))
+        if finding.severity == 'error' and who['rater'] is not None:
+            wrong.setdefault(key, set()).add(finding.label)
+    kept = [
+        _without(points, wrong.get((points.file.image.stem, RATER + points.file.rater), set()))
+        for points in read
+    ]
+    return kept, issues
+
+
+def _without(points: RaterPoints, labels: set[str | None]) -> RaterPoints:
+    """Take out some points; the label None stands for all."""
+    if not labels:
+        return points
+    usable = points.usable
+    bad = np.array([None in labels or label in labels for label in usable.labels])
+    coordinates = np.where(bad[:, None], np.nan, usable.coordinates)
+    return replace(points, usable=PointSet(usable.labels, coordinates))

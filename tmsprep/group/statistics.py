@@ -1,0 +1,60 @@
+"""The tables of a group: which can be made from the points that there are."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tmsprep.evaluation.agreement import agreement_table
+from tmsprep.evaluation.errors import RATER, errors_against_consensus
+from tmsprep.evaluation.paper_tables import choose_network, table2, table3, table4, table5
+from tmsprep.evaluation.variability import leave_one_rater_out
+from tmsprep.group.collect import Group
+
+
+def group_tables(
+    group: Group, threshold_mm: float, margin_mm: float, seed: int
+) -> dict[str, pd.DataFrame]:
+    """Make every table that the points allow.
+
+    Parameters
+    ----------
+    group : Group
+        Everybody's points.
+    threshold_mm : float
+        Largest distance between raters who agree.
+    margin_mm : float
+        Mean errors that differ by less count as equal.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        'errors', and any of 'agreement', 'table2', 'table3', 'table4' and 'table5'.
+    """
+    errors = errors_against_consensus(group.points)
+    tables = {'errors': errors}
+    measured = set(errors.loc[errors['error_mm'].notna(), 'method'])
+    if group.points['method'].nunique() > 1:
+        tables['agreement'] = agreement_table(group.points)
+    if measured or group.points['dispersion_mm'].notna().any():
+        tables['table2'] = table2(
+            group.points, errors, group.protocol, threshold_mm=threshold_mm, seed=seed
+        )
+    if _comparable(errors, measured):
+        alone = leave_one_rater_out(group.points, threshold_mm)
+        tables['table3'] = table3(
+            errors, group.protocol, leave_one_out=alone, margin_mm=margin_mm, seed=seed
+        )
+    if group.predictions is not None and len(group.predictions):
+        tables['table4'] = table4(group.predictions, group.protocol, seed=seed)
+        tables['table5'] = table5(
+            group.predictions, group.protocol, margin_mm=margin_mm, seed=seed
+        )
+    return tables
+
+
+def _comparable(errors: pd.DataFrame, measured: set[str]) -> bool:
+    """Tell whether two of network, registration and experts have an error."""
+    experts = any(method.startswith(RATER) for method in measured)
+    return sum((choose_network(errors) in measured, 'syn' in measured, experts)) > 1
