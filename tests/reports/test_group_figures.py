@@ -72,6 +72,13 @@ def test_errors_above_the_axis_are_counted(tmp_path: Path) -> None:
     assert '▲1' in words(svg)
 
 
+def test_a_method_that_is_not_drawn_does_not_stretch_the_axis(tmp_path: Path) -> None:
+    own, far = errors_of(cnn=[1.0, 2.0, 3.0]), errors_of(crossval_none=[900.0, 800.0, 700.0])
+    both = pd.concat([own, far])
+    alone = plot_errors(own, ['LA'], ['cnn'], tmp_path / 'a.svg').read_text(encoding='utf-8')
+    assert plot_errors(both, ['LA'], ['cnn'], tmp_path / 'b.svg').read_text() == alone
+
+
 def test_many_people_become_a_box_and_the_largest_errors(tmp_path: Path) -> None:
     errors = by_person(errors_of(cnn=list(np.linspace(1, 8, MOST_DOTS + 1))))
     svg = plot_errors(errors, ['LA'], ['cnn'], tmp_path / 'a.svg').read_text(encoding='utf-8')

@@ -63,7 +63,8 @@ def plot_errors(
     columns = min(wanted, len(labels))
     rows = math.ceil(len(labels) / columns)
     height = rows * _ROW_IN
-    end = axis_end(by_person['error_mm'].to_numpy())
+    drawn = by_person['method'].isin(methods)
+    end = axis_end(by_person.loc[drawn, 'error_mm'].to_numpy())
     with figure_style():
         figure = Figure(figsize=(WIDTH_IN, height))
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
