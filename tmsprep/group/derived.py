@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from tmsprep.bids.names import T1wImage, labels_in
+from tmsprep.bids.names import T1wImage, derivative_path, labels_in
 from tmsprep.derivatives import DESCRIPTIONS
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import point_table
@@ -37,12 +38,15 @@ class Derived(NamedTuple):
         Name of an image to its grid, where a sidecar has it.
     issues : list of Issue
         Who failed, and files that cannot be read.
+    masks : dict
+        Name of an image to its brain mask among the outputs, where there is one.
     """
 
     points: pd.DataFrame
     images: dict[str, list[T1wImage]]
     geometry: dict[str, Geometry]
     issues: list[Issue]
+    masks: Mapping[str, Path] = MappingProxyType({})
 
 
 def read_derived(
@@ -63,6 +67,7 @@ def read_derived(
     chosen = there & set(wanted) if wanted else there
     rows: list[tuple[object, ...]] = []
     found = Derived(point_table([]), {}, {}, [])
+    masks = {}
     for subject in sorted(chosen):
         results = collect_subject(out_dir, subject)
         found.issues.extend(_failures(subject, results))
@@ -70,8 +75,13 @@ def read_derived(
             named = _image(image.name, bids_dir)
             if image.tables and named is not None:
                 found.images.setdefault(subject, []).append(named)
+                mask = derivative_path(
+                    out_dir, named, desc='brain', suffix='mask', extension='.nii.gz'
+                )
+                if mask.is_file():
+                    masks[image.name] = mask
                 rows += _rows(image, subject, protocol, found)
-    return found._replace(points=point_table(rows))
+    return found._replace(points=point_table(rows), masks=masks)
 
 
 def _failures(subject: str, results: SubjectResults) -> Iterable[Issue]:

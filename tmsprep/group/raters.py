@@ -15,7 +15,8 @@ from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.errors import RATER
 from tmsprep.formats.errors import PointsFileError
 from tmsprep.formats.read import read_points
-from tmsprep.group.derived import Derived, Geometry, image_of
+from tmsprep.group.derived import Derived, image_of
+from tmsprep.group.head import outside_head
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import point_table, rows_of
 from tmsprep.points import PointSet
@@ -58,7 +59,7 @@ def read_raters(
     protocol: Protocol,
     wanted: Sequence[str] = (),
 ) -> tuple[list[RaterPoints], list[Issue]]:
-    """Find, read and check everybody's files of points; no image is opened.
+    """Find, read and check everybody's files of points; no image but a brain mask is opened.
 
     A person of the outputs, or of the data set, is known. If there is nobody in either, everybody
     is whom the files name.
@@ -92,7 +93,7 @@ def read_raters(
     ]
     read = []
     for file in found.files:
-        points = _read(file, derived.geometry.get(file.image.stem), protocol, issues)
+        points = _read(file, derived, protocol, issues)
         if points is not None:
             read.append(points)
     copies = _copies(read, protocol)
@@ -114,7 +115,7 @@ def _images(
 
 
 def _read(
-    file: AnnotationFile, geometry: Geometry | None, protocol: Protocol, issues: list[Issue]
+    file: AnnotationFile, derived: Derived, protocol: Protocol, issues: list[Issue]
 ) -> RaterPoints | None:
     """Read and check one file; whatever is wrong with it leaves the others alone."""
     subject = file.image.subject
@@ -126,7 +127,11 @@ def _read(
     except OSError as error:
         issues.append(Issue(subject, f'{file.path}: cannot be read ({error}). Check the file.'))
         return None
-    findings = check_points(points, protocol, *(geometry or ()))
+    stem = file.image.stem
+    findings = check_points(points, protocol, *(derived.geometry.get(stem) or ()))
+    if stem in derived.masks:
+        usable = usable_points(points, findings, protocol)
+        findings += outside_head(usable, derived.masks[stem])
     for finding in findings:
         issues.append(Issue(subject, f'{file.path}: {finding.message}.', finding.severity))
     given = points.reindex(protocol.labels)
