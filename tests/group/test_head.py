@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import nibabel as nib
 import numpy as np
 import pytest
 
+from tmsprep.bids.names import derivative_path
+from tmsprep.group.derived import read_derived
 from tmsprep.group.head import outside_head
+from tmsprep.group.raters import read_raters
 from tmsprep.points import PointSet
+
+if TYPE_CHECKING:
+    from conftest import Study
 
 
 @pytest.fixture
@@ -31,6 +38,19 @@ def test_points_far_from_the_brain_are_named(mask: Path) -> None:
     ]
     assert 'D is outside the head, 35 mm from the brain' in findings[0].message
     assert 'E is outside the head, 40 mm from the brain' in findings[1].message
+
+
+def test_the_mask_among_the_outputs_is_used(study: Study, mask: Path) -> None:
+    image = study.outputs('sub-01', cnn=study.truth)
+    study.rater('sub-01', 'anna', {**study.truth, 'M': (0.0, -72.0, 50.0)})
+    path = derivative_path(study.out, image, desc='brain', suffix='mask', extension='.nii.gz')
+    path.write_bytes(mask.read_bytes())
+    derived = read_derived(study.out, study.bids, study.protocol)
+    (read,), issues = read_raters(study.points, study.bids, derived, study.protocol)
+    # The brain begins at y = 0; the left and right points are 10 mm and 11 mm beside it.
+    assert read.usable.found.tolist() == [True, True, False]
+    assert [issue.severity for issue in issues] == ['error']
+    assert 'M is outside the head, 72 mm from the brain' in issues[0].message
 
 
 def test_a_mask_that_cannot_be_read_refuses_nothing(tmp_path: Path) -> None:
