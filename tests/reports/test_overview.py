@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tmsprep.points import PointSet
-from tmsprep.reports.overview import plot_overview, render_cortex, spread_out
+from tmsprep.reports.names import spread_out
+from tmsprep.reports.overview import plot_overview, render_cortex
 
 POINTS = {
     'cnn': PointSet.from_mapping({'LA': (-40, 10, 20), 'RA': (40, 10, 20), 'LB': (-20, 5, 40)}),
@@ -70,8 +71,16 @@ def test_a_point_on_the_wrong_side_is_shown_there(head, tmp_path):
     text = plot_overview(head, points, tmp_path / 'a.svg').read_text(encoding='utf-8')
     names = [m.start() for m in re.finditer('>LA</text>', text)]
     assert len(names) == 2
-    panels = [text.rindex('<g id="axes_', 0, name) for name in names]
-    assert [text[panel : panel + 13] for panel in panels] == ['<g id="axes_2', '<g id="axes_3']
+    panels = [re.findall(r'<svg id="([a-z-]+)"', text[:name])[-1] for name in names]
+    assert panels == ['from-above', 'from-the-right']
+
+
+def test_a_name_at_the_edge_of_a_side_view_is_written_inside(head, tmp_path):
+    # The box ends 10 mm in front of the head; nine letters take three times as much.
+    points = {'cnn': PointSet.from_mapping({'RFRONTPOL': (20, 58, 0)})}
+    text = plot_overview(head, points, tmp_path / 'a.svg').read_text(encoding='utf-8')
+    anchors = re.findall(r'text-anchor="(\w+)"[^>]*>RFRONTPOL</text>', text)
+    assert anchors == ['end', 'end']
 
 
 def test_no_points_at_all_gives_a_figure(head, tmp_path):

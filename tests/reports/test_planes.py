@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 from nibabel.spatialimages import SpatialImage
+from scipy import ndimage
 
 from tmsprep.reports.planes import VIEWS, Volume, bounding_box, plane_in_box, sample_plane
 
@@ -93,7 +94,21 @@ def test_resampled_grid_equals_samples_at_its_centres():
     axes = [np.arange(low + 0.75, high, 1.5) for low, high in box.T]
     world = np.stack(np.meshgrid(*axes, indexing='ij'), axis=-1)
     assert grid.shape == (8, 8, 8)
-    np.testing.assert_allclose(grid, volume.sample(world), atol=1e-4)
+    to_voxel = np.linalg.inv(image.affine)
+    index = np.moveaxis(world @ to_voxel[:3, :3].T + to_voxel[:3, 3], -1, 0)
+    expected = ndimage.map_coordinates(image.get_fdata(), index, order=1)
+    np.testing.assert_allclose(grid, expected, atol=1e-4)
+
+
+def test_cubic_samples_of_a_part_equal_those_of_the_whole_image_in_a_picture():
+    rng = np.random.default_rng(0)
+    data = rng.uniform(0, 255, (40, 40, 40)).astype(np.float32)
+    volume = Volume.from_image(nib.Nifti1Image(data, np.eye(4)))
+    plane = sample_plane(volume, VIEWS[0], 20.3, (15, 25), (15, 25), spacing=0.5, order=3)
+    index = np.stack(np.meshgrid(plane.across, plane.up, [20.3], indexing='ij'))
+    expected = ndimage.map_coordinates(data, index, order=3)[..., 0].T
+    # Half a grey level of 256.
+    np.testing.assert_allclose(plane.data, expected, atol=0.5)
 
 
 def test_outside_the_image_is_zero(head):

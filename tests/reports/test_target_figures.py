@@ -1,34 +1,59 @@
 from __future__ import annotations
 
+import base64
+import io
 import re
+import subprocess
+import sys
+from xml.etree import ElementTree
 
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
-from tmsprep.reports.canvas import figure_style
 from tmsprep.reports.captions import distances
 from tmsprep.reports.planes import VIEWS, Volume
-from tmsprep.reports.slices import Scene, found_points, plot_target, shown_centre, target_figure
+from tmsprep.reports.slices import Scene, found_points, plot_target, shown_centre, target_page
 
 NAN = np.full(3, np.nan)
 POINTS = {'cnn': np.array([-30.0, 10, 20]), 'syn': np.array([-27.0, 14, 20])}
+SVG = '{http://www.w3.org/2000/svg}'
+LINK = '{http://www.w3.org/1999/xlink}href'
+ROWS = ('whole', 'crop')
+CROP_MM = 60.0
 
 
-def build(volume: Volume, points: dict, *, radiological: bool):
+def build(volume: Volume, points: dict, *, radiological: bool) -> ElementTree.Element:
     found = found_points(points)
-    scene = Scene(volume, shown_centre(found), found, {'cnn': 5.0}, 60.0, radiological)
-    with figure_style():
-        return target_figure(scene, tuple(points), 'LX', distances(found))
+    scene = Scene(volume, shown_centre(found), found, {'cnn': 5.0}, CROP_MM, radiological)
+    page = target_page(scene, tuple(points), 'LX', distances(found))
+    return ElementTree.fromstring(page.as_text())
 
 
-def pixels(figure) -> np.ndarray:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+def panels(page: ElementTree.Element) -> dict[str, ElementTree.Element]:
+    return {panel.get('id'): panel for panel in page.findall(f'{SVG}svg')}
 
-    canvas = FigureCanvasAgg(figure)
-    with figure_style():
-        canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].mean(axis=-1)
+
+def numbers(element: ElementTree.Element, *names: str) -> np.ndarray:
+    return np.array([float(element.get(name)) for name in names])
+
+
+def letters(panel: ElementTree.Element) -> dict[str, float]:
+    """The names of the sides, and how far right they stand."""
+    return {t.text: float(t.get('x')) for t in panel.iter(f'{SVG}text') if len(t.text) == 1}
+
+
+def picture(panel: ElementTree.Element) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The grey picture, its first row on top, with its corner and its size in the panel."""
+    image = panel.find(f'{SVG}image')
+    packed = base64.b64decode(image.get(LINK).split(',')[1])
+    grey = np.asarray(Image.open(io.BytesIO(packed)), dtype=float)
+    return grey, numbers(image, 'x', 'y'), numbers(image, 'width', 'height')
+
+
+def corners(shape: ElementTree.Element) -> np.ndarray:
+    return np.array([pair.split(',') for pair in shape.get('points').split()], dtype=float)
 
 
 @pytest.mark.parametrize('radiological', [False, True])
@@ -36,54 +61,77 @@ def test_the_persons_right_is_beside_the_letter_r(head, radiological):
     # The head is bright on the person's right. Whatever the convention, the brighter half of an
     # axial or coronal panel must be the one with the R.
     points = {'cnn': np.array([0.0, 0.0, 0.0])}
-    figure = build(Volume.from_image(head), points, radiological=radiological)
-    grey = pixels(figure)
-    for axes in figure.axes:
-        letters = {t.get_text(): t for t in axes.texts if t.get_text() in ('L', 'R')}
-        if not letters:
-            continue
-        x0, y0, x1, y1 = axes.get_window_extent().extents.astype(int)
-        panel = grey[grey.shape[0] - y1 : grey.shape[0] - y0, x0:x1]
-        left_half, right_half = np.array_split(panel, 2, axis=1)
-        r_is_right = letters['R'].get_window_extent().x0 > letters['L'].get_window_extent().x0
+    page = build(Volume.from_image(head), points, radiological=radiological)
+    for name in (f'{row}-{view}' for row in ROWS for view in ('axial', 'coronal')):
+        panel = panels(page)[name]
+        left_half, right_half = np.array_split(picture(panel)[0], 2, axis=1)
+        r_is_right = letters(panel)['R'] > letters(panel)['L']
         assert r_is_right == (not radiological)
         assert (right_half.mean() > 1.3 * left_half.mean()) == r_is_right
         assert (left_half.mean() > 1.3 * right_half.mean()) != r_is_right
 
 
 def test_four_panels_carry_l_and_r_and_sagittal_ones_p_and_a(head):
-    figure = build(Volume.from_image(head), POINTS, radiological=False)
-    letters = [{t.get_text() for t in axes.texts} & set('LRPAIS') for axes in figure.axes]
-    whole, crop = letters[:3], letters[3:]
-    assert whole == crop == [set('LRPA'), set('LRIS'), set('PAIS')]
+    page = build(Volume.from_image(head), POINTS, radiological=False)
+    expected = {'axial': set('LRPA'), 'coronal': set('LRIS'), 'sagittal': set('PAIS')}
+    found = {name: set(letters(panel)) for name, panel in panels(page).items()}
+    assert found == {f'{row}-{view}': names for row in ROWS for view, names in expected.items()}
+
+
+PLACE = np.array([-12.0, 8.0, 15.0])
+
+
+def bright_place() -> Volume:
+    affine = np.diag([-1.0, 1.0, 1.0, 1.0])
+    affine[:3, 3] = [40, -40, -40]
+    index = np.moveaxis(np.indices((81, 81, 81)), 0, -1)
+    away = np.linalg.norm(index @ affine[:3, :3].T + affine[:3, 3] - PLACE, axis=-1)
+    data = (100 * np.exp(-away / 20)).astype(np.float32)
+    return Volume.from_image(nib.Nifti1Image(data, affine))
 
 
 @pytest.mark.parametrize('radiological', [False, True])
 def test_marks_lie_on_the_brightest_place(radiological):
-    place = np.array([-12.0, 8.0, 15.0])
-    affine = np.diag([-1.0, 1.0, 1.0, 1.0])
-    affine[:3, 3] = [40, -40, -40]
-    index = np.moveaxis(np.indices((81, 81, 81)), 0, -1)
-    away = np.linalg.norm(index @ affine[:3, :3].T + affine[:3, 3] - place, axis=-1)
-    data = (100 * np.exp(-away / 20)).astype(np.float32)
-    volume = Volume.from_image(nib.Nifti1Image(data, affine))
-    figure = build(volume, {'syn': place}, radiological=radiological)
-    assert len(figure.axes) == 6
-    for index, axes in enumerate(figure.axes):
-        view = VIEWS[index % 3]
-        picture = axes.images[0].get_array()
-        left, right, bottom, top = axes.images[0].get_extent()
+    page = build(bright_place(), {'syn': PLACE}, radiological=radiological)
+    assert len(panels(page)) == 6
+    for panel in panels(page).values():
+        grey, corner, size = picture(panel)
         # The brightest part is shown as a white disc; its middle is the place.
-        row, column = np.argwhere(picture == picture.max()).mean(axis=0)
-        x = left + (column + 0.5) * (right - left) / picture.shape[1]
-        y = bottom + (row + 0.5) * (top - bottom) / picture.shape[0]
-        assert abs(x - place[view.across]) <= 0.6
-        assert abs(y - place[view.up]) <= 0.6
-        marks = [line for line in axes.lines if line.get_marker() == 's']
-        assert marks
-        for line in marks:
-            assert line.get_xdata()[0] == place[view.across]
-            assert line.get_ydata()[0] == place[view.up]
+        brightest = np.argwhere(grey > 253).mean(axis=0)[::-1]
+        shown = corner + (brightest + 0.5) / grey.shape[::-1] * size
+        squares = [s for s in panel.iter(f'{SVG}polygon') if len(corners(s)) == 4]
+        assert squares
+        mm = size[0] / grey.shape[1] / (0.5 if panel.get('id').startswith('crop') else 1.0)
+        for square in squares:
+            np.testing.assert_allclose(corners(square).mean(axis=0), shown, atol=0.6 * mm)
+
+
+def read_position(page: ElementTree.Element, panel: ElementTree.Element) -> np.ndarray:
+    """Read the mark's place off the numbers beside the panel, mm across and up."""
+    x, y, width, height = numbers(panel, 'x', 'y', 'width', 'height')
+    square = next(s for s in panel.iter(f'{SVG}polygon') if len(corners(s)) == 4)
+    across, up = [], []
+    for tick in page.findall(f'{SVG}text'):
+        at = numbers(tick, 'x', 'y')
+        if tick.get('font-size') != '6':
+            continue
+        value = float(tick.text.replace('\N{MINUS SIGN}', '-'))
+        if x - 1 <= at[0] <= x + width + 1 and at[1] > y + height:
+            across.append((at[0] - x, value))
+        elif x - 5 < at[0] < x and y < at[1] < y + height + 3:
+            # Numbers stand on a baseline 0.365 font sizes below their tick.
+            up.append((at[1] - y - 0.365 * 6, value))
+    lines = [np.polyfit(*np.transpose(ticks), 1) for ticks in (across, up)]
+    places = corners(square).mean(axis=0)
+    return np.array([np.polyval(ticks, at) for ticks, at in zip(lines, places, strict=True)])
+
+
+@pytest.mark.parametrize('radiological', [False, True])
+def test_numbers_beside_the_crops_say_where_the_mark_is(radiological):
+    page = build(bright_place(), {'syn': PLACE}, radiological=radiological)
+    for view in VIEWS:
+        read = read_position(page, panels(page)[f'crop-{view.name}'])
+        np.testing.assert_allclose(read, PLACE[[view.across, view.up]], atol=0.05)
 
 
 def test_slices_go_through_the_mean_or_the_first_if_far_apart():
@@ -109,17 +157,19 @@ def test_found_points_are_ordered_and_finite():
 
 
 def test_ball_has_its_radius_in_every_slice_and_fades_out_of_it(head):
-    from matplotlib.patches import Circle
-
     # Its cut at 3 mm from the centre has a radius of 4 mm, and would look like a smaller error.
     points = {'cnn': np.array([0.0, 0, 3]), 'syn': np.array([0.0, 0, -3])}
-    figure = build(Volume.from_image(head), points, radiological=False)
-    axial, coronal = figure.axes[3], figure.axes[4]
-    for axes, opacity in ((axial, 0.82), (coronal, 1.0)):
-        circles = [p for p in axes.patches if isinstance(p, Circle)]
-        assert {p.radius for p in circles} == {5.0}
-        assert {p.center for p in circles} == {(0.0, axes is coronal and 3.0)}
-        assert [p.get_alpha() for p in circles] == pytest.approx([opacity] * 2)
+    page = build(Volume.from_image(head), points, radiological=False)
+    for view, above, opacity in (('axial', 0.0, 0.82), ('coronal', 3.0, 1.0)):
+        panel = panels(page)[f'crop-{view}']
+        size = float(panel.get('width'))
+        balls = [c for c in panel.iter(f'{SVG}circle') if float(c.get('r')) > 10]
+        assert len(balls) == 2
+        for ball in balls:
+            assert float(ball.get('r')) == pytest.approx(5.0 * size / CROP_MM, abs=0.01)
+            place = [size / 2, size / 2 - above * size / CROP_MM]
+            np.testing.assert_allclose(numbers(ball, 'cx', 'cy'), place, atol=0.02)
+            assert float(ball.get('opacity')) == pytest.approx(opacity)
 
 
 def test_the_circle_is_explained_where_there_is_one(head, tmp_path):
@@ -158,13 +208,18 @@ def test_file_is_small_repeatable_and_loads_nothing(head, tmp_path):
     assert 'CNN to Atlas (SyN): 5.0 mm' in text
 
 
-def test_settings_of_the_caller_are_left_alone(head, tmp_path):
-    import matplotlib as mpl
-
-    with mpl.rc_context({'font.size': 23.0, 'axes.grid': True}):
-        own = plot_target(head, POINTS, tmp_path / 'a.svg', label='LX').read_bytes()
-        assert mpl.rcParams['font.size'] == 23.0
-    assert plot_target(head, POINTS, tmp_path / 'b.svg', label='LX').read_bytes() == own
+def test_drawing_loads_no_chart_library(head, tmp_path):
+    # Its import, and its axes and ticks, took most of the time of a run.
+    nib.save(head, tmp_path / 'head.nii')
+    draw = (
+        'import sys; from pathlib import Path; import nibabel, numpy\n'
+        'from tmsprep.reports.slices import plot_target\n'
+        'image, point = nibabel.load(sys.argv[1]), numpy.zeros(3)\n'
+        'plot_target(image, {"cnn": point}, Path(sys.argv[2]), label="LX")\n'
+        'sys.exit("matplotlib" in sys.modules)\n'
+    )
+    files = [str(tmp_path / name) for name in ('head.nii', 'a.svg')]
+    assert subprocess.run([sys.executable, '-c', draw, *files], check=False).returncode == 0
 
 
 def test_no_point_at_all_is_an_error_and_leaves_no_file(head, tmp_path):

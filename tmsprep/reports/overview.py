@@ -5,25 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 
 from tmsprep.points import PointSet
-from tmsprep.reports.canvas import (
-    figure_style,
-    mark,
-    name_sides,
-    save_svg,
-    scale_bar,
+from tmsprep.reports.captions import WIDTH, draw_note
+from tmsprep.reports.names import (
+    LETTER,
+    beside_edge,
+    beside_mark,
+    column_of_names,
+    line_to_point,
 )
+from tmsprep.reports.panels import CAP, Panel, mark, name_sides, scale_bar, show_grey
 from tmsprep.reports.planes import VIEWS, View, Volume, bounding_box, plane_in_box
 from tmsprep.reports.styles import method_order, method_style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from tmsprep.reports.svg import FONT_SIZE, Page, marker, text
 
 SPACING_MM = 1.25
 # Of the rendering. Our choice.
@@ -31,11 +29,8 @@ SPACING_MM = 1.25
 CORTEX_MM = (3.0, 9.0)
 # Depths below the mask's surface that are averaged: bright gyri, dark sulci. Our choice.
 
-LINE_MM = 8.0
-# Distance of two names in a column. Our choice.
-
-_WIDTH_IN = 8.0
-# Width of the figure in inches.
+_LEFT, _GAP, _ABOVE, _BELOW = 11.5, 11.0, 18.0, 36.0
+# Points: beside the panels, between, above and below them.
 
 
 @dataclass(frozen=True)
@@ -97,33 +92,25 @@ def plot_overview(
     ValueError
         If the mask is empty or an image cannot be shown.
     """
-    from matplotlib.figure import Figure
-
     volume = Volume.from_image(image)
     box, brain = _brain(volume, mask)
-    with figure_style():
-        extents = box[1] - box[0]
-        widths = [extents[look.view.across] + 2 * look.margin for look in LOOKS]
-        height_in = 0.92 * _WIDTH_IN * extents[[2, 1]].max() / sum(widths)
-        figure = Figure(figsize=(_WIDTH_IN, height_in + 0.75))
-        total = height_in + 0.75
-        grid = figure.add_gridspec(
-            1,
-            3,
-            width_ratios=widths,
-            left=0.02,
-            right=0.98,
-            top=1 - 0.25 / total,
-            bottom=0.5 / total,
-            wspace=0.06,
-        )
-        for column, look in enumerate(LOOKS):
-            axes = figure.add_subplot(grid[column])
-            grey, spacing = _background(look, volume, box, brain, points)
-            _draw_background(axes, look, box, grey, spacing)
-            _draw_points(axes, look, points, box[:, 0].mean())
-        _draw_legend(figure, points, total, rendered=brain is not None)
-        return save_svg(figure, path)
+    extents = box[1] - box[0]
+    widths = [extents[look.view.across] + 2 * look.margin for look in LOOKS]
+    scale = (WIDTH - 2 * _LEFT - _GAP * (len(LOOKS) - 1)) / sum(widths)
+    height = scale * extents[[2, 1]].max()
+    page = Page(WIDTH, _ABOVE + height + _BELOW)
+    left = _LEFT
+    for look, width in zip(LOOKS, widths, strict=True):
+        panel = _panel(look, box, left, _ABOVE + height / 2, scale)
+        grey, spacing = _background(look, volume, box, brain, points)
+        _draw_background(panel, look, box, grey, spacing)
+        _draw_points(panel, look, points, box[:, 0].mean())
+        middle = panel.x + panel.width / 2
+        page.add(panel.drawn(look.title.replace(' ', '-')))
+        page.add(text(middle, panel.y - 4, look.title, anchor='middle', font_size=9))
+        left += width * scale + _GAP
+    _draw_legend(page, points, rendered=brain is not None)
+    return page.save(path)
 
 
 def render_cortex(
@@ -193,28 +180,22 @@ def _background(
     return np.clip((grey - low) / (high - low), 0, 1), 1.0
 
 
+def _panel(look: Look, box: np.ndarray, left: float, middle: float, scale: float) -> Panel:
+    """Make an empty panel; `left` and `middle` are its edge and its half height on the page."""
+    across, up = box[:, look.view.across], box[:, look.view.up]
+    ends = (across[0] - look.margin, across[1] + look.margin)
+    top = middle - scale * (up[1] - up[0]) / 2
+    return Panel(left, top, scale, ends[::-1] if look.mirrored else ends, tuple(up))
+
+
 def _draw_background(
-    axes: Axes, look: Look, box: np.ndarray, grey: np.ndarray, spacing: float
+    panel: Panel, look: Look, box: np.ndarray, grey: np.ndarray, spacing: float
 ) -> None:
     left, bottom = box[0, [look.view.across, look.view.up]]
     top, right = np.array([bottom, left]) + np.array(grey.shape) * spacing
-    axes.imshow(
-        grey[:, ::-1] if look.mirrored else grey,
-        cmap='gray',
-        vmin=0,
-        vmax=1,
-        origin='lower',
-        interpolation='none',
-        extent=(right, left, bottom, top) if look.mirrored else (left, right, bottom, top),
-        aspect='equal',
-    )
-    axes.set(xticks=[], yticks=[], facecolor='black')
-    axes.set_title(look.title, pad=3)
-    axes.autoscale(False)
-    if look.margin:
-        axes.set_xlim(left - look.margin, right + look.margin)
-    name_sides(axes, look.view, mirrored=look.mirrored, height=0.93 if look.margin else 0.5)
-    scale_bar(axes)
+    show_grey(panel, grey, (left, right), (bottom, top))
+    name_sides(panel, look.view, height=0.93 if look.margin else 0.5)
+    scale_bar(panel)
 
 
 def _middle(points: Mapping[str, PointSet], look: Look, box: np.ndarray) -> float:
@@ -228,88 +209,39 @@ def _middle(points: Mapping[str, PointSet], look: Look, box: np.ndarray) -> floa
     return float(np.median(along)) if len(along) else float(centre[look.view.through])
 
 
-def _draw_points(
-    axes: Axes,
-    look: Look,
-    points: Mapping[str, PointSet],
-    middle: float,
-) -> None:
+def _draw_points(panel: Panel, look: Look, points: Mapping[str, PointSet], middle: float) -> None:
+    marks: list[tuple[np.ndarray, str]] = []
     named: dict[str, tuple[np.ndarray, str]] = {}
     for method in method_order(points):
         places = points[method]
         for label in np.array(places.labels)[places.found]:
             place = places[label]
             side = 'LR'[int(place[0] > middle)]
-            if side not in look.hemispheres:
-                continue
-            x, y = place[look.view.across], place[look.view.up]
-            mark(axes, x, y, method_style(method), size=5.5)
-            named.setdefault(label, (np.array([x, y]), side))
-    for side in look.hemispheres:
-        _name(axes, look, {label: place for label, (place, s) in named.items() if s == side}, side)
+            if side in look.hemispheres:
+                seen = place[[look.view.across, look.view.up]]
+                marks.append((seen, method))
+                named.setdefault(label, (seen, side))
+    names = [name for side in look.hemispheres for name in column_of_names(named, side)]
+    if look.margin:
+        panel.add(*(line_to_point(panel, name) for name in names))
+    for place, method in marks:
+        mark(panel, *place, method_style(method), size=5.5)
+    write = beside_edge if look.margin else beside_mark
+    panel.add(*(write(panel, name) for name in names))
 
 
-def _name(axes: Axes, look: Look, places: Mapping[str, np.ndarray], side: str) -> None:
-    labels = sorted(places, key=lambda label: (-places[label][1], label))
-    heights = spread_out(np.array([places[label][1] for label in labels]), LINE_MM)
-    start, end = axes.get_xlim()
-    for label, height in zip(labels, heights, strict=True):
-        x, y = places[label]
-        if look.margin:
-            at = start + 3 if side == 'L' else end - 3
-            axes.plot([at, x], [height, y], color='white', linewidth=0.5, alpha=0.8, zorder=1.5)
-        else:
-            at = x + 6 * np.sign(end - start)
-        axes.text(
-            at,
-            height,
-            label,
-            ha='left' if side == 'L' or not look.margin else 'right',
-            va='center',
-            fontsize=6,
-            color='white',
-            bbox={'facecolor': 'black', 'alpha': 0.6, 'pad': 0.6, 'linewidth': 0},
-        )
-
-
-def spread_out(heights: np.ndarray, apart: float) -> np.ndarray:
-    """Move falling heights, shape (n,), as little as it takes to be `apart` or more.
-
-    Least squares under an order: heights that crowd share the mean of where they would be.
-    """
-    offsets = apart * np.arange(len(heights))
-    groups: list[list[float]] = []
-    for value in heights + offsets:
-        groups.append([value])
-        while len(groups) > 1 and np.mean(groups[-2]) < np.mean(groups[-1]):
-            last = groups.pop()
-            groups[-1] += last
-    return np.concatenate([np.full(len(g), np.mean(g)) for g in groups] or [[]]) - offsets
-
-
-def _draw_legend(
-    figure: Figure, points: Mapping[str, PointSet], total: float, *, rendered: bool
-) -> None:
-    from matplotlib.lines import Line2D
-
-    handles = []
+def _draw_legend(page: Page, points: Mapping[str, PointSet], *, rendered: bool) -> None:
+    x, y = _LEFT + 6, page.height - 18
     for method in method_order(points):
         style, found = method_style(method), points[method].found
-        name = f'{style.name}: {found.sum()} of {len(found)}'
-        handles.append(
-            Line2D([], [], ls='', marker=style.marker, mfc=style.colour, mec='black', label=name)
-        )
-    figure.legend(
-        handles=handles,
-        loc='lower left',
-        bbox_to_anchor=(0.015, 0.2 / total),
-        ncols=len(handles) or 1,
-        frameon=False,
-        borderpad=0,
-    )
-    text = (
+        words = f'{style.name}: {found.sum()} of {len(found)}'
+        ink = {'fill': style.colour, 'stroke': 'black', 'stroke_width': 0.9}
+        page.add(marker(style.marker, x, y - CAP / 2 * FONT_SIZE, 6, **ink))
+        page.add(text(x + 9, y, words))
+        x += 30 + LETTER * FONT_SIZE * len(words)
+    note = (
         "The person's own cortex, 3 to 9 mm below the brain's surface; deep targets are projected."
         if rendered
         else 'Slices through the middle of the targets; the targets are projected onto them.'
     )
-    figure.text(0.02, 0.06 / total, text, fontsize=6.5, color='#333333')
+    draw_note(page, [note], _LEFT)

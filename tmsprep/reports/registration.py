@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 
-from tmsprep.reports.canvas import figure_style, save_svg, show_plane
+from tmsprep.reports.captions import WIDTH, draw_note
+from tmsprep.reports.panels import Panel, edges, show_plane
 from tmsprep.reports.planes import VIEWS, View, Volume, bounding_box, plane_in_box
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from tmsprep.reports.svg import Page, line, text
 
 COLUMNS = 4
 # Slices per view.
@@ -30,7 +28,8 @@ SHORTEST = 12
 # Vertices of the shortest contour that is drawn; the rest is clutter. Our choice.
 
 _OUTLINE, _TISSUE = '#ffd43b', '#22d3ee'
-_WIDTH_IN = 8.0
+_LEFT, _GAP, _BETWEEN, _BELOW = 20.0, 2.0, 7.0, 26.0
+# Points: left of the slices, between columns, between rows, and below them.
 
 
 @dataclass(frozen=True)
@@ -150,64 +149,42 @@ def _mosaic(
     path: Path,
     note: str,
 ) -> Path:
-    from matplotlib.figure import Figure
-
     extents = box[1] - box[0]
-    heights = [extents[v.up] / extents[v.across] for v in VIEWS for _ in rows]
-    cell_in = 0.95 * _WIDTH_IN / COLUMNS
-    total = cell_in * sum(heights) + 0.1 * len(heights) + 0.45
-    with figure_style():
-        figure = Figure(figsize=(_WIDTH_IN, total))
-        grid = figure.add_gridspec(
-            len(heights),
-            COLUMNS,
-            height_ratios=heights,
-            left=0.035,
-            right=0.995,
-            top=1 - 0.06 / total,
-            bottom=0.38 / total,
-            wspace=0.02,
-            hspace=0.05,
-        )
-        for index, view in enumerate(VIEWS):
-            low, high = box[:, view.through]
-            places = low + (high - low) * np.linspace(0.27, 0.75, COLUMNS)
-            for offset, (title, contours) in enumerate(rows):
-                row = index * len(rows) + offset
-                for column, at in enumerate(places):
-                    axes = figure.add_subplot(grid[row, column])
-                    _cell(axes, volume, view, float(at), box, contours)
-                    if column == 0:
-                        axes.set_ylabel(f'{view.name}, {title}', fontsize=7)
-        convention = "The person's left is on the left of axial and coronal slices. "
-        figure.text(0.035, 0.08 / total, f'{note}\n{convention}', fontsize=6.5, color='#333333')
-        return save_svg(figure, path)
+    width = (WIDTH - _LEFT - _GAP * COLUMNS) / COLUMNS
+    heights = [width * extents[v.up] / extents[v.across] for v in VIEWS for _ in rows]
+    page = Page(WIDTH, 4 + sum(heights) + _BETWEEN * len(heights) + _BELOW)
+    top = 4.0
+    for view in VIEWS:
+        low, high = box[:, view.through]
+        places = low + (high - low) * np.linspace(0.27, 0.75, COLUMNS)
+        planes = [plane_in_box(volume, view, at, box, spacing=SPACING_MM) for at in places]
+        scale = width / extents[view.across]
+        for title, contours in rows:
+            for column, (at, plane) in enumerate(zip(places, planes, strict=True)):
+                panel = Panel(_LEFT + column * (width + _GAP), top, scale, *edges(plane))
+                show_plane(panel, plane, view, volume.window)
+                _draw_contours(panel, view, float(at), box, contours)
+                page.add(panel.drawn(f'{view.name}-{title.replace(" ", "-")}-{column}'))
+            middle = top + panel.height / 2
+            turned = {'transform': f'rotate(-90 {_LEFT - 7} {middle:.2f})', 'font_size': 7}
+            words = f'{view.name}, {title}'
+            page.add(text(_LEFT - 7, middle, words, anchor='middle', **turned))
+            top += scale * extents[view.up] + _BETWEEN
+    convention = "The person's left is on the left of axial and coronal slices."
+    draw_note(page, [note, convention], _LEFT)
+    return page.save(path)
 
 
-def _cell(
-    axes: Axes,
-    volume: Volume,
-    view: View,
-    at: float,
-    box: np.ndarray,
-    contours: Sequence[Contour],
+def _draw_contours(
+    panel: Panel, view: View, at: float, box: np.ndarray, contours: Sequence[Contour]
 ) -> None:
-    plane = plane_in_box(volume, view, at, box, spacing=SPACING_MM)
-    show_plane(axes, plane, view, volume.window, radiological=False)
-    axes.set(xticks=[], yticks=[])
-    axes.autoscale(False)
-    axes.text(
-        0.03,
-        0.97,
-        f'{"xyz"[view.through]} = {at:.0f}',
-        transform=axes.transAxes,
-        va='top',
-        color='white',
-        fontsize=6,
-    )
+    words = f'{"xyz"[view.through]} = {at:.0f}'
+    panel.add(text(4, 9, words, halo=True, font_size=6, fill='white'))
     for contour in contours:
-        for line in contour_lines(contour, view, at, box):
-            axes.plot(*line.T, color=contour.colour, linewidth=0.7)
+        for places in contour_lines(contour, view, at, box):
+            # A tenth of a point is enough for hundreds of vertices.
+            ends = np.round([panel.place(*place) for place in places], 1)
+            panel.add(line(ends, contour.colour, 0.7))
 
 
 def contour_lines(contour: Contour, view: View, at: float, box: np.ndarray) -> list[np.ndarray]:

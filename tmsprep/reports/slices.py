@@ -5,34 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 
-from tmsprep.reports.canvas import (
-    figure_style,
-    mark,
-    save_svg,
-    scale_bar,
-    show_plane,
-)
 from tmsprep.reports.captions import (
     LEFT,
     RIGHT,
-    WIDTH_IN,
+    WIDTH,
     distances,
     draw_caption,
     draw_legend,
     draw_numbers,
     footer_height,
 )
-from tmsprep.reports.planes import VIEWS, View, Volume, plane_in_box, sample_plane
+from tmsprep.reports.panels import (
+    Panel,
+    axes_in_mm,
+    edges,
+    mark,
+    scale_bar,
+    show_plane,
+)
+from tmsprep.reports.planes import VIEWS, Plane, View, Volume, plane_in_box, sample_plane
 from tmsprep.reports.styles import method_order, method_style
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from tmsprep.reports.svg import Page, element, text
 
 CROP_MM = 80.0
 # Side of the enlarged part: a gyrus and its neighbours. Our choice.
@@ -43,11 +40,8 @@ FAR_MM = 30.0
 FADED = 0.4
 # Opacity of a mark that lies 10 mm or more out of the slice. Our choice.
 
-_GAP = 0.12
-# Between panels, in mean widths of a panel.
-
-_TITLE_IN, _ROW_GAP_IN = 0.5, 0.2
-# Heights in inches: above the panels, and between the two rows.
+_GAP, _ABOVE, _BETWEEN = 20.0, 36.0, 14.0
+# Points between panels of a row, above the panels, and between the rows.
 
 
 def plot_target(
@@ -106,11 +100,8 @@ def plot_target(
     circles = {method: radius for method, radius in (circles or {}).items() if method in found}
     scene = Scene(volume, shown_centre(found), found, circles, crop_mm, radiological)
     numbers = {**distances(found), **(measures or {})}
-    with figure_style():
-        figure = target_figure(
-            scene, tuple(points), f'{label}: {region}' if region else label, numbers
-        )
-        return save_svg(figure, path)
+    title = f'{label}: {region}' if region else label
+    return target_page(scene, tuple(points), title, numbers).save(path)
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,9 +119,9 @@ class Scene:
     radiological: bool
 
 
-def target_figure(
+def target_page(
     scene: Scene, methods: Sequence[str], title: str, numbers: Mapping[str, float]
-) -> Figure:
+) -> Page:
     """Build the figure of `plot_target` without saving it.
 
     Parameters
@@ -144,37 +135,25 @@ def target_figure(
     numbers : mapping of str to float
         Printed below, in mm.
     """
-    from matplotlib.figure import Figure
-
     extents = scene.volume.box[1] - scene.volume.box[0]
-    widths = [extents[view.across] for view in VIEWS]
-    panels_in = (RIGHT - LEFT) * WIDTH_IN / (1 + _GAP * 2 / 3)
-    whole_in = panels_in * extents[[1, 2]].max() / sum(widths)
+    widths = np.array([extents[view.across] for view in VIEWS])
+    panels = RIGHT - LEFT - 2 * _GAP
+    scale = panels / widths.sum()
+    middle = _ABOVE + scale * extents[[1, 2]].max()
+    bottom = middle + _BETWEEN + panels / 3
     with_circles = bool(scene.circles)
-    footer_in = footer_height(len(methods), len(numbers), circles=with_circles)
-    height = _TITLE_IN + whole_in + _ROW_GAP_IN + panels_in / 3 + footer_in
-    figure = Figure(figsize=(WIDTH_IN, height))
-    top = 1 - _TITLE_IN / height
-    middle = top - whole_in / height
-    bottom = footer_in / height
-    wholes = _row(figure, top, middle, widths)
-    crops = _row(figure, middle - _ROW_GAP_IN / height, bottom, [1, 1, 1])
-    for view, whole, crop in zip(VIEWS, wholes, crops, strict=True):
-        _draw_whole(whole, scene, view)
-        _draw_crop(crop, scene, view)
-    figure.text(LEFT, 1 - 0.08 / height, title, va='top', fontsize=10.5, fontweight='bold')
-    draw_legend(figure, methods, scene.found, scene.circles, bottom)
-    draw_numbers(figure, numbers, bottom)
+    footer = footer_height(len(methods), len(numbers), circles=with_circles)
+    page = Page(WIDTH, bottom + footer)
+    page.add(text(LEFT, 14, title, font_size=10.5, font_weight='bold'))
+    for column, view in enumerate(VIEWS):
+        left = LEFT + column * _GAP
+        _draw_whole(page, scene, view, (left + scale * widths[:column].sum(), middle), scale)
+        _draw_crop(page, scene, view, (left + panels / 3 * column, bottom), panels / 3)
+    draw_legend(page, methods, scene.found, scene.circles, bottom)
+    draw_numbers(page, numbers, bottom)
     through = _through(scene.found)
-    draw_caption(figure, through, radiological=scene.radiological, circles=with_circles)
-    return figure
-
-
-def _row(figure: Figure, top: float, bottom: float, widths: Sequence[float]) -> list[Axes]:
-    grid = figure.add_gridspec(
-        1, 3, width_ratios=widths, left=LEFT, right=RIGHT, top=top, bottom=bottom, wspace=_GAP
-    )
-    return [figure.add_subplot(cell) for cell in grid]
+    draw_caption(page, through, radiological=scene.radiological, circles=with_circles)
+    return page
 
 
 def found_points(points: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -202,65 +181,74 @@ def _through(found: Mapping[str, np.ndarray]) -> str:
     return f'the point of {first}' + (', as the methods lie far apart' if len(found) > 1 else '')
 
 
-def _draw_whole(axes: Axes, scene: Scene, view: View) -> None:
-    from matplotlib.patches import Rectangle
-
-    at, crop_mm = scene.centre[view.through], scene.crop_mm
+def _draw_whole(
+    page: Page, scene: Scene, view: View, corner: tuple[float, float], scale: float
+) -> None:
+    at = scene.centre[view.through]
     plane = plane_in_box(scene.volume, view, at, scene.volume.box)
-    show_plane(axes, plane, view, scene.volume.window, radiological=scene.radiological)
-    axes.set_anchor('S')
-    # The crops below have the axes in mm; ticks are half of the time a figure takes.
-    axes.set(xticks=[], yticks=[])
-    axes.set_title(f'{view.name}, {"xyz"[view.through]} = {at:.1f} mm', pad=3)
-    corner = scene.centre[[view.across, view.up]] - crop_mm / 2
-    axes.add_patch(
-        Rectangle(corner, crop_mm, crop_mm, fill=False, edgecolor='white', linewidth=0.7, ls=':')
+    panel = _panel(scene, plane, view, corner, scale)
+    half = np.array([-0.5, 0.5]) * scene.crop_mm
+    (x0, x1), (y1, y0) = zip(
+        *(panel.place(*(scene.centre[[view.across, view.up]] + end)) for end in half), strict=True
     )
-    axes.autoscale(False)
+    square = {'x': min(x0, x1), 'y': y0, 'width': abs(x1 - x0), 'height': y1 - y0}
+    dots = {'fill': 'none', 'stroke': 'white', 'stroke_width': 0.7, 'stroke_dasharray': '0.7 1.1'}
+    panel.add(element('rect', **square, **dots))
     for name, point in scene.found.items():
         alpha = _opacity(point[view.through] - at)
-        mark(axes, point[view.across], point[view.up], method_style(name), size=5, alpha=alpha)
+        mark(panel, point[view.across], point[view.up], method_style(name), size=5, alpha=alpha)
+    title = f'{view.name}, {"xyz"[view.through]} = {at:.1f} mm'
+    middle = panel.x + panel.width / 2
+    page.add(panel.drawn(f'whole-{view.name}'))
+    page.add(text(middle, panel.y - 4, title, anchor='middle', font_size=9))
 
 
-def _draw_crop(axes: Axes, scene: Scene, view: View) -> None:
-    from matplotlib.ticker import MultipleLocator
+def _panel(
+    scene: Scene, plane: Plane, view: View, corner: tuple[float, float], scale: float
+) -> Panel:
+    """Make a panel for a slice, with it; `corner` is the lower left one on the page, points."""
+    across, up = edges(plane)
+    mirrored = scene.radiological and view.across == 0
+    top = corner[1] - scale * (up[1] - up[0])
+    panel = Panel(corner[0], top, scale, across[::-1] if mirrored else across, up)
+    show_plane(panel, plane, view, scene.volume.window)
+    return panel
 
+
+def _draw_crop(
+    page: Page, scene: Scene, view: View, corner: tuple[float, float], width: float
+) -> None:
     low, high = scene.centre - scene.crop_mm / 2, scene.centre + scene.crop_mm / 2
     across, up = ((low[axis], high[axis]) for axis in (view.across, view.up))
     at = scene.centre[view.through]
     plane = sample_plane(scene.volume, view, at, across, up, spacing=0.5, order=3)
-    show_plane(axes, plane, view, scene.volume.window, radiological=scene.radiological)
-    axes.autoscale(False)
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MultipleLocator(20))
-    scale_bar(axes)
-    for row, (name, point) in enumerate(scene.found.items()):
-        style, off = method_style(name), point[view.through] - at
-        x, y = point[view.across], point[view.up]
+    panel = _panel(scene, plane, view, corner, width / scene.crop_mm)
+    scale_bar(panel)
+    for name, point in scene.found.items():
+        style, opacity = method_style(name), _opacity(point[view.through] - at)
+        place = point[view.across], point[view.up]
         # A large mark would be taken for the ball, whose radius is often the same.
-        mark(axes, x, y, style, size=5 if scene.circles else 11, alpha=_opacity(off))
+        mark(panel, *place, style, size=5 if scene.circles else 11, alpha=opacity)
         if name in scene.circles:
-            _draw_ball(axes, x, y, scene.circles[name], style.colour, _opacity(off))
+            _draw_ball(panel, place, scene.circles[name], style.colour, opacity)
+    for row, (name, point) in enumerate(scene.found.items()):
+        off, (x, y) = point[view.through] - at, point[[view.across, view.up]]
         if abs(off) >= 1 and across[0] < x < across[1] and up[0] < y < up[1]:
-            axes.annotate(
-                f'{off:+.0f}',
-                (x, y),
-                xytext=(10, 5 - 8 * row),
-                textcoords='offset points',
-                color=style.colour,
-                alpha=0.85,
-                fontsize=6.5,
-                clip_on=True,
-            )
+            right, down = panel.place(x, y)
+            ink = {'font_size': 6.5, 'fill': method_style(name).colour}
+            panel.add(text(right + 10, down - 5 + 8 * row, f'{off:+.0f}', halo=True, **ink))
+    page.add(panel.drawn(f'crop-{view.name}'), *axes_in_mm(panel))
 
 
-def _draw_ball(axes: Axes, x: float, y: float, radius: float, colour: str, opacity: float) -> None:
+def _draw_ball(
+    panel: Panel, place: tuple[float, float], radius: float, colour: str, opacity: float
+) -> None:
     """Draw a ball's outline, seen through the slice: its cut would look like a smaller error."""
-    from matplotlib.patches import Circle
-
-    for width, ink, dashes in ((1.8, 'black', '-'), (0.9, colour, (0, (4, 2)))):
-        line = {'edgecolor': ink, 'linewidth': width, 'linestyle': dashes, 'alpha': opacity}
-        axes.add_patch(Circle((x, y), radius, fill=False, zorder=3, **line))
+    right, down = panel.place(*place)
+    circle = {'cx': right, 'cy': down, 'r': radius * panel.scale, 'fill': 'none'}
+    for width, ink, dashes in ((1.8, 'black', None), (0.9, colour, '3.6 1.8')):
+        line = {'stroke': ink, 'stroke_width': width, 'stroke_dasharray': dashes}
+        panel.add(element('circle', **circle, **line, opacity=opacity))
 
 
 def _opacity(off_mm: float) -> float:
