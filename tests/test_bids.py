@@ -22,6 +22,8 @@ from tmsprep.bids import (
     write_dataset_description,
 )
 from tmsprep.bids.filters import load_filters
+from tmsprep.bids.index import list_images
+from tmsprep.bids.names import EXTENSIONS
 from tmsprep.config import RunConfig
 
 ANAT = 'sub-01/ses-A/anat/sub-01_ses-A'
@@ -151,7 +153,7 @@ def test_wrong_filters_are_never_ignored(tmp_path: Path, content: str, message: 
 
 
 def test_unknown_preset_names_the_others() -> None:
-    with pytest.raises(BidsError, match=r'nope: no such .* mp2rage_uni, t1w'):
+    with pytest.raises(BidsError, match=r'nope: no such .* mp2rage_uni, neuromelanin, t1w'):
         load_filters('nope')
 
 
@@ -243,6 +245,8 @@ def test_database_is_made_once_used_and_never_mistaken(rich: Path) -> None:
     database = rich.parent / 'database'
     settings = {'bids_database_dir': database, 'participant_label': ('002',)}
     assert stems(rich, **settings) == ['sub-002']
+    assert not database.exists()
+    assert 'sub-002' in stems(rich, bids_database_dir=database)
     assert [path.name for path in database.parent.iterdir() if path.name.startswith('.')] == []
     (rich / 'sub-002/anat/sub-002_run-2_T1w.nii.gz').touch()
     assert stems(rich, **settings) == ['sub-002']
@@ -254,6 +258,30 @@ def test_database_is_made_once_used_and_never_mistaken(rich: Path) -> None:
     other = dataset(rich.parent / 'other', 'sub-01/anat/sub-01_T1w.nii.gz')
     with pytest.raises(BidsError, match='this PyBIDS database is of'):
         stems(other, bids_database_dir=database)
+
+
+@pytest.mark.parametrize('few', [0, 50])
+@pytest.mark.parametrize('database', [False, True])
+def test_few_and_many_people_are_found_alike(
+    rich: Path, monkeypatch: pytest.MonkeyPatch, few: int, database: bool
+) -> None:
+    (rich / 'sub-0021/anat').mkdir(parents=True)
+    (rich / 'sub-0021/anat/sub-0021_T1w.nii.gz').touch()
+    (rich / 'sub-002/anat/sub-002_T1w.nii.gz.txt').touch()
+    monkeypatch.setattr('tmsprep.bids.index.FEW', few)
+    folder = rich.parent / 'database' if database else None
+    there = [path.relative_to(rich) for path in rich.glob('sub-*/**/anat/*.nii*')]
+    expected = [
+        p for p in there if p.parts[0] in ('sub-01', 'sub-002') and p.name.endswith(EXTENSIONS)
+    ]
+    found = list_images(rich, ['01', '002'], folder)
+    assert [path.relative_to(rich) for path in found] == sorted(expected)
+    assert len(expected) > 2
+
+
+def test_a_label_with_a_slash_is_nobody(rich: Path) -> None:
+    with pytest.raises(BidsError, match='no 002/anat in'):
+        collect_t1w(run(rich, participant_label=('002/anat',)))
 
 
 def test_derivatives_keep_all_entities() -> None:

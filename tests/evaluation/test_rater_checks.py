@@ -80,7 +80,8 @@ def test_fewer_points_are_a_note() -> None:
     assert (finding.severity, finding.label) == ('note', None)
     assert finding.message == 'sub-01, rater A: no point for ROFC, LHESCHL'
     (finding,) = check(dict.fromkeys(HEAD, (np.nan,) * 3), rater(2))
-    assert finding == Finding('warning', None, 'sub-01, rater A: every point is missing')
+    message = 'sub-01, rater A: every point is missing'
+    assert finding == Finding('warning', None, message, image='sub-01', rater='A')
 
 
 def test_unknown_names_are_a_warning() -> None:

@@ -203,3 +203,13 @@ def test_points_by_a_real_registration_come_back_to_the_atlas(
     assert apart.max() < 0.5
     assert tmsprep(data_set, out, 'group').returncode == 0
     assert 'in the space MNI152NLin2009aSym' in (out / 'group.html').read_text()
+
+
+def test_of_very_many_some_are_shown_evenly(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    for label in ('01', '02', '03', '04', '05'):
+        register(study, f'sub-{label}')
+    monkeypatch.setattr('tmsprep.group.template.MOST_IMAGES', 3)
+    result = moved(study)
+    assert result.points['participant_id'].unique().tolist() == ['sub-01', 'sub-03', 'sub-05']
+    assert said(result) == [('all', 'note')]
+    assert 'shows 3 of 5 images' in result.issues[0].message

@@ -250,3 +250,12 @@ def test_hostile_text_is_escaped(tmp_path: Path) -> None:
     page = Page(write_group_report(tmp_path, content))
     assert 'script' not in page.tags
     assert page.text.count('<script>alert("x")</script>') >= 5
+
+
+def test_of_very_many_remarks_the_first_are_listed_and_the_rest_counted(tmp_path: Path) -> None:
+    left_out = [LeftOut(f'sub-{i:03d}', f'failed in its own way {i}') for i in range(230)]
+    page = Page(write_group_report(tmp_path, content_of(points_of(2, ALL), left_out=left_out)))
+    assert 'failed in its own way 199' in page.text
+    assert 'failed in its own way 200' not in page.text
+    assert 'And 30 more, which group_people.tsv beside this file and the log have.' in page.text
+    assert '230 remarks' in page.text

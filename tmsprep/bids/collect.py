@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
 from tmsprep.bids.filters import matches, t1w_query
-from tmsprep.bids.index import list_images
+from tmsprep.bids.index import has_database, list_images
 from tmsprep.bids.names import BidsError, T1wImage, labels_in, natural_key, shorten
 from tmsprep.config import RunConfig
+
+logger = logging.getLogger(__name__)
 
 
 class Survey(NamedTuple):
@@ -56,7 +59,7 @@ def survey(config: RunConfig) -> Survey:
     images: dict[str, list[T1wImage]] = {label: [] for label in participants}
     problems: dict[str, list[str]] = defaultdict(list)
     query = t1w_query(config.bids_filters)
-    paths = list_images(config.bids_dir, participants, config.bids_database_dir)
+    paths = _list_images(config, participants)
     for path in paths:
         folder = path.relative_to(config.bids_dir).parts[0].removeprefix('sub-')
         try:
@@ -76,14 +79,36 @@ def survey(config: RunConfig) -> Survey:
     return Survey(images, {label: messages for label, messages in problems.items() if messages})
 
 
+def _list_images(config: RunConfig, participants: list[str]) -> list[Path]:
+    """List images; a database is made by a run over everybody only.
+
+    Jobs for a few people each need none, and all of them would make it at the same time.
+    """
+    database = config.bids_database_dir
+    make = not config.participant_label
+    if database is not None and not make and not has_database(database):
+        logger.info(
+            '%s: no PyBIDS database here yet, and none is needed for a few people. Run once '
+            'without --participant-label (--dry-run is enough) to have it made',
+            database,
+        )
+    return list_images(config.bids_dir, participants, database, make_database=make)
+
+
 def choose_participants(bids_dir: Path, wanted: tuple[str, ...] = ()) -> list[str]:
-    """List the participants to work on: those wanted, or everybody.
+    """List the participants to work on: those wanted, or everybody; in natural order.
+
+    The data set is looked through only for everybody, or for a message: on a network disk of many
+    people that takes long, and a job for three of them need not know the others.
 
     Raises
     ------
     BidsError
         If somebody is not there; the message says who is.
     """
+    homes = [bids_dir / f'sub-{label}' for label in wanted]
+    if homes and all(home.is_dir() and home.parent == bids_dir for home in homes):
+        return sorted(set(wanted), key=natural_key)
     there = labels_in(bids_dir, 'sub')
     if not there:
         raise BidsError(f'{bids_dir}: no participants; there is no folder named sub-<label>')

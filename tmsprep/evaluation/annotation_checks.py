@@ -37,11 +37,17 @@ class Finding:
         The target; None for all.
     message : str
         What is wrong and the cure, without the name of the file.
+    image : str
+        Name of the image, if the finding is one of several images' raters; otherwise empty.
+    rater : str
+        Name of the rater whose file it is; empty if it is of several, or of no rater.
     """
 
     severity: str
     label: str | None
     message: str
+    image: str = ''
+    rater: str = ''
 
 
 def check_points(

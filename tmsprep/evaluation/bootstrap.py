@@ -72,9 +72,11 @@ def bootstrap_mean(
     random = np.random.default_rng(seed)
     resamples = min(resamples, max(_FEWEST, _DRAWS // n))
     means = np.empty(resamples)
-    step = max(1, _AT_A_TIME // n)
+    step, is_even = max(1, _AT_A_TIME // n), bool((counts == counts[0]).all())
     for start in range(0, resamples, step):
         drawn = random.integers(n, size=(min(step, resamples - start), n))
-        means[start : start + step] = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        # Mostly everybody has as many values; then there is nothing to count.
+        drawn_values = counts[0] * n if is_even else counts[drawn].sum(axis=1)
+        means[start : start + step] = sums[drawn].sum(axis=1) / drawn_values
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high), '')

@@ -61,20 +61,48 @@ def agree(points: np.ndarray, threshold_mm: float = DISAGREEMENT_MM) -> Agreemen
     ValueError
         If the threshold is not a positive number.
     """
-    if not threshold_mm > 0 or math.isinf(threshold_mm):
-        raise ValueError(f'consensus threshold: {threshold_mm} is not a positive number of mm')
+    check_threshold(threshold_mm)
     points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
     given = [int(i) for i in np.flatnonzero(np.isfinite(points).all(axis=1))]
     if not given:
         return Agreement(np.full(3, np.nan), (), 'missing')
     if len(given) == 1:
         return Agreement(points[given[0]], tuple(given), 'single')
-    distances = np.linalg.norm(points[:, None] - points, axis=-1).round(_DECIMALS)
+    distances = pair_distances(points)
     groups = [group for group in _groups(given, distances <= threshold_mm) if len(group) > 1]
     if not groups:
         return Agreement(np.full(3, np.nan), (), 'no_consensus')
     best = min(groups, key=lambda group: (-len(group), _spread(group, distances), group))
     return Agreement(points[list(best)].mean(axis=0), best, 'consensus')
+
+
+def check_threshold(threshold_mm: float) -> None:
+    """Refuse a threshold that is not a positive number of mm.
+
+    Raises
+    ------
+    ValueError
+        With the number.
+    """
+    if not threshold_mm > 0 or math.isinf(threshold_mm):
+        raise ValueError(f'consensus threshold: {threshold_mm} is not a positive number of mm')
+
+
+def pair_distances(points: np.ndarray) -> np.ndarray:
+    """Distances in mm between every two raters, to a nanometre.
+
+    Parameters
+    ----------
+    points : numpy.ndarray
+        Shape (..., raters, 3), mm.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (..., raters, raters); NaN where one is missing.
+    """
+    apart = points[..., :, None, :] - points[..., None, :, :]
+    return np.linalg.norm(apart, axis=-1).round(_DECIMALS)
 
 
 def _groups(raters: list[int], near: np.ndarray) -> list[tuple[int, ...]]:

@@ -64,6 +64,7 @@ def table2(
     errors: pd.DataFrame,
     protocol: Protocol,
     *,
+    leave_one_out: pd.DataFrame | None = None,
     threshold_mm: float = DISAGREEMENT_MM,
     network: str | None = None,
     seed: int = 1,
@@ -79,6 +80,8 @@ def table2(
         See `errors.errors_against_consensus`.
     protocol : Protocol
         The targets; the last row, 'MEAN', pools `mean_labels`.
+    leave_one_out : pandas.DataFrame, optional
+        Of `variability.leave_one_rater_out`; made if it is not given.
     threshold_mm : float
         Of the consensus, for the variability that leaves one rater out.
     network : str, optional
@@ -94,12 +97,14 @@ def table2(
     """
     network = network or choose_network(errors)
     raters = expert_variability(errors)
+    if leave_one_out is None:
+        leave_one_out = leave_one_rater_out(points, threshold_mm)
     columns = {
         'CNN Error': (network, errors[errors['method'] == network]),
         'Disp.': (network, _dispersion(points, network)),
         'Reg. Error': ('syn', errors[errors['method'] == 'syn']),
         'Expert Var.': (EXPERT, raters),
-        'Expert Var. (leave one out)': (EXPERT_ALONE, leave_one_rater_out(points, threshold_mm)),
+        'Expert Var. (leave one out)': (EXPERT_ALONE, leave_one_out),
     }
     return mean_table(columns, _rows(protocol), seed)
 

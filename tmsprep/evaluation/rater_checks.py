@@ -38,7 +38,8 @@ def check_raters(
     -------
     list of Finding
         Image by image: what a file says alone, then against the other raters of the image; at
-        last, images whose files hold the very same numbers. The message names image and rater.
+        last, images whose files hold the very same numbers. The message names image and rater too;
+        a finding on several images has the first.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def check_raters(
         known = {}
         for rater, given in raters.items():
             said, known[rater] = _check_alone(given, protocol)
-            findings += _about(f'{image}, rater {rater}', said)
+            findings += _about(image, rater, said)
             files.add(image, rater, known[rater])
         findings += _compare(image, known, protocol, threshold_mm) + same_points(image, known)
     return findings + files.findings()
@@ -71,8 +72,11 @@ def _images(points: pd.DataFrame) -> Iterator[tuple[str, dict[str, PointSet]]]:
     yield from images.items()
 
 
-def _about(who: str, findings: list[Finding]) -> list[Finding]:
-    return [Finding(f.severity, f.label, f'{who}: {f.message}') for f in findings]
+def _about(image: str, rater: str, findings: list[Finding]) -> list[Finding]:
+    return [
+        Finding(f.severity, f.label, f'{image}, rater {rater}: {f.message}', image, rater)
+        for f in findings
+    ]
 
 
 def _check_alone(given: PointSet, protocol: Protocol) -> tuple[list[Finding], PointSet]:
@@ -113,9 +117,11 @@ def _compare(
 ) -> list[Finding]:
     """Check files as wholes, then names of pairs, then single points of the good files."""
     faults = blame(raters, protocol, threshold_mm)
-    findings = [
-        Finding('error', None, f'{image}, {describe(fault, threshold_mm)}') for fault in faults
-    ]
+    findings = []
+    for fault in faults:
+        alone = fault.raters[0] if len(fault.raters) == 1 else ''
+        message = f'{image}, {describe(fault, threshold_mm)}'
+        findings.append(Finding('error', None, message, image, alone))
     bad = {rater for fault in faults for rater in fault.raters}
     good = {}
     for rater, points in raters.items():
@@ -128,7 +134,7 @@ def _compare(
                 f'{image}, rater {rater}: {points.labels[i]} and {protocol.targets[i].mirror} lie '
                 "on each other's side of the midline; exchange the names"
             )
-            findings.append(Finding('error', points.labels[i], message))
+            findings.append(Finding('error', points.labels[i], message, image, rater))
         good[rater] = _without(points, swapped)
     return findings + _far_points(image, good, protocol, threshold_mm)
 
@@ -152,12 +158,12 @@ def _far_points(
                 f'{image}, raters {", ".join(names[i] for i in far)}: no two of them agree on '
                 f'{label}; the nearest are {min(nearest[far, j]):.1f} mm apart'
             )
-            findings.append(Finding('warning', label, message))
+            findings.append(Finding('warning', label, message, image))
             continue
         for i in far:
             message = (
                 f'{image}, rater {names[i]}: {label} is {nearest[i, j]:.1f} mm from the nearest '
                 'other rater, while others agree; look at it'
             )
-            findings.append(Finding('warning', label, message))
+            findings.append(Finding('warning', label, message, image, names[i]))
     return findings

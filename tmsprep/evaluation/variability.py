@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.consensus import agree
+from tmsprep.evaluation.consensus_many import agree_many
 from tmsprep.evaluation.errors import AXES, COLUMNS, POINT, RATER
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 
@@ -60,26 +58,23 @@ def leave_one_rater_out(
         If the threshold is not a positive number.
     """
     raters = points[points['method'].str.startswith(RATER)]
-    rows = [
-        row
-        for key, group in raters.groupby(POINT, sort=False)
-        for row in _each_against_others(dict(zip(POINT, key, strict=True)), group, threshold_mm)
-    ]
-    return pd.DataFrame(rows, columns=[*COLUMNS, 'others', 'status'])
-
-
-def _each_against_others(key: dict, group: pd.DataFrame, threshold_mm: float) -> Iterator[dict]:
-    given = group[AXES].to_numpy(float)
-    for i, method in enumerate(group['method']):
-        others = agree(np.delete(given, i, axis=0), threshold_mm)
-        yield {
-            **key,
-            'method': method,
-            'repetition': np.nan,
-            'error_mm': np.linalg.norm(given[i] - others.point),
-            'others': len(others.agreeing),
-            'status': others.status,
-        }
+    if raters.empty:
+        return pd.DataFrame(columns=[*COLUMNS, 'others', 'status'])
+    groups = raters.groupby(POINT, sort=False)
+    point, place = groups.ngroup().to_numpy(), groups.cumcount().to_numpy()
+    given = np.full((point.max() + 1, place.max() + 1, 3), np.nan)
+    given[point, place] = raters[AXES].to_numpy(float)
+    error, others = np.empty(len(raters)), np.empty(len(raters), int)
+    status = np.empty(len(raters), object)
+    for left_out in range(given.shape[1]):
+        own = place == left_out
+        rest = agree_many(np.delete(given, left_out, axis=1)[point[own]], threshold_mm)
+        error[own] = np.linalg.norm(given[point[own], left_out] - rest.points, axis=1)
+        others[own], status[own] = rest.agreeing.sum(axis=1), rest.statuses
+    found = raters.assign(repetition=np.nan, error_mm=error, others=others, status=status)
+    # All raters of a point stand together.
+    in_order = np.argsort(point, kind='stable')
+    return found[[*COLUMNS, 'others', 'status']].iloc[in_order].reset_index(drop=True)
 
 
 def repetition_deviations(points: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,12 +13,6 @@ from tmsprep.group.issues import Issue
 from tmsprep.group.raters import RaterPoints, rater_table
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-
-# How messages of `check_raters` begin; nobody's name if a finding is of several raters.
-_WHO = re.compile(
-    r'(?P<image>sub-(?P<subject>[a-zA-Z0-9+]+)(?:_[a-z]+-[a-zA-Z0-9+]+)*)'
-    r'(?:, rater (?P<rater>[a-zA-Z0-9+]+)[,:])?'
-)
 
 
 def compare_raters(
@@ -50,12 +43,12 @@ def compare_raters(
     wrong: dict[tuple[str, str], set[str | None]] = {}
     issues = []
     for finding in check_raters(table, protocol, threshold_mm):
-        who = _WHO.match(finding.message)
-        key = who['image'], f'{RATER}{who["rater"]}'
+        key = finding.image, RATER + finding.rater
         if finding.severity == 'note' or (*key, finding.label) in told:
             continue
-        issues.append(Issue(who['subject'], f'{finding.message}.', finding.severity))
-        if finding.severity == 'error' and who['rater'] is not None:
+        subject = finding.image.split('_')[0].removeprefix('sub-')
+        issues.append(Issue(subject, f'{finding.message}.', finding.severity))
+        if finding.severity == 'error' and finding.rater:
             wrong.setdefault(key, set()).add(finding.label)
     kept = [
         _without(points, wrong.get((points.file.image.stem, RATER + points.file.rater), set()))

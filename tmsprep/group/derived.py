@@ -69,7 +69,7 @@ def read_derived(
     found = Derived(point_table([]), {}, {}, [])
     masks = {}
     for subject in sorted(chosen):
-        results = collect_subject(out_dir, subject)
+        results = collect_subject(out_dir, subject).of_protocol(coeruleus=False)
         found.issues.extend(_failures(subject, results))
         for image in results.images:
             named = _image(image.name, bids_dir)
@@ -117,13 +117,14 @@ def image_of(entities: Mapping[str, str], bids_dir: Path) -> T1wImage:
 def _rows(
     image: ImageResults, subject: str, protocol: Protocol, found: Derived
 ) -> Iterable[tuple[object, ...]]:
+    labels = set(protocol.labels)
     for method, table in image.tables.items():
         if method not in DESCRIPTIONS:
             continue
         geometry = _geometry(table.sidecar)
         if geometry is not None:
             found.geometry[image.name] = geometry
-        known = [row for row in table.rows if row['label'] in protocol.labels]
+        known = [row for row in table.rows if row['label'] in labels]
         if len(known) < len(table.rows):
             message = (
                 f'{table.path}: {len(table.rows) - len(known)} of {len(table.rows)} targets are '

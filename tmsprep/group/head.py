@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -14,6 +16,9 @@ from tmsprep.points import PointSet
 HEAD_MM = 30.0
 """Further than this from the brain nothing belongs to the head above the ears (our choice: scalp
 and cortex are up to 27 mm apart over the orbitofrontal cortex)."""
+
+
+_SOME = 50
 
 
 def outside_head(points: PointSet, mask: Path) -> list[Finding]:
@@ -32,17 +37,19 @@ def outside_head(points: PointSet, mask: Path) -> list[Finding]:
         An error for each such point.
     """
     try:
-        image = nib.load(mask)
-        # Every second voxel: the limit is rough, and the tree eight times smaller.
-        brain = 2.0 * np.argwhere(np.asanyarray(image.dataobj)[::2, ::2, ::2] > 0)
+        brain = _read_brain(mask, mask.stat().st_mtime_ns)
     except Exception as error:
         message = f'the brain mask {mask} cannot be read ({error}), so no point was checked by it'
         return [Finding('warning', None, message)]
-    if not len(brain) or not points.found.any():
-        return []
-    world = nib.affines.apply_affine(image.affine, brain)
     known = np.flatnonzero(points.found)
-    away, _ = cKDTree(world).query(points.coordinates[known])
+    if not len(brain.all) or not len(known):
+        return []
+    # A point near some of the brain is near the brain: few are left to be looked at closely.
+    away, _ = brain.some.query(points.coordinates[known])
+    known = known[away > HEAD_MM]
+    if not len(known):
+        return []
+    away, _ = cKDTree(brain.all).query(points.coordinates[known])
     return [
         Finding(
             'error',
@@ -53,3 +60,20 @@ def outside_head(points: PointSet, mask: Path) -> list[Finding]:
         for i, distance in zip(known, away, strict=True)
         if distance > HEAD_MM
     ]
+
+
+class _Brain(NamedTuple):
+    """Places in the brain, mm, RAS+: shape (n, 3), and a tree of some of them."""
+
+    all: np.ndarray
+    some: cKDTree
+
+
+@lru_cache(maxsize=1)
+def _read_brain(mask: Path, _mtime_ns: int) -> _Brain:
+    """Read a mask once for all raters of an image, who come one after the other."""
+    image = nib.load(mask)
+    # Every second voxel: the limit is rough, and the tree eight times smaller.
+    voxels = 2.0 * np.argwhere(np.asanyarray(image.dataobj)[::2, ::2, ::2] > 0)
+    places = nib.affines.apply_affine(image.affine, voxels)
+    return _Brain(places, cKDTree(places[::_SOME]))

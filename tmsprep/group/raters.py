@@ -13,6 +13,7 @@ from tmsprep.bids.annotations import AnnotationFile, annotated_names, find_annot
 from tmsprep.bids.names import T1wImage, labels_in, natural_key
 from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.errors import RATER
+from tmsprep.evaluation.rater_copies import copied_between_people, describe_copy
 from tmsprep.formats.errors import PointsFileError
 from tmsprep.formats.read import read_points
 from tmsprep.group.derived import Derived, image_of
@@ -28,9 +29,6 @@ STATUSES = {
     'refused': 'the rater gave a point that cannot be right, and it is not used; the log says why',
 }
 """Closed vocabulary of the status of a rater's point, with its meaning."""
-
-# So many points in common are no chance (our choice).
-_COPIED = 2
 
 
 @dataclass(frozen=True)
@@ -96,9 +94,12 @@ def read_raters(
         points = _read(file, derived, protocol, issues)
         if points is not None:
             read.append(points)
-    copies = _copies(read, protocol)
-    issues += copies.values()
-    return [points for points in read if points.file.path not in copies], issues
+    copies = copied_between_people([(points.file.image.subject, points.usable) for points in read])
+    for one, (other, count) in copies.items():
+        file = read[one].file
+        message = describe_copy(file.path, read[other].file.path, count)
+        issues.append(Issue(file.image.subject, message))
+    return [points for number, points in enumerate(read) if number not in copies], issues
 
 
 def _images(
@@ -136,30 +137,6 @@ def _read(
         issues.append(Issue(subject, f'{file.path}: {finding.message}.', finding.severity))
     given = points.reindex(protocol.labels)
     return RaterPoints(file, given, usable_points(points, findings, protocol))
-
-
-def _copies(read: Sequence[RaterPoints], protocol: Protocol) -> dict[Path, Issue]:
-    """Find files that hold another person's points: nobody knows whose they are."""
-    rows = [
-        (number, points.file.image.subject, *point)
-        for number, points in enumerate(read)
-        for point in zip(protocol.labels, *points.usable.coordinates.T.tolist(), strict=True)
-    ]
-    table = pd.DataFrame(rows, columns=['file', 'subject', 'label', 'x', 'y', 'z']).dropna()
-    groups = table.groupby(['label', 'x', 'y', 'z'])
-    table = table[groups['subject'].transform('nunique') > 1]
-    pairs = table.merge(table, on=['label', 'x', 'y', 'z'], suffixes=('', '_other'))
-    pairs = pairs[pairs['subject'] != pairs['subject_other']]
-    counts = pairs.groupby(['file', 'file_other']).size()
-    copies = {}
-    for (one, other), count in counts[counts >= _COPIED].items():
-        path, image = read[one].file.path, read[one].file.image
-        copies[path] = Issue(
-            image.subject,
-            f'{path}: {count} points are the very same as in {read[other].file.path}, of somebody '
-            'else, so neither file is used. Find out whose points these are.',
-        )
-    return copies
 
 
 def rater_table(read: Iterable[RaterPoints], *, as_given: bool = False) -> pd.DataFrame:

@@ -37,12 +37,12 @@ def group_tables(
     measured = set(errors.loc[errors['error_mm'].notna(), 'method'])
     if group.points['method'].nunique() > 1:
         tables['agreement'] = agreement_table(group.points)
+    alone = leave_one_rater_out(group.points, threshold_mm)
     if measured or group.points['dispersion_mm'].notna().any():
         tables['table2'] = table2(
-            group.points, errors, group.protocol, threshold_mm=threshold_mm, seed=seed
+            group.points, errors, group.protocol, leave_one_out=alone, seed=seed
         )
     if _comparable(errors, measured):
-        alone = leave_one_rater_out(group.points, threshold_mm)
         tables['table3'] = table3(
             errors, group.protocol, leave_one_out=alone, margin_mm=margin_mm, seed=seed
         )

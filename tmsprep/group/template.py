@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import T1wImage, derivative_path
@@ -15,6 +16,10 @@ from tmsprep.registration.names import DEFAULT_ATLAS
 from tmsprep.registration.transforms import move_coordinates
 
 _AXES = ['x', 'y', 'z']
+
+MOST_IMAGES = 50
+"""Of more images some are taken, evenly: reading a registration takes up to two seconds, and the
+glass brain shows a hundred points of each target at most (our choice)."""
 
 _WITHOUT = (
     f'an image has no registration to {DEFAULT_ATLAS} in the outputs, so its points are not on '
@@ -29,7 +34,8 @@ class InTemplate(NamedTuple):
     ----------
     points : pandas.DataFrame or None
         See `tmsprep.group.points.COLUMNS`, with x, y, z in mm, RAS+, in the space `space`. Only
-        points that are known, of images with a registration; None if there are none.
+        points that are known, of images with a registration, of `MOST_IMAGES` at most; None if
+        there are none.
     space : str
         Name of the template.
     issues : list of Issue
@@ -59,13 +65,15 @@ def template_points(
         Folder of all derivatives.
     """
     known = points.dropna(subset=_AXES)
-    moved, issues, without = [], [], []
+    registered, moved, issues, without = [], [], [], []
     for name, rows in known.groupby('image', sort=False):
-        subject = rows['participant_id'].iloc[0].removeprefix('sub-')
         path = _to_template(rows, images.get(name), out_dir)
         if path is None:
-            without.append(subject)
-            continue
+            without.append(_subject(rows))
+        else:
+            registered.append((rows, path))
+    for rows, path in _evenly(registered):
+        subject = _subject(rows)
         try:
             places = move_coordinates(rows[_AXES].to_numpy(dtype=float), path)
         except ValueError as error:
@@ -76,7 +84,27 @@ def template_points(
     if not moved:
         return InTemplate(None, DEFAULT_ATLAS, issues)
     issues += [Issue(subject, _WITHOUT, 'note') for subject in dict.fromkeys(without)]
+    if len(registered) > MOST_IMAGES:
+        message = (
+            f'the glass brain shows {MOST_IMAGES} of {len(registered)} images with a registration '
+            f'to {DEFAULT_ATLAS}, evenly from all; the tables are of everybody'
+        )
+        issues.append(Issue('', message, 'note'))
     return InTemplate(pd.concat(moved, ignore_index=True), DEFAULT_ATLAS, issues)
+
+
+def _subject(rows: pd.DataFrame) -> str:
+    return rows['participant_id'].iloc[0].removeprefix('sub-')
+
+
+def _evenly(
+    registered: Sequence[tuple[pd.DataFrame, Path]],
+) -> list[tuple[pd.DataFrame, Path]]:
+    """Take at most `MOST_IMAGES`, evenly from first to last."""
+    if len(registered) <= MOST_IMAGES:
+        return list(registered)
+    places = np.linspace(0, len(registered) - 1, MOST_IMAGES).round().astype(int)
+    return [registered[place] for place in places]
 
 
 def _to_template(rows: pd.DataFrame, image: T1wImage | None, out_dir: Path) -> Path | None:

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from tmsprep.bids.annotations import AnnotationFile, find_annotations
 from tmsprep.bids.names import T1wImage, shorten
 from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.consensus import Agreement, consensus
+from tmsprep.evaluation.rater_copies import copied_between_people, describe_copy
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.formats.errors import PointsFileError
 from tmsprep.formats.read import read_points
@@ -24,9 +24,6 @@ from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
 AGREEMENT_COLUMNS = ('image', 'label', 'n_raters', 'agreeing', 'status', 'x', 'y', 'z')
-
-# So many points in common are no chance (our choice).
-_COPIED = 2
 
 
 @dataclass(frozen=True)
@@ -144,22 +141,12 @@ def _read_all(
 
 def _drop_copies(read: dict[AnnotationFile, PointSet], problems: dict[str, list[str]]) -> None:
     """Take out files that hold another person's points: nobody knows whose they are."""
-    holders: dict[tuple[str, bytes], list[AnnotationFile]] = defaultdict(list)
-    for file, points in read.items():
-        for label in np.array(points.labels)[points.found].tolist():
-            holders[label, points[label].tobytes()].append(file)
-    common: dict[tuple[AnnotationFile, AnnotationFile], int] = defaultdict(int)
-    for files in holders.values():
-        for one in files:
-            for other in files:
-                common[one, other] += one.image.subject != other.image.subject
-    for (one, other), count in common.items():
-        if count >= _COPIED:
-            read.pop(one, None)
-            problems[one.image.subject].append(
-                f'{one.path}: {count} points are the very same as in {other.path}, of '
-                'somebody else, so neither file is used. Find out whose points these are.'
-            )
+    files = list(read)
+    copies = copied_between_people([(file.image.subject, read[file]) for file in files])
+    for one, (other, count) in copies.items():
+        del read[files[one]]
+        message = describe_copy(files[one].path, files[other].path, count)
+        problems[files[one].image.subject].append(message)
 
 
 def _tabulate(

@@ -22,6 +22,7 @@ from tmsprep.reports.group_figures import MOST_DOTS, SINGLE_DOTS, plot_errors
 from tmsprep.reports.group_matrix import plot_matrices
 from tmsprep.reports.group_styles import group_style, is_rater, shown_methods
 from tmsprep.reports.group_summary import (
+    MOST_REMARKS,
     TITLES,
     by_person,
     largest_errors,
@@ -79,6 +80,7 @@ def write_group_report(out_dir: Path, content: GroupContent) -> Path:
         answer=group_answer(content),
         people=len(people),
         remarks=remarks(content.left_out),
+        most_remarks=MOST_REMARKS,
         concerns=sum(one.severity != 'note' for one in content.left_out),
         methods=method_rows(content.points),
         figures=draw_figures(content),

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LARGEST = 5
 """How many of the largest errors are listed per method. Our choice."""
 
+MOST_REMARKS = 200
+"""How many remarks of a kind are listed; of more nobody reads the rest here. Our choice."""
+
 _SEVERITIES = {'error': 0, 'warning': 1, 'note': 2}
 
 _BOLD = re.compile(r'\*\*([^*]+)\*\*')

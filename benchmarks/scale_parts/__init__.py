@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/scale.py``: made data, measurements, the page and its graph."""
