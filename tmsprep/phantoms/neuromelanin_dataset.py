@@ -1,0 +1,199 @@
+"""Simulated neuromelanin scans as a BIDS data set, truth and raters beside them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from tmsprep import __version__
+from tmsprep.atomic import atomic_path, write_text
+from tmsprep.phantoms.neuromelanin import NeuromelaninPhantom, make_neuromelanin
+
+_SIMULATED = 'SIMULATED IMAGES. No person was scanned.'
+
+_README = f"""Neuromelanin phantoms made by tmsprep
+=====================================
+
+{_SIMULATED} Each image is a T1-weighted head (the MNI152 template
+bundled with nilearn, or the image that was given) in the contrast of a FLASH scan, deformed by a
+smooth map. Two bright rods are painted where the loci coerulei are, and other bright structures
+elsewhere; then come blur, a coil field and noise. All numbers and their sources are in the
+docstrings of tmsprep/phantoms/neuromelanin*.py. Do not use these images for claims about people.
+
+derivatives/truth    exact masks (1 left, 2 right) and centres of mass (mm, RAS+)
+derivatives/rater1   what a simulated rater draws who marks the core
+derivatives/rater2   what a simulated rater draws who marks generously
+
+Masks cover a box around the brainstem and have voxels half as large as the image's.
+participants.tsv holds what was drawn for each person; n/a is a side that cannot be seen.
+
+The template: Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal
+Neurological Institute, McGill University. Permission to use, copy, modify, and distribute this
+software and its documentation for any purpose and without fee is hereby granted, provided that
+the above copyright notice appear in all copies. The authors and McGill University make no
+representations about the suitability of this software for any purpose. It is provided "as is"
+without express or implied warranty. The authors are not responsible for any data loss, equipment
+damage, property loss, or injury to subjects or patients resulting from the use or misuse of this
+software package.
+"""
+
+_SIDECAR = {
+    'Modality': 'MR',
+    'Manufacturer': 'tmsprep',
+    'ManufacturersModelName': 'neuromelanin phantom',
+    'SoftwareVersions': __version__,
+    'ImageComments': _SIMULATED,
+}
+
+_MASK = {
+    'Description': 'Loci coerulei: 1 left, 2 right',
+    'Resolution': 'Voxels half as large as those of the T1w, in a box around the brainstem',
+}
+
+_TRUTH = {
+    'Description': 'Exact centres of mass of the simulated loci coerulei; n/a: not visible',
+    'CoordinateSystem': 'scanner, RAS+',
+    'CoordinateUnits': 'mm',
+}
+
+_COLUMNS = {
+    'phantom_seed': {'Description': 'Random seed of the person'},
+    **{
+        f'{label}_{name}': {'Description': f'{text} of the {side} locus coeruleus'} | unit
+        for label, side in (('LLC', 'left'), ('RLC', 'right'))
+        for name, text, unit in (
+            ('contrast', 'Signal over the mean of the pons', {}),
+            ('length_mm', 'Length', {'Units': 'mm'}),
+            ('thickness_mm', 'Thickness in the middle', {'Units': 'mm'}),
+        )
+    },
+    'pons_signal': {'Description': 'Mean of the pons before noise and coil field'},
+    'noise': {'Description': 'Standard deviation of the noise, white matter = 1'},
+    'bias': {'Description': 'Strength of the coil field'},
+}
+
+_FOLDERS = {
+    'truth': 'Exact loci coerulei of simulated neuromelanin images',
+    'rater1': 'Loci coerulei drawn by the first simulated rater',
+    'rater2': 'Loci coerulei drawn by the second simulated rater',
+}
+
+
+def write_neuromelanin(
+    folder: str | Path,
+    seeds: Sequence[int],
+    *,
+    coverage: str = 'slab',
+    voxel_mm: float = 0.75,
+    source: nib.Nifti1Image | None = None,
+) -> Path:
+    """Write simulated scans as a valid BIDS data set; labels are 001, 002, ...
+
+    Parameters
+    ----------
+    folder : str or Path
+        Made if it does not exist; must be empty otherwise.
+    seeds : sequence of int
+        One person for each.
+    coverage, voxel_mm, source
+        See `make_neuromelanin`.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    FileExistsError
+        If `folder` holds anything already.
+    """
+    folder = Path(folder)
+    if folder.exists() and any(folder.iterdir()):
+        raise FileExistsError(f'{folder} is not empty: give a new folder')
+    rows = []
+    for number, seed in enumerate(seeds, start=1):
+        label = f'{number:03d}'
+        phantom = make_neuromelanin(seed, coverage=coverage, voxel_mm=voxel_mm, source=source)
+        _write_person(folder, label, phantom)
+        values = {'phantom_seed': seed, **phantom.parameters}
+        rows.append([f'sub-{label}', *(_text(values[name]) for name in _COLUMNS)])
+    _write_table(folder / 'participants.tsv', [['participant_id', *_COLUMNS], *rows])
+    _write_json(folder / 'participants.json', _COLUMNS)
+    _write_descriptions(folder)
+    return folder
+
+
+def _write_person(folder: Path, label: str, phantom: NeuromelaninPhantom) -> None:
+    """Write the scan, then masks and points, each with its sidecar."""
+    name = f'sub-{label}/anat/sub-{label}_acq-neuromelanin'
+    _write_image(folder / f'{name}_T1w.nii.gz', phantom.image)
+    _write_json(folder / f'{name}_T1w.json', _SIDECAR | {'PhantomParameters': phantom.parameters})
+    sources = {'Sources': [f'bids:raw:{name}_T1w.nii.gz']}
+    masks = {
+        'truth': ('truth', phantom.truth),
+        'rater1': ('manual', phantom.raters[0]),
+        'rater2': ('manual', phantom.raters[1]),
+    }
+    for rater, (description, mask) in masks.items():
+        stem = folder / 'derivatives' / rater / f'{name}_desc-{description}_dseg'
+        _write_image(stem.with_suffix('.nii.gz'), mask)
+        _write_json(stem.with_suffix('.json'), _MASK | sources)
+        levels = [['index', 'name', 'abbreviation']]
+        levels += [['1', 'Left locus coeruleus', 'LLC'], ['2', 'Right locus coeruleus', 'RLC']]
+        _write_table(stem.with_suffix('.tsv'), levels)
+    stem = folder / 'derivatives' / 'truth' / f'{name}_desc-truth_targets'
+    rows = [
+        [target, target[0], 'locus coeruleus', *(_text(v) for v in point)]
+        for target, point in zip(phantom.points.labels, phantom.points.coordinates, strict=True)
+    ]
+    header = ['label', 'hemisphere', 'region', 'x', 'y', 'z']
+    _write_table(stem.with_suffix('.tsv'), [header, *rows])
+    _write_json(stem.with_suffix('.json'), _TRUTH | sources)
+
+
+def _text(value: object) -> str:
+    """Format a cell of a table: four decimals, n/a for what is missing."""
+    if value is None or (isinstance(value, float) and np.isnan(value)):
+        return 'n/a'
+    return f'{value:.4f}' if isinstance(value, float) else str(value)
+
+
+def _write_descriptions(folder: Path) -> None:
+    common = {
+        'BIDSVersion': '1.9.0',
+        'Authors': ['The tmsprep developers'],
+        'License': 'terms of the MNI ICBM152 template, see README',
+        'GeneratedBy': [{'Name': 'tmsprep', 'Version': __version__}],
+    }
+    raw = {'Name': 'tmsprep neuromelanin phantoms (simulated)', 'DatasetType': 'raw'}
+    _write_json(folder / 'dataset_description.json', raw | common)
+    write_text(folder / 'README', _README)
+    for name, title in _FOLDERS.items():
+        derivative = {
+            'Name': title,
+            'DatasetType': 'derivative',
+            'DatasetLinks': {'raw': '../..'},
+        }
+        _write_json(
+            folder / 'derivatives' / name / 'dataset_description.json', derivative | common
+        )
+    ignored = folder / 'derivatives' / 'truth' / '.bidsignore'
+    write_text(ignored, '*_targets.tsv\n*_targets.json\n')
+
+
+def _write_image(path: Path, image: nib.Nifti1Image) -> None:
+    with atomic_path(path) as partial:
+        nib.save(image, partial)
+
+
+def _write_json(path: Path, content: dict) -> None:
+    write_text(path, json.dumps(content, indent=2) + '\n')
+
+
+def _write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
+    write_text(path, ''.join('\t'.join(row) + '\n' for row in rows))
