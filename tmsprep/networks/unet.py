@@ -1,16 +1,17 @@
-"""A small 3D U-Net that separates brain from head."""
+"""Small 3D U-Nets; the first of them separates brain from head."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 
 @dataclass(frozen=True)
 class UNetSettings:
-    """Shape of a `BrainUNet`; all numbers are our choice.
+    """Shape of a `UNet`; all numbers are our choice.
 
     Parameters
     ----------
@@ -32,16 +33,25 @@ class UNetSettings:
         return {**asdict(self), 'features': list(self.features)}
 
 
-class BrainUNet(nn.Module):
-    """From intensities to the log-odds that a voxel is brain.
+class UNet(nn.Module):
+    """A 3D U-Net (Çiçek et al. 2016) from one image to several maps of the same shape.
 
-    The image is folded (space to depth) before the first and unfolded after the last layer, which
-    costs an eighth of a U-Net at full resolution and keeps its output resolution.
+    The image is folded (space to depth) before the first and unfolded after the last layer; with
+    blocks of 2 this costs an eighth of a U-Net at full resolution and keeps its output resolution.
+    Convolutions keep the size, groups are normalised instead of batches, and features are enlarged
+    by repetition (our choices: whole images of any shape, one at a time).
+
+    Parameters
+    ----------
+    settings : UNetSettings
+        Its shape; a subclass of the settings may say more.
+    outputs : int
+        Maps that come out.
     """
 
-    def __init__(self, settings: UNetSettings):
+    def __init__(self, settings: UNetSettings, outputs: int = 1):
         super().__init__()
-        self.settings = settings
+        self.settings, self.outputs = settings, outputs
         widths, folded = settings.features, settings.block**3
         self.down = nn.ModuleList(
             _block(before, after)
@@ -51,9 +61,46 @@ class BrainUNet(nn.Module):
             _block(coarse + fine, fine)
             for coarse, fine in zip(widths[:0:-1], widths[-2::-1], strict=True)
         )
-        self.head = nn.Conv3d(widths[0], folded, 1)
+        self.head = nn.Conv3d(widths[0], outputs * folded, 1)
         self.pool = nn.AvgPool3d(2)
         self.enlarge = nn.Upsample(scale_factor=2, mode='nearest')
+
+    @property
+    def multiple(self) -> int:
+        """Every axis of what `maps` gets has so many voxels, or a multiple."""
+        return self.settings.block * 2 ** (len(self.settings.features) - 1)
+
+    def maps(self, volume: torch.Tensor) -> torch.Tensor:
+        """All output maps.
+
+        Parameters
+        ----------
+        volume : torch.Tensor
+            Shape (people, n, m, k), each a multiple of `multiple`.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (people, outputs, n, m, k).
+        """
+        block = self.settings.block
+        features = fold(volume, block)
+        skipped = []
+        for i, layers in enumerate(self.down):
+            features = layers(features if i == 0 else self.pool(features))
+            skipped.append(features)
+        skipped.pop()
+        for layers in self.up:
+            features = layers(torch.cat([self.enlarge(features), skipped.pop()], dim=1))
+        channels = self.head(features).unflatten(1, (self.outputs, block**3))
+        return unfold(channels.flatten(0, 1), block).unflatten(0, (-1, self.outputs))
+
+
+class BrainUNet(UNet):
+    """From intensities to the log-odds that a voxel is brain."""
+
+    def __init__(self, settings: UNetSettings):
+        super().__init__(settings)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
         """Log-odds of brain.
@@ -72,15 +119,35 @@ class BrainUNet(nn.Module):
         axes = (-3, -2, -1)
         volume = volume - volume.mean(dim=axes, keepdim=True)
         volume = volume / (volume.square().mean(dim=axes, keepdim=True).sqrt() + 1e-6)
-        features = fold(volume, self.settings.block)
-        skipped = []
-        for i, block in enumerate(self.down):
-            features = block(features if i == 0 else self.pool(features))
-            skipped.append(features)
-        skipped.pop()
-        for block in self.up:
-            features = block(torch.cat([self.enlarge(features), skipped.pop()], dim=1))
-        return unfold(self.head(features), self.settings.block)
+        return self.maps(volume)[:, 0]
+
+
+def pad_to_multiple(volume: torch.Tensor, multiple: int) -> torch.Tensor:
+    """Repeat the last voxels until every axis is long enough; indices keep their meaning.
+
+    Parameters
+    ----------
+    volume : torch.Tensor
+        Shape (people, n, m, k).
+    multiple : int
+        What every axis of the result is a multiple of.
+    """
+    missing = [-size % multiple for size in volume.shape[1:]]
+    if not any(missing):
+        return volume
+    ends = [amount for axis in reversed(missing) for amount in (0, axis)]
+    return F.pad(volume[:, None], ends, mode='replicate')[:, 0]
+
+
+def initialise(network: nn.Module) -> None:
+    """Draw the weights of all convolutions as He et al. 2015 do for ReLU; biases become 0.
+
+    PyTorch's own are smaller, and the first hundreds of steps are spent on their growth.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv3d):
+            nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
+            nn.init.zeros_(module.bias)
 
 
 def fold(volume: torch.Tensor, block: int) -> torch.Tensor:

@@ -15,6 +15,10 @@ else:
     import tomli as tomllib
 
 _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type', 'mirror'}
+_PROTOCOL_KEYS = {'name', 'title', 'source', 'network', 'voxel_mm', 'filter', 'targets'}
+
+NETWORKS = ('multiresolution', 'coreunet')
+"""What can localise: the networks of Baxter et al. 2021 and of Duennwald et al. 2021."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,32 @@ class Protocol:
         The publication the list comes from.
     targets : tuple of Target
         In the order of every table.
+    network : str
+        One of `NETWORKS`.
+    voxel_mm : float
+        Edge of the isotropic voxels that images are conformed to, mm.
+    filter : str
+        Filter preset that says which images are meant; '' for every T1w of a person.
+
+    Raises
+    ------
+    ValueError
+        If the network is not known or the voxels have no size.
     """
 
     name: str
     title: str
     source: str
     targets: tuple[Target, ...]
+    network: str = 'multiresolution'
+    voxel_mm: float = 1.0
+    filter: str = ''
+
+    def __post_init__(self) -> None:
+        if self.network not in NETWORKS:
+            raise ValueError(f'network {self.network!r} is not one of {", ".join(NETWORKS)}')
+        if not self.voxel_mm > 0:
+            raise ValueError(f'voxel_mm must be above 0, not {self.voxel_mm}')
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -113,13 +137,20 @@ def load_protocol(name: str | Path) -> Protocol:
 
 
 def _parse(content: dict, where: str) -> Protocol:
+    _refuse_unknown(content, _PROTOCOL_KEYS, where)
     try:
         rows = content['targets']
         for row in rows:
-            unknown = set(row) - _TARGET_KEYS
-            if unknown:
-                raise ValueError(f'protocol {where}: unknown key {sorted(unknown)[0]!r}')
+            _refuse_unknown(row, _TARGET_KEYS, where)
         targets = tuple(Target(**row) for row in rows)
-        return Protocol(content['name'], content['title'], content['source'], targets)
+        return Protocol(**{**content, 'targets': targets})
     except (KeyError, TypeError) as error:
         raise ValueError(f'protocol {where}: missing key {error}') from error
+    except ValueError as error:
+        raise ValueError(f'protocol {where}: {error}') from error
+
+
+def _refuse_unknown(content: dict, known: set[str], where: str) -> None:
+    unknown = sorted(set(content) - known)
+    if unknown:
+        raise ValueError(f'protocol {where}: unknown key {unknown[0]!r}')

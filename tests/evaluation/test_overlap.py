@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tmsprep.evaluation.overlap import dice, false_discovery_rate
+
+MASKS = st.lists(st.booleans(), min_size=6, max_size=6).map(np.array)
+
+
+def test_both_measures_by_hand() -> None:
+    # Predicted 4 voxels, the rater 5; 3 in common: FP = 1, FN = 2.
+    predicted = np.array([1, 1, 1, 1, 0, 0, 0])
+    manual = np.array([1, 1, 1, 0, 2, 2, 0])
+    assert dice(predicted, manual) == pytest.approx(2 * 3 / (2 * 3 + 1 + 2))
+    assert false_discovery_rate(predicted, manual) == pytest.approx(1 / 4)
+    assert false_discovery_rate(manual, predicted) == pytest.approx(2 / 5)
+
+
+def test_what_is_not_there() -> None:
+    empty, full = np.zeros(4), np.ones(4)
+    assert np.isnan(dice(empty, empty))
+    assert dice(empty, full) == dice(full, empty) == 0
+    assert np.isnan(false_discovery_rate(empty, full))
+    assert np.isnan(false_discovery_rate(empty, empty))
+    assert false_discovery_rate(full, empty) == 1
+
+
+@given(first=MASKS, second=MASKS)
+def test_dice_is_symmetric_and_1_for_equal_masks(first: np.ndarray, second: np.ndarray) -> None:
+    np.testing.assert_equal(dice(first, second), dice(second, first))
+    if first.any():
+        assert dice(first, first) == 1
+        assert false_discovery_rate(first, first) == 0
+        assert 0 <= dice(first, second) <= 1
+
+
+@pytest.mark.parametrize('measure', [dice, false_discovery_rate])
+def test_shapes_must_agree(measure: object) -> None:
+    with pytest.raises(ValueError, match='shapes'):
+        measure(np.ones((2, 1)), np.ones((1, 2)))

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from itertools import permutations, product
+
+import nibabel as nib
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tmsprep.imaging.isotropic import conform_isotropic
+
+ORDERS = [
+    ''.join(letters) for axes in permutations(('LR', 'PA', 'IS')) for letters in product(*axes)
+]
+PLACE = np.array([8.3, -23.7, 41.4])
+
+
+def grid_affine(
+    axcodes: str, sizes: tuple[float, ...], angles: tuple[float, ...], shape: tuple[int, ...]
+) -> np.ndarray:
+    """Affine of a volume whose middle lies near `PLACE`."""
+    ornt = nib.orientations.axcodes2ornt(axcodes)
+    axes = np.zeros((3, 3))
+    for column, (row, sign) in enumerate(ornt):
+        axes[int(row), column] = sign
+    turn = nib.eulerangles.euler2mat(*np.radians(angles))
+    matrix = turn @ axes @ np.diag(sizes)
+    middle = (np.array(shape) - 1) / 2
+    return nib.affines.from_matvec(matrix, PLACE - matrix @ middle)
+
+
+def assert_isotropic(image: nib.Nifti1Image, voxel_mm: float) -> None:
+    assert nib.aff2axcodes(image.affine) == ('R', 'A', 'S')
+    assert image.get_data_dtype() == np.float32
+    assert np.asarray(image.dataobj).dtype == np.float32
+    np.testing.assert_allclose(image.header.get_zooms(), voxel_mm, atol=1e-3)
+    assert image.header['qform_code'] == image.header['sform_code'] == 1
+    np.testing.assert_allclose(image.get_qform(), image.affine, atol=1e-4)
+
+
+@settings(deadline=None)
+@given(
+    order=st.sampled_from(ORDERS),
+    shape=st.tuples(*[st.integers(7, 12)] * 3),
+    sizes=st.tuples(*[st.floats(0.4, 2.0)] * 3),
+    angles=st.tuples(*[st.floats(-25, 25)] * 3),
+    voxel_mm=st.floats(0.5, 1.5),
+)
+def test_a_place_stays_in_world_mm(
+    order: str,
+    shape: tuple[int, ...],
+    sizes: tuple[float, ...],
+    angles: tuple[float, ...],
+    voxel_mm: float,
+) -> None:
+    affine = grid_affine(order, sizes, angles, shape)
+    world = nib.affines.apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
+    for axis in range(3):
+        # An image whose intensities are its places along one axis of the world.
+        image = nib.Nifti1Image(world[..., axis].astype(np.float32), affine)
+        conformed = conform_isotropic(image, voxel_mm)
+        assert_isotropic(conformed, voxel_mm)
+        voxels = np.moveaxis(np.indices(conformed.shape), 0, -1)
+        places = nib.affines.apply_affine(conformed.affine, voxels)
+        old = nib.affines.apply_affine(np.linalg.inv(affine), places)
+        # Further in than voxels are repeated or averaged with such.
+        margin = 1 + voxel_mm / np.array(sizes)
+        inner = ((old >= margin) & (old <= np.array(shape) - 1 - margin)).all(axis=-1)
+        found = np.asarray(conformed.dataobj)[inner]
+        np.testing.assert_allclose(found, places[inner, axis], rtol=0, atol=1e-3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    order=st.sampled_from(ORDERS),
+    shape=st.tuples(*[st.integers(1, 9)] * 3),
+    sizes=st.tuples(*[st.floats(0.3, 4.0)] * 3),
+    voxel_mm=st.floats(0.3, 2.0),
+)
+def test_the_field_of_view_stays(
+    order: str, shape: tuple[int, ...], sizes: tuple[float, ...], voxel_mm: float
+) -> None:
+    affine = grid_affine(order, sizes, (5.0, -8.0, 3.0), shape)
+    conformed = conform_isotropic(nib.Nifti1Image(np.ones(shape, np.float32), affine), voxel_mm)
+    middles = [
+        nib.affines.apply_affine(a, (np.array(n) - 1) / 2)
+        for a, n in ((affine, shape), (conformed.affine, conformed.shape))
+    ]
+    np.testing.assert_allclose(middles[1], middles[0], atol=1e-5)
+    upright = nib.as_closest_canonical(nib.Nifti1Image(np.empty(shape, np.float32), affine))
+    wanted = np.array(upright.shape) * upright.header.get_zooms()
+    got = np.array(conformed.shape) * voxel_mm
+    # Half a voxel at each end; one voxel at least is always there.
+    assert (np.abs(got - wanted) <= np.maximum(voxel_mm, wanted) + 1e-2).all()
+    np.testing.assert_allclose(np.asarray(conformed.dataobj), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize('order', ['RAS', 'LPS', 'ASR', 'IPL'])
+def test_voxels_of_the_wanted_size_are_copied(order: str) -> None:
+    shape = (5, 6, 7)
+    affine = grid_affine(order, (0.7503, 0.75, 0.7498), (10, 20, -5), shape)
+    data = np.random.default_rng(0).random(shape, dtype=np.float32)
+    conformed = conform_isotropic(nib.Nifti1Image(data, affine), 0.75)
+    expected = nib.as_closest_canonical(nib.Nifti1Image(data, affine))
+    np.testing.assert_array_equal(np.asarray(conformed.dataobj), np.asarray(expected.dataobj))
+    # NIfTI keeps the affine in single precision.
+    np.testing.assert_allclose(conformed.affine, expected.affine, rtol=0, atol=1e-5)
+
+
+def test_one_axis_by_hand() -> None:
+    # Voxels of 2 mm at 0 and 2 mm (from -1 to 3 mm); voxels of 1 mm at -0.5, 0.5, 1.5 and 2.5 mm.
+    image = nib.Nifti1Image(
+        np.array([0.0, 8.0], np.float32).reshape(2, 1, 1), np.diag([2, 1, 1, 1])
+    )
+    finer = conform_isotropic(image, 1.0)
+    assert finer.affine[:3, 3].tolist() == [-0.5, 0, 0]
+    # The outer ones lie beyond the last centres: repeated.
+    np.testing.assert_allclose(np.ravel(finer.dataobj), [0, 2, 6, 8])
+
+
+def test_smaller_voxels_are_averaged_by_hand() -> None:
+    # Voxels twice as large: pairs are averaged.
+    data = np.array([8.0, 16, 0, 0], np.float32).reshape(4, 1, 1)
+    image = nib.Nifti1Image(data, np.diag([0.5, 1, 1, 1]))
+    coarser = conform_isotropic(image, 1.0)
+    assert coarser.affine[:3, 3].tolist() == [0.25, 0, 0]
+    np.testing.assert_allclose(np.ravel(coarser.dataobj), [12, 0])
+
+
+def test_detail_too_fine_for_the_voxels_does_not_show() -> None:
+    stripes = np.tile(np.array([0, 10], np.float32), 20).reshape(40, 1, 1)
+    image = nib.Nifti1Image(stripes, np.diag([0.25, 1, 1, 1]))
+    inner = np.ravel(conform_isotropic(image, 1.0).dataobj)[1:-1]
+    np.testing.assert_allclose(inner, 5, atol=1e-5)
+
+
+@pytest.mark.parametrize('voxel_mm', [0.0, -1.0, float('nan'), float('inf')])
+def test_a_size_that_is_none_is_refused(voxel_mm: float) -> None:
+    with pytest.raises(ValueError, match='positive'):
+        conform_isotropic(nib.Nifti1Image(np.ones((2, 2, 2), np.float32), np.eye(4)), voxel_mm)
