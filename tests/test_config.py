@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.config import MAX_SEED, RECIPES, RESIDUALS, RunConfig, read_settings
+from tmsprep.config import MAX_SEED, RECIPES, RECIPES_OF, RESIDUALS, RunConfig, read_settings
 
 LABELS = st.lists(st.text('abcXYZ0189', min_size=1, max_size=8), max_size=3).map(tuple)
 PATHS = st.text('abc éß #\'"\\\n', min_size=1, max_size=9).map(lambda name: Path('/x', name))
@@ -85,7 +85,7 @@ def test_leading_zeros_survive(tmp_path: Path) -> None:
         ({'syn_preset': 'fast'}, "--syn-preset 'fast' is not known"),
         ({'analysis_level': 'session'}, "analysis level 'session' is not known"),
         ({'run_id': 'a/b'}, 'no file name'),
-        ({'recipe': 'own'}, "--recipe 'own' is not known; choose from default, baxter2021, quick"),
+        ({'recipe': 'own'}, "--recipe 'own' is not known; choose from default, baxter2021, "),
         ({'residual': ()}, '--residual: name at least one of shared'),
         ({'residual': ('shared', 'shared')}, '--residual: name each kind once'),
         ({'residual': ('all',)}, "--residual 'all' is not known"),
@@ -133,6 +133,10 @@ def test_names_are_those_of_the_rooms_that_do_the_work() -> None:
     from tmsprep.learning.folds import VARIANTS
     from tmsprep.learning.recipes import RECIPES as DONE
 
-    assert set(RECIPES) == set(DONE)
+    from tmsprep.learning.coeruleus_recipes import RECIPES as COERULEUS
+
+    assert set(RECIPES_OF['multiresolution']) == set(DONE)
+    assert set(RECIPES_OF['coreunet']) == set(COERULEUS)
+    assert set(RECIPES) == set(DONE) | set(COERULEUS)
     assert set(RESIDUALS) == set(VARIANTS)
     assert RunConfig.consensus_threshold == DISAGREEMENT_MM

@@ -25,8 +25,14 @@ SYN_PRESETS = ('default', 'paper')
 DEVICES = ('cpu', 'cuda')
 ANALYSIS_LEVELS = ('participant', 'train', 'crossval', 'group')
 LEARNING_LEVELS = ('train', 'crossval')
-RECIPES = ('default', 'baxter2021', 'quick')
+RECIPES = ('default', 'baxter2021', 'duennwald2021', 'quick')
+RECIPES_OF = {
+    'multiresolution': ('default', 'baxter2021', 'quick'),
+    'coreunet': ('duennwald2021', 'quick'),
+}
 RESIDUALS = ('shared', 'separate', 'none')
+SEGMENTATIONS = ('npp', 'pp', 'lpp')
+AUGMENTATIONS = ('with', 'without')
 # Another number of threads moves the points of a registration by up to a millimetre, so it must
 # not depend on the machine; two is what a small one has.
 DEFAULT_THREADS = 2
@@ -91,6 +97,14 @@ class RunConfig:
         Of 'crossval'; None leaves out one participant at a time.
     repetitions : int
         Of 'crossval'.
+    epochs : int or None
+        Of a training for protocol locus-coeruleus; None for as many as the recipe says.
+    held_out : int
+        Participants that 'crossval' for protocol locus-coeruleus keeps for testing.
+    augmentation : tuple of str
+        Of `AUGMENTATIONS`; 'crossval' compares both, 'train' takes one.
+    segmentation : tuple of str
+        Of `SEGMENTATIONS`: how the locus coeruleus is segmented.
     work_dir : Path
         Nipype's working folder.
     nprocs, omp_nthreads : int
@@ -144,6 +158,10 @@ class RunConfig:
     members: int = 1
     folds: int | None = None
     repetitions: int = 5
+    epochs: int | None = None
+    held_out: int = 0
+    augmentation: tuple[str, ...] = ('with',)
+    segmentation: tuple[str, ...] = ('lpp',)
     work_dir: Path = field(default_factory=lambda: Path.cwd() / 'work')
     nprocs: int = field(default_factory=available_cpus)
     omp_nthreads: int = DEFAULT_THREADS
@@ -193,7 +211,8 @@ class RunConfig:
             self.analysis_level != 'train' or len(self.residual) == 1,
             '--residual: train makes one kind of network; name one of ' + known,
         )
-        for name in ('steps', 'members', 'repetitions'):
+        self._check_coeruleus()
+        for name in ('steps', 'epochs', 'members', 'repetitions'):
             number = getattr(self, name)
             _check(number is None or number >= 1, f'--{name} must be 1 or more, not {number}')
         _check(
@@ -209,6 +228,19 @@ class RunConfig:
             0 < self.equivalence_margin < math.inf,
             f'--equivalence-margin must be above 0 mm, not {self.equivalence_margin}',
         )
+
+    def _check_coeruleus(self) -> None:
+        for name, known in (('augmentation', AUGMENTATIONS), ('segmentation', SEGMENTATIONS)):
+            chosen = getattr(self, name)
+            for item in chosen:
+                _one_of(f'--{name}', item, known)
+            _check(chosen, f'--{name}: name at least one of {", ".join(known)}')
+            _check(len(set(chosen)) == len(chosen), f'--{name}: name each kind once')
+        _check(
+            self.analysis_level != 'train' or len(self.augmentation) == 1,
+            '--augmentation: train makes one kind of network; name with or without',
+        )
+        _check(self.held_out >= 0, f'--held-out must be 0 or more, not {self.held_out}')
 
     def to_toml(self, path: Path) -> Path:
         """Write all settings; `from_toml` gives them back exactly.

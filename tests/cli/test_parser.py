@@ -20,7 +20,8 @@ def bids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (root / folder).mkdir(parents=True)
     description = {'Name': 'test', 'BIDSVersion': '1.9.0'}
     (root / 'dataset_description.json').write_text(json.dumps(description))
-    for name in ('atlas.nii.gz', 'points.tsv', 'weights.safetensors', 'plugin.yml'):
+    (tmp_path / 'plugin.yml').write_text('plugin: Linear\n')
+    for name in ('atlas.nii.gz', 'points.tsv', 'weights.safetensors'):
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
     return root
@@ -197,7 +198,7 @@ def test_options_of_learning_arrive(tmp_path: Path) -> None:
             'bids out participant --session-label A --bids-filter-file first_session',
             'give only one',
         ),
-        ('bids out participant --bids-filter-file absent.json', 'first_session, mp2rage_uni, t1w'),
+        ('bids out participant --bids-filter-file absent.json', 'first_session, mp2rage_uni, neuromelanin, t1w'),
         ('bids out participant --bids-filter-file bad.json', "'acq'; did you mean 'acquisition'"),
         ('bids out participant --config-file absent.toml', 'cannot be read as TOML'),
         ('bids out participant --config-file bad.toml', "unknown setting 'n_procs'"),

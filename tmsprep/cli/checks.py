@@ -8,6 +8,7 @@ from pathlib import Path
 from tmsprep.bids.collect import choose_participants
 from tmsprep.bids.description import check_out_dir, read_description
 from tmsprep.bids.names import labels_in, shorten
+from tmsprep.cli.protocol_checks import check_protocol
 from tmsprep.config import LEARNING_LEVELS, RunConfig
 
 
@@ -27,7 +28,7 @@ def check_paths(config: RunConfig) -> None:
     _check_learning(config)
     _check_group(config)
     _check_participant(config)
-    _check_protocol(config.protocol)
+    check_protocol(config)
     if config.analysis_level == 'group':
         # It reads no image: whoever has outputs or points is known once they are read.
         return
@@ -100,6 +101,10 @@ def _check_files(config: RunConfig) -> None:
     if (config.atlas is None) != (config.atlas_targets is None):
         lacking = '--atlas-targets' if config.atlas_targets is None else '--atlas'
         raise ValueError(f'--atlas and --atlas-targets belong together; give {lacking} as well')
+    if config.use_plugin is not None:
+        from tmsprep.cli.plugins import read_plugin
+
+        read_plugin(config.use_plugin)
     database = config.bids_database_dir
     if database is not None and database.exists() and not database.is_dir():
         raise ValueError(f'--bids-database-dir: {database} is not a folder')
@@ -166,15 +171,6 @@ def _check_group(config: RunConfig) -> None:
             '--session-label and --bids-filter-file choose images, and group reads none: it takes '
             'what is in OUT_DIR and --annotations; leave the option out'
         )
-
-
-def _check_protocol(name: str) -> None:
-    from tmsprep.protocols import load_protocol
-
-    try:
-        load_protocol(name)
-    except (OSError, ValueError) as error:
-        raise ValueError(f'--protocol: {error}') from error
 
 
 def _check_sessions(config: RunConfig, people: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from tmsprep.cli.arguments import several, whole_number
-from tmsprep.config import RECIPES, RESIDUALS, RunConfig
+from tmsprep.config import AUGMENTATIONS, RECIPES, RESIDUALS, SEGMENTATIONS, RunConfig
 
 
 def add_learning(group: argparse._ArgumentGroup) -> None:
@@ -13,8 +13,8 @@ def add_learning(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--recipe',
         choices=RECIPES,
-        help='how to train: ours, that of the paper, or a small network that learns fast '
-        f'(default: {RunConfig.recipe})',
+        help='how to train: ours, that of the paper of the protocol, or a small network that '
+        f'learns fast (default: {RunConfig.recipe}; duennwald2021 for locus-coeruleus)',
     )
     group.add_argument(
         '--steps',
@@ -47,4 +47,35 @@ def add_learning(group: argparse._ArgumentGroup) -> None:
         type=whole_number,
         metavar='N',
         help=f'crossval: trainings of each fold (default: {RunConfig.repetitions})',
+    )
+
+
+def add_coeruleus(group: argparse._ArgumentGroup) -> None:
+    """Add the options that only ``--protocol locus-coeruleus`` uses."""
+    group.add_argument(
+        '--segmentation',
+        **several(None, str),
+        choices=SEGMENTATIONS,
+        help='sliding window (npp), the same with post-processing (pp), one patch at the located '
+        'point (lpp) (default: lpp; all three with crossval)',
+    )
+    group.add_argument(
+        '--augmentation',
+        **several(None, str),
+        choices=AUGMENTATIONS,
+        help='train and crossval: show images rotated, shifted and scaled, or as they are '
+        '(default: with; both with crossval)',
+    )
+    group.add_argument(
+        '--epochs',
+        type=whole_number,
+        metavar='N',
+        help='train and crossval: passes through all images (default: as the recipe says)',
+    )
+    group.add_argument(
+        '--held-out',
+        type=whole_number,
+        metavar='N',
+        help='crossval: participants drawn for testing, that no fold sees (default: 0, each fold '
+        'is tested on its own part)',
     )

@@ -13,7 +13,8 @@ from tmsprep.cli.arguments import amount, path_of, several, whole_number, with_d
 from tmsprep.cli.checks import check_paths
 from tmsprep.cli.device import resolve_device
 from tmsprep.cli.group_options import add_group
-from tmsprep.cli.learning_options import add_learning
+from tmsprep.cli.learning_options import add_coeruleus, add_learning
+from tmsprep.cli.protocol_defaults import protocol_defaults
 from tmsprep.config import (
     ANALYSIS_LEVELS,
     DEFAULT_THREADS,
@@ -86,6 +87,7 @@ def _settings(given: dict[str, Any]) -> dict[str, Any]:
         settings['localizers'] = tuple(name for name in LOCALIZERS if name in chosen)
     if settings.get('protocol', '').endswith('.toml'):
         settings['protocol'] = str(Path(settings['protocol']).absolute())
+    settings = protocol_defaults(settings) | settings
     # Nothing runs on a GPU at the group level, so none is asked.
     unused = given.get('analysis_level') == 'group'
     settings['device'] = 'cpu' if unused else resolve_device(settings.get('device', 'auto'))
@@ -120,6 +122,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_choice_of_images(parser.add_argument_group('which images'))
     _add_localization(parser.add_argument_group('how targets are localised'))
     add_learning(parser.add_argument_group('learning (train and crossval)'))
+    add_coeruleus(parser.add_argument_group('locus coeruleus (--protocol locus-coeruleus)'))
     add_group(parser.add_argument_group('points of raters (train, crossval and group)'))
     _add_resources(parser.add_argument_group('resources'))
     _add_running(parser.add_argument_group('running'))
@@ -141,7 +144,8 @@ def _add_choice_of_images(group: argparse._ArgumentGroup) -> None:
         '--bids-filter-file',
         metavar='FILE',
         help='JSON file that says which images are T1w, or the name of a preset: t1w, '
-        'mp2rage_uni, first_session (default: every T1w of a person)',
+        'mp2rage_uni, first_session, neuromelanin (default: every T1w of a person; neuromelanin for '
+        'protocol locus-coeruleus)',
     )
     group.add_argument(
         '--skip-bids-validation',
@@ -152,7 +156,8 @@ def _add_choice_of_images(group: argparse._ArgumentGroup) -> None:
         '--bids-database-dir',
         type=path_of,
         metavar='DIR',
-        help='folder of a PyBIDS database; made there if absent. Delete it when the data change',
+        help='folder of a PyBIDS database of the whole data set, made there by a run for '
+        'everybody if absent. Delete it when the data change',
     )
 
 

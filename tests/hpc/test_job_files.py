@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from slurm_local import skip_or_fail
+
+from tmsprep.cli.plugins import read_plugin
+
+CHECKOUT = Path(__file__).parents[2]
+HPC = CHECKOUT / 'hpc'
+SCRIPTS = sorted([*HPC.glob('*.sh'), *HPC.glob('*.sbatch'), CHECKOUT / '.ci' / 'run'])
+
+# What comes after the image is run by the Python of the tests, as a container would run its own.
+STAND_IN = """#!/bin/bash
+printf '%s\\n' "$@" >"{record}"
+env | grep ^APPTAINERENV_ | sort >>"{record}"
+while [[ $1 != *.sif ]]; do shift; done
+PATH="{python}:$PATH" exec "${{@:2}}"
+"""
+
+
+@pytest.mark.parametrize('script', SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck(script: Path) -> None:
+    if shutil.which('shellcheck') is None:
+        skip_or_fail('not installed: shellcheck')
+    run = subprocess.run(
+        ['shellcheck', '-x', script], cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    assert run.stdout == ''
+    subprocess.run(['bash', '-n', script], check=True)
+
+
+def test_the_example_of_a_plugin_can_be_used() -> None:
+    name, arguments = read_plugin(HPC / 'slurm.yml')
+    assert name == 'SLURM'
+    assert arguments['template'].startswith('#!/bin/bash\n')
+
+
+class Study:
+    """Data set of three people, to whom nothing is done, and a container in name."""
+
+    def __init__(self, root: Path):
+        self.root, self.bids, self.out = root, root / 'bids', root / 'out'
+        for label in ('01', '02', '03'):
+            path = self.bids / f'sub-{label}' / 'anat' / f'sub-{label}_T1w.nii.gz'
+            path.parent.mkdir(parents=True)
+            path.touch()
+        description = {'Name': 'n', 'BIDSVersion': '1.9.0'}
+        (self.bids / 'dataset_description.json').write_text(json.dumps(description))
+        for name in ('my weights.safetensors', 'tmsprep.sif'):
+            (root / name).touch()
+        (root / 'scratch').mkdir()
+        program = root / 'bin' / 'apptainer'
+        program.parent.mkdir()
+        python = Path(sys.executable).parent
+        program.write_text(STAND_IN.format(record=root / 'record.txt', python=python))
+        program.chmod(0o755)
+        self.settings = root / 'settings.sh'
+        self.write_settings()
+
+    def write_settings(self, **changes: object) -> None:
+        settings = {
+            'BIDS': self.bids,
+            'OUT': self.out,
+            'SIF': self.root / 'tmsprep.sif',
+            'SCRATCH': self.root / 'scratch',
+            'PEOPLE_PER_TASK': 2,
+            'PARTICIPANT_OPTIONS': f"(--dry-run --weights '{self.root}/my weights.safetensors')",
+            'BINDS': f"('{self.root}/my weights.safetensors')",
+            **changes,
+        }
+        self.settings.write_text('\n'.join(f'{name}={v}' for name, v in settings.items()))
+
+    def run(self, *command: object, **environment: str) -> subprocess.CompletedProcess:
+        path = f'{self.root / "bin"}{os.pathsep}{os.environ["PATH"]}'
+        variables = {**os.environ, 'PATH': path, 'PYTHONPATH': str(CHECKOUT), **environment}
+        for name in ('SLURM_ARRAY_TASK_ID', 'SLURM_JOB_GPUS'):
+            if name not in environment:
+                variables.pop(name, None)
+        return subprocess.run(
+            list(map(str, command)), env=variables, capture_output=True, text=True, check=False
+        )
+
+    def prepare(self) -> Path:
+        run = self.run(HPC / 'submit.sh', '--prepare', self.settings)
+        assert run.returncode == 0, run.stderr
+        return Path(run.stdout.splitlines()[-1])
+
+    def recorded(self) -> list[str]:
+        return (self.root / 'record.txt').read_text().splitlines()
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path)
+
+
+def test_tasks_are_prepared_for_any_scheduler(study: Study) -> None:
+    folder = study.prepare()
+    assert (folder / 'tasks.txt').read_text() == 'sub-01 sub-02\nsub-03\n'
+    for name in ('SLURM_ARRAY_TASK_ID', 'PBS_ARRAY_INDEX', 'SGE_TASK_ID'):
+        run = study.run('bash', HPC / 'tmsprep_array.sbatch', folder, 0, **{name: '2'})
+        assert run.returncode == 0, run.stderr
+        assert 'sub-03: would run on' in run.stderr
+        assert 'sub-01' not in run.stderr
+    beyond = study.run('bash', HPC / 'tmsprep_array.sbatch', folder, 1, SGE_TASK_ID='2')
+    assert beyond.returncode == 2
+    assert 'tasks.txt has no line 3' in beyond.stderr
+    assert list((study.root / 'scratch').iterdir()) == []
+
+
+def test_the_container_gets_what_it_needs_and_nothing_else(study: Study) -> None:
+    folder = study.prepare()
+    allocation = {'SLURM_ARRAY_TASK_ID': '1', 'SLURM_CPUS_PER_TASK': '3'}
+    study.run('bash', HPC / 'tmsprep_array.sbatch', folder, 0, **allocation)
+    words = study.recorded()
+    assert words[:3] == ['exec', '--cleanenv', '--containall']
+    binds = [words[i + 1] for i, word in enumerate(words) if word == '-B']
+    weights = f'{study.root}/my weights.safetensors'
+    assert binds[:3] == [
+        f'{study.bids}:{study.bids}:ro',
+        f'{weights}:{weights}:ro',
+        str(study.out),
+    ]
+    assert binds[3].startswith(f'{study.root}/scratch/tmsprep.')
+    # Its quotes have survived.
+    assert words[words.index('--weights') + 1] == weights
+    assert words[words.index('--nprocs') + 1] == '3'
+    assert words[words.index('--device') + 1] == 'cpu'
+    assert '--nv' not in words
+    passed = {w.split('=')[0] for w in words if w.startswith('APPTAINERENV_')}
+    assert {'APPTAINERENV_TMPDIR', 'APPTAINERENV_SLURM_CPUS_PER_TASK'} <= passed
+    study.run('bash', HPC / 'tmsprep_array.sbatch', folder, 0, **allocation, SLURM_JOB_GPUS='0')
+    assert '--nv' in study.recorded()
+    assert study.recorded()[study.recorded().index('--device') + 1] == 'auto'
+
+
+@pytest.mark.parametrize(
+    ('changes', 'complaint'),
+    [
+        ({'BIDS': '/absent'}, "BIDS: no folder '/absent'"),
+        ({'OUT': 'out'}, "OUT: 'out' is not a whole path"),
+        ({'SIF': '/absent.sif'}, "SIF: no file '/absent.sif'"),
+        ({'VENV': '/absent'}, 'VENV: no program /absent/bin/python'),
+        ({'SCRATCH': '/absent'}, "SCRATCH: no folder '/absent'"),
+        ({'PEOPLE_PER_TASK': '0'}, 'PEOPLE_PER_TASK: not a number from 1 on'),
+        ({'OUT': '/tmp/a:b'}, "a container cannot bind a path with ':'"),
+        ({'PARTICIPANT_OPTIONS': '(--localizer cnn)'}, 'unrecognized arguments: --localizer'),
+    ],
+)
+def test_wrong_settings_are_named(study: Study, changes: dict[str, str], complaint: str) -> None:
+    study.write_settings(**changes)
+    run = study.run(HPC / 'submit.sh', '--dry-run', study.settings)
+    assert run.returncode == 2
+    assert complaint in run.stderr
