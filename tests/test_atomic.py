@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tmsprep.atomic import atomic_path, write_text
+from tmsprep.atomic import DiskFull, atomic_path, remove_partials, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -61,3 +61,31 @@ def test_a_block_that_writes_nothing_is_a_failure(tmp_path: Path) -> None:
 def test_text_is_utf8(tmp_path: Path) -> None:
     path = write_text(tmp_path / 'a.txt', 'Hirnlappen Ä\n')
     assert path.read_bytes() == 'Hirnlappen Ä\n'.encode()
+
+
+@pytest.mark.skipif(not Path('/dev/full').exists(), reason='this system has no /dev/full')
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    path = tmp_path / 'a.txt'
+
+    def write_to_a_full_disk() -> None:
+        with atomic_path(path) as partial:
+            partial.symlink_to('/dev/full')
+            partial.write_text('much')
+
+    with pytest.raises(DiskFull) as full:
+        write_to_a_full_disk()
+    assert str(full.value).startswith(f'{tmp_path}: the disk is full, so that a.txt could not')
+    assert 'free space there' in str(full.value)
+    assert names(tmp_path) == []
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    left = [tmp_path / '.0123abcd.sub-01.html', tmp_path / 'sub-01' / '.89abcdef.mask.nii.gz']
+    kept = [tmp_path / '.bidsignore', tmp_path / 'sub-01' / '.nfs0001', tmp_path / 'a.0123abcd.b']
+    for path in (*left, *kept):
+        write_text(path, 'half')
+    assert remove_partials(tmp_path, 'sub-02') == []
+    assert remove_partials(tmp_path, 'sub-01') == left[:1]
+    assert remove_partials(tmp_path, below=True) == left[1:]
+    assert all(path.is_file() for path in kept)
+    assert remove_partials(tmp_path / 'not_there', below=True) == []

@@ -6,7 +6,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tmsprep.resources import _cgroup_limits, available_cpus, available_memory_gb
+from tmsprep.resources import (
+    _cgroup_limits,
+    available_cpus,
+    available_memory_gb,
+    explain_shortage,
+)
 
 GIB = 2**30
 
@@ -52,3 +57,38 @@ def test_control_group_version_1_of_a_container_is_at_the_mount(tmp_path: Path) 
     (tmp_path / 'membership').write_text('3:cpu:/\n2:memory:/docker/0af\n')
     assert list(_cgroup_limits(tmp_path, tmp_path / 'membership')) == [2 * GIB]
     assert list(_cgroup_limits(tmp_path, tmp_path / 'absent')) == []
+
+
+@pytest.mark.parametrize(
+    'message',
+    [
+        'MemoryError()',
+        'Unable to allocate 64.0 MiB for an array with shape (256, 256, 256)',
+        "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried",
+        'Failed to allocate memory for image.',
+        'std::bad_alloc',
+        '[Errno 12] Cannot allocate memory',
+        'libtorch_cpu.so: failed to map segment from shared object',
+    ],
+)
+def test_a_shortage_of_memory_is_explained(message: str, tmp_path: Path) -> None:
+    explained = explain_shortage(message, [tmp_path])
+    assert explained.startswith('the memory ran out: give the job more memory')
+    assert explained.endswith(f'({message})')
+    assert explain_shortage(explained, [tmp_path]) == explained
+
+
+def test_a_shortage_of_gpu_memory_has_another_cure(tmp_path: Path) -> None:
+    explained = explain_shortage('CUDA out of memory. Tried to allocate 2 GiB', [tmp_path])
+    assert explained.startswith("the GPU's memory ran out: give --device cpu")
+
+
+def test_a_full_disk_is_named_even_if_the_folder_is_not_there_yet(tmp_path: Path) -> None:
+    folder = tmp_path / 'not' / 'there'
+    explained = explain_shortage('[Errno 28] No space left on device', [folder])
+    assert explained.startswith(f'{folder}: the disk is full (')
+    assert 'free space there' in explained
+
+
+def test_another_error_stays_as_it_is(tmp_path: Path) -> None:
+    assert explain_shortage('no brain', [tmp_path]) == 'no brain'

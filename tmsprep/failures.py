@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import T1wImage
+from tmsprep.resources import explain_shortage
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,9 @@ def record_crashes(
         if image is None:
             logger.error('a node failed that belongs to no image; see %s', path)
             continue
-        message = crash_message(text)
+        work = re.search(r'^Working directory: (.+)', text, re.MULTILINE)
+        folders = [out_dir, *([Path(work[1].strip())] if work else [])]
+        message = explain_shortage(crash_message(text), folders)
         record_error(out_dir, image, parts[-1], {'message': message, 'traceback': text})
         crashes.append((image, message))
     return crashes

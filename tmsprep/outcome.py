@@ -12,12 +12,17 @@ import numpy as np
 
 from tmsprep.atomic import write_text
 from tmsprep.points import PointSet
+from tmsprep.resources import explain_shortage
 
 
 def describe_error(error: Exception) -> dict[str, str]:
-    """Message and traceback of an exception that is being handled, JSON-ready."""
+    """Message and traceback of an exception that is being handled, JSON-ready.
+
+    Call it in the folder that was written to: if its disk is full, the message says so.
+    """
     lines = ''.join(traceback.format_exception(error))
-    return {'message': str(error) or repr(error), 'traceback': lines}
+    message = explain_shortage(str(error) or repr(error), [Path.cwd()])
+    return {'message': message, 'traceback': lines}
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""What this process may use of the machine."""
+"""What this process may use of the machine, and what it says when that is used up."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 # The share of the memory limit that is given to the workflow's nodes. It is Nipype's own share of
@@ -85,3 +86,57 @@ def _limit(path: Path) -> Iterator[int]:
         return
     if text.isdigit() and int(text) > 0:
         yield int(text)
+
+
+LITTLE_SPACE = 2**20
+"""A disk with less than this many bytes left is full (our choice)."""
+
+_NO_SPACE = ('no space left on device', 'disk quota exceeded', 'the disk is full')
+_NO_MEMORY = (
+    *('unable to allocate', "can't allocate memory", 'cannot allocate memory'),
+    *('failed to allocate', 'bad_alloc', 'out of memory', 'failed to map segment'),
+)
+
+START_AGAIN = 'then start the same command again'
+
+MORE_MEMORY = (
+    'give the job more memory (under Slurm: --mem of sbatch) or run fewer steps at once '
+    f'(--nprocs 1), {START_AGAIN}'
+)
+
+
+def explain_shortage(message: str, folders: Iterable[Path]) -> str:
+    """Tell what is behind an error, if memory or disk space ran out.
+
+    Parameters
+    ----------
+    message : str
+        Of the error.
+    folders : iterable of Path
+        Those that were written to, which need not be there.
+
+    Returns
+    -------
+    str
+        The message with cause and cure before it; as it was if there is enough of both.
+    """
+    known = message.lower()
+    if START_AGAIN in message:
+        return message
+    if 'cuda' in known and 'out of memory' in known:
+        return f"the GPU's memory ran out: give --device cpu, {START_AGAIN} ({message})"
+    if message == 'MemoryError()' or any(sign in known for sign in _NO_MEMORY):
+        return f'the memory ran out: {MORE_MEMORY} ({message})'
+    space = {folder: _free_bytes(folder) for folder in folders}
+    if space and (any(sign in known for sign in _NO_SPACE) or min(space.values()) < LITTLE_SPACE):
+        folder = min(space, key=space.__getitem__)
+        return (
+            f'{folder}: the disk is full ({space[folder] / 1e6:.0f} MB are left); free space '
+            f'there, {START_AGAIN} ({message})'
+        )
+    return message
+
+
+def _free_bytes(folder: Path) -> int:
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free

@@ -7,9 +7,11 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tmsprep.atomic import write_text
+from tmsprep.atomic import remove_partials, write_text
+from tmsprep.cli.plugins import plugin_settings, poll_seconds
+from tmsprep.cli.slurm import ask_slurm
 from tmsprep.config import RunConfig
 
 if TYPE_CHECKING:
@@ -22,9 +24,6 @@ logger = logging.getLogger('tmsprep')
 
 StatusCallback = Callable[['Node', str], None]
 
-POLL_SECONDS = 0.05
-"""Nipype's own two seconds per wave of nodes would be most of the run time."""
-
 
 def prepare_nipype(config: RunConfig, crash_dir: Path) -> None:
     """Set Nipype up; must come before the first import of its interfaces.
@@ -35,6 +34,8 @@ def prepare_nipype(config: RunConfig, crash_dir: Path) -> None:
     os.environ['NIPYPE_NO_ET'] = '1'
     folder = config.work_dir / '.nipype'
     os.environ['NIPYPE_CONFIG_DIR'] = str(folder)
+    # The cache of fonts; without a home Matplotlib would make it anew in each process.
+    os.environ.setdefault('MPLCONFIGDIR', str(config.work_dir / '.matplotlib'))
     # In a file, because worker processes and batch jobs start from it as well.
     write_text(folder / 'nipype.cfg', _as_ini(_nipype_settings(config, crash_dir)))
     from nipype import logging as nipype_logging
@@ -51,8 +52,12 @@ def _nipype_settings(config: RunConfig, crash_dir: Path) -> dict[str, dict[str, 
             'check_version': 'false',
             'crashdump_dir': str(crash_dir),
             'crashfile_format': 'txt',
+            # A page that nobody reads, in files that runs with one working folder would share.
+            'create_report': 'false',
             'hash_method': 'timestamp',
-            'poll_sleep_duration': str(POLL_SECONDS),
+            # How late a file may show on a shared disk after its job has ended (our choice).
+            'job_finished_timeout': '60',
+            'poll_sleep_duration': str(poll_seconds(config)),
             'remove_unnecessary_outputs': 'false',
             'stop_on_first_crash': str(config.stop_on_first_crash).lower(),
         },
@@ -73,26 +78,6 @@ def _as_ini(settings: dict[str, dict[str, str]]) -> str:
     return '\n'.join(lines)
 
 
-def plugin_settings(config: RunConfig) -> tuple[str, dict[str, Any]]:
-    """Name and arguments of the Nipype plugin: the user's file, or what the machine has."""
-    if config.use_plugin is not None:
-        import yaml
-
-        settings = yaml.safe_load(config.use_plugin.read_text(encoding='utf-8')) or {}
-        # Nipype's Slurm plugin looks its user up by this name alone.
-        os.environ.setdefault('LOGNAME', str(os.getuid()))
-        return settings['plugin'], dict(settings.get('plugin_args', {}))
-    if config.nprocs == 1:
-        return 'Linear', {}
-    return 'MultiProc', {
-        'n_procs': config.nprocs,
-        'memory_gb': config.mem_gb,
-        'raise_insufficient': False,
-        'mp_context': 'forkserver',
-        'n_gpu_procs': 1 if config.device == 'cuda' else 0,
-    }
-
-
 def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallback) -> str:
     """Run everything that can be run.
 
@@ -111,13 +96,25 @@ def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallbac
         Why Nipype stopped or which nodes crashed; empty if all ran.
     """
     plugin, arguments = plugin_settings(config)
+    if plugin == 'SLURM':
+        ask_slurm(workflow, arguments)
+    arguments = {**arguments, 'status_callback': on_status}
+    pool = None
+    if plugin == 'MultiProc':
+        from tmsprep.cli.pool import PoolPlugin
+
+        pool = PoolPlugin(arguments)
     # Nipype collects garbage in each turn of its loop; what is loaded by now never becomes any.
     gc.collect()
     gc.freeze()
     try:
-        workflow.run(plugin=plugin, plugin_args={**arguments, 'status_callback': on_status})
-    except RuntimeError as error:
+        workflow.run(plugin=pool or plugin, plugin_args=arguments)
+    except Exception as error:
+        # A node's own error, of any kind, or Nipype's sum of several.
         return str(error) or repr(error)
+    finally:
+        if pool is not None:
+            pool.close()
     return ''
 
 
@@ -134,9 +131,13 @@ def prepare_run(config: RunConfig, log_dir: Path, images: Sequence[T1wImage]) ->
         Whose failed nodes are to be tried again.
     """
     from tmsprep.bids import write_dataset_description
+    from tmsprep.cli.locks import short_lock
     from tmsprep.failures import forget_failed_nodes
 
-    write_dataset_description(config.out_dir, config.bids_dir)
+    with short_lock(config.out_dir / 'logs', 'descriptions'):
+        for name in ('dataset_description.json', '.bidsignore'):
+            remove_partials(config.out_dir, name)
+        write_dataset_description(config.out_dir, config.bids_dir)
     prepare_nipype(config, log_dir)
     for image in images:
         forget_failed_nodes(config.out_dir, config.work_dir, image)
@@ -173,6 +174,8 @@ def execute(
 
     if config.write_graph:
         _write_graph(workflow, log_dir / 'graph.dot')
+    # Not from the file, which another run with the same working folder may have replaced.
+    workflow.config['execution']['crashdump_dir'] = str(log_dir)
     stopped = ''
     try:
         stopped = run_workflow(workflow, config, progress)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from tmsprep.cli.claims import TAKEN, claim_participants
 from tmsprep.cli.exit_codes import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from nipype import Node
+    from nipype import Node, Workflow
 
     from tmsprep.bids import Survey, T1wImage
     from tmsprep.config import RunConfig
@@ -18,9 +19,46 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger('tmsprep')
 
+Images = Mapping[str, 'Sequence[T1wImage]']
+
+
+class Steps(NamedTuple):
+    """What one protocol does for itself at the participant level.
+
+    Parameters
+    ----------
+    workflow : callable
+        Settings and images to the workflow of all images.
+    last_node : str
+        Name of an image's last node.
+    report : callable
+        Output folder and participant's label to the report, written.
+    outputs : callable
+        Settings and an image to the files that must be there in the end.
+    is_ours : callable
+        Whether a failed node's name is one of this protocol.
+    """
+
+    workflow: Callable[[RunConfig, Images], Workflow]
+    last_node: str
+    report: Callable[[Path, str], Path]
+    outputs: Callable[[RunConfig, T1wImage], Iterable[Path]]
+    is_ours: Callable[[str], bool]
+
 
 def run_participant(config: RunConfig, found: Survey, log_dir: Path) -> int:
-    """Localise in everybody that was found.
+    """Localise the targets in everybody that was found; see `run_steps`."""
+    from tmsprep.reports.participant import write_participant_report
+
+    def is_ours(node: str) -> bool:
+        return not node.startswith('coeruleus_')
+
+    steps = Steps(_workflow, 'figures', write_participant_report, _tables, is_ours)
+    return run_steps(config, found, log_dir, steps)
+
+
+def run_steps(config: RunConfig, found: Survey, log_dir: Path, steps: Steps) -> int:
+    """Do the steps of a protocol for everybody that was found.
 
     Parameters
     ----------
@@ -30,6 +68,8 @@ def run_participant(config: RunConfig, found: Survey, log_dir: Path) -> int:
         Images, and what stands in the way of others.
     log_dir : Path
         Of this run.
+    steps : Steps
+        Of the protocol.
 
     Returns
     -------
@@ -42,31 +82,38 @@ def run_participant(config: RunConfig, found: Survey, log_dir: Path) -> int:
         If Nipype stopped for a reason that no image can be blamed for.
     """
     if config.reports_only and not config.dry_run:
-        _write_reports(config, found.images)
-        return _conclude(config, found.images)
+        _write_reports(config, found.images, steps)
+        return _conclude(config, found.images, steps)
     from tmsprep.cli.experts import read_experts
 
     experts = read_experts(config, found.images)
     if config.dry_run:
         return _describe(found.images, found.problems, experts)
+    with claim_participants(config, found.images) as mine:
+        _record_problems(config, found, mine)
+        try:
+            _execute(config, mine, log_dir, steps, experts)
+        finally:
+            _write_reports(config, mine, steps)
+        others = set(found.images) - set(mine)
+        return _conclude(config, found.images, steps, experts, others)
+
+
+def _record_problems(config: RunConfig, found: Survey, subjects: Iterable[str]) -> None:
     from tmsprep.failures import record_problems
 
-    for subject in found.images:
+    for subject in subjects:
         problems = found.problems.get(subject, [])
         record_problems(config.out_dir, subject, problems)
         for problem in problems:
             logger.error('sub-%s: %s', subject, problem)
-    try:
-        _execute(config, found.images, log_dir, experts)
-    finally:
-        _write_reports(config, found.images)
-    return _conclude(config, found.images, experts)
 
 
 def _execute(
     config: RunConfig,
-    images: Mapping[str, Sequence[T1wImage]],
+    images: Images,
     log_dir: Path,
+    steps: Steps,
     experts: Experts | None,
 ) -> None:
     """Build and run the workflow."""
@@ -80,37 +127,42 @@ def _execute(
     if not everyone:
         return
     from tmsprep.cli.progress import Progress
-    from tmsprep.workflows.base import init_tmsprep_wf, workflow_name
-    from tmsprep.workflows.resources import gather_resources
+    from tmsprep.workflows.base import workflow_name
 
-    workflow = init_tmsprep_wf(config=config, images=images, resources=gather_resources(config))
+    def finished(node: Node) -> str:
+        last = node.name == steps.last_node
+        return node.fullname.split('.')[1].removesuffix('_wf') if last else ''
+
+    workflow = steps.workflow(config, images)
     logger.info('%d T1w images of %d participants', len(everyone), len(images))
-    progress = Progress(len(workflow._get_all_nodes()), len(everyone), _finished_image)
+    progress = Progress(len(workflow._get_all_nodes()), len(everyone), finished)
     names = {workflow_name(image): image for image in everyone}
     execute(workflow, config, log_dir, progress, names)
 
 
-def _finished_image(node: Node) -> str:
-    """Name the image whose last node this is."""
-    return node.fullname.split('.')[1].removesuffix('_wf') if node.name == 'figures' else ''
+def _workflow(config: RunConfig, images: Images) -> Workflow:
+    from tmsprep.workflows.base import init_tmsprep_wf
+    from tmsprep.workflows.resources import gather_resources
+
+    return init_tmsprep_wf(config=config, images=images, resources=gather_resources(config))
 
 
-def _write_reports(config: RunConfig, images: Mapping[str, Sequence[T1wImage]]) -> None:
-    from tmsprep.reports.participant import write_participant_report
-
+def _write_reports(config: RunConfig, images: Iterable[str], steps: Steps) -> None:
     for subject in images:
-        logger.info('report: %s', write_participant_report(config.out_dir, subject))
+        logger.info('report: %s', steps.report(config.out_dir, subject))
 
 
 def _conclude(
     config: RunConfig,
-    images: Mapping[str, Sequence[T1wImage]],
+    images: Images,
+    steps: Steps,
     experts: Experts | None = None,
+    others: Collection[str] = (),
 ) -> int:
-    """Say who failed and why, and give the exit code."""
-    failed = {}
+    """Say who failed and why, or was left to another run, and give the exit code."""
+    failed = dict.fromkeys(sorted(others), TAKEN)
     for subject, several in images.items():
-        problems = list(_problems(config, subject, several))
+        problems = [] if subject in others else list(_problems(config, subject, several, steps))
         if problems:
             failed[subject] = '; '.join(problems)
     for subject, messages in failed.items():
@@ -132,26 +184,32 @@ def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:
     return conclude(errors_by_subject(experts.issues if experts else ()), done, what)
 
 
-def _problems(config: RunConfig, subject: str, images: Sequence[T1wImage]) -> Iterator[str]:
+def _problems(
+    config: RunConfig, subject: str, images: Sequence[T1wImage], steps: Steps
+) -> Iterator[str]:
     """Whatever was recorded, and every table that should be there but is not."""
-    from tmsprep.bids import derivative_path
     from tmsprep.failures import read_records
 
-    records = read_records(config.out_dir, subject)
+    records = [r for r in read_records(config.out_dir, subject) if steps.is_ours(r['node'])]
     yield from (f'{record["node"]}: {record["message"]}' for record in records)
     if records:
         return
-    for image in images:
-        for method in config.localizers:
-            path = derivative_path(
-                config.out_dir, image, desc=method, suffix='targets', extension='.tsv'
-            )
-            if not path.is_file():
-                yield f'{path} was not written'
+    for path in (path for image in images for path in steps.outputs(config, image)):
+        if not path.is_file():
+            yield f'{path} was not written'
+
+
+def _tables(config: RunConfig, image: T1wImage) -> Iterator[Path]:
+    from tmsprep.bids import derivative_path
+
+    for method in config.localizers:
+        yield derivative_path(
+            config.out_dir, image, desc=method, suffix='targets', extension='.tsv'
+        )
 
 
 def _describe(
-    images: Mapping[str, Sequence[T1wImage]],
+    images: Images,
     problems: Mapping[str, Sequence[str]],
     experts: Experts | None,
 ) -> int:

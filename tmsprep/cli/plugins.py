@@ -109,7 +109,6 @@ def plugin_settings(config: RunConfig) -> tuple[str, dict[str, Any]]:
         'n_procs': config.nprocs,
         'memory_gb': config.mem_gb,
         'raise_insufficient': False,
-        'mp_context': 'forkserver',
         'n_gpu_procs': 1 if config.device == 'cuda' else 0,
     }
 

@@ -29,6 +29,7 @@ class Progress:
 
     def __init__(self, total: int, milestones: int, milestone: Callable[[Node], str]):
         self._milestones, self._milestone, self._reached = milestones, milestone, 0
+        self._failed: set[str] = set()
         self._bar = _bar(total, 'step')
 
     def __call__(self, node: Node, status: str) -> None:
@@ -38,8 +39,11 @@ class Progress:
         self._bar.update()
         name = node.fullname.split('.')[1] if node.fullname.count('.') else node.fullname
         self._bar.set_postfix_str(f'{name} {node.name}')
+        if status == 'exception':
+            self._failed.add(name)
         reached = self._milestone(node)
-        if status == 'end' and reached:
+        # Nipype's serial plugin says of nodes that it leaves out after a failure that they ended.
+        if status == 'end' and reached and name not in self._failed:
             self._reached += 1
             if self._bar.disable:
                 logger.info('%s: finished (%d of %d)', reached, self._reached, self._milestones)

@@ -24,6 +24,7 @@ from tmsprep.registration.plausibility import (
 from tmsprep.registration.presets import PRESETS, Preset, Stage
 from tmsprep.registration.starts import SEARCH_SPACING_MM, Start, best_start, fit_similarity
 from tmsprep.registration.transforms import move_points, warp_image
+from tmsprep.registration.undated import remove_times
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +176,8 @@ def _register_syn(
     transform = f'SyN[{settings.gradient_step},{settings.flow_variance},0]'
     stages = [(transform, settings.deformable)]
     _run(fixed, moving, linear, stages, prefix, random_seed, composite=True)
-    return Path(f'{prefix}Composite.h5'), Path(f'{prefix}InverseComposite.h5')
+    forward, inverse = (Path(f'{prefix}{name}.h5') for name in ('Composite', 'InverseComposite'))
+    return remove_times(forward), remove_times(inverse)
 
 
 def _run(

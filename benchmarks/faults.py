@@ -1,0 +1,115 @@
+"""Do to real runs what goes wrong on clusters, and write ``docs/faults.md``.
+
+``python benchmarks/faults.py OUT`` makes phantoms in OUT, does everything, and writes what was
+done and seen into the page. All of it takes about a quarter of an hour on one core. What was seen
+is kept in OUT, part by part: ``--only kills crowd`` does those parts again, and the page is
+written once all parts have been seen. What needs root (a small disk, another user, control
+groups) is named as not done without.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from faults_parts.crowd import start_eight
+from faults_parts.disks import fill_disks
+from faults_parts.kills import kill_often
+from faults_parts.memory import use_up_memory
+from faults_parts.people import break_people
+from faults_parts.places import look_at_temporary, take_away
+from faults_parts.runs import CHECKOUT, Seen, Site
+from faults_parts.signals import stop_runs
+
+from tmsprep.atomic import write_text
+from tmsprep.phantoms import write_dataset
+
+PAGE = CHECKOUT / 'docs' / 'faults.md'
+BEGIN, END = '<!-- seen: begin -->', '<!-- seen: end -->'
+KILLS, SEED = 20, 1
+
+PARTS: dict[str, Callable[[Site], Iterator[Seen]]] = {
+    'kills': partial(kill_often, times=KILLS, seed=SEED),
+    'signals': stop_runs,
+    'memory': use_up_memory,
+    'crowd': start_eight,
+    'disks': fill_disks,
+    'people': break_people,
+    'places': take_away,
+    'temporary': look_at_temporary,
+}
+
+
+def prepare(folder: Path, part: str) -> Site:
+    """Make the phantoms, if they are not there, and an empty folder for a part."""
+    one, eight = folder / 'one', folder / 'eight'
+    if not one.exists():
+        write_dataset(one, [3], ['01'], voxel_size=(3.0, 3.0, 3.0))
+    if not eight.exists():
+        labels = [f'{i:02d}' for i in range(1, 9)]
+        write_dataset(eight, range(1, 9), labels, voxel_size=(4.0, 4.0, 4.0))
+    place = folder / part
+    if place.exists():
+        shutil.rmtree(place)
+    place.mkdir()
+    return Site(place, one, eight, folder / 'tmp')
+
+
+def do(folder: Path, part: str) -> None:
+    """Do a part, print what is seen and keep it."""
+    rows = []
+    for row in PARTS[part](prepare(folder, part)):
+        print(f'{"ok" if row.good else "NO"} {row.fault}: {row.done}: {row.seen}', flush=True)
+        rows.append(row._replace(seen=row.seen.replace(str(folder / part), 'OUT')))
+    write_text(folder / f'{part}.json', json.dumps(rows, indent=1))
+
+
+def read(folder: Path) -> list[Seen] | None:
+    """All that was seen, in the order of the page; None if a part is missing."""
+    paths = [folder / f'{part}.json' for part in PARTS]
+    if not all(path.is_file() for path in paths):
+        return None
+    return [Seen(*row) for path in paths for row in json.loads(path.read_text(encoding='utf-8'))]
+
+
+def table(rows: Sequence[Seen]) -> str:
+    """Write what was seen as a table in Markdown."""
+    lines = ['| fault | what was done | what was seen | as it must be |', '|---|---|---|---|']
+    for row in rows:
+        verdict = 'yes' if row.good else '**no**'
+        cells = (cell.replace('|', '\\|') for cell in (row.fault, row.done, row.seen))
+        lines.append(f'| {" | ".join(cells)} | {verdict if row.seen else "-"} |')
+    return '\n'.join(lines)
+
+
+def write_page(rows: Sequence[Seen]) -> None:
+    """Replace the generated part of the page."""
+    head, rest = PAGE.read_text(encoding='utf-8').split(BEGIN)
+    tail = rest.split(END)[1]
+    write_text(PAGE, f'{head}{BEGIN}\n{table(rows)}\n{END}{tail}')
+
+
+def main() -> int:
+    """Parse the command line and do it; 1 if something was not as it must be."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('out', type=Path)
+    parser.add_argument('--only', nargs='+', choices=PARTS, default=list(PARTS))
+    options = parser.parse_args()
+    folder = options.out.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    for part in options.only:
+        do(folder, part)
+    rows = read(folder)
+    if rows is None:
+        return 0
+    write_page(rows)
+    return 0 if all(row.good for row in rows) else 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())

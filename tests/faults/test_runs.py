@@ -1,0 +1,132 @@
+"""The cheap ones of ``benchmarks/faults.py``, on the network alone."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tmsprep.phantoms import write_dataset
+
+sys.path.append(str(Path(__file__).parents[2] / 'benchmarks'))
+
+from faults_parts.crowd import LEFT_OUT
+from faults_parts.runs import (
+    Ended,
+    Running,
+    Site,
+    differences,
+    left_over,
+    outputs,
+    partials,
+)
+from faults_parts.watch import Watcher
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    folder = tmp_path_factory.mktemp('faults')
+    bids = write_dataset(folder / 'bids', [1], ['01'], voxel_size=(4.0, 4.0, 4.0))
+    image = bids / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz'
+    other = bids / 'sub-02' / 'anat' / 'sub-02_T1w.nii.gz'
+    other.parent.mkdir(parents=True)
+    shutil.copyfile(image, other)
+    return Site(folder, bids, bids, folder / 'tmp')
+
+
+@pytest.fixture(scope='module')
+def options(random_weights: Path) -> list[str]:
+    return ['--localizers', 'cnn', '--weights', str(random_weights), '--nprocs', '1']
+
+
+@pytest.fixture(scope='module')
+def whole(site: Site, options: list[str]) -> dict[str, bytes]:
+    """Outputs of a run without any fault."""
+    out = site.folder / 'whole'
+    assert site.start(site.bids, out, site.folder / 'whole_work', options).end().code == 0
+    return outputs(out)
+
+
+def start(site: Site, name: str, options: list[str], work: str = '') -> Running:
+    return site.start(
+        site.bids, site.folder / name, site.folder / (work or f'{name}_work'), options
+    )
+
+
+def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
+    site: Site, options: list[str], whole: dict[str, bytes]
+) -> None:
+    out = site.folder / 'killed'
+    with Watcher(out, whole) as watcher:
+        for pattern in ('*_desc-cnn_targets.tsv', '*.svg'):
+            running = start(site, 'killed', options)
+            running.wait_for(out, pattern)
+            family = running.family()
+            # Once the first process is killed, once the one that works.
+            family[pattern == '*.svg'].kill()
+            running.end(10)
+            assert left_over(family) == 0
+        left = out / 'sub-01' / 'anat' / '.0123abcd.sub-01_desc-cnn_targets.tsv'
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_text('label\themi')
+        ended = start(site, 'killed', options).end()
+    assert ended.code == 0, ended.lines
+    assert watcher.partial == []
+    assert watcher.versions >= len(whole)
+    assert differences(out, whole) == []
+    assert partials(out) == []
+    assert list(site.temporary.iterdir()) == []
+
+
+def test_two_runs_at_once_share_nobody(
+    site: Site, options: list[str], whole: dict[str, bytes]
+) -> None:
+    one = [*options, '--participant-label', '01']
+    first = start(site, 'shared', one)
+    first.wait_for(site.folder / 'shared_work', 'conformed.nii')
+    # The same person in the same outputs, and in the same working folder for other outputs.
+    second = start(site, 'shared', options, 'other_work')
+    third = start(site, 'elsewhere', one, 'shared_work')
+    for run in (second, third):
+        ended = run.end()
+        assert ended.code == 1
+        assert ended.says('sub-01 failed', LEFT_OUT)
+        assert 'participants failed' in ended.last
+    assert first.end().code == 0
+    assert differences(site.folder / 'shared', whole) == []
+    assert not any((site.folder / 'elsewhere').rglob('sub-01*'))
+
+
+@pytest.mark.parametrize(('name', 'code'), [('SIGTERM', 143), ('SIGINT', 130)])
+def test_a_signal_stops_a_run_with_a_message(
+    site: Site, options: list[str], name: str, code: int
+) -> None:
+    running = start(site, name, options)
+    running.wait_for(site.folder / f'{name}_work', 'conformed.nii')
+    family = running.family()
+    running.process.send_signal(signal.Signals[name])
+    ended = running.end(10)
+    assert ended.code == code
+    assert f'tmsprep was stopped by {name}' in ended.last
+    assert 'start the same command again' in ended.last
+    assert left_over(family) == 0
+    (log,) = (site.folder / name / 'logs').glob('*/tmsprep.log')
+    assert ended.last in log.read_text(encoding='utf-8').splitlines()[-1]
+
+
+def test_a_killed_worker_is_said_to_lack_memory(site: Site, options: list[str]) -> None:
+    running = start(site, 'lacking', [*options[:-1], '2', '--participant-label', '01'])
+    running.wait_for(site.folder / 'lacking_work', 'conformed.nii')
+    family = running.family()
+    workers = [p for p in family[2:] if 'spawn_main' in ' '.join(p.cmdline())]
+    for worker in workers:
+        worker.kill()
+    ended: Ended = running.end(60)
+    assert ended.code == 1
+    assert ended.says('sub-01 failed', 'memory ran out', '--nprocs 1')
+    assert left_over(family) == 0
