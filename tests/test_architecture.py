@@ -45,7 +45,7 @@ MAY_IMPORT = {
     },
     'workflows': {
         *('interfaces', 'networks.archive', 'registration.names'),
-        *('learning.cohort', 'learning.folds'),
+        *('learning.cohort', 'learning.folds', 'learning.coeruleus_folds', 'learning.volumes'),
     },
     'cli': {
         *('workflows', 'interfaces', 'reports', 'failures', 'derivatives', 'formats', 'phantoms'),

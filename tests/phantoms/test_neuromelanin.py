@@ -144,7 +144,8 @@ def test_other_bright_structures_stay_away_from_the_nuclei(seed):
     homes = mapping.forward(np.concatenate([line, line * [-1, 1, 1]]))
     assert len(rods) >= 15
     for rod, _ in rods:
-        assert np.linalg.norm(rod.line[:, None] - homes, axis=-1).min() > 5
+        # They keep 8 mm from the template's nuclei, and deformations press by less than half.
+        assert np.linalg.norm(rod.line[:, None] - homes, axis=-1).min() > 4
 
 
 def test_people_differ_by_1_to_3_mm_beyond_the_deformation():

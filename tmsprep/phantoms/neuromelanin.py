@@ -72,7 +72,7 @@ def make_neuromelanin(
     seed : int
         Which person and scan, and the raters' errors.
     coverage : str
-        'whole': a head; 'slab': the head's width, 48 mm thick, oblique; 'stem': 96 x 96 x 60 mm
+        'whole': a head; 'slab': the head's width, 48 mm thick, oblique; 'stem': 72 x 78 x 54 mm
         around the brainstem.
     voxel_mm : float
         Edge of the voxels, mm; masks are drawn on voxels of half that size. 0.75 and 0.375 mm in

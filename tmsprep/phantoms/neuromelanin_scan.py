@@ -18,7 +18,7 @@ COVERAGES = ('whole', 'slab', 'stem')
 
 # Field of view from left to right, back to front and bottom to top, mm: of a head as in
 # phantoms/head.py, of a slab as scanned along the brainstem, of the brainstem alone. Our choice.
-_FOV = {'whole': (180.0, 240.0, 240.0), 'slab': (180.0, 240.0, 48.0), 'stem': (96.0, 96.0, 60.0)}
+_FOV = {'whole': (180.0, 240.0, 240.0), 'slab': (180.0, 240.0, 48.0), 'stem': (72.0, 78.0, 54.0)}
 
 # Middle of the field of view seen from the brain's centre ('whole', as in phantoms/head.py) or
 # from the middle of the nuclei, and how far it varies; mm, our choice.
