@@ -1,0 +1,74 @@
+# docs/containers.md says how to build, run and check this image.
+
+# Any image with Python 3.11 on x86-64 Linux (glibc 2.28 or newer); both stages use the same one.
+ARG BASE=python:3.11-slim-bookworm
+
+FROM ${BASE} AS builder
+
+# What pip is asked for as PyTorch: 'torch', or the address of a wheel (its build for the CPU).
+ARG TORCH=torch
+# PyTorch's build for CUDA makes the image several GB larger, so it has to be wanted: 'yes'.
+ARG CUDA=no
+
+RUN python -m venv --without-pip /opt/tmsprep
+ENV PIP="python -m pip --python /opt/tmsprep/bin/python --no-cache-dir --disable-pip-version-check"
+
+# Before the rest, so that the check comes before gigabytes of CUDA libraries are fetched.
+WORKDIR /build
+COPY constraints.txt ./
+RUN ${PIP} install --no-compile --no-deps -c constraints.txt "${TORCH}"
+RUN if [ "${CUDA}" != yes ] \
+        && ! grep -q '^cuda.* = None$' /opt/tmsprep/lib/python3.*/site-packages/torch/version.py; \
+    then echo 'pip took a CUDA build of PyTorch: give --build-arg TORCH=<address of the wheel for' \
+        'the CPU>, or --build-arg CUDA=yes; see docs/containers.md' >&2; exit 1; fi
+
+COPY pyproject.toml setup.cfg README.md LICENSE ./
+COPY tmsprep tmsprep
+COPY workflows workflows
+COPY bids_filters bids_filters
+RUN ${PIP} install --no-compile -c constraints.txt .
+
+# Tests of other packages and what only compilers need are a tenth of the image. Bytecode is made
+# once, here, and is never checked against the age of the sources, which some programs change.
+WORKDIR /opt/tmsprep/lib
+RUN find . -depth -type d -name tests -exec rm -r {} + \
+    && find . -name '*.a' -delete \
+    && cd python3.*/site-packages/torch \
+    && rm -rf include share test \
+    && find bin -type f ! -name torch_shm_manager -delete
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x torch/testing/_internal . \
+    && /opt/tmsprep/bin/tmsprep --version
+
+
+FROM ${BASE}
+
+ARG VERSION=0.1.0
+# Address of the repository that the image is built from.
+ARG SOURCE=
+LABEL org.opencontainers.image.title="tmsprep" \
+      org.opencontainers.image.description="Localise the cortical targets of transcranial magnetic stimulation in T1-weighted MRI" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="${SOURCE}" \
+      org.opencontainers.image.documentation="${SOURCE}"
+
+# The official image has no bytecode of the standard library, and could not keep any when read-only.
+RUN python -m compileall -q --invalidation-mode unchecked-hash -x 'site-packages|lib2to3|/test/' \
+        "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
+    && useradd --uid 1000 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tmsprep
+
+COPY --from=builder /opt/tmsprep /opt/tmsprep
+
+# What a library keeps in the home folder goes to /tmp, the one place that is writable in a
+# read-only container; packages of the user's own account stay outside.
+ENV PATH=/opt/tmsprep/bin:/usr/local/bin:/usr/bin:/bin \
+    LANG=C.UTF-8 \
+    HOME=/tmp \
+    PYTHONNOUSERSITE=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    NIPYPE_NO_ET=1
+
+USER 1000:1000
+WORKDIR /tmp
+ENTRYPOINT ["/opt/tmsprep/bin/tmsprep"]
+CMD ["--help"]
