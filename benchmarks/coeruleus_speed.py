@@ -1,6 +1,6 @@
 """Seconds and memory of segmenting the locus coeruleus: one localised patch against all windows.
 
-``python benchmarks/coeruleus_speed.py [--recipe quick] [--shape 128 128 80]``
+``python benchmarks/coeruleus_speed.py [--recipe quick] [--shape 128 128 80] [--json FILE]``
 
 Both ways segment the same random volume of 0.75 mm in this one run, each in a process of its own,
 so that each has its own peak of memory: LPP is the localiser on the whole volume and one patch,
@@ -11,6 +11,7 @@ the recipe's size: what they know does not change what they cost.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import resource
 import statistics
@@ -24,6 +25,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from tmsprep.atomic import write_text
 from tmsprep.learning.coeruleus_recipes import RECIPES
 from tmsprep.networks.coreunet import CoReUNet
 from tmsprep.networks.patch_unet import PatchUNet
@@ -76,23 +78,29 @@ def measure(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Run each way in its own process and print both and their ratios."""
-    seconds, memory = {}, {}
+    """Run each way in its own process, and print and keep both."""
+    costs = {}
     for way in WAYS:
         command = [sys.executable, __file__, *sys.argv[1:], '--way', way]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        seconds[way], memory[way] = (float(word) for word in done.stdout.split())
+        seconds, memory = (float(word) for word in done.stdout.split())
+        costs[way] = {'seconds': seconds, 'megabytes': memory}
     _, segmenter = networks(options.weights, options.recipe)
-    windows = n_windows(tuple(options.shape), segmenter.settings.patch)
+    windows = {'lpp': 1, 'npp': n_windows(tuple(options.shape), segmenter.settings.patch)}
     megavoxels = math.prod(options.shape) / 1e6
     print(f'volume {" x ".join(map(str, options.shape))} ({megavoxels:.1f} million voxels)')
-    for way, what in (('lpp', 'localiser and 1 window'), ('npp', f'{windows} windows')):
-        extra = memory[way] - memory['nothing']
+    for way in windows:
+        costs[way]['windows'] = windows[way]
+        costs[way]['extra'] = costs[way]['megabytes'] - costs['nothing']['megabytes']
         print(
-            f'{way}: {what}, {seconds[way]:.2f} s, peak {memory[way]:.0f} MB '
-            f'({extra:.0f} MB over Python, Torch and the volume)'
+            f'{way}: {windows[way]} windows{" and the localiser" if way == "lpp" else ""}, '
+            f'{costs[way]["seconds"]:.2f} s, peak {costs[way]["megabytes"]:.0f} MB '
+            f'({costs[way]["extra"]:.0f} MB over Python, Torch and the volume)'
         )
-    print(f'npp / lpp: {seconds["npp"] / seconds["lpp"]:.1f} times the time')
+    print(f'npp / lpp: {costs["npp"]["seconds"] / costs["lpp"]["seconds"]:.1f} times the time')
+    if options.json is not None:
+        about = {'recipe': options.recipe, 'threads': options.threads, 'shape': options.shape}
+        write_text(options.json, json.dumps({**about, **costs}, indent=2) + '\n')
 
 
 def main() -> None:
@@ -103,6 +111,7 @@ def main() -> None:
     parser.add_argument('--recipe', choices=tuple(RECIPES), default='quick')
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--repetitions', type=int, default=3)
+    parser.add_argument('--json', type=Path, help='file for the numbers')
     parser.add_argument('--way', choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:

@@ -6,7 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tmsprep.learning.volumes import LabelledVolume, load_volumes, read_mask, resample_labels
+from tmsprep.imaging.labels import read_mask, resample_labels
+from tmsprep.learning.volumes import LabelledVolume, load_volumes
 from tmsprep.points import PointSet
 
 AFFINE = np.array([[0.75, 0, 0, -9], [0, 0.75, 0, -6], [0, 0, 0.75, 12], [0, 0, 0, 1]])

@@ -13,7 +13,7 @@ BIDS_VERSION = '1.10.0'
 # Outputs that BIDS has no names for. The validator wants folders without a slash at the end.
 BIDSIGNORE = (
     *('*_targets.tsv', '*_targets.json', '*_xfm.*', '*.html', 'group_*', 'figures', 'logs'),
-    *('localizer_*', 'train_log.tsv', 'crossval_*'),
+    *('localizer_*', 'train_log.tsv', 'crossval_*', 'coeruleus_*', '*_segmentation.*'),
 )
 
 

@@ -16,10 +16,11 @@ from tmsprep.bids.annotations import annotated_names
 from tmsprep.bids.names import BidsError, T1wImage, shorten
 from tmsprep.evaluation.centres import centres_of_mass
 from tmsprep.evaluation.status import DISAGREEMENT_MM
+from tmsprep.imaging.labels import read_mask
 from tmsprep.imaging.read import read_geometry
 from tmsprep.learning.annotations import collect_annotated
 from tmsprep.learning.coeruleus_masks import FORM, MaskFiles, find_masks
-from tmsprep.learning.volumes import LABELS, LabelledVolume, read_mask
+from tmsprep.learning.volumes import LABELS, LabelledVolume
 from tmsprep.protocols import Protocol
 
 _UNREADABLE = (OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError)

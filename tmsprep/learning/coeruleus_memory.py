@@ -1,4 +1,4 @@
-"""How much memory a training of the locus coeruleus takes."""
+"""How much memory training and applying the networks of the locus coeruleus takes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import nibabel as nib
 from tmsprep.imaging.errors import ImageError
 from tmsprep.imaging.read import read_geometry
 from tmsprep.learning.coeruleus_recipes import CoeruleusRecipe
+from tmsprep.networks.archive import WeightsError
+from tmsprep.networks.coeruleus_weights import load_coeruleus
 
 _BASE_GB = 0.6
 """Of a process with Torch and Nipype (measured)."""
@@ -20,6 +22,12 @@ _KEPT = 5
 _MAPS = 23.0
 """Copies of the finest level's features that a step keeps: 2.2 GB in all were measured for
 1.3 million voxels with recipe duennwald2021, and 0.5 GB with quick, for which this is too much."""
+
+_APPLIED = 31.0
+"""Bytes per voxel and feature of the finest level, applied (measured: 30.2)."""
+
+_VOLUMES = 40
+"""Bytes per voxel of image, heatmaps and labels (measured: 20 for points alone)."""
 
 
 def training_gb(images: Sequence[Path], voxel_mm: float, recipe: CoeruleusRecipe) -> float:
@@ -39,6 +47,30 @@ def training_gb(images: Sequence[Path], voxel_mm: float, recipe: CoeruleusRecipe
     per_voxel = 4 * _MAPS * settings.features[0] / settings.block**3
     step = max(voxels, default=0) * recipe.schedule.batch * per_voxel
     return _BASE_GB + (_KEPT * sum(voxels) + step) / 1e9
+
+
+def applying_gb(images: Sequence[Path], weights: Path) -> float:
+    """Estimate what localising or segmenting in one image needs at most, GB of 10^9 bytes.
+
+    Parameters
+    ----------
+    images : sequence of Path
+        Of which one is looked at at a time; those that cannot be read do not count.
+    weights : Path
+        What is applied; of its networks the first localising one, the largest, counts.
+
+    Raises
+    ------
+    WeightsError
+        If the file holds something else, or no localising network.
+    """
+    model = load_coeruleus(weights)
+    if not model.localizers:
+        raise WeightsError(f'{weights} holds no network that localises; give other weights')
+    settings = model.localizers[0].settings
+    voxels = max((_voxels(path, model.voxel_mm) for path in images), default=0.0)
+    per_voxel = _APPLIED * settings.features[0] / settings.block**3 + _VOLUMES
+    return _BASE_GB + voxels * per_voxel / 1e9
 
 
 def _voxels(path: Path, voxel_mm: float) -> float:
