@@ -26,6 +26,7 @@ MAY_IMPORT = {
     'outcome': set(),
     'failures': set(),
     'derivatives': {'evaluation', 'formats', 'outcome'},
+    'coeruleus_derivatives': {'derivatives', 'evaluation', 'formats', 'outcome'},
     'reports': {
         'derivatives',
         'evaluation',
@@ -41,7 +42,7 @@ MAY_IMPORT = {
     },
     'interfaces': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'reports'),
-        *('outcome', 'failures', 'derivatives'),
+        *('outcome', 'failures', 'derivatives', 'coeruleus_derivatives'),
     },
     'workflows': {
         *('interfaces', 'networks.archive', 'registration.names'),

@@ -105,6 +105,19 @@ def targets_sidecar(
     sidecar = {
         'Method': outcome.method,
         'Description': DESCRIPTIONS[outcome.method],
+        **image_entries(image, properties, random_seed),
+        **outcome.details,
+    }
+    if outcome.error is not None:
+        sidecar['Error'] = outcome.error['message']
+    return {**sidecar, **{name: COLUMNS[name] for name in columns}}
+
+
+def image_entries(
+    image: T1wImage, properties: Mapping[str, Any], random_seed: int
+) -> dict[str, Any]:
+    """Say which image and frame a table refers to, and what it must not be used for."""
+    return {
         'CoordinateSystem': 'scanner, RAS+',
         'CoordinateSystemDescription': 'The world frame of the NIfTI image named below, as given '
         'by its affine: x to the right, y to the front, z to the top',
@@ -119,11 +132,7 @@ def targets_sidecar(
         'SoftwareVersion': __version__,
         'RandomSeed': random_seed,
         'Disclaimer': DISCLAIMER,
-        **outcome.details,
     }
-    if outcome.error is not None:
-        sidecar['Error'] = outcome.error['message']
-    return {**sidecar, **{name: COLUMNS[name] for name in columns}}
 
 
 def write_targets(

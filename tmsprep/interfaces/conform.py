@@ -10,6 +10,7 @@ from nipype.interfaces.base import (
     File,
     SimpleInterface,
     TraitedSpec,
+    isdefined,
     traits,
 )
 
@@ -22,6 +23,7 @@ class ConformInputSpec(BaseInterfaceInputSpec):
     in_file = traits.Str(mandatory=True, desc='T1w image; checked by the reader, not by Nipype')
     lower = traits.Float(5.0, usedefault=True, desc='percentile that becomes 0')
     upper = traits.Float(95.0, usedefault=True, desc='percentile that becomes 1')
+    voxel_mm = traits.Float(desc='edge of cubic voxels on a grid of its own, not the common one')
     fingerprint = traits.Str(desc='size and time of the image, so that a new one is noticed')
     version = traits.Str(desc='of tmsprep, so that new code is not answered from the cache')
 
@@ -29,12 +31,12 @@ class ConformInputSpec(BaseInterfaceInputSpec):
 class ConformOutputSpec(TraitedSpec):
     """Outputs of `Conform`."""
 
-    conformed = File(exists=True, desc='256 x 256 x 256, 1 mm, RAI, intensities as they were')
+    conformed = File(exists=True, desc='RAI or, with voxel_mm, RAS+; intensities as they were')
     properties = File(exists=True, desc='JSON: shape, affine, SHA-256 and intensity window')
 
 
 class Conform(SimpleInterface):
-    """Read a T1w, resample it to the common grid, and find its intensity window."""
+    """Read a T1w, conform it (see `imaging.conform`, `imaging.isotropic`), find its window."""
 
     input_spec = ConformInputSpec
     output_spec = ConformOutputSpec
@@ -44,6 +46,7 @@ class Conform(SimpleInterface):
         import numpy as np
 
         from tmsprep.imaging.conform import conform
+        from tmsprep.imaging.isotropic import conform_isotropic
         from tmsprep.imaging.normalise import percentile_window
         from tmsprep.imaging.read import read_t1w
         from tmsprep.networks.archive import file_sha256
@@ -54,7 +57,9 @@ class Conform(SimpleInterface):
             np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
         )
         conformed = Path(runtime.cwd) / 'conformed.nii'
-        nib.save(conform(image), conformed)
+        voxel_mm = self.inputs.voxel_mm
+        result = conform_isotropic(image, voxel_mm) if isdefined(voxel_mm) else conform(image)
+        nib.save(result, conformed)
         properties = {
             'path': str(path),
             'shape': list(image.shape),

@@ -11,8 +11,10 @@ from pathlib import Path
 
 _TABLE = re.compile(r'^(?P<image>.+)_desc-(?P<method>[A-Za-z0-9]+)_targets\.tsv$')
 _FIGURE = re.compile(r'^(?P<image>.+)_desc-(?P<what>[A-Za-z0-9]+)_T1w\.svg$')
-_AFTER_THE_TABLES = 'figures'
-# The one step that runs after the tables are written.
+_COERULEUS = 'coreunet'
+# The table of protocol locus-coeruleus, whose steps are named coeruleus_<step>.
+_AFTER_THE_TABLES = ('figures', 'coeruleus_figures')
+# The steps that run after the tables are written.
 _EXPERT = 'expert'
 # Its table is written before the first step.
 
@@ -40,13 +42,18 @@ class ErrorRecord:
     node_dir: str = ''
 
     @property
+    def of_coeruleus(self) -> bool:
+        """Whether the step is one of protocol locus-coeruleus."""
+        return self.node.startswith('coeruleus_')
+
+    @property
     def tables_are_older(self) -> bool:
         """Whether the step stopped its run before the tables were written.
 
         The step that writes the tables also writes the records of methods that failed, with their
         folders; the figures come after the tables.
         """
-        return not self.node_dir and self.node != _AFTER_THE_TABLES
+        return not self.node_dir and self.node not in _AFTER_THE_TABLES
 
     @property
     def figures_are_older(self) -> bool:
@@ -72,12 +79,27 @@ class ImageResults:
 
         The image may have been replaced since, and a point of another image is a wrong point.
         """
-        if any(error.figures_are_older for error in self.errors):
+        if any(e.figures_are_older and not e.of_coeruleus for e in self.errors):
             self.figures.clear()
-        if any(error.tables_are_older for error in self.errors):
-            methods = (method for method in self.tables if method != _EXPERT)
-            self.earlier += [self.tables[method].path for method in methods]
-            self.tables.clear()
+        stopped = {error.of_coeruleus for error in self.errors if error.tables_are_older}
+        for method in [m for m in self.tables if (m == _COERULEUS) in stopped]:
+            table = self.tables.pop(method)
+            self.earlier += [] if method == _EXPERT else [table.path]
+
+    def of_protocol(self, *, coeruleus: bool) -> ImageResults:
+        """Return what is of protocol locus-coeruleus, or all else; figures are of the others."""
+        return ImageResults(
+            self.name,
+            {m: table for m, table in self.tables.items() if (m == _COERULEUS) == coeruleus},
+            {} if coeruleus else self.figures,
+            [error for error in self.errors if error.of_coeruleus == coeruleus],
+            [path for path in self.earlier if (f'_desc-{_COERULEUS}_' in path.name) == coeruleus],
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to say about the image."""
+        return not (self.tables or self.figures or self.errors or self.earlier)
 
 
 @dataclass
@@ -88,6 +110,15 @@ class SubjectResults:
     images: list[ImageResults]
     errors: list[ErrorRecord]
     problems: list[str]
+
+    def of_protocol(self, *, coeruleus: bool) -> SubjectResults:
+        """Return what is of protocol locus-coeruleus, or all else.
+
+        Outputs of several protocols may lie in one folder; each has a report of its own.
+        """
+        images = [image.of_protocol(coeruleus=coeruleus) for image in self.images]
+        images = [image for image in images if not image.is_empty]
+        return SubjectResults(self.subject, images, self.errors, self.problems)
 
 
 def collect_subject(out_dir: Path, subject: str) -> SubjectResults:

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from tmsprep import __version__
 from tmsprep.atomic import write_text
-from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.reports.collect import ErrorRecord, ImageResults, collect_subject
 from tmsprep.reports.methods import method_texts
 from tmsprep.reports.styles import method_order, method_style
@@ -24,6 +20,7 @@ from tmsprep.reports.summary import (
     target_rows,
     warnings,
 )
+from tmsprep.reports.template import render_report
 
 OVERVIEW, MASK, REGISTRATION = 'overview', 'brain', 'registration'
 # The figures' desc entities; a target's figure has the target's label.
@@ -104,27 +101,14 @@ def write_participant_report(out_dir: Path, subject: str) -> Path:
     Path
         ``out_dir/sub-<label>.html``.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    results = collect_subject(out_dir, subject)
-    data = files('tmsprep.data')
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters['plain'] = _plain
-    template = environment.from_string(
-        data.joinpath('report_participant.html.jinja').read_text(encoding='utf-8')
-    )
-    html = template.render(
+    results = collect_subject(out_dir, subject).of_protocol(coeruleus=False)
+    html = render_report(
+        'report_participant.html.jinja',
         subject=results.subject,
         pages=[image_page(image) for image in results.images],
         methods=method_texts(results.images),
         errors=results.errors,
         problems=results.problems,
-        version=__version__,
-        disclaimer=DISCLAIMER,
-        style=Markup(data.joinpath('report.css').read_text(encoding='utf-8')),
         method_name=lambda method: method_style(method).name,
     )
     return write_text(Path(out_dir) / f'{results.subject}.html', html)
@@ -199,8 +183,3 @@ def _alternative(what: str, regions: Mapping[str, str]) -> str:
         MASK: 'Outline of the brain mask on axial, coronal and sagittal slices',
         REGISTRATION: "Edges of the atlas on the person's slices, before and after registration",
     }.get(what, what)
-
-
-def _plain(value: object) -> str:
-    """Show a sidecar's value: text as it is, anything else as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

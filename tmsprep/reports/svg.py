@@ -139,8 +139,24 @@ def picture(grey: np.ndarray, x: float, y: float, width: float, height: float) -
     from PIL import Image
 
     packed = io.BytesIO()
-    levels = (np.clip(grey, 0, 1) * 255 + 0.5).astype(np.uint8)
-    Image.fromarray(levels).save(packed, 'JPEG', quality=_JPEG_QUALITY, optimize=True)
-    link = 'data:image/jpeg;base64,' + base64.b64encode(packed.getvalue()).decode('ascii')
+    Image.fromarray(_bytes(grey)).save(packed, 'JPEG', quality=_JPEG_QUALITY, optimize=True)
+    return _image('jpeg', packed, x, y, width, height)
+
+
+def overlay(rgba: np.ndarray, x: float, y: float, width: float, height: float) -> str:
+    """Place a picture that one can see through, shape (rows, columns, 4), 0 to 1, as PNG."""
+    from PIL import Image
+
+    packed = io.BytesIO()
+    Image.fromarray(_bytes(rgba)).save(packed, 'PNG', optimize=True)
+    return _image('png', packed, x, y, width, height)
+
+
+def _bytes(levels: np.ndarray) -> np.ndarray:
+    return (np.clip(levels, 0, 1) * 255 + 0.5).astype(np.uint8)
+
+
+def _image(kind: str, packed: io.BytesIO, x: float, y: float, width: float, height: float) -> str:
+    content = base64.b64encode(packed.getvalue()).decode('ascii')
     place = {'x': x, 'y': y, 'width': width, 'height': height, 'preserveAspectRatio': 'none'}
-    return element('image', **place, **{'xlink:href': link})
+    return element('image', **place, **{'xlink:href': f'data:image/{kind};base64,{content}'})
