@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument('--epochs', type=int, help="of every training; else the recipe's")
     parser.add_argument('--processes', type=int, default=2, help='trainings at a time')
     parser.add_argument('--seed', type=int, default=1)
-    parser.add_argument('--shape', type=int, nargs=3, default=(128, 128, 80), help='for the speed')
+    parser.add_argument('--shape', type=int, nargs=3, default=(96, 104, 72), help='for the speed')
     parser.add_argument('--docs', type=Path, default=DOCS, help='where the page goes')
     options = parser.parse_args()
     plan = Plan(

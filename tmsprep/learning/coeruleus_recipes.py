@@ -74,7 +74,7 @@ DUENNWALD2021 = CoeruleusRecipe(
 
 QUICK = CoeruleusRecipe(
     'quick',
-    schedule=Schedule(epochs=32, batch=2, learning_rate=4e-3, decay='cosine'),
+    schedule=Schedule(epochs=32, batch=2, learning_rate=1.5e-3, decay='cosine'),
     network={'features': (16, 16, 32, 32), 'block': 2},
     augmentation=VolumeAugmentation(view=0.75),
     patch_schedule=Schedule(epochs=50, batch=4, learning_rate=4e-3, decay='cosine'),
