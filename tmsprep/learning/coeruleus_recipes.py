@@ -29,6 +29,9 @@ class CoeruleusRecipe:
         Fields of `CoReUNetSettings` that differ from its defaults.
     augmentation : VolumeAugmentation
         Random views for the training with augmentation.
+    rising_epochs : int
+        Epochs in which the views stray further and further, up to that (ours). A short training
+        would spend most of its time at the middle of the image otherwise.
     patch_schedule : Schedule
         Of the `PatchUNet`; a step looks at `Schedule.batch` patches.
     patch_network : Mapping
@@ -50,6 +53,7 @@ class CoeruleusRecipe:
     patch_schedule: Schedule
     network: Mapping[str, Any] = field(default_factory=dict)
     augmentation: VolumeAugmentation = _PAPERS_VIEWS
+    rising_epochs: int = 0
     patch_network: Mapping[str, Any] = field(default_factory=dict)
     patch_augmentation: VolumeAugmentation = _PATCH_VIEWS
     patches: int = 2
@@ -74,9 +78,10 @@ DUENNWALD2021 = CoeruleusRecipe(
 
 QUICK = CoeruleusRecipe(
     'quick',
-    schedule=Schedule(epochs=32, batch=2, learning_rate=1.5e-3, decay='cosine'),
-    network={'features': (16, 16, 32, 32), 'block': 2},
+    schedule=Schedule(epochs=24, batch=2, learning_rate=2e-3, decay='cosine'),
+    network={'features': (16, 16, 32, 32), 'block': 2, 'sharpness': 8.0},
     augmentation=VolumeAugmentation(view=0.75),
+    rising_epochs=6,
     patch_schedule=Schedule(epochs=50, batch=4, learning_rate=4e-3, decay='cosine'),
     patch_network={'features': (16, 32, 32), 'block': 2},
 )

@@ -90,9 +90,12 @@ def train_coreunet(
             'nobody to train on has a point of the locus coeruleus. Give masks or points.'
         )
     augmentation = recipe.augmentation if augment else None
-    task = _Localizing(people, aside, augmentation, recipe.schedule.batch, seed, device)
+    task = _Localizing(
+        people, aside, augmentation, recipe.rising_epochs, recipe.schedule.batch, seed, device
+    )
     names = [[person.name for person in group] for group in (people, aside)]
-    identity = ('coreunet', recipe.schedule, network.settings, augmentation, seed, *names)
+    views = (augmentation, recipe.rising_epochs)
+    identity = ('coreunet', recipe.schedule, network.settings, *views, seed, *names)
     return fit(network, task, recipe.schedule, identity, checkpoint, report)
 
 
@@ -107,6 +110,7 @@ class _Localizing:
     people: Sequence[Volume]
     aside: Sequence[Volume]
     augmentation: VolumeAugmentation | None
+    rising_epochs: int
     batch: int
     seed: int
     device: str
@@ -130,9 +134,10 @@ class _Localizing:
             return intensities, person.points
         generator = generator_of(self.seed, epoch, number)
         shape = tuple(intensities.shape)
-        affine = draw_affine(shape, person.points, self.augmentation, generator)
-        view = resample(intensities, affine, view_shape(shape, self.augmentation))
-        view = vary_intensities(view, self.augmentation, generator)
+        augmentation = self.augmentation.scaled(min(1.0, epoch / (self.rising_epochs + 1)))
+        affine = draw_affine(shape, person.points, augmentation, generator)
+        view = resample(intensities, affine, view_shape(shape, augmentation))
+        view = vary_intensities(view, augmentation, generator)
         return view, affine.into_view(person.points)
 
     def validate(self, network: nn.Module) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +40,16 @@ class VolumeAugmentation:
     view: float = 1.0
     gamma: float = 0.0
     noise: float = 0.0
+
+
+    def scaled(self, share: float) -> VolumeAugmentation:
+        """Return the same views, of which only this share strays."""
+        return replace(
+            self,
+            rotation=share * self.rotation,
+            translation=share * self.translation,
+            scale=share * self.scale,
+        )
 
 
 @dataclass(frozen=True)
