@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,23 @@ def test_an_image_that_changed_is_done_again(config: RunConfig) -> None:
     (config.bids_dir / IMAGES[0]).touch()
     os.utime(table(config, IMAGES[0], 'cnn'), (2000, 2000))
     assert pending(config)['01'] == 'sub-01_T1w.nii.gz is younger than sub-01_desc-cnn_targets.tsv'
+
+
+def test_the_other_protocol_has_its_own_outputs_and_failures(config: RunConfig) -> None:
+    other = replace(config, protocol='locus-coeruleus', localizers=('cnn',))
+    for method in config.localizers:
+        finish(config, method)
+    image = T1wImage.from_path(config.bids_dir, config.bids_dir / IMAGES[0])
+    error = {'message': 'no weights', 'traceback': ''}
+    record_error(config.out_dir, image, 'coeruleus_locate', error)
+    assert pending(config) == {}
+    assert pending(other) == {
+        '01': 'failed: coeruleus_locate: no weights',
+        '02': 'stopped before the report',
+    }
+    finish(config, 'coreunet')
+    (config.out_dir / 'sub-02_protocol-locuscoeruleus.html').touch()
+    assert pending(other)['02'] == 'no sub-02_ses-A_desc-lpp_segmentation.tsv'
 
 
 def test_the_table_that_is_printed(config: RunConfig, capsys: pytest.CaptureFixture[str]) -> None:

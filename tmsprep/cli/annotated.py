@@ -2,42 +2,49 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from tmsprep.cli.exit_codes import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
     from tmsprep.bids import Survey, T1wImage
     from tmsprep.config import RunConfig
+    from tmsprep.learning.annotations import Annotations
+    from tmsprep.learning.coeruleus_annotations import CoeruleusAnnotations
     from tmsprep.learning.cohort import Annotated
+    from tmsprep.learning.volumes import LabelledVolume
+
+Person = TypeVar('Person', 'Annotated', 'LabelledVolume')
 
 logger = logging.getLogger('tmsprep')
 
 
-class AnnotatedRun(NamedTuple):
+@dataclass(frozen=True)
+class AnnotatedRun(Generic[Person]):
     """Whom a run learns from.
 
     Parameters
     ----------
-    people : list of Annotated
-        One per image, with brain masks where there are any.
+    people : list of Annotated or LabelledVolume
+        One per image.
     images : dict
         Name of each to its image.
     problems : dict
         Participant's label to what was wrong, one message per problem.
     """
 
-    people: list[Annotated]
+    people: list[Person]
     images: dict[str, T1wImage]
     problems: dict[str, list[str]]
 
 
-def collect_people(config: RunConfig, found: Survey, log_dir: Path) -> AnnotatedRun:
+def collect_people(config: RunConfig, found: Survey, log_dir: Path) -> AnnotatedRun[Annotated]:
     """Find everybody's points, say what is wrong with them, and keep the agreement of raters.
 
     Parameters
@@ -64,31 +71,46 @@ def collect_people(config: RunConfig, found: Survey, log_dir: Path) -> Annotated
         load_protocol(config.protocol),
         config.consensus_threshold,
     )
-    images = {image.stem: image for several in found.images.values() for image in several}
-    for note in annotations.notes:
-        logger.warning('%s', note)
-    for subject, messages in annotations.problems.items():
-        for message in messages:
-            logger.error('sub-%s: %s', subject, message)
-    for subject, messages in found.problems.items():
-        # Whoever has points but no image is among the problems above.
-        for message in messages:
-            logger.warning('sub-%s: not used: %s', subject, message)
+    run = whom_to_learn_from(annotations, found)
     if not config.dry_run:
         with atomic_path(log_dir / 'agreements.tsv') as partial:
             annotations.agreements.to_csv(partial, sep='\t', index=False, na_rep='n/a')
-    people = list(annotations.people)
-    used = {images[person.name].subject for person in people}
+    used = {run.images[person.name].subject for person in run.people}
     logger.info(
         'points for %d images of %d participants; %d participants have none',
-        len(people),
+        len(run.people),
         len(used),
-        len(set(found.images) - used - set(annotations.problems)),
+        len(set(found.images) - used - set(run.problems)),
     )
-    return AnnotatedRun(people, images, dict(annotations.problems))
+    return run
 
 
-def with_masks(config: RunConfig, run: AnnotatedRun) -> list[Annotated]:
+def whom_to_learn_from(
+    given: Annotations | CoeruleusAnnotations, found: Survey
+) -> AnnotatedRun[Any]:
+    """Say what is wrong with annotations and images, and keep who can be learnt from.
+
+    Parameters
+    ----------
+    given : Annotations or CoeruleusAnnotations
+        What the raters gave.
+    found : Survey
+        The images.
+    """
+    for note in given.notes:
+        logger.warning('%s', note)
+    for subject, messages in given.problems.items():
+        for message in messages:
+            logger.error('sub-%s: %s', subject, message)
+    for subject, messages in found.problems.items():
+        # Whoever has annotations but no image is among the problems above.
+        for message in messages:
+            logger.warning('sub-%s: not used: %s', subject, message)
+    images = {image.stem: image for several in found.images.values() for image in several}
+    return AnnotatedRun(list(given.people), images, dict(given.problems))
+
+
+def with_masks(config: RunConfig, run: AnnotatedRun[Annotated]) -> list[Annotated]:
     """Give everybody a brain mask: from --derivatives, else by brain extraction.
 
     Without one, a person is trained on without views of the brain alone and cut views; the log
@@ -114,12 +136,21 @@ def with_masks(config: RunConfig, run: AnnotatedRun) -> list[Annotated]:
     return people
 
 
-def describe_people(run: AnnotatedRun) -> int:
+def describe_people(run: AnnotatedRun[Annotated]) -> int:
     """Say what would be done, for --dry-run."""
     for person in run.people:
         points = int(person.points.found.sum())
         logger.info('%s: %d of %d points', person.image, points, len(person.points))
     return conclude(run.problems, 'dry run: nothing was written', 'dry run')
+
+
+def data_set_name(config: RunConfig) -> str:
+    """Return what the data set calls itself, else the name of its folder."""
+    description = config.bids_dir / 'dataset_description.json'
+    name = config.bids_dir.resolve().name
+    if description.is_file():
+        name = json.loads(description.read_text(encoding='utf-8-sig')).get('Name') or name
+    return name
 
 
 def conclude(

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import re
-from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tmsprep.cli.annotated import conclude
 from tmsprep.cli.coeruleus_train import (
-    CoeruleusRun,
     chosen_coeruleus_recipe,
     collect_labelled,
     data_name,
     describe_labelled,
 )
+from tmsprep.cli.crossval import conclude_crossval
 
 if TYPE_CHECKING:
     from nipype import Node
 
     from tmsprep.bids import Survey
+    from tmsprep.cli.annotated import AnnotatedRun
     from tmsprep.config import RunConfig
+    from tmsprep.learning.volumes import LabelledVolume
 
 logger = logging.getLogger('tmsprep')
 
@@ -59,16 +58,10 @@ def run_coeruleus_crossval(config: RunConfig, found: Survey, log_dir: Path) -> i
     if config.dry_run:
         return describe_labelled(run)
     _execute(config, run, log_dir)
-    problems = defaultdict(list, run.problems)
-    for subject, messages in _recorded(config, run).items():
-        problems[subject] += messages
-        for message in messages:
-            logger.error('sub-%s: %s', subject, message)
-    done = f'tmsprep finished without errors: {len(run.people)} images'
-    return conclude({k: v for k, v in problems.items() if v}, done)
+    return conclude_crossval(config, run)
 
 
-def _execute(config: RunConfig, run: CoeruleusRun, log_dir: Path) -> None:
+def _execute(config: RunConfig, run: AnnotatedRun[LabelledVolume], log_dir: Path) -> None:
     from tmsprep.cli.execution import execute, prepare_run
 
     prepare_run(config, log_dir, [run.images[person.name] for person in run.people])
@@ -94,7 +87,7 @@ def _finished(node: Node) -> str:
     return node.name if _MILESTONE.search(node.name) else ''
 
 
-def _memory(config: RunConfig, run: CoeruleusRun) -> float:
+def _memory(config: RunConfig, run: AnnotatedRun[LabelledVolume]) -> float:
     """Estimate the memory of one training, GB."""
     from tmsprep.learning.coeruleus_memory import training_gb
     from tmsprep.protocols import load_protocol
@@ -104,17 +97,3 @@ def _memory(config: RunConfig, run: CoeruleusRun) -> float:
         load_protocol(config.protocol).voxel_mm,
         chosen_coeruleus_recipe(config),
     )
-
-
-def _recorded(config: RunConfig, run: CoeruleusRun) -> dict[str, list[str]]:
-    """Who could not be prepared, as the nodes recorded it."""
-    from tmsprep.failures import record_path
-
-    failed: dict[str, list[str]] = defaultdict(list)
-    for person in run.people:
-        image = run.images[person.name]
-        path = record_path(config.out_dir, image, 'prepare')
-        if path.is_file():
-            record = json.loads(path.read_text(encoding='utf-8'))
-            failed[image.subject].append(record['message'])
-    return failed

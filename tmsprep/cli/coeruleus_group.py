@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.cli.annotated import conclude
+from tmsprep.cli.group import log_issues
 
 if TYPE_CHECKING:
     from tmsprep.bids import T1wImage
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from tmsprep.group.issues import Issue
 
 logger = logging.getLogger('tmsprep')
-
-_LEVELS = {'error': logging.ERROR, 'warning': logging.WARNING, 'note': logging.INFO}
 
 
 def run_coeruleus_group(config: RunConfig, log_dir: Path) -> int:
@@ -51,9 +50,9 @@ def run_coeruleus_group(config: RunConfig, log_dir: Path) -> int:
     try:
         group = collect_coeruleus_group(config, results, masks, issues)
     except ValueError:
-        _log(issues)
+        log_issues(issues)
         raise
-    _log(group.issues)
+    log_issues(group.issues)
     problems = errors_by_subject(group.issues)
     if config.dry_run or config.check_annotations:
         return conclude(problems, 'nothing was written, as asked', 'check')
@@ -78,13 +77,6 @@ def _masks(
     issues = [Issue(who, text) for who, several in found.problems.items() for text in several]
     issues += [Issue('', note, 'note') for note in found.notes]
     return {files.image.stem: files.paths for files in found.masks}, issues
-
-
-def _log(issues: Sequence[Issue]) -> None:
-    from tmsprep.group.issues import in_common
-
-    for severity, who, message in in_common(issues):
-        logger.log(_LEVELS[severity], '%s: %s', who, message)
 
 
 def _write(

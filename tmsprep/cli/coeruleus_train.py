@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from tmsprep.cli.annotated import conclude
+from tmsprep.cli.annotated import (
+    AnnotatedRun,
+    conclude,
+    data_set_name,
+    whom_to_learn_from,
+)
 
 if TYPE_CHECKING:
-    from tmsprep.bids import Survey, T1wImage
+    from tmsprep.bids import Survey
     from tmsprep.config import RunConfig
     from tmsprep.learning.coeruleus_recipes import CoeruleusRecipe
     from tmsprep.learning.coeruleus_records import VolumeRecord
     from tmsprep.learning.volumes import LabelledVolume
 
 logger = logging.getLogger('tmsprep')
-
-
-class CoeruleusRun(NamedTuple):
-    """Whom a run learns from.
-
-    Parameters
-    ----------
-    people : list of LabelledVolume
-        One per image.
-    images : dict
-        Name of each to its image.
-    problems : dict
-        Participant's label to what was wrong, one message per problem.
-    """
-
-    people: list[LabelledVolume]
-    images: dict[str, T1wImage]
-    problems: dict[str, list[str]]
 
 
 def run_coeruleus_train(config: RunConfig, found: Survey, log_dir: Path) -> int:
@@ -84,7 +70,7 @@ def run_coeruleus_train(config: RunConfig, found: Survey, log_dir: Path) -> int:
     return conclude(problems, f'tmsprep finished without errors: {len(records)} images')
 
 
-def collect_labelled(config: RunConfig, found: Survey) -> CoeruleusRun:
+def collect_labelled(config: RunConfig, found: Survey) -> AnnotatedRun[LabelledVolume]:
     """Find everybody's mask or points, and say what is wrong with them.
 
     Raises
@@ -102,21 +88,13 @@ def collect_labelled(config: RunConfig, found: Survey) -> CoeruleusRun:
         None if config.dry_run else config.work_dir / 'masks',
         config.consensus_threshold,
     )
-    images = {image.stem: image for several in found.images.values() for image in several}
-    for note in given.notes:
-        logger.warning('%s', note)
-    for subject, messages in given.problems.items():
-        for message in messages:
-            logger.error('sub-%s: %s', subject, message)
-    for subject, messages in found.problems.items():
-        for message in messages:
-            logger.warning('sub-%s: not used: %s', subject, message)
-    masks = sum(person.mask is not None for person in given.people)
-    logger.info('masks for %d images, points for %d', masks, len(given.people) - masks)
-    return CoeruleusRun(given.people, images, given.problems)
+    run = whom_to_learn_from(given, found)
+    masks = sum(person.mask is not None for person in run.people)
+    logger.info('masks for %d images, points for %d', masks, len(run.people) - masks)
+    return run
 
 
-def describe_labelled(run: CoeruleusRun) -> int:
+def describe_labelled(run: AnnotatedRun[LabelledVolume]) -> int:
     """Say what would be done, for --dry-run."""
     for person in run.people:
         logger.info('%s: %s', person.image, person.mask or 'points')
@@ -132,15 +110,11 @@ def chosen_coeruleus_recipe(config: RunConfig) -> CoeruleusRecipe:
 
 def data_name(config: RunConfig) -> str:
     """Say what is learnt from: the data set's name, and the folder of masks or points."""
-    description = config.bids_dir / 'dataset_description.json'
-    name = config.bids_dir.resolve().name
-    if description.is_file():
-        name = json.loads(description.read_text(encoding='utf-8-sig')).get('Name') or name
-    return f'{name}; masks or points from {config.annotations.name}'
+    return f'{data_set_name(config)}; masks or points from {config.annotations.name}'
 
 
 def _prepare(
-    config: RunConfig, run: CoeruleusRun, problems: dict[str, list[str]]
+    config: RunConfig, run: AnnotatedRun[LabelledVolume], problems: dict[str, list[str]]
 ) -> list[VolumeRecord]:
     """Conform everybody; whoever cannot be is named and left out."""
     from tmsprep.learning.coeruleus_records import content_of, record_of

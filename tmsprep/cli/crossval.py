@@ -7,7 +7,7 @@ import logging
 import re
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tmsprep.cli.annotated import (
     AnnotatedRun,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from tmsprep.bids import Survey
     from tmsprep.config import RunConfig
+    from tmsprep.learning.cohort import Annotated
 
 logger = logging.getLogger('tmsprep')
 
@@ -59,16 +60,26 @@ def run_crossval(config: RunConfig, found: Survey, log_dir: Path) -> int:
     if config.dry_run:
         return describe_people(run)
     _execute(config, run, log_dir)
+    return conclude_crossval(config, run)
+
+
+def conclude_crossval(config: RunConfig, run: AnnotatedRun[Any]) -> int:
+    """Name who could not be prepared, as the nodes recorded it, and give the exit code."""
+    from tmsprep.failures import record_path
+
     problems = defaultdict(list, run.problems)
-    for subject, messages in _recorded(config, run).items():
-        problems[subject] += messages
-        for message in messages:
-            logger.error('sub-%s: %s', subject, message)
+    for person in run.people:
+        image = run.images[person.name]
+        path = record_path(config.out_dir, image, 'prepare')
+        if path.is_file():
+            message = json.loads(path.read_text(encoding='utf-8'))['message']
+            problems[image.subject].append(message)
+            logger.error('sub-%s: %s', image.subject, message)
     done = f'tmsprep finished without errors: {len(run.people)} images'
     return conclude({k: v for k, v in problems.items() if v}, done)
 
 
-def _execute(config: RunConfig, run: AnnotatedRun, log_dir: Path) -> None:
+def _execute(config: RunConfig, run: AnnotatedRun[Annotated], log_dir: Path) -> None:
     from tmsprep.cli.execution import execute, prepare_run
 
     prepare_run(config, log_dir, [run.images[person.name] for person in run.people])
@@ -84,17 +95,3 @@ def _execute(config: RunConfig, run: AnnotatedRun, log_dir: Path) -> None:
 
 def _finished_training(node: Node) -> str:
     return node.name if _TRAINING.search(node.name) else ''
-
-
-def _recorded(config: RunConfig, run: AnnotatedRun) -> dict[str, list[str]]:
-    """Who could not be prepared, as the nodes recorded it."""
-    from tmsprep.failures import record_path
-
-    failed: dict[str, list[str]] = defaultdict(list)
-    for person in run.people:
-        image = run.images[person.name]
-        path = record_path(config.out_dir, image, 'prepare')
-        if path.is_file():
-            record = json.loads(path.read_text(encoding='utf-8'))
-            failed[image.subject].append(record['message'])
-    return failed

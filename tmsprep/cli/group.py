@@ -49,7 +49,7 @@ def run_group(config: RunConfig, log_dir: Path) -> int:
     from tmsprep.group.collect import collect_group
 
     group = collect_group(config)
-    _log_issues(group.issues)
+    log_issues(group.issues)
     _log_content(group)
     if config.check_annotations:
         warnings = sum(issue.severity == 'warning' for issue in group.issues)
@@ -63,7 +63,8 @@ def run_group(config: RunConfig, log_dir: Path) -> int:
     return _conclude(group, done, 'tmsprep finished')
 
 
-def _log_issues(issues: Sequence[Issue]) -> None:
+def log_issues(issues: Sequence[Issue]) -> None:
+    """Log what there is to say about people and files, once for all whom it is about."""
     from tmsprep.group.issues import in_common
 
     for severity, who, message in in_common(issues):
@@ -85,7 +86,7 @@ def _write(config: RunConfig, group: Group) -> None:
     from tmsprep.group.template import template_points
 
     in_template = template_points(group.points, group.images, config.out_dir)
-    _log_issues(in_template.issues)
+    log_issues(in_template.issues)
     group = group._replace(issues=[*group.issues, *in_template.issues])
     write_dataset_description(config.out_dir, config.bids_dir)
     tables = group_tables(

@@ -70,7 +70,8 @@ def pending(config: RunConfig) -> dict[str, str]:
     from tmsprep.bids.collect import choose_participants, survey
 
     people = choose_participants(config.bids_dir, config.participant_label)
-    reasons = {label: _without_images(config.out_dir, label) for label in people}
+    coeruleus = _is_coeruleus(config)
+    reasons = {label: _without_images(config.out_dir, label, coeruleus) for label in people}
     finished = tuple(label for label, reason in reasons.items() if not reason)
     if finished:
         # Images are looked up only where it matters, which is slow for very many people.
@@ -81,28 +82,39 @@ def pending(config: RunConfig) -> dict[str, str]:
     return {label: reason for label, reason in reasons.items() if reason}
 
 
-def _without_images(out_dir: Path, label: str) -> str:
+def _is_coeruleus(config: RunConfig) -> bool:
+    from tmsprep.protocols import load_protocol
+
+    return load_protocol(config.protocol).network == 'coreunet'
+
+
+def _without_images(out_dir: Path, label: str, coeruleus: bool) -> str:
     """Say what is missing of somebody, as far as it can be seen without knowing the images."""
     from tmsprep.failures import read_records
+    from tmsprep.reports.coeruleus import coeruleus_report_path
 
-    records = read_records(out_dir, label)
-    if records:
-        return f'failed: {records[0]["node"]}: {records[0]["message"]}'
-    if (out_dir / f'sub-{label}.html').is_file():
+    for record in read_records(out_dir, label):
+        # An image that cannot be used is a failure of either protocol.
+        if record['node'] == 'input' or record['node'].startswith('coeruleus_') == coeruleus:
+            return f'failed: {record["node"]}: {record["message"]}'
+    report = out_dir / f'sub-{label}.html'
+    if coeruleus:
+        report = coeruleus_report_path(out_dir, label)
+    if report.is_file():
         return ''
     return 'stopped before the report' if (out_dir / f'sub-{label}').exists() else 'not run'
 
 
 def _in_tables(config: RunConfig, images: Sequence[T1wImage]) -> Iterator[str]:
     from tmsprep.bids import derivative_path
-    from tmsprep.protocols import load_protocol
 
-    network = load_protocol(config.protocol).network
-    methods = ('coreunet',) if network == 'coreunet' else config.localizers
+    tables = [(method, 'targets') for method in config.localizers]
+    if _is_coeruleus(config):
+        tables = [('coreunet', 'targets'), *((how, 'segmentation') for how in config.segmentation)]
     for image in images:
-        for method in methods:
+        for desc, suffix in tables:
             table = derivative_path(
-                config.out_dir, image, desc=method, suffix='targets', extension='.tsv'
+                config.out_dir, image, desc=desc, suffix=suffix, extension='.tsv'
             )
             if not table.is_file():
                 yield f'no {table.name}'

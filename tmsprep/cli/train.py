@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import defaultdict
 from pathlib import Path
@@ -12,6 +11,7 @@ from tmsprep.cli.annotated import (
     AnnotatedRun,
     collect_people,
     conclude,
+    data_set_name,
     describe_people,
     with_masks,
 )
@@ -19,6 +19,7 @@ from tmsprep.cli.annotated import (
 if TYPE_CHECKING:
     from tmsprep.bids import Survey
     from tmsprep.config import RunConfig
+    from tmsprep.learning.cohort import Annotated
     from tmsprep.learning.material import Material
     from tmsprep.learning.recipes import Recipe
     from tmsprep.networks.weights import Localizer
@@ -83,7 +84,7 @@ def chosen_recipe(config: RunConfig) -> Recipe:
     return recipe_named(config.recipe, **changes)
 
 
-def _check_number(run: AnnotatedRun, material: Material) -> None:
+def _check_number(run: AnnotatedRun[Annotated], material: Material) -> None:
     usable = {run.images[person.name].subject for person in material.people}
     if len(usable) < MIN_PARTICIPANTS:
         raise ValueError(
@@ -131,13 +132,9 @@ def _fit(config: RunConfig, material: Material) -> Path:
 
 def _facts(config: RunConfig, start: Localizer | None) -> dict[str, str]:
     """Say for the model card where everything comes from."""
-    description = config.bids_dir / 'dataset_description.json'
-    name = config.bids_dir.resolve().name
-    if description.is_file():
-        name = json.loads(description.read_text(encoding='utf-8-sig')).get('Name') or name
-    threshold = f'{config.consensus_threshold:g}'
+    points, threshold = config.annotations.name, f'{config.consensus_threshold:g}'
     facts = {
-        'data': f'{name}; points from {config.annotations.name}, raters within {threshold} mm'
+        'data': f'{data_set_name(config)}; points from {points}, raters within {threshold} mm'
     }
     if start is not None:
         theirs = start.card.get('licence', 'not stated')

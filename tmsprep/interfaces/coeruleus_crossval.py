@@ -20,7 +20,11 @@ from nipype.interfaces.base import (
 from tmsprep.atomic import write_text
 from tmsprep.bids import T1wImage
 from tmsprep.failures import record_error
-from tmsprep.interfaces.crossval import NEW_CODE
+from tmsprep.interfaces.crossval_inputs import (
+    PrepareInputSpec,
+    TorchInputSpec,
+    TrainInputSpec,
+)
 
 if TYPE_CHECKING:
     from tmsprep.learning.volumes import LabelledVolume
@@ -28,18 +32,12 @@ if TYPE_CHECKING:
 RECORDS = 'JSON texts, see `tmsprep.learning.coeruleus_records`'
 
 
-class PrepareVolumeInputSpec(BaseInterfaceInputSpec):
+class PrepareVolumeInputSpec(PrepareInputSpec):
     """Inputs of `PrepareVolume`."""
 
-    stem = traits.Str(mandatory=True, desc='name of the image without suffix')
-    bids_dir = traits.Str(mandatory=True, desc='the data set')
-    out_dir = traits.Str(mandatory=True, desc='folder of all derivatives')
-    in_file = traits.Str(mandatory=True, desc='image; checked by the reader, not by Nipype')
     mask = traits.Str(desc="rater's mask")
     points = traits.Str(desc='without a mask; JSON: label to [x, y, z] in mm RAS+, or null')
-    fingerprint = traits.Str(mandatory=True, desc='of image and mask, so that new ones are seen')
     voxel_mm = traits.Float(mandatory=True, desc='edge of the isotropic voxels')
-    version = traits.Str(desc=NEW_CODE)
 
 
 class PrepareVolumeOutputSpec(TraitedSpec):
@@ -77,19 +75,13 @@ class PrepareVolume(SimpleInterface):
         return runtime
 
 
-class TrainCoeruleusInputSpec(BaseInterfaceInputSpec):
+class TrainCoeruleusInputSpec(TrainInputSpec):
     """Inputs of `TrainCoeruleus`; it is given nothing of anybody else."""
 
     training = traits.List(traits.Str, mandatory=True, desc=f'whom to train on: {RECORDS}')
     validation = traits.List(traits.Str, mandatory=True, desc=f'who choose the epoch: {RECORDS}')
     network = traits.Enum('localizer', 'segmenter', mandatory=True)
     augmentation = traits.Enum('with', 'without', mandatory=True)
-    fold = traits.Int(mandatory=True)
-    seed = traits.Int(mandatory=True, desc='of this training')
-    recipe = traits.Str(mandatory=True, desc='JSON of all that the recipe says')
-    version = traits.Str(desc=NEW_CODE)
-    threads = traits.Int(1, usedefault=True, nohash=True, desc='of Torch')
-    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='compute on CUDA')
 
 
 class TrainCoeruleusOutputSpec(TraitedSpec):
@@ -149,18 +141,14 @@ class TrainCoeruleus(SimpleInterface):
         return runtime
 
 
-class EvaluateFoldInputSpec(BaseInterfaceInputSpec):
+class EvaluateFoldInputSpec(TorchInputSpec):
     """Inputs of `EvaluateFold`."""
 
     people = traits.List(traits.Str, mandatory=True, desc=f'whom to test: {RECORDS}')
-    fold = traits.Int(mandatory=True)
     augmentation = traits.List(traits.Str, mandatory=True, desc='of each localizer')
     localizers = traits.List(File(exists=True), mandatory=True, desc='of `TrainCoeruleus`')
     segmenter = File(exists=True, desc='of `TrainCoeruleus`')
     methods = traits.List(traits.Str, mandatory=True, desc='any of npp, pp, lpp')
-    version = traits.Str(desc=NEW_CODE)
-    threads = traits.Int(1, usedefault=True, nohash=True, desc='of Torch')
-    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='compute on CUDA')
 
 
 class EvaluateFoldOutputSpec(TraitedSpec):

@@ -20,25 +20,18 @@ from nipype.interfaces.base import (
 from tmsprep.atomic import write_text
 from tmsprep.bids import T1wImage
 from tmsprep.failures import record_error
+from tmsprep.interfaces.crossval_inputs import PrepareInputSpec, TrainInputSpec
 from tmsprep.protocols import load_protocol
 
 if TYPE_CHECKING:
     from tmsprep.points import PointSet
 
-NEW_CODE = 'of tmsprep, so that new code is not answered from the cache'
 
-
-class PreparePersonInputSpec(BaseInterfaceInputSpec):
+class PreparePersonInputSpec(PrepareInputSpec):
     """Inputs of `PreparePerson`."""
 
-    stem = traits.Str(mandatory=True, desc='name of the image without suffix')
-    bids_dir = traits.Str(mandatory=True, desc='the data set')
-    out_dir = traits.Str(mandatory=True, desc='folder of all derivatives')
-    in_file = traits.Str(mandatory=True, desc='T1w image; checked by the reader, not by Nipype')
     mask = traits.Str(desc='brain mask or parcellation')
     points = traits.Str(mandatory=True, desc='JSON: label to [x, y, z] in mm RAS+, or null')
-    fingerprint = traits.Str(mandatory=True, desc='of image and mask, so that new ones are seen')
-    version = traits.Str(desc=NEW_CODE)
 
 
 class PreparePersonOutputSpec(TraitedSpec):
@@ -103,22 +96,16 @@ class JoinCohort(SimpleInterface):
         return runtime
 
 
-class TrainFoldInputSpec(BaseInterfaceInputSpec):
+class TrainFoldInputSpec(TrainInputSpec):
     """Inputs of `TrainFold`."""
 
     cohort = File(exists=True, mandatory=True, nohash=True, desc='JSON with everyone')
     cohort_sha256 = traits.Str(mandatory=True, desc='its content, images and points included')
     variant = traits.Str(mandatory=True, desc='residual layers')
     repetition = traits.Int(mandatory=True)
-    fold = traits.Int(mandatory=True)
     left_out = traits.List(traits.Str, mandatory=True, desc='participants to predict')
-    seed = traits.Int(mandatory=True, desc='of this training')
-    recipe = traits.Str(mandatory=True, desc='JSON of all that the recipe says')
     protocol = traits.Str(mandatory=True, desc='name or path of a protocol')
     targets = traits.Str(mandatory=True, desc='JSON, so that a changed protocol file is noticed')
-    version = traits.Str(desc=NEW_CODE)
-    threads = traits.Int(1, usedefault=True, nohash=True, desc='of Torch')
-    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='compute on CUDA')
 
 
 class TrainFoldOutputSpec(TraitedSpec):

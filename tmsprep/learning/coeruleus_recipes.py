@@ -32,6 +32,12 @@ class CoeruleusRecipe:
     rising_epochs : int
         Epochs in which the views stray further and further, up to that (ours). A short training
         would spend most of its time at the middle of the image otherwise.
+    starts : int
+        Initial weights of the `CoReUNet` that are tried for `trial_epochs`; the one with the
+        lowest loss in training goes on (ours). From some the network stays at the middle of the
+        image for hundreds of steps.
+    trial_epochs : int
+        As said above.
     patch_schedule : Schedule
         Of the `PatchUNet`; a step looks at `Schedule.batch` patches.
     patch_network : Mapping
@@ -54,6 +60,8 @@ class CoeruleusRecipe:
     network: Mapping[str, Any] = field(default_factory=dict)
     augmentation: VolumeAugmentation = _PAPERS_VIEWS
     rising_epochs: int = 0
+    starts: int = 1
+    trial_epochs: int = 0
     patch_network: Mapping[str, Any] = field(default_factory=dict)
     patch_augmentation: VolumeAugmentation = _PATCH_VIEWS
     patches: int = 2
@@ -82,6 +90,8 @@ QUICK = CoeruleusRecipe(
     network={'features': (16, 16, 32, 32), 'block': 2, 'sharpness': 8.0},
     augmentation=VolumeAugmentation(view=0.75),
     rising_epochs=6,
+    starts=4,
+    trial_epochs=2,
     patch_schedule=Schedule(epochs=50, batch=4, learning_rate=4e-3, decay='cosine'),
     patch_network={'features': (16, 32, 32), 'block': 2},
 )

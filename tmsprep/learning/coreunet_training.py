@@ -83,7 +83,7 @@ def train_coreunet(
         If nobody has a point to train on, or the checkpoint is that of another training.
     """
     torch.manual_seed(seed)
-    network = CoReUNet(recipe.network_settings()).to(device)
+    starts = [CoReUNet(recipe.network_settings()).to(device) for _ in range(recipe.starts)]
     people, aside = _with_points(training), _with_points(validation)
     if not people:
         raise ValueError(
@@ -94,9 +94,18 @@ def train_coreunet(
         people, aside, augmentation, recipe.rising_epochs, recipe.schedule.batch, seed, device
     )
     names = [[person.name for person in group] for group in (people, aside)]
-    views = (augmentation, recipe.rising_epochs)
-    identity = ('coreunet', recipe.schedule, network.settings, *views, seed, *names)
-    return fit(network, task, recipe.schedule, identity, checkpoint, report)
+    how = (augmentation, recipe.rising_epochs, recipe.starts, recipe.trial_epochs)
+    identity = ('coreunet', recipe.schedule, starts[0].settings, *how, seed, *names)
+    return fit(
+        starts[0],
+        task,
+        recipe.schedule,
+        identity,
+        checkpoint,
+        report,
+        rivals=starts[1:],
+        trial_epochs=recipe.trial_epochs,
+    )
 
 
 def _with_points(people: Sequence[Volume]) -> list[Volume]:

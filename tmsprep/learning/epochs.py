@@ -94,6 +94,8 @@ def fit(
     identity: Sequence[object],
     checkpoint: Path | None = None,
     report: Report | None = None,
+    rivals: Sequence[nn.Module] = (),
+    trial_epochs: int = 0,
 ) -> Trained:
     """Train to the last epoch, from the checkpoint if there is one.
 
@@ -112,6 +114,11 @@ def fit(
         Written after each epoch.
     report : callable, optional
         Called after each epoch.
+    rivals : sequence of torch.nn.Module
+        The same network from other initial weights. All are trained for `trial_epochs`, and the
+        one with the lowest loss in training goes on.
+    trial_epochs : int
+        At least 1 if there are rivals.
 
     Raises
     ------
@@ -120,9 +127,16 @@ def fit(
     FloatingPointError
         If the loss is not finite.
     """
-    run = _Run(network, schedule, [str(part) for part in identity])
+    known = [str(part) for part in identity]
+    runs = [_Run(start, schedule, known) for start in (network, *rivals)]
+    run = runs[0]
     if checkpoint is not None and Path(checkpoint).is_file():
         run.load(Path(checkpoint))
+    elif rivals:
+        run = _best_start(runs, task, trial_epochs)
+        for row in run.log if report is not None else ():
+            report(row)
+    network = run.network
     while len(run.log) < schedule.epochs:
         row = run.advance(task)
         if checkpoint is not None:
@@ -131,6 +145,14 @@ def fit(
             report(row)
     network.load_state_dict(run.best_state)
     return Trained(network.cpu().eval(), run.best_epoch, run.log)
+
+
+def _best_start(runs: Sequence[_Run], task: Task, epochs: int) -> _Run:
+    """Return the one that has learnt most after a few epochs."""
+    for run in runs:
+        for _ in range(min(epochs, run.schedule.epochs)):
+            run.advance(task)
+    return min(runs, key=lambda run: run.log[-1]['loss'])
 
 
 class _Run:

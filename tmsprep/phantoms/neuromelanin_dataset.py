@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from tmsprep import __version__
-from tmsprep.atomic import atomic_path, write_text
+from tmsprep.phantoms.bids_files import (
+    TEMPLATE_LICENCE,
+    scan_sidecar,
+    write_descriptions,
+    write_image,
+    write_json,
+    write_table,
+)
 from tmsprep.phantoms.neuromelanin import NeuromelaninPhantom, make_neuromelanin
 
 _SIMULATED = 'SIMULATED IMAGES. No person was scanned.'
@@ -31,23 +36,9 @@ derivatives/rater2   what a simulated rater draws who marks generously
 Masks cover a box around the brainstem and have voxels half as large as the image's.
 participants.tsv holds what was drawn for each person; n/a is a side that cannot be seen.
 
-The template: Copyright (C) 1993-2009 Louis Collins, McConnell Brain Imaging Centre, Montreal
-Neurological Institute, McGill University. Permission to use, copy, modify, and distribute this
-software and its documentation for any purpose and without fee is hereby granted, provided that
-the above copyright notice appear in all copies. The authors and McGill University make no
-representations about the suitability of this software for any purpose. It is provided "as is"
-without express or implied warranty. The authors are not responsible for any data loss, equipment
-damage, property loss, or injury to subjects or patients resulting from the use or misuse of this
-software package.
-"""
+{TEMPLATE_LICENCE}"""
 
-_SIDECAR = {
-    'Modality': 'MR',
-    'Manufacturer': 'tmsprep',
-    'ManufacturersModelName': 'neuromelanin phantom',
-    'SoftwareVersions': __version__,
-    'ImageComments': _SIMULATED,
-}
+_SIDECAR = scan_sidecar('neuromelanin phantom') | {'ImageComments': _SIMULATED}
 
 _MASK = {
     'Description': 'Loci coerulei: 1 left, 2 right',
@@ -122,17 +113,17 @@ def write_neuromelanin(
         _write_person(folder, label, phantom)
         values = {'phantom_seed': seed, **phantom.parameters}
         rows.append([f'sub-{label}', *(_text(values[name]) for name in _COLUMNS)])
-    _write_table(folder / 'participants.tsv', [['participant_id', *_COLUMNS], *rows])
-    _write_json(folder / 'participants.json', _COLUMNS)
-    _write_descriptions(folder)
+    write_table(folder / 'participants.tsv', [['participant_id', *_COLUMNS], *rows])
+    write_json(folder / 'participants.json', _COLUMNS)
+    write_descriptions(folder, 'tmsprep neuromelanin phantoms (simulated)', _README, _FOLDERS)
     return folder
 
 
 def _write_person(folder: Path, label: str, phantom: NeuromelaninPhantom) -> None:
     """Write the scan, then masks and points, each with its sidecar."""
     name = f'sub-{label}/anat/sub-{label}_acq-neuromelanin'
-    _write_image(folder / f'{name}_T1w.nii.gz', phantom.image)
-    _write_json(folder / f'{name}_T1w.json', _SIDECAR | {'PhantomParameters': phantom.parameters})
+    write_image(folder / f'{name}_T1w.nii.gz', phantom.image)
+    write_json(folder / f'{name}_T1w.json', _SIDECAR | {'PhantomParameters': phantom.parameters})
     sources = {'Sources': [f'bids:raw:{name}_T1w.nii.gz']}
     masks = {
         'truth': ('truth', phantom.truth),
@@ -141,19 +132,19 @@ def _write_person(folder: Path, label: str, phantom: NeuromelaninPhantom) -> Non
     }
     for rater, (description, mask) in masks.items():
         stem = folder / 'derivatives' / rater / f'{name}_desc-{description}_dseg'
-        _write_image(stem.with_suffix('.nii.gz'), mask)
-        _write_json(stem.with_suffix('.json'), _MASK | sources)
+        write_image(stem.with_suffix('.nii.gz'), mask)
+        write_json(stem.with_suffix('.json'), _MASK | sources)
         levels = [['index', 'name', 'abbreviation']]
         levels += [['1', 'Left locus coeruleus', 'LLC'], ['2', 'Right locus coeruleus', 'RLC']]
-        _write_table(stem.with_suffix('.tsv'), levels)
+        write_table(stem.with_suffix('.tsv'), levels)
     stem = folder / 'derivatives' / 'truth' / f'{name}_desc-truth_targets'
     rows = [
         [target, target[0], 'locus coeruleus', *(_text(v) for v in point)]
         for target, point in zip(phantom.points.labels, phantom.points.coordinates, strict=True)
     ]
     header = ['label', 'hemisphere', 'region', 'x', 'y', 'z']
-    _write_table(stem.with_suffix('.tsv'), [header, *rows])
-    _write_json(stem.with_suffix('.json'), _TRUTH | sources)
+    write_table(stem.with_suffix('.tsv'), [header, *rows])
+    write_json(stem.with_suffix('.json'), _TRUTH | sources)
 
 
 def _text(value: object) -> str:
@@ -161,39 +152,3 @@ def _text(value: object) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return 'n/a'
     return f'{value:.4f}' if isinstance(value, float) else str(value)
-
-
-def _write_descriptions(folder: Path) -> None:
-    common = {
-        'BIDSVersion': '1.9.0',
-        'Authors': ['The tmsprep developers'],
-        'License': 'terms of the MNI ICBM152 template, see README',
-        'GeneratedBy': [{'Name': 'tmsprep', 'Version': __version__}],
-    }
-    raw = {'Name': 'tmsprep neuromelanin phantoms (simulated)', 'DatasetType': 'raw'}
-    _write_json(folder / 'dataset_description.json', raw | common)
-    write_text(folder / 'README', _README)
-    for name, title in _FOLDERS.items():
-        derivative = {
-            'Name': title,
-            'DatasetType': 'derivative',
-            'DatasetLinks': {'raw': '../..'},
-        }
-        _write_json(
-            folder / 'derivatives' / name / 'dataset_description.json', derivative | common
-        )
-    ignored = folder / 'derivatives' / 'truth' / '.bidsignore'
-    write_text(ignored, '*_targets.tsv\n*_targets.json\n')
-
-
-def _write_image(path: Path, image: nib.Nifti1Image) -> None:
-    with atomic_path(path) as partial:
-        nib.save(image, partial)
-
-
-def _write_json(path: Path, content: dict) -> None:
-    write_text(path, json.dumps(content, indent=2) + '\n')
-
-
-def _write_table(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    write_text(path, ''.join('\t'.join(row) + '\n' for row in rows))

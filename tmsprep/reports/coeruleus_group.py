@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import pandas as pd
 
-from tmsprep import __version__
 from tmsprep.atomic import write_text
-from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.protocols import Protocol
 from tmsprep.reports.coeruleus_group_answers import Claim, claims
 from tmsprep.reports.coeruleus_group_figures import plot_localisation, plot_overlaps
 from tmsprep.reports.coeruleus_group_tables import TextTable, text_tables, way
 from tmsprep.reports.participant import Picture, data_uri
+from tmsprep.reports.template import render_report
 
 NAME = 'coeruleus_group.html'
 TITLES = {
@@ -83,26 +81,14 @@ def write_coeruleus_group_report(out_dir: Path, content: CoeruleusContent) -> Pa
     Path
         ``out_dir/coeruleus_group.html``.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    data = files('tmsprep.data')
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(
-        data.joinpath('report_coeruleus_group.html.jinja').read_text(encoding='utf-8')
-    )
     people = content.tables['people']
-    html = template.render(
+    html = render_report(
+        'report_coeruleus_group.html.jinja',
         protocol=content.protocol,
         levels=[_level(out_dir, content, source) for source in content.settings],
         outcomes=people['outcome'].value_counts(sort=False).to_dict(),
         remarks=content.remarks,
         seed=content.seed,
-        version=__version__,
-        disclaimer=DISCLAIMER,
-        style=Markup(data.joinpath('report.css').read_text(encoding='utf-8')),
     )
     for source in set(TITLES) - set(content.settings):
         for name in FIGURES:

@@ -5,12 +5,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
-from tmsprep import __version__
 from tmsprep.atomic import write_text
-from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.evaluation.agreement import agreement_table, axis_differences
 from tmsprep.evaluation.errors import CONSENSUS
 from tmsprep.evaluation.paper_tables import mean_labels
@@ -31,6 +28,7 @@ from tmsprep.reports.group_summary import (
     remarks,
 )
 from tmsprep.reports.participant import Picture, data_uri
+from tmsprep.reports.template import render_report
 
 NAME = 'group.html'
 
@@ -64,18 +62,9 @@ def write_group_report(out_dir: Path, content: GroupContent) -> Path:
     Path
         ``out_dir/group.html``.
     """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    data = files('tmsprep.data')
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(
-        data.joinpath('report_group.html.jinja').read_text(encoding='utf-8')
-    )
     errors, people = content.errors, content.points['participant_id'].unique()
-    html = template.render(
+    html = render_report(
+        'report_group.html.jinja',
         content=content,
         answer=group_answer(content),
         people=len(people),
@@ -89,9 +78,6 @@ def write_group_report(out_dir: Path, content: GroupContent) -> Path:
         mean_labels=mean_labels(content.protocol),
         most_dots=MOST_DOTS,
         single_dots=SINGLE_DOTS,
-        version=__version__,
-        disclaimer=DISCLAIMER,
-        style=Markup(data.joinpath('report.css').read_text(encoding='utf-8')),
     )
     return write_text(Path(out_dir) / NAME, html)
 
