@@ -198,7 +198,10 @@ def test_options_of_learning_arrive(tmp_path: Path) -> None:
             'bids out participant --session-label A --bids-filter-file first_session',
             'give only one',
         ),
-        ('bids out participant --bids-filter-file absent.json', 'first_session, mp2rage_uni, neuromelanin, t1w'),
+        (
+            'bids out participant --bids-filter-file absent.json',
+            'first_session, mp2rage_uni, neuromelanin, t1w',
+        ),
         ('bids out participant --bids-filter-file bad.json', "'acq'; did you mean 'acquisition'"),
         ('bids out participant --config-file absent.toml', 'cannot be read as TOML'),
         ('bids out participant --config-file bad.toml', "unknown setting 'n_procs'"),

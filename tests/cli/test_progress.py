@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
 from nipype import Function, Node, Workflow
@@ -26,19 +27,30 @@ def person(name: str, function: object) -> Workflow:
     return workflow
 
 
+class Told(logging.Handler):
+    """Keeps what is said, whichever handlers other tests have left."""
+
+    def __init__(self):
+        super().__init__()
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
 def test_nobody_is_said_to_be_finished_after_a_failure(
-    tmp_path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    logger = logging.getLogger('tmsprep')
-    monkeypatch.setattr(logger, 'propagate', True)
+    logger, told = logging.getLogger('tmsprep'), Told()
+    monkeypatch.setattr(logger, 'handlers', [told])
+    caplog.set_level(logging.INFO, 'tmsprep')
     workflow = Workflow('wf', base_dir=str(tmp_path))
     workflow.config['execution']['crashdump_dir'] = str(tmp_path)
     workflow.add_nodes([person('bad', _fail), person('good', _same)])
     progress = Progress(
         4, 2, lambda node: node.fullname.split('.')[1] if node.name == 'last' else ''
     )
-    with caplog.at_level(logging.INFO, 'tmsprep'), pytest.raises(Exception, match='first'):
+    with pytest.raises(Exception, match='first'):
         workflow.run(plugin='Linear', plugin_args={'status_callback': progress})
     progress.close()
-    told = [record.getMessage() for record in caplog.records if record.name == 'tmsprep']
-    assert told == ['good: finished (1 of 2)']
+    assert told.messages == ['good: finished (1 of 2)']

@@ -144,8 +144,8 @@ def _add_choice_of_images(group: argparse._ArgumentGroup) -> None:
         '--bids-filter-file',
         metavar='FILE',
         help='JSON file that says which images are T1w, or the name of a preset: t1w, '
-        'mp2rage_uni, first_session, neuromelanin (default: every T1w of a person; neuromelanin for '
-        'protocol locus-coeruleus)',
+        'mp2rage_uni, first_session, neuromelanin (default: every T1w of a person; for protocol '
+        'locus-coeruleus neuromelanin)',
     )
     group.add_argument(
         '--skip-bids-validation',

@@ -41,7 +41,6 @@ class VolumeAugmentation:
     gamma: float = 0.0
     noise: float = 0.0
 
-
     def scaled(self, share: float) -> VolumeAugmentation:
         """Return the same views, of which only this share strays."""
         return replace(
