@@ -100,11 +100,12 @@ def test_one_seed_gives_one_network(people: list[Volume]) -> None:
         assert all(torch.equal(first[name], other[name]) for name in first) is same
 
 
-@pytest.mark.parametrize('decay', ['none', 'cosine'])
+@pytest.mark.parametrize(('decay', 'starts'), [('none', 1), ('cosine', 1), ('cosine', 3)])
 def test_a_resumed_run_ends_where_an_unbroken_one_does(
-    tmp_path: Path, people: list[Volume], decay: str
+    tmp_path: Path, people: list[Volume], decay: str, starts: int
 ) -> None:
-    recipe = replace(RECIPE, schedule=replace(RECIPE.schedule, decay=decay))
+    schedule = replace(RECIPE.schedule, decay=decay)
+    recipe = replace(RECIPE, schedule=schedule, starts=starts, trial_epochs=1, rising_epochs=2)
     train = partial(train_coreunet, people[:3], people[3:], recipe, augment=True, seed=1)
     unbroken = train()
 
@@ -131,6 +132,40 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(
     again = train(checkpoint=tmp_path / 'run.pt', report=lambda row: epochs.append(row['epoch']))
     assert epochs == [3, 4]
     assert again.log == unbroken.log
+
+
+class _Shrinking:
+    """The task of becoming 0."""
+
+    steps_per_epoch = 1
+
+    def losses(self, network: torch.nn.Module, epoch: int) -> Iterator[torch.Tensor]:
+        yield network.weight.square().sum()
+
+    def validate(self, network: torch.nn.Module) -> float:
+        return math.nan
+
+
+def test_of_several_starts_the_one_that_has_learnt_most_goes_on() -> None:
+    starts = [torch.nn.Linear(1, 1, bias=False) for _ in range(3)]
+    for network, weight in zip(starts, (3.0, 0.5, 2.0), strict=True):
+        torch.nn.init.constant_(network.weight, weight)
+    schedule, told = Schedule(epochs=3, batch=1, learning_rate=0.1), []
+    done = fit(
+        starts[0],
+        _Shrinking(),
+        schedule,
+        (),
+        report=told.append,
+        rivals=starts[1:],
+        trial_epochs=2,
+    )
+    # Adam's first steps are as long as the rate: 0.5, 0.4, 0.3.
+    assert done.log[0]['loss'] == pytest.approx(0.25)
+    assert done.network.weight.item() == pytest.approx(0.2, abs=0.01)
+    assert [row['epoch'] for row in told] == [1, 2, 3]
+    # The first rival was left after its trial, two steps from 3.
+    assert starts[0].weight.item() == pytest.approx(2.8, abs=0.01)
 
 
 def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path, people: list[Volume]) -> None:

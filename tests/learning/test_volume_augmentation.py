@@ -24,6 +24,12 @@ POINTS = torch.tensor([[14.0, 17.0, 13.5], [22.0, 18.0, 14.5]])
 STILL = VolumeAugmentation(0.0, 0.0, 0.0)
 
 
+def test_a_share_of_the_straying() -> None:
+    half = VolumeAugmentation(view=0.75, gamma=0.1).scaled(0.5)
+    assert (half.rotation, half.translation, half.scale) == (7.5, 0.25, 0.1)
+    assert (half.view, half.gamma) == (0.75, 0.1)
+
+
 def rod(point: torch.Tensor) -> torch.Tensor:
     """A rod about 5 voxels long with soft edges; `point` is its centre of mass."""
     away = (_grid(SHAPE) - point) / torch.tensor([1.2, 1.2, 2.0])

@@ -134,6 +134,8 @@ def fit(
         run.load(Path(checkpoint))
     elif rivals:
         run = _best_start(runs, task, trial_epochs)
+        if checkpoint is not None:
+            run.save(Path(checkpoint))
         for row in run.log if report is not None else ():
             report(row)
     network = run.network
