@@ -176,7 +176,7 @@ def test_hostile_text_is_escaped(output, row):
     output.table('sub-01', 'cnn', rows, **hostile)
     output.figure('sub-01', 'LA', f'<svg xmlns="x">{HOSTILE}</svg>')
     record = dict.fromkeys(('node', 'message', 'cure', 'traceback'), HOSTILE)
-    output.error('sub-01', 'a', image='sub-01_T1w.nii.gz', node_dir='/work/syn', **record)
+    output.error('sub-01', 'a', image='sub-01_T1w.nii.gz', node_dir='wf/syn', **record)
     page = write(output)
     assert 'script' not in page.tags
     assert page.text.count('<script>alert("x")</script>') >= 8
@@ -228,7 +228,7 @@ def test_points_of_an_earlier_run_are_named_but_not_shown(both, node):
 
 def test_points_of_the_same_run_are_shown(both):
     record = {'image': 'sub-01_T1w.nii.gz', 'message': 'no plausible brain'}
-    both.error('sub-01', 'a', node='syn', node_dir='/work/syn', **record)
+    both.error('sub-01', 'a', node='syn', node_dir='wf/syn', **record)
     page = write(both)
     assert len(page.numbers) == 17
     assert 'img' in page.tags
