@@ -11,7 +11,7 @@ CHECKOUT = Path(__file__).parents[1]
 
 BASE = {
     *('points', 'imaging', 'protocols', 'atomic', 'resources', 'disclaimer'),
-    *('bids', 'config', 'bids_filters', 'data'),
+    *('bids', 'config', 'config_values', 'bids_filters', 'data'),
 }
 """What everybody may use: the first rooms of the house, and settings, names and files."""
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from tmsprep import __version__, atomic
+from tmsprep.config_values import READERS, as_toml
 from tmsprep.resources import available_cpus, available_memory_gb
 
 if sys.version_info >= (3, 11):
@@ -250,7 +249,7 @@ class RunConfig:
         import tomli_w
 
         content = {
-            f.name: _plain(getattr(self, f.name))
+            f.name: as_toml(getattr(self, f.name))
             for f in fields(self)
             if getattr(self, f.name) is not None
         }
@@ -300,7 +299,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     settings = {}
     for name, value in content.items():
         try:
-            settings[name] = _READERS[types[name]](value)
+            settings[name] = READERS[types[name]](value)
         except (TypeError, ValueError) as error:
             raise ValueError(f'{path}: {name} = {value!r} is not of its type') from error
     return settings
@@ -319,48 +318,3 @@ def _absolute(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_absolute(item) for item in value)
     return value.expanduser().absolute() if isinstance(value, Path) else value
-
-
-def _plain(value: object) -> object:
-    """Turn a field's value into what TOML can hold."""
-    if isinstance(value, dict):
-        return json.dumps(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
-
-
-def _exactly(kind: type) -> Callable[[Any], Any]:
-    def read(value: object) -> object:
-        # bool is a subclass of int, so isinstance would take `nprocs = true`.
-        if type(value) is not kind:
-            raise TypeError(f'{value!r} is not {kind.__name__}')
-        return value
-
-    return read
-
-
-def _number(value: object) -> float:
-    return float(value if type(value) is int else _exactly(float)(value))
-
-
-def _path(value: object) -> Path:
-    return Path(_exactly(str)(value))
-
-
-def _filters(value: object) -> dict[str, Any]:
-    return _exactly(dict)(json.loads(value) if isinstance(value, str) else value)
-
-
-_READERS: dict[str, Callable[[Any], Any]] = {
-    'str': _exactly(str),
-    'int': _exactly(int),
-    'int | None': _exactly(int),
-    'bool': _exactly(bool),
-    'float': _number,
-    'Path': _path,
-    'Path | None': _path,
-    'tuple[str, ...]': lambda value: tuple(_exactly(str)(item) for item in _exactly(list)(value)),
-    'tuple[Path, ...]': lambda value: tuple(_path(item) for item in _exactly(list)(value)),
-    'dict[str, Any]': _filters,
-}
