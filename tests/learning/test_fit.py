@@ -62,8 +62,11 @@ OTHERS = [someone(number) for number in range(11, 21)]
 
 
 def fit(folder: Path, people: list[Person] = PEOPLE, recipe: Recipe = RECIPE, **settings) -> Path:
-    options = {'seeds': (1,), 'checkpoints': folder / 'work', **settings}
-    return fit_ensemble(people, PROTOCOL, recipe, folder / 'out', **options)
+    of_plan = {'validation': (), 'fingerprints': {}, 'checkpoints': folder / 'work'}
+    of_plan = {name: settings.pop(name, default) for name, default in of_plan.items()}
+    network = recipe.network_settings(len(PROTOCOL.labels), settings.pop('residual', 'shared'))
+    plan = Plan(people, protocol=PROTOCOL, recipe=recipe, settings=network, **of_plan)
+    return fit_ensemble(plan, folder / 'out', **{'seeds': (1,), **settings})
 
 
 def test_everything_is_written(tmp_path: Path) -> None:
@@ -289,8 +292,8 @@ def test_a_tiny_network_learns_a_phantom_by_heart(tmp_path: Path) -> None:
             'readout': 3,
         },
     )
-    weights = fit_ensemble(
-        material.people, protocol, recipe, tmp_path, seeds=(1,), checkpoints=tmp_path
-    )
+    settings = recipe.network_settings(len(protocol.labels), 'shared')
+    plan = Plan(material.people, (), protocol, recipe, settings, tmp_path)
+    weights = fit_ensemble(plan, tmp_path, seeds=(1,))
     found = predict_people(load_localizer(weights), material.people)
     assert errors_of(found, material.people).max() < 1.0

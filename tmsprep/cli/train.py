@@ -97,7 +97,7 @@ def _fit(config: RunConfig, material: Material) -> Path:
     from tmsprep.cli.progress import TrainingProgress
     from tmsprep.learning.fit import fit_ensemble
     from tmsprep.learning.material import keep_aside
-    from tmsprep.learning.members import bfloat16_is_fast
+    from tmsprep.learning.members import Plan, bfloat16_is_fast
     from tmsprep.networks.weights import load_localizer
     from tmsprep.protocols import load_protocol
 
@@ -108,21 +108,25 @@ def _fit(config: RunConfig, material: Material) -> Path:
         'training on %d images, %d kept aside to measure errors; recipe %s, %d steps, %d members',
         *(len(training), len(validation), recipe.name, recipe.steps, config.members),
     )
+    protocol = load_protocol(config.protocol)
+    plan = Plan(
+        training,
+        validation,
+        protocol,
+        recipe,
+        recipe.network_settings(len(protocol.labels), config.residual[0]),
+        config.work_dir / 'train',
+        material.fingerprints,
+        bfloat16_is_fast(config.device),
+        config.device,
+    )
     progress = TrainingProgress(config.members, recipe.steps)
     try:
         return fit_ensemble(
-            training,
-            load_protocol(config.protocol),
-            recipe,
+            plan,
             config.out_dir,
             seeds=range(config.random_seed, config.random_seed + config.members),
-            checkpoints=config.work_dir / 'train',
-            validation=validation,
-            residual=config.residual[0],
             start=start,
-            fingerprints=material.fingerprints,
-            half_precision=bfloat16_is_fast(config.device),
-            device=config.device,
             facts=_facts(config, start),
             report=progress,
         )

@@ -15,8 +15,7 @@ from tmsprep.learning.cohort import Person
 from tmsprep.learning.learning_curve import plot_learning_curve
 from tmsprep.learning.members import Plan, Report, train_member
 from tmsprep.learning.model_card import Fitted, card_entries, write_model_card
-from tmsprep.learning.recipes import Recipe
-from tmsprep.learning.train_log import write_log
+from tmsprep.learning.train_log import LogRow, write_log
 from tmsprep.learning.validation import (
     dispersions_of,
     doubtful,
@@ -24,6 +23,7 @@ from tmsprep.learning.validation import (
     make_localizer,
     predict_people,
 )
+from tmsprep.networks.multiresolution import MultiResolutionNet
 from tmsprep.networks.weights import Localizer, save_localizer
 from tmsprep.protocols import Protocol
 
@@ -34,19 +34,11 @@ _LEARNT_MM = 10.0
 
 
 def fit_ensemble(
-    people: Sequence[Person],
-    protocol: Protocol,
-    recipe: Recipe,
+    plan: Plan,
     out_dir: Path,
     *,
     seeds: Sequence[int],
-    checkpoints: Path,
-    validation: Sequence[Person] = (),
-    residual: str = 'shared',
     start: Localizer | None = None,
-    fingerprints: Mapping[str, str] | None = None,
-    half_precision: bool = False,
-    device: str = 'cpu',
     facts: Mapping[str, str] | None = None,
     report: Report | None = None,
 ) -> Path:
@@ -57,31 +49,16 @@ def fit_ensemble(
 
     Parameters
     ----------
-    people : sequence of Person
-        To train on.
-    protocol : Protocol
-        The targets; each must have a point in somebody.
-    recipe : Recipe
-        How to train.
+    plan : Plan
+        What all members have in common. Each target must have a point in somebody to train on;
+        on those kept aside the error is measured, and the error radius calibrated.
     out_dir : Path
         For ``localizer_<protocol>.safetensors``, the model card ``localizer_<protocol>.md``,
         ``train_log.tsv`` and ``figures/learning_curve.svg``.
     seeds : sequence of int
         One per member.
-    checkpoints : Path
-        Folder for what a killed run goes on from.
-    validation : sequence of Person
-        Kept aside: the error is measured, and the error radius calibrated, on them.
-    residual : str
-        Residual layers: 'shared', 'separate' or 'none'. With `start` they must be those of it.
     start : Localizer, optional
-        Whose weights to begin from; members take its members in turn.
-    fingerprints : mapping, optional
-        Name of a person to what changes with the image, for the checkpoints.
-    half_precision : bool
-        Compute convolutions in bfloat16.
-    device : str
-        'cpu' or 'cuda'.
+        Whose weights to begin from; members take its members in turn, and their shape.
     facts : mapping, optional
         What the caller knows for the model card, such as 'data'.
     report : callable, optional
@@ -98,42 +75,37 @@ def fit_ensemble(
         If a target has no point in anybody to train on, a training diverged, or `start` is for
         other targets or has other residual layers.
     """
-    check_targets(people, protocol)
-    settings = recipe.network_settings(len(protocol.labels), residual)
+    check_targets(plan.training, plan.protocol)
     if start is not None:
-        check_start(start, protocol, residual)
-        settings = start.members[0].settings
-    plan = Plan(
-        people,
-        validation,
-        protocol,
-        recipe,
-        settings,
-        Path(checkpoints),
-        fingerprints or {},
-        half_precision,
-        device,
-    )
-    members, rows = [], []
-    for i, seed in enumerate(seeds):
-        begin = None if start is None else start.members[i % len(start.members)]
-        member_plan = plan if begin is None else replace(plan, settings=begin.settings)
-        network, log = train_member(member_plan, i + 1, seed, begin, report)
-        members.append(network)
-        rows += log
-    localizer = make_localizer(members, people, recipe, protocol)
+        check_start(start, plan.protocol, plan.settings.residual)
+        plan = replace(plan, settings=start.members[0].settings)
+    members, rows = _train_members(plan, seeds, start, report)
+    localizer = make_localizer(members, plan.training, plan.recipe, plan.protocol)
     localizer, errors = _measured(localizer, plan)
     learnt = _learnt(localizer, plan, errors)
     for member in members:
         member.cpu()
     fitted = Fitted(localizer, plan, tuple(seeds), errors, learnt, facts or {})
-    name = f'localizer_{re.sub("[^A-Za-z0-9-]+", "_", protocol.name)}'
+    name = f'localizer_{re.sub("[^A-Za-z0-9-]+", "_", plan.protocol.name)}'
     out_dir = Path(out_dir)
     write_log(out_dir / 'train_log.tsv', rows)
     plot_learning_curve(out_dir / 'figures' / 'learning_curve.svg', rows)
     write_model_card(out_dir / f'{name}.md', name, fitted)
     localizer = replace(localizer, card=card_entries(name, fitted))
     return save_localizer(out_dir / f'{name}.safetensors', localizer)
+
+
+def _train_members(
+    plan: Plan, seeds: Sequence[int], start: Localizer | None, report: Report | None
+) -> tuple[list[MultiResolutionNet], list[LogRow]]:
+    members, rows = [], []
+    for i, seed in enumerate(seeds):
+        begin = None if start is None else start.members[i % len(start.members)]
+        its_plan = plan if begin is None else replace(plan, settings=begin.settings)
+        network, log = train_member(its_plan, i + 1, seed, begin, report)
+        members.append(network)
+        rows += log
+    return members, rows
 
 
 def check_targets(people: Sequence[Person], protocol: Protocol) -> None:
