@@ -17,6 +17,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pandas as pd
+
+from tmsprep.atomic import atomic_path, write_text
+from tmsprep.methods.baxter2021.weights import load_localizer
+
 from accuracy_parts.cortex import NEAR_MM
 from accuracy_parts.figures import draw_strengths
 from accuracy_parts.jobs import DATA, Job, collect, run_jobs
@@ -33,10 +37,7 @@ from accuracy_parts.summaries import (
     by_target,
     near_cortex,
 )
-
-from tmsprep.atomic import atomic_path, write_text
-from tmsprep.networks.weights import load_localizer
-from tmsprep.phantoms.corruptions import CORRUPTIONS
+from corruptions.catalogue import CORRUPTIONS
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 PARTS = ('test', 'corruptions', 'motion', 'scanners')

@@ -14,6 +14,9 @@ import json
 import shutil
 from pathlib import Path
 
+from tmsprep.atomic import write_text
+from tmsprep.methods.duennwald2021.group_report import FIGURES, figure_path
+
 from coeruleus_parts.facts import collect_facts, read_table
 from coeruleus_parts.page import SOURCE, write_page
 from coeruleus_parts.steps import (
@@ -23,9 +26,6 @@ from coeruleus_parts.steps import (
     measure_speed,
     summarise_group,
 )
-
-from tmsprep.atomic import write_text
-from tmsprep.reports.coeruleus_group import FIGURES, figure_path
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 TABLES = (

@@ -26,10 +26,10 @@ import torch
 from torch import nn
 
 from tmsprep.atomic import write_text
-from tmsprep.learning.coeruleus_recipes import RECIPES
-from tmsprep.networks.coreunet import CoReUNet
-from tmsprep.networks.patch_unet import PatchUNet
-from tmsprep.networks.segmentation import n_windows, segment
+from tmsprep.methods.duennwald2021.coreunet import CoReUNet
+from tmsprep.methods.duennwald2021.patch_unet import PatchUNet
+from tmsprep.methods.duennwald2021.recipes import RECIPES
+from tmsprep.methods.duennwald2021.segmentation import n_windows, segment
 
 WAYS = ('nothing', 'lpp', 'npp')
 """What a process measures; 'nothing' is the memory of Python, Torch, networks and volume."""
@@ -38,7 +38,7 @@ WAYS = ('nothing', 'lpp', 'npp')
 def networks(weights: Path | None, recipe: str) -> tuple[nn.Module, nn.Module]:
     """Return one localiser and one segmenter."""
     if weights is not None:
-        from tmsprep.networks.coeruleus_weights import load_coeruleus
+        from tmsprep.methods.duennwald2021.weights import load_coeruleus
 
         model = load_coeruleus(weights)
         return model.localizers[0], model.segmenters[0]

@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from tmsprep.atomic import write_text
+from tmsprep.phantoms import write_dataset
+
 from faults_parts.crowd import start_eight
 from faults_parts.disks import fill_disks
 from faults_parts.kills import kill_often
@@ -25,9 +28,6 @@ from faults_parts.people import break_people
 from faults_parts.places import look_at_temporary, take_away
 from faults_parts.runs import CHECKOUT, Seen, Site
 from faults_parts.signals import stop_runs
-
-from tmsprep.atomic import write_text
-from tmsprep.phantoms import write_dataset
 
 PAGE = CHECKOUT / 'docs' / 'faults.md'
 BEGIN, END = '<!-- seen: begin -->', '<!-- seen: end -->'

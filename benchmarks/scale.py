@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
+
+from tmsprep.formats.targets_tsv import write_table
+
 from scale_parts.made import label, make_dataset, make_outputs, make_raters
 from scale_parts.measure import Cost, until_first_node, whole_run
 from scale_parts.page import draw, put_into, section
-
-from tmsprep.formats.targets_tsv import write_table
 
 MOST_RATED, MOST_AT_ONCE = 1000, 1000
 """Nobody has raters for more people, nor runs more in one process."""

@@ -31,17 +31,18 @@ from scipy.ndimage import affine_transform
 from tmsprep.imaging.conform import conform
 from tmsprep.imaging.normalise import percentile_window
 from tmsprep.imaging.read import read_t1w
-from tmsprep.learning.cohort import Annotated
-from tmsprep.learning.default_data import annotated_people
+from tmsprep.methods.baxter2021.cohort import Annotated
+from tmsprep.methods.baxter2021.localize import localize
+from tmsprep.methods.baxter2021.weights import Localizer, load_localizer
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
-from tmsprep.networks.localize import localize
-from tmsprep.networks.weights import Localizer, load_localizer
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 from tmsprep.registration.atlas import default_atlas
 from tmsprep.registration.brain import cut_brain
 from tmsprep.registration.frames import flip_points, to_ants
 from tmsprep.registration.syn import register
+
+from default_data import annotated_people
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'tmsprep'
 

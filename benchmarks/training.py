@@ -1,7 +1,7 @@
 """Memory and speed of training on whole volumes, as ratios of one run.
 
 ``python benchmarks/training.py [--data CACHE] [--threads 1 2]`` takes phantom heads made on the
-spot, or what `tmsprep.learning.cohort.load_cohort` keeps in CACHE (``*.npy`` beside ``*.npz``).
+spot, or what `load_cohort` keeps in CACHE (``*.npy`` beside ``*.npz``).
 
 - Peak memory of training steps with a batch of 16 people of 256 x 256 x 256 voxels beyond the
   images themselves, memory-mapped and preloaded; the interpreter and Torch are included, and also
@@ -31,11 +31,11 @@ import numpy as np
 import torch
 
 from tmsprep.imaging.conform import CONFORMED_SIZE
-from tmsprep.learning.augmentation import View, draw_view
-from tmsprep.learning.cohort import Annotated, Person, load_cohort
-from tmsprep.learning.recipes import RECIPES, Recipe, recipe_named
-from tmsprep.learning.training import Training
-from tmsprep.networks.multiresolution import pyramid_sampler
+from tmsprep.methods.baxter2021.augmentation import View, draw_view
+from tmsprep.methods.baxter2021.cohort import Annotated, Person, load_cohort
+from tmsprep.methods.baxter2021.network import pyramid_sampler
+from tmsprep.methods.baxter2021.recipes import RECIPES, Recipe, recipe_named
+from tmsprep.methods.baxter2021.training import Training
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 

@@ -21,8 +21,8 @@ def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Weights file of a tiny ensemble that never learnt anything."""
     import torch
 
-    from tmsprep.networks.multiresolution import MultiResolutionNet, NetworkSettings
-    from tmsprep.networks.weights import Localizer, save_localizer
+    from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings
+    from tmsprep.methods.baxter2021.weights import Localizer, save_localizer
     from tmsprep.protocols import load_protocol
 
     labels = load_protocol('tms').labels

@@ -130,9 +130,9 @@ def test_file_may_name_few_settings_and_filters_as_a_table(tmp_path: Path) -> No
 
 def test_names_are_those_of_the_rooms_that_do_the_work() -> None:
     from tmsprep.evaluation.status import DISAGREEMENT_MM
-    from tmsprep.learning.coeruleus_recipes import RECIPES as COERULEUS
     from tmsprep.learning.folds import VARIANTS
-    from tmsprep.learning.recipes import RECIPES as DONE
+    from tmsprep.methods.baxter2021.recipes import RECIPES as DONE
+    from tmsprep.methods.duennwald2021.recipes import RECIPES as COERULEUS
 
     assert set(RECIPES_OF['multiresolution']) == set(DONE)
     assert set(RECIPES_OF['coreunet']) == set(COERULEUS)

@@ -12,7 +12,7 @@ from typing import Any
 
 from tmsprep import __version__, atomic
 from tmsprep.config_values import READERS, as_toml
-from tmsprep.resources import available_cpus, available_memory_gb
+from tmsprep.running.resources import available_cpus, available_memory_gb
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -85,7 +85,7 @@ class RunConfig:
     check_annotations : bool
         As the option of the same name.
     recipe : str
-        One of `RECIPES`; see `tmsprep.learning.recipes`.
+        One of `RECIPES`; see `tmsprep.methods.baxter2021.recipes`.
     steps : int or None
         Optimiser steps; None for as many as the recipe says.
     residual : tuple of str

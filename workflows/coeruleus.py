@@ -28,7 +28,7 @@ class CoeruleusResources:
     Parameters
     ----------
     weights : Path
-        See `tmsprep.networks.coeruleus_weights`.
+        See `tmsprep.methods.duennwald2021.weights`.
     weights_sha256 : str
         Their checksum.
     """

@@ -19,13 +19,13 @@ from tmsprep.interfaces.coeruleus_crossval import (
     coeruleus_recipe_as_json,
     prepare_inputs,
 )
-from tmsprep.learning.coeruleus_folds import FoldPlan, plan_folds, training_seed
 from tmsprep.learning.folds import participant_of
+from tmsprep.methods.duennwald2021.folds import FoldPlan, plan_folds, training_seed
 from tmsprep.protocols import load_protocol
 from tmsprep.workflows.t1w import fingerprint
 
 if TYPE_CHECKING:
-    from tmsprep.learning.volumes import LabelledVolume
+    from tmsprep.methods.duennwald2021.volumes import LabelledVolume
 
 
 def init_coeruleus_crossval_wf(
@@ -211,6 +211,6 @@ def _settings(config: RunConfig, data: str) -> dict[str, object]:
         'LocalizerOfLpp': f'the one {augmentations(config)[0]} augmentation',
         'Grid': "isotropic voxels of VoxelSize; the rater's mask is brought there, a voxel having "
         'the label that at least half of it has',
-        'ReferenceRegion': 'ball in the pons (tmsprep.evaluation.contrast), placed by the '
+        'ReferenceRegion': 'ball in the pons, placed by the '
         "localizer's points for the segmentation and by the rater's points for the mask",
     }

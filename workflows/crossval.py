@@ -25,7 +25,7 @@ from tmsprep.protocols import load_protocol
 from tmsprep.workflows.t1w import fingerprint
 
 if TYPE_CHECKING:
-    from tmsprep.learning.cohort import Annotated
+    from tmsprep.methods.baxter2021.cohort import Annotated
 
 
 def init_crossval_wf(

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tmsprep.phantoms.corruptions import CORRUPTIONS, Corruption
 from tmsprep.reports.canvas import figure_style, save_svg
+
+from corruptions.catalogue import CORRUPTIONS, Corruption
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

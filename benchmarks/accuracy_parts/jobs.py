@@ -16,19 +16,20 @@ import pandas as pd
 from tqdm import tqdm
 
 import tmsprep
+from tmsprep.atomic import atomic_path
+from tmsprep.imaging.conform import resample_mask
+from tmsprep.imaging.read import read_t1w
+from tmsprep.methods.baxter2021.weights import load_localizer
+from tmsprep.networks.brain_extraction import load_brain_unet
+from tmsprep.phantoms.scan import Corrupted, Scan
+from tmsprep.points import PointSet
+
 from accuracy_parts.cortex import grey_matter, nearest_mm
 from accuracy_parts.measure import PROTOCOL, Measurement, as_points
 from accuracy_parts.pictures import cut_slices
 from accuracy_parts.subjects import Subject
-from tmsprep.atomic import atomic_path
-from tmsprep.imaging.conform import resample_mask
-from tmsprep.imaging.read import read_t1w
-from tmsprep.networks.brain_extraction import load_brain_unet
-from tmsprep.networks.weights import load_localizer
-from tmsprep.phantoms.corrupted_position import swap_sides
-from tmsprep.phantoms.corruptions import CORRUPTIONS
-from tmsprep.phantoms.scan import Corrupted, Scan
-from tmsprep.points import PointSet
+from corruptions.catalogue import CORRUPTIONS
+from corruptions.position import swap_sides
 
 DATA = Path(tmsprep.__file__).parent / 'data'
 PARTNERS = {target.label: target.mirror for target in PROTOCOL.targets if target.mirror}

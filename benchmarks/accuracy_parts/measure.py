@@ -17,10 +17,10 @@ from tmsprep.evaluation.conformal import ErrorRadius
 from tmsprep.evaluation.dispersion import dispersion
 from tmsprep.imaging.conform import conform
 from tmsprep.imaging.normalise import percentile_window
+from tmsprep.methods.baxter2021.localize import Localization, localize
+from tmsprep.methods.baxter2021.weights import Localizer
 from tmsprep.networks.brain_extraction import extract_brain
-from tmsprep.networks.localize import Localization, localize
 from tmsprep.networks.unet import BrainUNet
-from tmsprep.networks.weights import Localizer
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 from tmsprep.registration.atlas import default_atlas

@@ -9,7 +9,7 @@ import pandas as pd
 
 from accuracy_parts.cortex import NEAR_MM
 from accuracy_parts.summaries import ALL
-from tmsprep.phantoms.corruptions import CORRUPTIONS
+from corruptions.catalogue import CORRUPTIONS
 
 TEMPLATE = Path(__file__).with_name('page.md')
 TABLES = ('test', 'corruptions', 'motion', 'methods', 'cortex')

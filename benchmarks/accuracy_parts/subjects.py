@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tmsprep.learning.default_data import annotated_people
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+
+from default_data import annotated_people
 
 OTHER_SCANNERS = {
     'ds000011': 'ds000011/sub-*/anat/*_T1w.nii.gz',

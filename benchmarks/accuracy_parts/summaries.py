@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tmsprep.phantoms.corruptions import CORRUPTIONS
+from corruptions.catalogue import CORRUPTIONS
 
 ALL = 'all'
 FAR_MM = 10.0

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from tmsprep.reports.coeruleus_group import constant_sentence
-from tmsprep.reports.coeruleus_group_answers import Claim, claims
-from tmsprep.reports.coeruleus_group_tables import TextTable, text_tables
+from tmsprep.methods.duennwald2021.group_answers import Claim, claims
+from tmsprep.methods.duennwald2021.group_report import constant_sentence
+from tmsprep.methods.duennwald2021.group_report_tables import TextTable, text_tables
 
 TEMPLATE = Path(__file__).with_name('page.md')
 SOURCE = 'crossval'

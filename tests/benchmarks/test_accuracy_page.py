@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -8,17 +7,18 @@ import numpy as np
 import pandas as pd
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
-sys.path.append(str(CHECKOUT / 'benchmarks'))
+from tmsprep.evaluation.conformal import ErrorRadius
+from tmsprep.methods.baxter2021.weights import Localizer
+from tmsprep.points import PointSet
 
-from accuracy_parts.cortex import nearest_mm  # noqa: E402
-from accuracy_parts.figures import draw_strengths  # noqa: E402
-from accuracy_parts.jobs import Job  # noqa: E402
-from accuracy_parts.measure import radii  # noqa: E402
-from accuracy_parts.page import write_page  # noqa: E402
-from accuracy_parts.pictures import cut_slices  # noqa: E402
-from accuracy_parts.subjects import Subject  # noqa: E402
-from accuracy_parts.summaries import (  # noqa: E402
+from accuracy_parts.cortex import nearest_mm
+from accuracy_parts.figures import draw_strengths
+from accuracy_parts.jobs import Job
+from accuracy_parts.measure import radii
+from accuracy_parts.page import write_page
+from accuracy_parts.pictures import cut_slices
+from accuracy_parts.subjects import Subject
+from accuracy_parts.summaries import (
     between_methods,
     by_corruption,
     by_motion,
@@ -26,10 +26,6 @@ from accuracy_parts.summaries import (  # noqa: E402
     describe,
     near_cortex,
 )
-
-from tmsprep.evaluation.conformal import ErrorRadius  # noqa: E402
-from tmsprep.networks.weights import Localizer  # noqa: E402
-from tmsprep.points import PointSet  # noqa: E402
 
 FACTS = {
     'weights': 'made_up.safetensors',

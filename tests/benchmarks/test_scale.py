@@ -1,22 +1,18 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-CHECKOUT = Path(__file__).parents[2]
-sys.path.append(str(CHECKOUT / 'benchmarks'))
+from tmsprep.bids import survey
+from tmsprep.config import RunConfig
+from tmsprep.formats.read import read_points
 
-from scale_parts.made import PROTOCOL, Linked, make_dataset, make_raters  # noqa: E402
-from scale_parts.measure import whole_run  # noqa: E402
-from scale_parts.page import BEGIN, END, draw, put_into, section  # noqa: E402
-
-from tmsprep.bids import survey  # noqa: E402
-from tmsprep.config import RunConfig  # noqa: E402
-from tmsprep.formats.read import read_points  # noqa: E402
+from scale_parts.made import PROTOCOL, Linked, make_dataset, make_raters
+from scale_parts.measure import whole_run
+from scale_parts.page import BEGIN, END, draw, put_into, section
 
 TABLE = pd.DataFrame(
     [('start', 10, 1.04, 150.4), ('start', 1000, 1.3, 151.0), ('group', 1000, 20.0, 300.0)],

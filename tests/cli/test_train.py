@@ -11,7 +11,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from tmsprep.cli.run import main
-from tmsprep.networks.weights import load_localizer
+from tmsprep.methods.baxter2021.weights import load_localizer
 
 PROTOCOL = """
 name = "three"

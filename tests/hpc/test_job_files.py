@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from slurm_local import skip_or_fail
 
-from tmsprep.cli.plugins import read_plugin
+from tmsprep.running.plugins import read_plugin
 
 CHECKOUT = Path(__file__).parents[2]
 HPC = CHECKOUT / 'hpc'

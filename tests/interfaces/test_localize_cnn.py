@@ -36,7 +36,7 @@ def localize(
     tmp_path: Path, weights: Path, conformed: Path, calibration: Mapping[str, Any] | None
 ) -> Outcome:
     """Run the node with weights that carry a calibration."""
-    from tmsprep.networks.weights import load_localizer, save_localizer
+    from tmsprep.methods.baxter2021.weights import load_localizer, save_localizer
 
     calibrated = replace(load_localizer(weights), calibration=calibration)
     path = save_localizer(tmp_path / 'calibrated.safetensors', calibrated)

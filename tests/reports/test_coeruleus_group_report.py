@@ -6,14 +6,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from tmsprep.protocols import load_protocol
-from tmsprep.reports.coeruleus_group import (
+from tmsprep.methods.duennwald2021.group_answers import claims
+from tmsprep.methods.duennwald2021.group_report import (
     CoeruleusContent,
     figure_path,
     write_coeruleus_group_report,
 )
-from tmsprep.reports.coeruleus_group_answers import claims
-from tmsprep.reports.coeruleus_group_tables import text_tables
+from tmsprep.methods.duennwald2021.group_report_tables import text_tables
+from tmsprep.protocols import load_protocol
 
 CHECKOUT = Path(__file__).parents[2]
 sys.path.append(str(CHECKOUT / 'benchmarks'))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tmsprep.disclaimer import DISCLAIMER
-from tmsprep.evaluation.coeruleus_measures import MEASURES, SEGMENTATION_STATUSES
-from tmsprep.evaluation.pair_status import PAIR_STATUSES
-from tmsprep.reports.coeruleus import write_coeruleus_report
-from tmsprep.reports.coeruleus_figures import Scene, plot_heatmaps, plot_labels
+from tmsprep.methods.duennwald2021.figures import Scene, plot_heatmaps, plot_labels
+from tmsprep.methods.duennwald2021.measures import MEASURES, SEGMENTATION_STATUSES
+from tmsprep.methods.duennwald2021.report import write_coeruleus_report
+from tmsprep.methods.duennwald2021.status import PAIR_STATUSES
 from tmsprep.reports.participant import write_participant_report
 from tmsprep.reports.planes import Volume
 

@@ -11,7 +11,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from tmsprep.config import RunConfig
-from tmsprep.learning.cohort import Annotated
+from tmsprep.methods.baxter2021.cohort import Annotated
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 
@@ -187,9 +187,9 @@ def test_a_killed_node_goes_on_from_its_checkpoint(
     from nipype import Node
 
     from tmsprep.interfaces.crossval import TrainFold, recipe_as_json
-    from tmsprep.learning.crossval import recipe_from_json, train_fold
     from tmsprep.learning.folds import Job
-    from tmsprep.learning.prepared import read_cohort
+    from tmsprep.methods.baxter2021.crossval import recipe_from_json, train_fold
+    from tmsprep.methods.baxter2021.prepared import read_cohort
 
     cohort = next((finished / 'work').rglob('cohort.json'))
     recipe = recipe_as_json('quick', 1)

@@ -10,15 +10,15 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tmsprep.cli.exit_codes import EXIT_FAILED, EXIT_OK
+from tmsprep.running.exit_codes import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
     from tmsprep.bids import Survey, T1wImage
     from tmsprep.config import RunConfig
     from tmsprep.learning.annotations import Annotations
-    from tmsprep.learning.coeruleus_annotations import CoeruleusAnnotations
-    from tmsprep.learning.cohort import Annotated
-    from tmsprep.learning.volumes import LabelledVolume
+    from tmsprep.methods.baxter2021.cohort import Annotated
+    from tmsprep.methods.duennwald2021.annotations import CoeruleusAnnotations
+    from tmsprep.methods.duennwald2021.volumes import LabelledVolume
 
 Person = TypeVar('Person', 'Annotated', 'LabelledVolume')
 
@@ -116,7 +116,7 @@ def with_masks(config: RunConfig, run: AnnotatedRun[Annotated]) -> list[Annotate
     Without one, a person is trained on without views of the brain alone and cut views; the log
     says so.
     """
-    from tmsprep.learning.masks import extract_mask, find_mask
+    from tmsprep.methods.baxter2021.masks import extract_mask, find_mask
 
     weights = Path(str(files('tmsprep.data'))) / 'brain_extraction.safetensors'
     people = []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tmsprep.cli.memory import parse_memory
+from tmsprep.running.memory import parse_memory
 
 
 def with_dashes(arg: str) -> str:

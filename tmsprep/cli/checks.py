@@ -102,7 +102,7 @@ def _check_files(config: RunConfig) -> None:
         lacking = '--atlas-targets' if config.atlas_targets is None else '--atlas'
         raise ValueError(f'--atlas and --atlas-targets belong together; give {lacking} as well')
     if config.use_plugin is not None:
-        from tmsprep.cli.plugins import read_plugin
+        from tmsprep.running.plugins import read_plugin
 
         read_plugin(config.use_plugin)
     database = config.bids_database_dir

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tmsprep.bids import Survey
     from tmsprep.cli.annotated import AnnotatedRun
     from tmsprep.config import RunConfig
-    from tmsprep.learning.volumes import LabelledVolume
+    from tmsprep.methods.duennwald2021.volumes import LabelledVolume
 
 logger = logging.getLogger('tmsprep')
 
@@ -62,10 +62,10 @@ def run_coeruleus_crossval(config: RunConfig, found: Survey, log_dir: Path) -> i
 
 
 def _execute(config: RunConfig, run: AnnotatedRun[LabelledVolume], log_dir: Path) -> None:
-    from tmsprep.cli.execution import execute, prepare_run
+    from tmsprep.running.execution import execute, prepare_run
 
     prepare_run(config, log_dir, [run.images[person.name] for person in run.people])
-    from tmsprep.cli.progress import Progress
+    from tmsprep.running.progress import Progress
     from tmsprep.workflows.coeruleus_crossval import init_coeruleus_crossval_wf
 
     workflow = init_coeruleus_crossval_wf(
@@ -89,7 +89,7 @@ def _finished(node: Node) -> str:
 
 def _memory(config: RunConfig, run: AnnotatedRun[LabelledVolume]) -> float:
     """Estimate the memory of one training, GB."""
-    from tmsprep.learning.coeruleus_memory import training_gb
+    from tmsprep.methods.duennwald2021.memory import training_gb
     from tmsprep.protocols import load_protocol
 
     return training_gb(

@@ -13,8 +13,8 @@ from tmsprep.cli.group import log_issues
 if TYPE_CHECKING:
     from tmsprep.bids import T1wImage
     from tmsprep.config import RunConfig
-    from tmsprep.group.coeruleus import CoeruleusGroup
     from tmsprep.group.issues import Issue
+    from tmsprep.methods.duennwald2021.group import CoeruleusGroup
 
 logger = logging.getLogger('tmsprep')
 
@@ -39,8 +39,8 @@ def run_coeruleus_group(config: RunConfig, log_dir: Path) -> int:
     BidsError
         If there is nothing to measure.
     """
-    from tmsprep.group.coeruleus import collect_coeruleus_group, participant_results
     from tmsprep.group.issues import errors_by_subject, in_common
+    from tmsprep.methods.duennwald2021.group import collect_coeruleus_group, participant_results
 
     results, issues = participant_results(config)
     masks = {}
@@ -66,9 +66,9 @@ def _masks(
     folder: Path, images: Sequence[T1wImage]
 ) -> tuple[dict[str, tuple[Path, ...]], list[Issue]]:
     """Find the rater's masks of the images that have outputs."""
-    from tmsprep.group.coeruleus_participants import images_of
     from tmsprep.group.issues import Issue
-    from tmsprep.learning.coeruleus_masks import find_masks
+    from tmsprep.methods.duennwald2021.group_participants import images_of
+    from tmsprep.methods.duennwald2021.masks import find_masks
 
     if not images:
         message = 'no outputs of the participant level, so --annotations are compared with nothing'
@@ -83,10 +83,13 @@ def _write(
     config: RunConfig, group: CoeruleusGroup, remarks: Sequence[tuple[str, str, str]]
 ) -> None:
     from tmsprep.bids import write_dataset_description
-    from tmsprep.group.coeruleus import people_table
-    from tmsprep.group.coeruleus_outputs import write_coeruleus_group
-    from tmsprep.group.coeruleus_statistics import coeruleus_tables
-    from tmsprep.reports.coeruleus_group import CoeruleusContent, write_coeruleus_group_report
+    from tmsprep.methods.duennwald2021.group import people_table
+    from tmsprep.methods.duennwald2021.group_outputs import write_coeruleus_group
+    from tmsprep.methods.duennwald2021.group_report import (
+        CoeruleusContent,
+        write_coeruleus_group_report,
+    )
+    from tmsprep.methods.duennwald2021.group_statistics import coeruleus_tables
 
     write_dataset_description(config.out_dir, config.bids_dir)
     tables = coeruleus_tables(group.measured, group.protocol.voxel_mm, config.random_seed)

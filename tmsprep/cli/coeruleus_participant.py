@@ -39,7 +39,7 @@ def run_coeruleus_participant(config: RunConfig, found: Survey, log_dir: Path) -
     WeightsError
         If there are no weights; the message says how to train them.
     """
-    from tmsprep.reports.coeruleus import write_coeruleus_report
+    from tmsprep.methods.duennwald2021.report import write_coeruleus_report
 
     if config.annotations is not None:
         raise ValueError(
@@ -60,7 +60,7 @@ def _workflow(config: RunConfig, images: Images) -> Workflow:
 
 def _memory(weights: Path, images: Images) -> float:
     """Estimate the memory of one image, GB; weights of another kind are refused here."""
-    from tmsprep.learning.coeruleus_memory import applying_gb
+    from tmsprep.methods.duennwald2021.memory import applying_gb
 
     everyone = [image.path for several in images.values() for image in several]
     return applying_gb(everyone, weights)

@@ -18,9 +18,9 @@ from tmsprep.cli.annotated import (
 if TYPE_CHECKING:
     from tmsprep.bids import Survey
     from tmsprep.config import RunConfig
-    from tmsprep.learning.coeruleus_recipes import CoeruleusRecipe
-    from tmsprep.learning.coeruleus_records import VolumeRecord
-    from tmsprep.learning.volumes import LabelledVolume
+    from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
+    from tmsprep.methods.duennwald2021.records import VolumeRecord
+    from tmsprep.methods.duennwald2021.volumes import LabelledVolume
 
 logger = logging.getLogger('tmsprep')
 
@@ -78,7 +78,7 @@ def collect_labelled(config: RunConfig, found: Survey) -> AnnotatedRun[LabelledV
     BidsError
         If there is no mask and no file of points.
     """
-    from tmsprep.learning.coeruleus_annotations import collect_coeruleus
+    from tmsprep.methods.duennwald2021.annotations import collect_coeruleus
     from tmsprep.protocols import load_protocol
 
     given = collect_coeruleus(
@@ -103,7 +103,7 @@ def describe_labelled(run: AnnotatedRun[LabelledVolume]) -> int:
 
 def chosen_coeruleus_recipe(config: RunConfig) -> CoeruleusRecipe:
     """Return the recipe with what the command line changes."""
-    from tmsprep.learning.coeruleus_recipes import coeruleus_recipe
+    from tmsprep.methods.duennwald2021.recipes import coeruleus_recipe
 
     return coeruleus_recipe(config.recipe, config.epochs)
 
@@ -117,8 +117,8 @@ def _prepare(
     config: RunConfig, run: AnnotatedRun[LabelledVolume], problems: dict[str, list[str]]
 ) -> list[VolumeRecord]:
     """Conform everybody; whoever cannot be is named and left out."""
-    from tmsprep.learning.coeruleus_records import content_of, record_of
-    from tmsprep.learning.volumes import load_volumes
+    from tmsprep.methods.duennwald2021.records import content_of, record_of
+    from tmsprep.methods.duennwald2021.volumes import load_volumes
     from tmsprep.protocols import load_protocol
 
     voxel_mm, cache = load_protocol(config.protocol).voxel_mm, config.work_dir / 'volumes'
@@ -139,7 +139,7 @@ def _prepare(
 
 
 def _fit(config: RunConfig, records: list[VolumeRecord]) -> Path:
-    from tmsprep.learning.coeruleus_fit import CoeruleusPlan, fit_coeruleus, part_people
+    from tmsprep.methods.duennwald2021.fit import CoeruleusPlan, fit_coeruleus, part_people
     from tmsprep.protocols import load_protocol
 
     training, validation = part_people(records)

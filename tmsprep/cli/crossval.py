@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tmsprep.bids import Survey
     from tmsprep.config import RunConfig
-    from tmsprep.learning.cohort import Annotated
+    from tmsprep.methods.baxter2021.cohort import Annotated
 
 logger = logging.getLogger('tmsprep')
 
@@ -80,10 +80,10 @@ def conclude_crossval(config: RunConfig, run: AnnotatedRun[Any]) -> int:
 
 
 def _execute(config: RunConfig, run: AnnotatedRun[Annotated], log_dir: Path) -> None:
-    from tmsprep.cli.execution import execute, prepare_run
+    from tmsprep.running.execution import execute, prepare_run
 
     prepare_run(config, log_dir, [run.images[person.name] for person in run.people])
-    from tmsprep.cli.progress import Progress
+    from tmsprep.running.progress import Progress
     from tmsprep.workflows.crossval import init_crossval_wf
 
     workflow = init_crossval_wf(config=config, people=with_masks(config, run))

@@ -11,7 +11,6 @@ from typing import Any, NoReturn
 from tmsprep import __version__
 from tmsprep.cli.arguments import amount, path_of, several, whole_number, with_dashes
 from tmsprep.cli.checks import check_paths
-from tmsprep.cli.device import resolve_device
 from tmsprep.cli.group_options import add_group
 from tmsprep.cli.learning_options import add_coeruleus, add_learning
 from tmsprep.cli.protocol_defaults import protocol_defaults
@@ -23,6 +22,7 @@ from tmsprep.config import (
     RunConfig,
     read_settings,
 )
+from tmsprep.running.device import resolve_device
 
 
 class _Parser(argparse.ArgumentParser):

@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tmsprep.cli.claims import TAKEN, claim_participants
-from tmsprep.cli.exit_codes import EXIT_FAILED
+from tmsprep.running.claims import TAKEN, claim_participants
+from tmsprep.running.exit_codes import EXIT_FAILED
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
@@ -117,8 +117,8 @@ def _execute(
     experts: Experts | None,
 ) -> None:
     """Build and run the workflow."""
-    from tmsprep.cli.execution import execute, prepare_run
     from tmsprep.cli.experts import write_experts
+    from tmsprep.running.execution import execute, prepare_run
 
     everyone = [image for several in images.values() for image in several]
     prepare_run(config, log_dir, everyone)
@@ -126,7 +126,7 @@ def _execute(
     write_experts(config, everyone, experts)
     if not everyone:
         return
-    from tmsprep.cli.progress import Progress
+    from tmsprep.running.progress import Progress
     from tmsprep.workflows.base import workflow_name
 
     def finished(node: Node) -> str:

@@ -10,8 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tmsprep.cli.exit_codes import EXIT_OK, EXIT_USAGE
 from tmsprep.cli.parser import parse_args
+from tmsprep.running.exit_codes import EXIT_OK, EXIT_USAGE
 
 if TYPE_CHECKING:
     from tmsprep.bids import T1wImage
@@ -91,7 +91,7 @@ def _is_coeruleus(config: RunConfig) -> bool:
 def _without_images(out_dir: Path, label: str, coeruleus: bool) -> str:
     """Say what is missing of somebody, as far as it can be seen without knowing the images."""
     from tmsprep.failures import read_records
-    from tmsprep.reports.coeruleus import coeruleus_report_path
+    from tmsprep.methods.duennwald2021.report import coeruleus_report_path
 
     for record in read_records(out_dir, label):
         # An image that cannot be used is a failure of either protocol.

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmsprep import __version__
-from tmsprep.cli.exit_codes import EXIT_FAILED, EXIT_USAGE
 from tmsprep.cli.parser import parse_args
-from tmsprep.resources import explain_shortage
+from tmsprep.running.exit_codes import EXIT_FAILED, EXIT_USAGE
+from tmsprep.running.resources import explain_shortage
 
 if TYPE_CHECKING:
     from tmsprep.bids import Survey
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         # Called from a program, which is not to be doubled.
         return run(config)
-    from tmsprep.cli.supervise import supervise
+    from tmsprep.running.supervise import supervise
 
     return supervise(lambda: run(config), lambda line: _report_end(config, line))
 

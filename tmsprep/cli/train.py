@@ -19,10 +19,10 @@ from tmsprep.cli.annotated import (
 if TYPE_CHECKING:
     from tmsprep.bids import Survey
     from tmsprep.config import RunConfig
-    from tmsprep.learning.cohort import Annotated
-    from tmsprep.learning.material import Material
-    from tmsprep.learning.recipes import Recipe
-    from tmsprep.networks.weights import Localizer
+    from tmsprep.methods.baxter2021.cohort import Annotated
+    from tmsprep.methods.baxter2021.material import Material
+    from tmsprep.methods.baxter2021.recipes import Recipe
+    from tmsprep.methods.baxter2021.weights import Localizer
 
 MIN_PARTICIPANTS = 2
 """One head is no population (our choice)."""
@@ -61,7 +61,7 @@ def run_train(config: RunConfig, found: Survey, log_dir: Path) -> int:
     import torch
 
     from tmsprep.bids import write_dataset_description
-    from tmsprep.learning.material import load_material
+    from tmsprep.methods.baxter2021.material import load_material
 
     torch.set_num_threads(config.nprocs)
     write_dataset_description(config.out_dir, config.bids_dir)
@@ -78,7 +78,7 @@ def run_train(config: RunConfig, found: Survey, log_dir: Path) -> int:
 
 def chosen_recipe(config: RunConfig) -> Recipe:
     """Return the recipe with what the command line changes."""
-    from tmsprep.learning.recipes import recipe_named
+    from tmsprep.methods.baxter2021.recipes import recipe_named
 
     changes = {} if config.steps is None else {'steps': config.steps}
     return recipe_named(config.recipe, **changes)
@@ -94,12 +94,12 @@ def _check_number(run: AnnotatedRun[Annotated], material: Material) -> None:
 
 
 def _fit(config: RunConfig, material: Material) -> Path:
-    from tmsprep.cli.progress import TrainingProgress
-    from tmsprep.learning.fit import fit_ensemble
-    from tmsprep.learning.material import keep_aside
-    from tmsprep.learning.members import Plan, bfloat16_is_fast
-    from tmsprep.networks.weights import load_localizer
+    from tmsprep.methods.baxter2021.fit import fit_ensemble
+    from tmsprep.methods.baxter2021.material import keep_aside
+    from tmsprep.methods.baxter2021.members import Plan, bfloat16_is_fast
+    from tmsprep.methods.baxter2021.weights import load_localizer
     from tmsprep.protocols import load_protocol
+    from tmsprep.running.progress import TrainingProgress
 
     training, validation = keep_aside(material.people)
     recipe = chosen_recipe(config)

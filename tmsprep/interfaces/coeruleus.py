@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import nibabel as nib
     import numpy as np
 
-    from tmsprep.networks.coeruleus_weights import CoeruleusModel
+    from tmsprep.methods.duennwald2021.weights import CoeruleusModel
 
 
 class CoeruleusInputSpec(BaseInterfaceInputSpec):
@@ -64,9 +64,9 @@ class LocateCoeruleus(SimpleInterface):
         import numpy as np
 
         from tmsprep.evaluation.dispersion import dispersion
-        from tmsprep.evaluation.pair_status import heatmap_spread
         from tmsprep.imaging.input_grid import save_heatmap
-        from tmsprep.networks.coeruleus import locate_volume
+        from tmsprep.methods.duennwald2021.locate import locate_volume
+        from tmsprep.methods.duennwald2021.status import heatmap_spread
         from tmsprep.points import PointSet
 
         model, volume, intensities = _prepared(self.inputs)
@@ -112,7 +112,7 @@ class SegmentCoeruleus(SimpleInterface):
     output_spec = SegmentCoeruleusOutputSpec
 
     def _run_interface(self, runtime):
-        from tmsprep.evaluation.coeruleus_measures import missing_measures
+        from tmsprep.methods.duennwald2021.measures import missing_measures
 
         folder = Path(runtime.cwd)
         labels: dict[str, str] = {}
@@ -132,10 +132,10 @@ class SegmentCoeruleus(SimpleInterface):
         import numpy as np
         import torch
 
-        from tmsprep.coeruleus_derivatives import targets_of
-        from tmsprep.evaluation.coeruleus_measures import measure_segmentation, missing_measures
-        from tmsprep.learning.coeruleus_crossval import segmentations
-        from tmsprep.learning.volumes import Volume
+        from tmsprep.methods.duennwald2021.crossval import segmentations
+        from tmsprep.methods.duennwald2021.derivatives import targets_of
+        from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing_measures
+        from tmsprep.methods.duennwald2021.volumes import Volume
         from tmsprep.protocols import load_protocol
 
         outcome = Outcome.read(self.inputs.outcome)
@@ -175,7 +175,7 @@ def _prepared(inputs: Any) -> tuple[CoeruleusModel, nib.Nifti1Image, np.ndarray]
     import torch
 
     from tmsprep.imaging.normalise import normalise, percentile_window
-    from tmsprep.networks.coeruleus_weights import load_coeruleus
+    from tmsprep.methods.duennwald2021.weights import load_coeruleus
     from tmsprep.protocols import load_protocol
 
     # One thread, whatever the machine: sums in another order differ in the last digits.

@@ -27,9 +27,9 @@ from tmsprep.interfaces.crossval_inputs import (
 )
 
 if TYPE_CHECKING:
-    from tmsprep.learning.volumes import LabelledVolume
+    from tmsprep.methods.duennwald2021.volumes import LabelledVolume
 
-RECORDS = 'JSON texts, see `tmsprep.learning.coeruleus_records`'
+RECORDS = 'JSON texts, see `tmsprep.methods.duennwald2021.records`'
 
 
 class PrepareVolumeInputSpec(PrepareInputSpec):
@@ -44,7 +44,7 @@ class PrepareVolumeOutputSpec(TraitedSpec):
     """Output of `PrepareVolume`."""
 
     # A text and no file: who trains then depends on the content, and on nobody else's.
-    record = traits.Str(desc='JSON, see `tmsprep.learning.coeruleus_records`')
+    record = traits.Str(desc='JSON, see `tmsprep.methods.duennwald2021.records`')
 
 
 class PrepareVolume(SimpleInterface):
@@ -54,9 +54,9 @@ class PrepareVolume(SimpleInterface):
     output_spec = PrepareVolumeOutputSpec
 
     def _run_interface(self, runtime):
-        from tmsprep.learning.coeruleus_records import record_of
-        from tmsprep.learning.prepared import rows_to_points
-        from tmsprep.learning.volumes import LabelledVolume, load_volumes
+        from tmsprep.methods.baxter2021.prepared import rows_to_points
+        from tmsprep.methods.duennwald2021.records import record_of
+        from tmsprep.methods.duennwald2021.volumes import LabelledVolume, load_volumes
 
         given, folder = self.inputs, Path(runtime.cwd)
         points = rows_to_points(json.loads(given.points)) if isdefined(given.points) else None
@@ -102,10 +102,10 @@ class TrainCoeruleus(SimpleInterface):
     def _run_interface(self, runtime):
         import torch
 
-        from tmsprep.learning.coeruleus_crossval import FoldTraining, train_network
-        from tmsprep.learning.coeruleus_fit import model_of
-        from tmsprep.learning.coeruleus_records import read_records, recipe_from_json, usable
-        from tmsprep.networks.coeruleus_weights import save_coeruleus
+        from tmsprep.methods.duennwald2021.crossval import FoldTraining, train_network
+        from tmsprep.methods.duennwald2021.fit import model_of
+        from tmsprep.methods.duennwald2021.records import read_records, recipe_from_json, usable
+        from tmsprep.methods.duennwald2021.weights import save_coeruleus
 
         torch.set_num_threads(self.inputs.threads)
         given, folder, start = self.inputs, Path(runtime.cwd), time.perf_counter()
@@ -166,9 +166,9 @@ class EvaluateFold(SimpleInterface):
     def _run_interface(self, runtime):
         import torch
 
-        from tmsprep.learning.coeruleus_crossval import evaluate_fold
-        from tmsprep.learning.coeruleus_records import read_records
-        from tmsprep.networks.coeruleus_weights import load_coeruleus
+        from tmsprep.methods.duennwald2021.crossval import evaluate_fold
+        from tmsprep.methods.duennwald2021.records import read_records
+        from tmsprep.methods.duennwald2021.weights import load_coeruleus
 
         torch.set_num_threads(self.inputs.threads)
         given = self.inputs
@@ -213,8 +213,8 @@ class GatherCoeruleus(SimpleInterface):
     always_run = True
 
     def _run_interface(self, runtime):
-        from tmsprep.learning.coeruleus_outputs import write_coeruleus_outputs
-        from tmsprep.learning.coeruleus_records import read_records
+        from tmsprep.methods.duennwald2021.crossval_outputs import write_coeruleus_outputs
+        from tmsprep.methods.duennwald2021.records import read_records
 
         given = self.inputs
         results = [_read(path) for path in given.rows]
@@ -247,7 +247,7 @@ def _read(path: str) -> dict[str, Any]:
 
 def prepare_inputs(person: LabelledVolume) -> dict[str, str]:
     """Files and points of a person, as `PrepareVolume` takes them."""
-    from tmsprep.learning.prepared import points_to_rows
+    from tmsprep.methods.baxter2021.prepared import points_to_rows
 
     inputs = {'stem': person.name, 'in_file': str(person.image)}
     if person.mask is not None:
@@ -259,7 +259,7 @@ def prepare_inputs(person: LabelledVolume) -> dict[str, str]:
 
 def coeruleus_recipe_as_json(name: str, epochs: int | None) -> str:
     """Write a recipe as `TrainCoeruleus` takes it."""
-    from tmsprep.learning.coeruleus_recipes import coeruleus_recipe
-    from tmsprep.learning.coeruleus_records import recipe_to_json
+    from tmsprep.methods.duennwald2021.recipes import coeruleus_recipe
+    from tmsprep.methods.duennwald2021.records import recipe_to_json
 
     return recipe_to_json(coeruleus_recipe(name, epochs))

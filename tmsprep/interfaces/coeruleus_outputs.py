@@ -47,8 +47,8 @@ class WriteCoeruleus(SimpleInterface):
     always_run = True
 
     def _run_interface(self, runtime):
-        from tmsprep import coeruleus_derivatives as derivatives
         from tmsprep.failures import record_error
+        from tmsprep.methods.duennwald2021 import derivatives
         from tmsprep.outcome import Outcome
         from tmsprep.protocols import load_protocol
 
@@ -104,7 +104,7 @@ class PlotCoeruleus(SimpleInterface):
         import nibabel as nib
 
         from tmsprep.formats.targets_tsv import read_targets
-        from tmsprep.reports.coeruleus_figures import SIDES, Scene, plot_heatmaps, plot_labels
+        from tmsprep.methods.duennwald2021.figures import SIDES, Scene, plot_heatmaps, plot_labels
         from tmsprep.reports.planes import Volume
 
         written = []

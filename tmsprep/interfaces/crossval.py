@@ -37,7 +37,7 @@ class PreparePersonInputSpec(PrepareInputSpec):
 class PreparePersonOutputSpec(TraitedSpec):
     """Output of `PreparePerson`."""
 
-    record = File(exists=True, desc='JSON, see `tmsprep.learning.prepared`')
+    record = File(exists=True, desc='JSON, see `tmsprep.methods.baxter2021.prepared`')
 
 
 class PreparePerson(SimpleInterface):
@@ -47,8 +47,13 @@ class PreparePerson(SimpleInterface):
     output_spec = PreparePersonOutputSpec
 
     def _run_interface(self, runtime):
-        from tmsprep.learning.cohort import Annotated
-        from tmsprep.learning.prepared import Prepared, prepare, rows_to_points, write_cohort
+        from tmsprep.methods.baxter2021.cohort import Annotated
+        from tmsprep.methods.baxter2021.prepared import (
+            Prepared,
+            prepare,
+            rows_to_points,
+            write_cohort,
+        )
 
         given, folder = self.inputs, Path(runtime.cwd)
         points = rows_to_points(json.loads(given.points))
@@ -87,7 +92,7 @@ class JoinCohort(SimpleInterface):
     output_spec = JoinCohortOutputSpec
 
     def _run_interface(self, runtime):
-        from tmsprep.learning.prepared import read_cohort, write_cohort
+        from tmsprep.methods.baxter2021.prepared import read_cohort, write_cohort
         from tmsprep.networks.archive import file_sha256
 
         people = [person for path in self.inputs.records for person in read_cohort(path)]
@@ -125,9 +130,9 @@ class TrainFold(SimpleInterface):
     def _run_interface(self, runtime):
         import torch
 
-        from tmsprep.learning.crossval import recipe_from_json, run_job
         from tmsprep.learning.folds import Job
-        from tmsprep.learning.prepared import points_to_rows, read_cohort
+        from tmsprep.methods.baxter2021.crossval import recipe_from_json, run_job
+        from tmsprep.methods.baxter2021.prepared import points_to_rows, read_cohort
 
         torch.set_num_threads(self.inputs.threads)
         given = self.inputs
@@ -174,8 +179,8 @@ class GatherFolds(SimpleInterface):
     always_run = True
 
     def _run_interface(self, runtime):
-        from tmsprep.learning.crossval_outputs import write_outputs
-        from tmsprep.learning.prepared import read_cohort
+        from tmsprep.methods.baxter2021.crossval_outputs import write_outputs
+        from tmsprep.methods.baxter2021.prepared import read_cohort
 
         tables = write_outputs(
             Path(self.inputs.out_dir),
@@ -191,7 +196,7 @@ class GatherFolds(SimpleInterface):
 def _read_predictions(path: str) -> tuple:
     """Job and points of each image, as `TrainFold` wrote them."""
     from tmsprep.learning.folds import Job
-    from tmsprep.learning.prepared import rows_to_points
+    from tmsprep.methods.baxter2021.prepared import rows_to_points
 
     content = json.loads(Path(path).read_text(encoding='utf-8'))
     job = Job(**{**content['job'], 'left_out': tuple(content['job']['left_out'])})
@@ -200,14 +205,14 @@ def _read_predictions(path: str) -> tuple:
 
 def points_as_json(points: PointSet) -> str:
     """Write points as `PreparePerson` takes them."""
-    from tmsprep.learning.prepared import points_to_rows
+    from tmsprep.methods.baxter2021.prepared import points_to_rows
 
     return json.dumps(points_to_rows(points))
 
 
 def recipe_as_json(name: str, steps: int | None) -> str:
     """Write a recipe as `TrainFold` takes it, with another number of steps if one is given."""
-    from tmsprep.learning.crossval import recipe_to_json
-    from tmsprep.learning.recipes import recipe_named
+    from tmsprep.methods.baxter2021.crossval import recipe_to_json
+    from tmsprep.methods.baxter2021.recipes import recipe_named
 
     return recipe_to_json(recipe_named(name, **({} if steps is None else {'steps': steps})))

@@ -58,8 +58,8 @@ class LocalizeCNN(SimpleInterface):
         import torch
 
         from tmsprep.evaluation.dispersion import dispersion
-        from tmsprep.networks.localize import localize
-        from tmsprep.networks.weights import load_localizer
+        from tmsprep.methods.baxter2021.localize import localize
+        from tmsprep.methods.baxter2021.weights import load_localizer
 
         # One thread, whatever the machine: sums in another order differ in the last digits.
         torch.set_num_threads(1)

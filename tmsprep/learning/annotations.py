@@ -19,7 +19,7 @@ from tmsprep.formats.errors import PointsFileError
 from tmsprep.formats.read import read_points
 from tmsprep.imaging.errors import ImageError
 from tmsprep.imaging.read import read_geometry
-from tmsprep.learning.cohort import Annotated
+from tmsprep.methods.baxter2021.cohort import Annotated
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 

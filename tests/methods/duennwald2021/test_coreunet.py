@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from tmsprep.methods.duennwald2021.coreunet import CoReUNet, CoReUNetSettings
+from tmsprep.networks.unet import pad_to_multiple
+
+TINY = {'features': (8, 8, 8)}
+
+
+def network(block: int = 1) -> CoReUNet:
+    torch.manual_seed(0)
+    return CoReUNet(CoReUNetSettings(**TINY, block=block)).eval()
+
+
+@pytest.mark.parametrize('block', [1, 2])
+@pytest.mark.parametrize('shape', [(16, 8, 24), (13, 9, 17), (5, 4, 3)])
+def test_volumes_of_any_shape(block: int, shape: tuple[int, int, int]) -> None:
+    with torch.no_grad():
+        points, heatmaps = network(block)(torch.randn(2, *shape))
+    assert points.shape == (2, 2, 3)
+    assert heatmaps.shape == (2, 2, *shape)
+    torch.testing.assert_close(heatmaps.sum((-3, -2, -1)), torch.ones(2, 2))
+    grid = torch.from_numpy(np.indices(shape)).float()
+    torch.testing.assert_close(points, torch.einsum('btnmk,cnmk->btc', heatmaps, grid))
+
+
+@pytest.mark.parametrize('block', [1, 2])
+def test_a_head_of_ones_and_zeros_by_hand(block: int) -> None:
+    """With no weights but its bias, the left map is even, and the right likes octant (1, 1, 1)."""
+    untrained = network(block)
+    torch.nn.init.zeros_(untrained.head.weight)
+    torch.nn.init.zeros_(untrained.head.bias)
+    with torch.no_grad():
+        # The last output is the last place in the block of the last target.
+        untrained.head.bias[-1] = math.log(3)
+        points, _ = untrained(torch.randn(1, 8, 8, 8))
+    torch.testing.assert_close(points[0, 0], torch.full((3,), 3.5))
+    # With blocks of 2 an eighth of the voxels, at odd places, weigh 3: 3/10 and 7 times 1/10.
+    # Their mean index is 4; that of the others (8 * 3.5 - 4) / 7.
+    odd = (3 * 4 + 7 * (8 * 3.5 - 4) / 7) / 10
+    torch.testing.assert_close(points[0, 1], torch.full((3,), 3.5 if block == 1 else odd))
+
+
+def test_padding_repeats_the_last_voxels() -> None:
+    volume = torch.arange(6.0).reshape(1, 1, 2, 3)
+    padded = pad_to_multiple(volume, 4)
+    assert padded.shape == (1, 4, 4, 4)
+    assert padded[0, 3, :, :].tolist() == [[0, 1, 2, 2], [3, 4, 5, 5], [3, 4, 5, 5], [3, 4, 5, 5]]
+    assert pad_to_multiple(volume, 1) is volume
+
+
+def test_every_parameter_gets_a_gradient() -> None:
+    learning = network().train()
+    points, _ = learning(torch.randn(1, 9, 8, 10))
+    points.square().sum().backward()
+    silent = [name for name, p in learning.named_parameters() if not p.grad.abs().sum() > 0]
+    # A softmax does not change when a number is added to all of its map.
+    assert silent in ([], ['head.bias'])
+
+
+def test_settings_survive_json() -> None:
+    settings = CoReUNetSettings(features=(8, 16), block=2, targets=3)
+    assert CoReUNetSettings(**settings.as_dict()) == settings

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from tmsprep.methods.duennwald2021.segmentation import n_windows, segment
+from tmsprep.networks.windows import cover, inside_volume, read_patch
+
+
+class Threshold(nn.Module):
+    """A network that needs no training: bright is left, dark is right, by a known probability."""
+
+    def __init__(self, patch: tuple[int, int, int], odds: float = 20.0):
+        super().__init__()
+        self.settings = SimpleNamespace(patch=patch)
+        self.odds = odds
+        self.calls = 0
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        assert tuple(patches.shape[1:]) == self.settings.patch
+        self.calls += 1
+        return torch.stack(
+            [torch.zeros_like(patches), (patches - 0.5) * self.odds, (-0.5 - patches) * self.odds],
+            dim=1,
+        )
+
+
+def volume(shape: tuple[int, int, int]) -> np.ndarray:
+    """Noise without extremes, one bright and one dark block."""
+    made = np.random.default_rng(0).uniform(-0.4, 0.4, shape).astype(np.float32)
+    made[2:4, 3:5, 3:6] = 2
+    made[6:8, 3:5, 3:6] = -2
+    return made
+
+
+def truth(intensities: np.ndarray) -> np.ndarray:
+    return np.where(intensities > 0.5, 1, np.where(intensities < -0.5, 2, 0))
+
+
+@pytest.mark.parametrize('shape', [(16, 16, 16), (9, 21, 13), (10, 5, 6)])
+@pytest.mark.parametrize('patch', [(8, 8, 8), (6, 7, 12)])
+def test_the_sliding_window_labels_every_voxel(
+    shape: tuple[int, int, int], patch: tuple[int, int, int]
+) -> None:
+    intensities, network = volume(shape), Threshold(patch)
+    labels = segment(intensities, [network], 'npp')
+    assert labels.dtype == np.uint8
+    np.testing.assert_array_equal(labels, truth(intensities))
+    assert network.calls == n_windows(shape, patch)
+
+
+def test_one_patch_at_the_points_and_nothing_else() -> None:
+    intensities, network = volume((20, 20, 20)), Threshold((8, 8, 8))
+    intensities[15, 15, 15] = 2  # a false positive of the sliding window
+    points = np.array([[3.0, 4, 4], [7, 4, 4]])
+    labels = segment(intensities, [network], 'lpp', points)
+    assert network.calls == 1
+    # The middle is (5, 4, 4), so the patch has voxels 2 to 9, 0 or 1 to 7 or 8 (half to even).
+    wanted = truth(intensities)
+    wanted[15, 15, 15] = 0
+    np.testing.assert_array_equal(labels, wanted)
+    assert segment(intensities, [network], 'npp')[15, 15, 15] == 1
+
+
+def test_one_known_point_is_the_middle_of_the_patch() -> None:
+    intensities = np.full((20, 20, 20), 2, np.float32)
+    points = np.array([[np.nan] * 3, [10.0, 11, 12]])
+    labels = segment(intensities, [Threshold((5, 5, 5))], 'lpp', points)
+    found = np.argwhere(labels == 1)
+    assert found.min(axis=0).tolist() == [8, 9, 10]
+    assert found.max(axis=0).tolist() == [12, 13, 14]
+
+
+def test_a_patch_that_reaches_beyond_the_volume() -> None:
+    intensities = volume((12, 8, 8))
+    points = np.array([[0.0, 0, 0], [1, 0, 0]])
+    labels = segment(intensities, [Threshold((12, 12, 12))], 'lpp', points)
+    wanted = truth(intensities)
+    # The patch reaches 6 voxels from its middle (0.5, 0, 0).
+    wanted[7:] = 0
+    np.testing.assert_array_equal(labels, wanted)
+
+
+def test_no_points_no_labels() -> None:
+    network = Threshold((8, 8, 8))
+    labels = segment(volume((12, 12, 12)), [network], 'lpp', np.full((2, 3), np.nan))
+    assert not labels.any()
+    assert network.calls == 0
+
+
+@pytest.mark.parametrize('method', ['npp', 'lpp'])
+def test_an_ensemble_averages_probabilities(method: str) -> None:
+    # Left has 0.998 and, by the network that always doubts, 1/3: the mean is over 0.5. Where the
+    # first says exp(0.6) / (exp(0.6) + 1) = 0.65, the mean is 0.49.
+    intensities = np.zeros((8, 8, 8), np.float32)
+    intensities[2], intensities[5] = 1.0, 0.55
+    points = np.array([[3.0, 4, 4], [4, 4, 4]])
+    sure, doubtful = Threshold((8, 8, 8), odds=12.0), Threshold((8, 8, 8), odds=0.0)
+    alone = segment(intensities, [sure], method, points)
+    assert alone[2, 4, 4] == alone[5, 4, 4] == 1
+    together = segment(intensities, [sure, doubtful], method, points)
+    assert together[2, 4, 4] == 1
+    assert not together[5].any()
+
+
+def test_post_processing_keeps_a_pair() -> None:
+    intensities = volume((30, 30, 30))
+    intensities[25:28, 25:28, 25:28] = 2
+    labels = segment(intensities, [Threshold((10, 10, 10))], 'pp', voxel_mm=0.75)
+    wanted = truth(intensities)
+    wanted[25:28] = 0
+    np.testing.assert_array_equal(labels, wanted)
+
+
+@pytest.mark.parametrize(
+    ('method', 'networks', 'message'),
+    [
+        ('best', [Threshold((4, 4, 4))], "unknown segmentation 'best'"),
+        ('npp', [], 'one network'),
+        ('lpp', [Threshold((4, 4, 4))], 'points'),
+    ],
+)
+def test_what_is_refused(method: str, networks: list[nn.Module], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        segment(volume((8, 8, 8)), networks, method)
+
+
+def test_networks_of_different_patches_share_no_patch() -> None:
+    networks = [Threshold((4, 4, 4)), Threshold((6, 6, 6))]
+    with pytest.raises(ValueError, match='differ'):
+        segment(volume((8, 8, 8)), networks, 'lpp', np.ones((2, 3)))
+
+
+def test_counts_of_windows_by_hand() -> None:
+    # 100 voxels by windows of 40: starts 0, 20, 40 and 60.
+    assert n_windows((100, 40, 39), (40, 40, 40)) == 4
+    assert n_windows((101, 100, 41), (40, 40, 40)) == 5 * 4 * 2
+
+
+@settings(deadline=None)
+@given(length=st.integers(1, 60), edge=st.integers(2, 20))
+def test_the_weights_of_all_windows_sum_to_1(length: int, edge: int) -> None:
+    total = np.zeros(length)
+    windows = cover(length, edge)
+    for window in windows:
+        (inside,), (within,) = inside_volume((window.start,), (edge,), (length,))
+        total[inside] += window.weights[within]
+    np.testing.assert_allclose(total, 1, rtol=1e-5)
+    starts = [window.start for window in windows]
+    assert (np.diff(starts) <= np.ceil(edge / 2)).all()
+    if length >= edge:
+        assert (starts[0], starts[-1]) == (0, length - edge)
+
+
+def test_a_window_outside_is_the_reflection() -> None:
+    line = np.arange(4.0).reshape(4, 1, 1)
+    patch = read_patch(line, (-3, -1, 0), (9, 2, 1))
+    assert patch[:, 0, 0].tolist() == [3, 2, 1, 0, 1, 2, 3, 2, 1]
+    assert patch.dtype == np.float32
+    inside, within = inside_volume((-3, 0, 0), (9, 1, 1), line.shape)
+    assert (inside[0], within[0]) == (slice(0, 4), slice(3, 7))
+    np.testing.assert_array_equal(patch[within[0], 0, 0], line[inside[0], 0, 0])

@@ -1,0 +1,1 @@
+"""Methods that localise; each is a folder."""

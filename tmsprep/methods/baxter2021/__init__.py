@@ -1,0 +1,1 @@
+"""The multi-resolution network of Baxter et al. 2021."""

@@ -1,0 +1,95 @@
+"""Ensembles of localizers in one file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings
+from tmsprep.networks.archive import read_archive, rebuilding, write_archive
+
+_KIND = 'tmsprep-multiresolution-1'
+
+
+@dataclass(frozen=True)
+class Localizer:
+    """An ensemble of networks that localise the same targets.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Target names in the order of the networks' outputs.
+    members : tuple of MultiResolutionNet
+        In evaluation mode.
+    card : Mapping
+        What the file says about itself: name, data, recipe, seed, licence.
+    mirror : tuple of int or None, optional
+        For each target the number of its mirror image, None if it has none; if not given, images
+        are not looked at in a mirror.
+    shape : torch.Tensor, optional
+        Shape (targets, 3), mm: mean configuration of the targets in the conformed volume; if not
+        given, images are looked at once. See `tmsprep.methods.baxter2021.locate`.
+    calibration : Mapping, optional
+        How far unseen people's points were off; see `tmsprep.evaluation.conformal`.
+    """
+
+    labels: tuple[str, ...]
+    members: tuple[MultiResolutionNet, ...]
+    card: Mapping[str, str]
+    mirror: tuple[int | None, ...] | None = None
+    shape: torch.Tensor | None = None
+    calibration: Mapping[str, Any] | None = None
+
+
+def save_localizer(path: Path, localizer: Localizer) -> Path:
+    """Write an ensemble as one file, weights in half precision."""
+    tensors = {
+        f'{i}.{name}': tensor
+        for i, member in enumerate(localizer.members)
+        for name, tensor in member.state_dict().items()
+    }
+    metadata = {
+        'labels': json.dumps(localizer.labels),
+        'settings': json.dumps([m.settings.as_dict() for m in localizer.members]),
+        'card': json.dumps(dict(localizer.card)),
+        'mirror': json.dumps(localizer.mirror),
+        'shape': json.dumps(None if localizer.shape is None else localizer.shape.tolist()),
+        'calibration': json.dumps(localizer.calibration),
+    }
+    return write_archive(path, _KIND, tensors, metadata)
+
+
+def load_localizer(path: Path) -> Localizer:
+    """Read an ensemble; see `read_archive` for what can go wrong."""
+    tensors, metadata = read_archive(path, _KIND)
+    with rebuilding(path):
+        members = tuple(
+            _rebuild(NetworkSettings(**settings), tensors, f'{i}.')
+            for i, settings in enumerate(json.loads(metadata['settings']))
+        )
+        labels, card = json.loads(metadata['labels']), json.loads(metadata['card'])
+        mirror, shape, calibration = (
+            json.loads(metadata.get(key, 'null')) for key in ('mirror', 'shape', 'calibration')
+        )
+        return Localizer(
+            tuple(labels),
+            members,
+            card,
+            None if mirror is None else tuple(mirror),
+            None if shape is None else torch.tensor(shape),
+            calibration,
+        )
+
+
+def _rebuild(
+    settings: NetworkSettings, tensors: Mapping[str, torch.Tensor], prefix: str
+) -> MultiResolutionNet:
+    network = MultiResolutionNet(settings)
+    state = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
+    network.load_state_dict(state)
+    return network.eval()

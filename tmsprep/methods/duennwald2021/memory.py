@@ -1,0 +1,82 @@
+"""How much memory training and applying the networks of the locus coeruleus takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import nibabel as nib
+
+from tmsprep.imaging.errors import ImageError
+from tmsprep.imaging.read import read_geometry
+from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
+from tmsprep.methods.duennwald2021.weights import load_coeruleus
+from tmsprep.networks.archive import WeightsError
+
+_BASE_GB = 0.6
+"""Of a process with Torch and Nipype (measured)."""
+
+_KEPT = 5
+"""Bytes per voxel and person: intensities and labels."""
+
+_MAPS = 23.0
+"""Copies of the finest level's features that a step keeps: 2.2 GB in all were measured for
+1.3 million voxels with recipe duennwald2021, and 0.5 GB with quick, for which this is too much."""
+
+_APPLIED = 31.0
+"""Bytes per voxel and feature of the finest level, applied (measured: 30.2)."""
+
+_VOLUMES = 40
+"""Bytes per voxel of image, heatmaps and labels (measured: 20 for points alone)."""
+
+
+def training_gb(images: Sequence[Path], voxel_mm: float, recipe: CoeruleusRecipe) -> float:
+    """Estimate what a training needs at most, GB of 10^9 bytes, from the headers alone.
+
+    Parameters
+    ----------
+    images : sequence of Path
+        Of everybody; those that cannot be read do not count.
+    voxel_mm : float
+        Edge of the isotropic voxels.
+    recipe : CoeruleusRecipe
+        Its network and batch.
+    """
+    voxels = [_voxels(path, voxel_mm) for path in images]
+    settings = recipe.network_settings()
+    per_voxel = 4 * _MAPS * settings.features[0] / settings.block**3
+    step = max(voxels, default=0) * recipe.schedule.batch * per_voxel
+    return _BASE_GB + (_KEPT * sum(voxels) + step) / 1e9
+
+
+def applying_gb(images: Sequence[Path], weights: Path) -> float:
+    """Estimate what localising or segmenting in one image needs at most, GB of 10^9 bytes.
+
+    Parameters
+    ----------
+    images : sequence of Path
+        Of which one is looked at at a time; those that cannot be read do not count.
+    weights : Path
+        What is applied; of its networks the first localising one, the largest, counts.
+
+    Raises
+    ------
+    WeightsError
+        If the file holds something else, or no localising network.
+    """
+    model = load_coeruleus(weights)
+    if not model.localizers:
+        raise WeightsError(f'{weights} holds no network that localises; give other weights')
+    settings = model.localizers[0].settings
+    voxels = max((_voxels(path, model.voxel_mm) for path in images), default=0.0)
+    per_voxel = _APPLIED * settings.features[0] / settings.block**3 + _VOLUMES
+    return _BASE_GB + voxels * per_voxel / 1e9
+
+
+def _voxels(path: Path, voxel_mm: float) -> float:
+    try:
+        shape, affine, _ = read_geometry(path)
+    except (ImageError, OSError):
+        return 0.0
+    size = nib.affines.voxel_sizes(affine)
+    return float((size * shape).prod() / voxel_mm**3)

@@ -1,0 +1,1 @@
+"""How a run is carried out: Nipype, processes, locks, signals, Slurm, the machine's limits."""

@@ -1,0 +1,135 @@
+"""Nipype's MultiProc plugin, with workers whose death is noticed.
+
+Nipype's own waits for ever if a worker is killed, as happens when memory runs out.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
+
+from tmsprep.running.processes import describe_end, die_with
+from tmsprep.running.resources import MORE_MEMORY
+
+if TYPE_CHECKING:
+    from nipype import Node
+
+
+class PoolPlugin(MultiProcPlugin):
+    """Run nodes in processes of which each is watched.
+
+    Parameters
+    ----------
+    plugin_args : dict
+        Those of MultiProc; ``mp_context`` is not used.
+    """
+
+    def __init__(self, plugin_args: dict[str, Any]):
+        super().__init__(plugin_args=plugin_args)
+        # Nipype's own pool has started nothing yet.
+        self.pool.shutdown()
+        self._workers: list[Worker] = []
+
+    def _submit_job(self, node: Node, updatehash: bool = False) -> int:
+        self._taskid += 1
+        while True:
+            worker = next((w for w in self._workers if w.task is None), None)
+            if worker is None:
+                worker = Worker()
+                self._workers.append(worker)
+            if worker.start(self._taskid, node, updatehash):
+                return self._taskid
+            # It was killed while it had nothing to do.
+            self._workers.remove(worker)
+
+    def _get_result(self, taskid: int) -> dict[str, Any] | None:
+        for worker in list(self._workers):
+            result = worker.result()
+            if result is not None:
+                self._taskresult[result['taskid']] = result
+            if worker.lost:
+                self._workers.remove(worker)
+        return self._taskresult.get(taskid)
+
+    def _clear_task(self, taskid: int) -> None:
+        del self._taskresult[taskid]
+
+    def _postrun_check(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers, also those that are at work."""
+        for worker in self._workers:
+            worker.close()
+        self._workers.clear()
+
+
+class Worker:
+    """A process that runs one node after the other."""
+
+    def __init__(self):
+        # A fresh process: one forked from a process that has used Torch could hang, and one from
+        # a fork server would not be this one's child.
+        context = multiprocessing.get_context('spawn')
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_serve, args=(theirs, os.getpid(), str(Path.cwd())), daemon=True
+        )
+        self._process.start()
+        # Only the worker holds its end now, so that its death closes the connection.
+        theirs.close()
+        self.task: int | None = None
+        self.lost = False
+
+    def start(self, task: int, node: Node, updatehash: bool) -> bool:
+        """Give the worker a node; False if it is dead."""
+        try:
+            self._connection.send((node, updatehash, task))
+        except BrokenPipeError:
+            self.lost = True
+            return False
+        self.task = task
+        return True
+
+    def result(self) -> dict[str, Any] | None:
+        """Take what `run_node` returned, or the news that the worker died; None if at work."""
+        if self.task is None or not self._connection.poll():
+            return None
+        try:
+            result = self._connection.recv()
+        except (EOFError, OSError):
+            self.lost = True
+            self._process.join()
+            result = {'result': None, 'traceback': [self._obituary()], 'taskid': self.task}
+        self.task = None
+        return result
+
+    def _obituary(self) -> str:
+        code = self._process.exitcode
+        kind = 'MemoryError' if code == -signal.SIGKILL else 'RuntimeError'
+        return f'{kind}: the process of this step {describe_end(code, MORE_MEMORY)}\n'
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.close()
+        self._process.kill()
+        self._process.join()
+
+
+def _serve(connection: Connection, parent: int, folder: str) -> None:
+    """Run the nodes that come, until the connection is closed."""
+    die_with(parent)
+    os.chdir(folder)
+    os.environ['NIPYPE_NO_ET'] = '1'
+    while True:
+        try:
+            task = connection.recv()
+        except EOFError:
+            return
+        connection.send(run_node(*task))
