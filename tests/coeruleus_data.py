@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from tmsprep.bids import T1wImage
+from tmsprep.bids import ImageRef
 
 SHAPE, VOXEL_MM = (32, 32, 24), 0.75
 STEM = 'acq-neuromelanin'
@@ -53,12 +53,12 @@ def write_bids(bids: Path) -> Path:
     return bids
 
 
-def write_image(bids: Path, label: str, seed: int) -> T1wImage:
+def write_image(bids: Path, label: str, seed: int) -> ImageRef:
     """Write the image of one participant."""
     path = bids / f'sub-{label}' / 'anat' / f'sub-{label}_{STEM}_T1w.nii.gz'
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(nib.Nifti1Image(intensities(seed), image_affine()), path)
-    return T1wImage.from_path(bids, path)
+    return ImageRef.from_path(bids, path)
 
 
 def write_mask(

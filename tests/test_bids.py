@@ -15,7 +15,7 @@ import pytest
 
 from tmsprep.bids import (
     BidsError,
-    T1wImage,
+    ImageRef,
     collect_t1w,
     derivative_path,
     survey,
@@ -286,7 +286,7 @@ def test_a_label_with_a_slash_is_nobody(rich: Path) -> None:
 
 def test_derivatives_keep_all_entities() -> None:
     path = Path('/b/sub-01/ses-A/anat/sub-01_ses-A_acq-x_run-01_T1w.nii.gz')
-    image = T1wImage.from_path(Path('/b'), path)
+    image = ImageRef.from_path(Path('/b'), path)
     stem = 'sub-01_ses-A_acq-x_run-01'
     assert image.relative_path == PurePosixPath(f'sub-01/ses-A/anat/{stem}_T1w.nii.gz')
     table = derivative_path(Path('/o'), image, desc='cnn', suffix='targets', extension='.tsv')
@@ -301,7 +301,7 @@ def test_derivatives_keep_all_entities() -> None:
 
 
 def test_derivative_names_that_would_be_wrong_are_refused() -> None:
-    image = T1wImage.from_path(Path('/b'), Path('/b/sub-01/anat/sub-01_desc-x_T1w.nii.gz'))
+    image = ImageRef.from_path(Path('/b'), Path('/b/sub-01/anat/sub-01_desc-x_T1w.nii.gz'))
     with pytest.raises(BidsError, match='desc-x already'):
         derivative_path(Path('/o'), image, desc='cnn', suffix='targets', extension='.tsv')
     with pytest.raises(BidsError, match='not a BIDS label'):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tmsprep.bids import BidsError, T1wImage
+from tmsprep.bids import BidsError, ImageRef
 from tmsprep.bids.annotations import FoundAnnotations, find_annotations
 
 
@@ -17,7 +17,7 @@ def touch(root: Path, *names: str) -> Path:
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> dict[str, list[T1wImage]]:
+def images(tmp_path: Path) -> dict[str, list[ImageRef]]:
     """Two people; the first with two sessions and two runs in the second one."""
     names = [
         'sub-01/ses-A/anat/sub-01_ses-A_T1w.nii.gz',
@@ -28,9 +28,9 @@ def images(tmp_path: Path) -> dict[str, list[T1wImage]]:
     root = touch(tmp_path / 'bids', *names)
     (root / 'sub-03' / 'anat').mkdir(parents=True)
     (root / 'sub-01' / 'ses-C').mkdir()
-    found: dict[str, list[T1wImage]] = {'01': [], '02': []}
+    found: dict[str, list[ImageRef]] = {'01': [], '02': []}
     for name in names:
-        image = T1wImage.from_path(root, root / name)
+        image = ImageRef.from_path(root, root / name)
         found[image.subject].append(image)
     return found
 

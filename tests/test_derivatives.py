@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep import __version__
-from tmsprep.bids.names import T1wImage
+from tmsprep.bids.names import ImageRef
 from tmsprep.derivatives import targets_table, write_targets
 from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.outcome import Outcome
@@ -17,7 +17,7 @@ from tmsprep.protocols import load_protocol
 PROTOCOL = load_protocol('tms')
 BIDS = Path('/data')
 NAME = 'sub-01_ses-A_acq-mprage_run-1_T1w.nii.gz'
-IMAGE = T1wImage.from_path(BIDS, BIDS / 'sub-01' / 'ses-A' / 'anat' / NAME)
+IMAGE = ImageRef.from_path(BIDS, BIDS / 'sub-01' / 'ses-A' / 'anat' / NAME)
 STEM = 'sub-01_ses-A_acq-mprage_run-1_desc-'
 SHAPE = (200, 240, 220)
 AFFINE = np.array([[1.0, 0, 0, -100], [0, 1, 0, -140], [0, 0, 1, -110], [0, 0, 0, 1]])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tmsprep.bids.names import T1wImage
+from tmsprep.bids.names import ImageRef
 from tmsprep.failures import (
     crash_message,
     forget_failed_nodes,
@@ -36,8 +36,8 @@ Traceback:
 """
 
 
-def image(name: str = 'sub-01_T1w.nii.gz') -> T1wImage:
-    return T1wImage.from_path(BIDS, BIDS / name.split('_')[0] / 'anat' / name)
+def image(name: str = 'sub-01_T1w.nii.gz') -> ImageRef:
+    return ImageRef.from_path(BIDS, BIDS / name.split('_')[0] / 'anat' / name)
 
 
 def test_a_failure_is_kept_until_it_is_gone(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
-from tmsprep.bids.names import T1wImage, derivative_path
+from tmsprep.bids.names import ImageRef, derivative_path
 from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.evaluation.status import STATUSES, point_status
 from tmsprep.formats.targets_tsv import read_targets, write_table
@@ -96,7 +96,7 @@ def targets_table(
 
 def targets_sidecar(
     outcome: Outcome,
-    image: T1wImage,
+    image: ImageRef,
     properties: Mapping[str, Any],
     columns: list[str],
     random_seed: int,
@@ -114,7 +114,7 @@ def targets_sidecar(
 
 
 def image_entries(
-    image: T1wImage, properties: Mapping[str, Any], random_seed: int
+    image: ImageRef, properties: Mapping[str, Any], random_seed: int
 ) -> dict[str, Any]:
     """Say which image and frame a table refers to, and what it must not be used for."""
     return {
@@ -137,7 +137,7 @@ def image_entries(
 
 def write_targets(
     out_dir: Path,
-    image: T1wImage,
+    image: ImageRef,
     outcomes: Mapping[str, Outcome],
     protocol: Protocol,
     properties: Mapping[str, Any],
@@ -149,7 +149,7 @@ def write_targets(
     ----------
     out_dir : Path
         Folder of all derivatives.
-    image : T1wImage
+    image : ImageRef
         The input; its entities name the outputs.
     outcomes : Mapping
         Method to outcome, for those that were asked for.
@@ -185,7 +185,7 @@ def write_targets(
 
 
 def earlier_outcomes(
-    out_dir: Path, image: T1wImage, methods: Iterable[str], properties: Mapping[str, Any]
+    out_dir: Path, image: ImageRef, methods: Iterable[str], properties: Mapping[str, Any]
 ) -> dict[str, Outcome]:
     """Take up the tables that earlier runs wrote of methods that this one does not run.
 
@@ -194,7 +194,7 @@ def earlier_outcomes(
 
     Parameters
     ----------
-    out_dir, image : Path, T1wImage
+    out_dir, image : Path, ImageRef
         Whose tables.
     methods : iterable of str
         Those that are not run.
@@ -223,7 +223,7 @@ def earlier_outcomes(
     return found
 
 
-def _table_path(out_dir: Path, image: T1wImage, method: str) -> Path:
+def _table_path(out_dir: Path, image: ImageRef, method: str) -> Path:
     return derivative_path(out_dir, image, desc=method, suffix='targets', extension='.tsv')
 
 

@@ -1,8 +1,17 @@
-"""What every output says about its use."""
+"""Statement in every output about its use."""
 
+from __future__ import annotations
+
+from tmsprep.protocols import Protocol
+
+#: Holds for every protocol; `disclaimer` adds what the protocol says.
 DISCLAIMER = (
     'tmsprep is research software. It is not a medical device, has not been cleared or approved '
     'by any regulator, and must not be used as the sole basis for diagnosis or treatment. '
-    'Targets are estimates and can be wrong by centimetres. A qualified clinician must check '
-    "each target on the patient's own MRI, including the side, before any stimulation."
+    'Points are estimates and can be wrong by centimetres.'
 )
+
+
+def disclaimer(protocol: Protocol) -> str:
+    """Disclaimer of the outputs of one protocol."""
+    return f'{DISCLAIMER} {protocol.words["caution"]}'

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tmsprep.atomic import write_text
-from tmsprep.bids.names import T1wImage
+from tmsprep.bids.names import ImageRef
 from tmsprep.running.resources import explain_shortage
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ INPUT = 'input'
 """Name under which a problem with a participant's files is recorded."""
 
 
-def record_path(out_dir: Path, image: T1wImage, node: str) -> Path:
+def record_path(out_dir: Path, image: ImageRef, node: str) -> Path:
     """Where the record of an image's failed node lies."""
     return logs_of(out_dir, image.subject) / f'{image.stem}_{image.suffix}_{node}.error.json'
 
@@ -31,7 +31,7 @@ def logs_of(out_dir: Path, subject: str) -> Path:
 
 def record_error(
     out_dir: Path,
-    image: T1wImage,
+    image: ImageRef,
     node: str,
     error: dict[str, str] | None,
     node_dir: Path | None = None,
@@ -42,7 +42,7 @@ def record_error(
     ----------
     out_dir : Path
         Folder of all derivatives.
-    image : T1wImage
+    image : ImageRef
         Whose node it is.
     node : str
         Its name.
@@ -77,14 +77,14 @@ def read_records(out_dir: Path, subject: str) -> list[dict[str, str]]:
     return [json.loads(path.read_text(encoding='utf-8')) for path in paths]
 
 
-def forget_failed_nodes(out_dir: Path, work_dir: Path, image: T1wImage) -> None:
+def forget_failed_nodes(out_dir: Path, work_dir: Path, image: ImageRef) -> None:
     """Delete what failed earlier, so that Nipype tries it again instead of using its cache.
 
     Parameters
     ----------
     out_dir, work_dir : Path
         Of the run; nothing outside of `work_dir` is deleted.
-    image : T1wImage
+    image : ImageRef
         Whose nodes to forget.
     """
     pattern = f'{image.stem}_{image.suffix}_*.error.json'
@@ -97,8 +97,8 @@ def forget_failed_nodes(out_dir: Path, work_dir: Path, image: T1wImage) -> None:
 
 
 def record_crashes(
-    folder: Path, out_dir: Path, images: dict[str, T1wImage]
-) -> list[tuple[T1wImage, str]]:
+    folder: Path, out_dir: Path, images: dict[str, ImageRef]
+) -> list[tuple[ImageRef, str]]:
     """Turn Nipype's crash files into records.
 
     Parameters

@@ -32,7 +32,7 @@ class Outcome:
     Parameters
     ----------
     method : str
-        'cnn' or 'syn'.
+        Name of the method.
     points : PointSet or None
         mm, RAS+, frame of the input image; None if the method failed.
     columns : dict
@@ -41,6 +41,10 @@ class Outcome:
         What the sidecar says of the method, JSON-ready.
     error : dict or None
         'message' and 'traceback' of a failure.
+    files : dict
+        Files made on the way, such as a mask or a heatmap: key to path.
+    extra : dict
+        What else the method hands to its own `write` and `plot`, JSON-ready.
     """
 
     method: str
@@ -48,6 +52,8 @@ class Outcome:
     columns: dict[str, list[float | None]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     error: dict[str, str] | None = None
+    files: dict[str, str] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, method: str, error: Exception) -> Outcome:
@@ -62,6 +68,8 @@ class Outcome:
             'columns': self.columns,
             'details': self.details,
             'error': self.error,
+            'files': self.files,
+            'extra': self.extra,
         }
         if self.points is not None:
             rows = np.where(np.isnan(self.points.coordinates), None, self.points.coordinates)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from nipype import Workflow
 
-from tmsprep.bids import T1wImage
+from tmsprep.bids import ImageRef
 from tmsprep.config import RunConfig
 from tmsprep.workflows.resources import RunResources
 from tmsprep.workflows.t1w import init_t1w_wf
@@ -16,7 +16,7 @@ from tmsprep.workflows.t1w import init_t1w_wf
 def init_tmsprep_wf(
     *,
     config: RunConfig,
-    images: Mapping[str, Sequence[T1wImage]],
+    images: Mapping[str, Sequence[ImageRef]],
     resources: RunResources,
     name: str = 'tmsprep_wf',
 ) -> Workflow:
@@ -45,6 +45,6 @@ def init_tmsprep_wf(
     return workflow
 
 
-def workflow_name(image: T1wImage) -> str:
+def workflow_name(image: ImageRef) -> str:
     """Name of an image's workflow: its entities, in letters that Nipype takes."""
     return re.sub(r'\W', '_', image.stem) + f'_{image.suffix}_wf'

@@ -10,7 +10,7 @@ from pathlib import Path
 from nipype import Node, Workflow
 
 from tmsprep import __version__
-from tmsprep.bids import T1wImage
+from tmsprep.bids import ImageRef
 from tmsprep.config import RunConfig
 from tmsprep.interfaces.coeruleus import LocateCoeruleus, SegmentCoeruleus
 from tmsprep.interfaces.coeruleus_outputs import PlotCoeruleus, WriteCoeruleus
@@ -60,7 +60,7 @@ def gather_coeruleus(config: RunConfig) -> CoeruleusResources:
 def init_coeruleus_wf(
     *,
     config: RunConfig,
-    images: Mapping[str, Sequence[T1wImage]],
+    images: Mapping[str, Sequence[ImageRef]],
     resources: CoeruleusResources,
     mem_gb: float = 2.0,
     name: str = 'coeruleus_wf',
@@ -95,7 +95,7 @@ def init_coeruleus_wf(
 
 def init_coeruleus_image_wf(
     *,
-    image: T1wImage,
+    image: ImageRef,
     config: RunConfig,
     resources: CoeruleusResources,
     mem_gb: float = 2.0,
@@ -109,7 +109,7 @@ def init_coeruleus_image_wf(
 
     Parameters
     ----------
-    image : T1wImage
+    image : ImageRef
         The input.
     config, resources, mem_gb : RunConfig, CoeruleusResources, float
         As for `init_coeruleus_wf`.

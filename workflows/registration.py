@@ -5,7 +5,7 @@ from __future__ import annotations
 from nipype import IdentityInterface, Node, Workflow
 
 from tmsprep import __version__
-from tmsprep.bids import T1wImage
+from tmsprep.bids import ImageRef
 from tmsprep.config import RunConfig
 from tmsprep.interfaces.brain import ExtractBrain
 from tmsprep.interfaces.register import RegisterAtlas
@@ -17,7 +17,7 @@ FIELDS_OUT = ['outcome', 'mask', 'transforms', 'before', 'after']
 
 def init_registration_wf(
     *,
-    image: T1wImage,
+    image: ImageRef,
     config: RunConfig,
     resources: RunResources,
     name: str = 'registration_wf',
@@ -26,7 +26,7 @@ def init_registration_wf(
 
     Parameters
     ----------
-    image : T1wImage
+    image : ImageRef
         The input; a mask or a transform made for it earlier is used again.
     config : RunConfig
         Settings of the run.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from tmsprep.bids import T1wImage, derivative_path
+from tmsprep.bids import ImageRef, derivative_path
 from tmsprep.config import RunConfig
 from tmsprep.networks.archive import WeightsError, file_sha256
 from tmsprep.protocols import load_protocol
@@ -40,11 +40,11 @@ class RunResources:
     derivatives: tuple[Path, ...] = ()
     atlas_name: str = DEFAULT_ATLAS
 
-    def given_mask(self, image: T1wImage) -> Path | None:
+    def given_mask(self, image: ImageRef) -> Path | None:
         """Find the brain mask that was made for an image earlier, or by someone else."""
         return self._find(image, suffix='mask', extension='.nii.gz', desc='brain')
 
-    def given_transforms(self, image: T1wImage) -> list[str]:
+    def given_transforms(self, image: ImageRef) -> list[str]:
         """Find both transforms of an earlier registration; an empty list unless both exist."""
         spaces = (('T1w', self.atlas_name), (self.atlas_name, 'T1w'))
         found = [
@@ -58,7 +58,7 @@ class RunResources:
         ]
         return [str(path) for path in found] if all(found) else []
 
-    def _find(self, image: T1wImage, **name: str) -> Path | None:
+    def _find(self, image: ImageRef, **name: str) -> Path | None:
         for folder in self.derivatives:
             path = derivative_path(folder, image, **name)
             for candidate in (path, folder / path.name):

@@ -7,7 +7,7 @@ from pathlib import Path
 from nipype import Node, Workflow
 
 from tmsprep import __version__
-from tmsprep.bids import T1wImage, derivative_path
+from tmsprep.bids import ImageRef, derivative_path
 from tmsprep.config import RunConfig
 from tmsprep.interfaces.conform import Conform
 from tmsprep.interfaces.derivatives import WriteDerivatives
@@ -19,7 +19,7 @@ from tmsprep.workflows.resources import RunResources
 
 def init_t1w_wf(
     *,
-    image: T1wImage,
+    image: ImageRef,
     config: RunConfig,
     resources: RunResources,
     name: str = 't1w_wf',
@@ -33,7 +33,7 @@ def init_t1w_wf(
 
     Parameters
     ----------
-    image : T1wImage
+    image : ImageRef
         The input.
     config : RunConfig
         Settings of the run.

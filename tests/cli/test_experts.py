@@ -11,7 +11,7 @@ import pytest
 from tmsprep.bids import BidsError, survey
 from tmsprep.bids.annotations import find_annotations
 from tmsprep.bids.description import write_dataset_description
-from tmsprep.bids.names import T1wImage
+from tmsprep.bids.names import ImageRef
 from tmsprep.cli.checks import check_paths
 from tmsprep.cli.experts import read_experts, table_path, write_experts
 from tmsprep.cli.run import main
@@ -54,7 +54,7 @@ def config(tmp_path: Path) -> RunConfig:
     )
 
 
-def write(config: RunConfig) -> list[T1wImage]:
+def write(config: RunConfig) -> list[ImageRef]:
     images = survey(config).images
     several = [image for each in images.values() for image in each]
     write_experts(config, several, read_experts(config, images))

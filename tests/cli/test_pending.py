@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tmsprep.bids import T1wImage
+from tmsprep.bids import ImageRef
 from tmsprep.cli.pending import main, pending
 from tmsprep.config import RunConfig
 from tmsprep.failures import record_error, record_problems
@@ -64,7 +64,7 @@ def test_a_table_of_one_session_is_missing(config: RunConfig) -> None:
 def test_a_record_of_a_failure_counts_more_than_tables(config: RunConfig) -> None:
     for method in config.localizers:
         finish(config, method)
-    image = T1wImage.from_path(config.bids_dir, config.bids_dir / IMAGES[0])
+    image = ImageRef.from_path(config.bids_dir, config.bids_dir / IMAGES[0])
     record_error(config.out_dir, image, 'syn', {'message': 'no\nbrain', 'traceback': ''})
     record_problems(config.out_dir, '02', ['a link that leads nowhere'])
     assert pending(config) == {
@@ -98,7 +98,7 @@ def test_the_other_protocol_has_its_own_outputs_and_failures(config: RunConfig) 
     other = replace(config, protocol='locus-coeruleus', localizers=('cnn',))
     for method in config.localizers:
         finish(config, method)
-    image = T1wImage.from_path(config.bids_dir, config.bids_dir / IMAGES[0])
+    image = ImageRef.from_path(config.bids_dir, config.bids_dir / IMAGES[0])
     error = {'message': 'no weights', 'traceback': ''}
     record_error(config.out_dir, image, 'coeruleus_locate', error)
     assert pending(config) == {}

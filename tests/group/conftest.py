@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tmsprep.bids.names import T1wImage
+from tmsprep.bids.names import ImageRef
 from tmsprep.derivatives import write_targets
 from tmsprep.group.derived import image_of
 from tmsprep.outcome import Outcome
@@ -65,7 +65,7 @@ class Study:
         content = {'Name': name, 'BIDSVersion': '1.10.0'}
         (self.bids / 'dataset_description.json').write_text(json.dumps(content))
 
-    def outputs(self, stem: str, **methods: Mapping[str, tuple]) -> T1wImage:
+    def outputs(self, stem: str, **methods: Mapping[str, tuple]) -> ImageRef:
         """Write what the participant level writes; the image itself never exists."""
         image = image_of(dict(part.split('-') for part in stem.split('_')), self.bids)
         (self.bids / f'sub-{image.subject}').mkdir(exist_ok=True)

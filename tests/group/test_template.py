@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tmsprep.bids.names import T1wImage, derivative_path
+from tmsprep.bids.names import ImageRef, derivative_path
 from tmsprep.cli.run import main
 from tmsprep.config import RunConfig
 from tmsprep.group.collect import collect_group
@@ -31,18 +31,18 @@ TO_TEMPLATE, FROM_TEMPLATE = (ATLAS, 'T1w'), ('T1w', ATLAS)
 MOTION = np.array([[0, -1.1, 0, 5], [1.1, 0, 0, -7], [0, 0, 1.1, 11], [0, 0, 0, 1.0]])
 
 
-def transform_path(study: Study, image: T1wImage, spaces: tuple[str, str]) -> Path:
+def transform_path(study: Study, image: ImageRef, spaces: tuple[str, str]) -> Path:
     names = {'from': spaces[0], 'to': spaces[1], 'mode': 'image'}
     return derivative_path(study.out, image, suffix='xfm', extension='.h5', **names)
 
 
-def name_atlas(study: Study, image: T1wImage, atlas: str) -> None:
+def name_atlas(study: Study, image: ImageRef, atlas: str) -> None:
     path = derivative_path(study.out, image, desc='syn', suffix='targets', extension='.json')
     content = {**json.loads(path.read_text()), 'Atlas': {'Name': atlas}}
     path.write_text(json.dumps(content))
 
 
-def register(study: Study, stem: str, motion: np.ndarray = MOTION) -> T1wImage:
+def register(study: Study, stem: str, motion: np.ndarray = MOTION) -> ImageRef:
     """Write what a registration with the default atlas leaves, both ways."""
     image = study.outputs(stem, cnn=study.moved((0, 0, 3)), syn=study.moved((4, 0, 0)))
     name_atlas(study, image, ATLAS)

@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tmsprep.bids import T1wImage, collect_t1w
+from tmsprep.bids import ImageRef, collect_t1w
 from tmsprep.config import RunConfig
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.learning.annotations import AGREEMENT_COLUMNS, Annotations, collect_annotated
@@ -32,7 +32,7 @@ GOOD = {'LA': (-30, 10, 20), 'RA': (31, 11, 20), 'M': (0, -40, 50)}
 
 
 @pytest.fixture
-def images(tmp_path: Path) -> dict[str, list[T1wImage]]:
+def images(tmp_path: Path) -> dict[str, list[ImageRef]]:
     found = {}
     for label in ('01', '02', '03'):
         name = f'sub-{label}/anat/sub-{label}_T1w.nii.gz'
@@ -40,7 +40,7 @@ def images(tmp_path: Path) -> dict[str, list[T1wImage]]:
         path.parent.mkdir(parents=True)
         data = np.zeros((40, 50, 40), np.uint8)
         nib.save(nib.Nifti1Image(data, AFFINE), path)
-        found[label] = [T1wImage.from_path(tmp_path / 'bids', path)]
+        found[label] = [ImageRef.from_path(tmp_path / 'bids', path)]
     return found
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tmsprep.bids import T1wImage
+from tmsprep.bids import ImageRef
 from tmsprep.config import RunConfig
 
 CHECKOUT = Path(__file__).parents[2]
@@ -32,8 +32,8 @@ def bids(tmp_path: Path) -> Path:
     return tmp_path / 'bids'
 
 
-def images(bids: Path) -> dict[str, list[T1wImage]]:
-    found = [T1wImage.from_path(bids, path) for path in sorted(bids.rglob('*.nii*'))]
+def images(bids: Path) -> dict[str, list[ImageRef]]:
+    found = [ImageRef.from_path(bids, path) for path in sorted(bids.rglob('*.nii*'))]
     return {image.subject: [image] for image in found}
 
 

@@ -2,12 +2,12 @@
 
 from tmsprep.bids.collect import Survey, collect_t1w, survey
 from tmsprep.bids.description import write_dataset_description
-from tmsprep.bids.names import BidsError, T1wImage, derivative_path
+from tmsprep.bids.names import BidsError, ImageRef, derivative_path
 
 __all__ = [
     'BidsError',
+    'ImageRef',
     'Survey',
-    'T1wImage',
     'collect_t1w',
     'derivative_path',
     'survey',

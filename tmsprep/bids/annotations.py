@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tmsprep.bids.description import read_description
 from tmsprep.bids.filters import matches
-from tmsprep.bids.names import ENTITIES, BidsError, T1wImage, natural_key, shorten
+from tmsprep.bids.names import ENTITIES, BidsError, ImageRef, natural_key, shorten
 
 RATER = 'rater'
 """What a rater is called whose files have no desc-<rater>."""
@@ -37,14 +37,14 @@ class AnnotationFile:
     ----------
     path : Path
         The file.
-    image : T1wImage
+    image : ImageRef
         Whose points they are.
     rater : str
         Label of desc, or `RATER`.
     """
 
     path: Path
-    image: T1wImage
+    image: ImageRef
     rater: str
 
 
@@ -66,7 +66,7 @@ class FoundAnnotations(NamedTuple):
     notes: list[str]
 
 
-def find_annotations(images: Mapping[str, Sequence[T1wImage]], folder: Path) -> FoundAnnotations:
+def find_annotations(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> FoundAnnotations:
     """Find everybody's files of points by their names; none is opened but tables of other names.
 
     Parameters
@@ -216,7 +216,7 @@ def _entities(path: Path, stem: str) -> dict[str, str]:
 
 
 def _assign(
-    path: Path, folder: Path, images: Mapping[str, Sequence[T1wImage]]
+    path: Path, folder: Path, images: Mapping[str, Sequence[ImageRef]]
 ) -> AnnotationFile | None:
     """Find the image that a file belongs to; None if it is of a person or session left aside."""
     entities = _entities(path, _NAME.fullmatch(path.name)['stem'])
@@ -262,7 +262,7 @@ def _check_folders(path: Path, folder: Path, entities: Mapping[str, str]) -> Non
             )
 
 
-def _is_left_aside(entities: Mapping[str, str], images: Mapping[str, Sequence[T1wImage]]) -> bool:
+def _is_left_aside(entities: Mapping[str, str], images: Mapping[str, Sequence[ImageRef]]) -> bool:
     """Tell whether the person, or the session, exists but was not chosen for this run."""
     anyone = next((image for several in images.values() for image in several), None)
     if anyone is None:
@@ -276,7 +276,7 @@ def _is_left_aside(entities: Mapping[str, str], images: Mapping[str, Sequence[T1
     return session is not None and session not in sessions and (home / f'ses-{session}').is_dir()
 
 
-def _names(images: Iterable[T1wImage]) -> str:
+def _names(images: Iterable[ImageRef]) -> str:
     return shorten([image.path.name for image in images])
 
 

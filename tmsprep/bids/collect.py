@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tmsprep.bids.filters import matches, t1w_query
 from tmsprep.bids.index import has_database, list_images
-from tmsprep.bids.names import BidsError, T1wImage, labels_in, natural_key, shorten
+from tmsprep.bids.names import BidsError, ImageRef, labels_in, natural_key, shorten
 from tmsprep.config import RunConfig
 
 logger = logging.getLogger(__name__)
@@ -27,11 +27,11 @@ class Survey(NamedTuple):
         has at least one message.
     """
 
-    images: dict[str, list[T1wImage]]
+    images: dict[str, list[ImageRef]]
     problems: dict[str, list[str]]
 
 
-def collect_t1w(config: RunConfig) -> dict[str, list[T1wImage]]:
+def collect_t1w(config: RunConfig) -> dict[str, list[ImageRef]]:
     """Find the T1w images of each participant of a run; see `survey`."""
     return survey(config).images
 
@@ -56,14 +56,14 @@ def survey(config: RunConfig) -> Survey:
         If a requested participant does not exist, or nobody does.
     """
     participants = choose_participants(config.bids_dir, config.participant_label)
-    images: dict[str, list[T1wImage]] = {label: [] for label in participants}
+    images: dict[str, list[ImageRef]] = {label: [] for label in participants}
     problems: dict[str, list[str]] = defaultdict(list)
     query = t1w_query(config.bids_filters)
     paths = _list_images(config, participants)
     for path in paths:
         folder = path.relative_to(config.bids_dir).parts[0].removeprefix('sub-')
         try:
-            image = T1wImage.from_path(config.bids_dir, path)
+            image = ImageRef.from_path(config.bids_dir, path)
         except BidsError as error:
             if _could_match(path, query):
                 problems[folder].append(str(error))
@@ -128,9 +128,9 @@ def _could_match(path: Path, query: dict) -> bool:
     return any(item in (None, '*') or str(item) in suffix for item in wanted)
 
 
-def _drop_namesakes(images: list[T1wImage], problems: list[str]) -> None:
+def _drop_namesakes(images: list[ImageRef], problems: list[str]) -> None:
     """Take out images whose outputs would have the same names."""
-    by_stem: dict[str, list[T1wImage]] = defaultdict(list)
+    by_stem: dict[str, list[ImageRef]] = defaultdict(list)
     for image in images:
         by_stem[image.stem].append(image)
     for twins in by_stem.values():

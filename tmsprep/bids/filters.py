@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tmsprep.bids.names import ENTITIES, EXTENSIONS, BidsError, T1wImage
+from tmsprep.bids.names import ENTITIES, EXTENSIONS, BidsError, ImageRef
 
 # What counts as a T1w if no filter says otherwise; a filter file replaces it key by key.
 DEFAULT_QUERY = {'datatype': 'anat', 'suffix': 'T1w', 'part': [None, 'mag']}
@@ -104,7 +104,7 @@ def t1w_query(filters: dict[str, Any]) -> dict[str, Any]:
     return {**DEFAULT_QUERY, **filters.get('t1w', {})}
 
 
-def matches(image: T1wImage, query: dict[str, Any]) -> bool:
+def matches(image: ImageRef, query: dict[str, Any]) -> bool:
     """Tell whether an image has all that a query asks for."""
     facts = {ENTITIES.get(key, key): label for key, label in image.entities.items()}
     facts['suffix'] = image.suffix

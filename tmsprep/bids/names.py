@@ -44,8 +44,8 @@ class BidsError(ValueError):
 
 
 @dataclass(frozen=True)
-class T1wImage:
-    """One T1-weighted image of a data set.
+class ImageRef:
+    """Reference to one image of a data set: its file, and what its name says.
 
     Parameters
     ----------
@@ -58,6 +58,12 @@ class T1wImage:
         labels are text, so leading zeros stay.
     suffix : str
         'T1w', or what a filter asked for, such as 'UNIT1'.
+
+    Examples
+    --------
+    >>> image = ImageRef.from_path(Path('/ds'), Path('/ds/sub-01/anat/sub-01_run-1_T1w.nii.gz'))
+    >>> image.subject, image.stem, image.uri
+    ('01', 'sub-01_run-1', 'bids:raw:sub-01/anat/sub-01_run-1_T1w.nii.gz')
     """
 
     path: Path
@@ -66,7 +72,7 @@ class T1wImage:
     suffix: str = 'T1w'
 
     @classmethod
-    def from_path(cls, bids_dir: Path, path: Path) -> T1wImage:
+    def from_path(cls, bids_dir: Path, path: Path) -> ImageRef:
         """Read everything from the file's name.
 
         Raises
@@ -124,7 +130,7 @@ class T1wImage:
 
 def derivative_path(
     out_dir: Path,
-    image: T1wImage,
+    image: ImageRef,
     *,
     suffix: str,
     extension: str,
@@ -132,14 +138,14 @@ def derivative_path(
     folder: str = 'anat',
     **entities: str,
 ) -> Path:
-    """Name a derivative of one T1w.
+    """Name a derivative of one image.
 
     Parameters
     ----------
     out_dir : Path
-        The folder of all derivatives.
-    image : T1wImage
-        All entities of its name are kept, so no two images share an output.
+        Root of the derivative data set.
+    image : ImageRef
+        The source; all entities of its name are kept, so no two images share an output.
     suffix, extension : str
         Such as 'targets' and '.tsv'.
     desc : str, optional
@@ -152,12 +158,12 @@ def derivative_path(
     Returns
     -------
     Path
-        Such as ``OUT/sub-01/ses-A/anat/sub-01_ses-A_desc-cnn_targets.tsv``.
+        Such as ``OUT/sub-01/ses-A/anat/sub-01_ses-A_desc-brain_mask.nii.gz``.
 
     Raises
     ------
     BidsError
-        If the T1w's own name has one of the further entities already, or a label is not one.
+        If the image's own name has one of the further entities already, or a label is invalid.
     """
     extra = dict(entities) if desc is None else {**entities, 'desc': desc}
     for key, label in extra.items():
@@ -170,6 +176,88 @@ def derivative_path(
             raise BidsError(f'{key}-{label}: not a BIDS label; use letters and digits only')
     stem = '_'.join([image.stem, *(f'{key}-{label}' for key, label in extra.items())])
     return Path(out_dir) / image.folder / folder / f'{stem}_{suffix}{extension}'
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names of everything that one protocol writes into an output folder.
+
+    The protocol is part of every name, so that protocols can share a folder.
+
+    Parameters
+    ----------
+    out_dir : Path
+        Root of the derivative data set.
+    protocol : str
+        Name of the protocol.
+
+    Examples
+    --------
+    >>> layout = Layout(Path('out'), 'locus-coeruleus')
+    >>> layout.report('01').as_posix()
+    'out/sub-01_protocol-locuscoeruleus.html'
+    >>> layout.level('group', 'people').as_posix()
+    'out/group_protocol-locuscoeruleus_people.tsv'
+    """
+
+    out_dir: Path
+    protocol: str
+
+    @property
+    def label(self) -> str:
+        """Value of the entity ``protocol``: the protocol's name in letters and digits."""
+        return re.sub(r'[^a-zA-Z0-9]', '', self.protocol)
+
+    def derivative(
+        self,
+        image: ImageRef,
+        suffix: str,
+        extension: str,
+        *,
+        desc: str | None = None,
+        folder: str = 'anat',
+        **entities: str,
+    ) -> Path:
+        """Name a derivative of one image; see `derivative_path`."""
+        return derivative_path(
+            self.out_dir,
+            image,
+            suffix=suffix,
+            extension=extension,
+            desc=desc,
+            folder=folder,
+            **{'protocol': self.label, **entities},
+        )
+
+    def table(self, image: ImageRef, desc: str, suffix: str = 'targets') -> Path:
+        """Name a method's table of one image; its sidecar ends in ``.json``."""
+        return self.derivative(image, suffix, '.tsv', desc=desc)
+
+    def figure(self, image: ImageRef, desc: str, suffix: str = 'T1w') -> Path:
+        """Name a figure of the report."""
+        return self.derivative(image, suffix, '.svg', desc=desc, folder='figures')
+
+    def report(self, subject: str) -> Path:
+        """Name the report of one participant; `subject` is the label without 'sub-'."""
+        return self.out_dir / f'sub-{subject}_protocol-{self.label}.html'
+
+    def level(self, level: str, name: str = '', extension: str = '.tsv') -> Path:
+        """Name a file of the level 'group', 'crossval' or 'train'."""
+        parts = [level, f'protocol-{self.label}', *([name] if name else [])]
+        return self.out_dir / ('_'.join(parts) + extension)
+
+    def logs(self, subject: str) -> Path:
+        """Directory of the error records of one participant, of all protocols."""
+        return self.out_dir / 'logs' / f'sub-{subject}'
+
+    def record(self, image: ImageRef, node: str) -> Path:
+        """Name the error record of one step for one image."""
+        name = f'{image.stem}_{image.suffix}_protocol-{self.label}_{node}.error.json'
+        return self.logs(image.subject) / name
+
+    def records(self, subject: str) -> list[Path]:
+        """List the error records of one participant, by name."""
+        return sorted(self.logs(subject).glob(f'*_protocol-{self.label}_*.error.json'))
 
 
 def labels_in(folder: Path, key: str) -> list[str]:

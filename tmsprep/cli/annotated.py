@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from tmsprep.running.exit_codes import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
-    from tmsprep.bids import Survey, T1wImage
+    from tmsprep.bids import ImageRef, Survey
     from tmsprep.config import RunConfig
     from tmsprep.learning.annotations import Annotations
     from tmsprep.methods.baxter2021.cohort import Annotated
@@ -40,7 +40,7 @@ class AnnotatedRun(Generic[Person]):
     """
 
     people: list[Person]
-    images: dict[str, T1wImage]
+    images: dict[str, ImageRef]
     problems: dict[str, list[str]]
 
 

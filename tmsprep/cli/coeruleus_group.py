@@ -11,7 +11,7 @@ from tmsprep.cli.annotated import conclude
 from tmsprep.cli.group import log_issues
 
 if TYPE_CHECKING:
-    from tmsprep.bids import T1wImage
+    from tmsprep.bids import ImageRef
     from tmsprep.config import RunConfig
     from tmsprep.group.issues import Issue
     from tmsprep.methods.duennwald2021.group import CoeruleusGroup
@@ -63,7 +63,7 @@ def run_coeruleus_group(config: RunConfig, log_dir: Path) -> int:
 
 
 def _masks(
-    folder: Path, images: Sequence[T1wImage]
+    folder: Path, images: Sequence[ImageRef]
 ) -> tuple[dict[str, tuple[Path, ...]], list[Issue]]:
     """Find the rater's masks of the images that have outputs."""
     from tmsprep.group.issues import Issue

@@ -11,7 +11,7 @@ from tmsprep.cli.participant import Images, Steps, run_steps
 if TYPE_CHECKING:
     from nipype import Workflow
 
-    from tmsprep.bids import Survey, T1wImage
+    from tmsprep.bids import ImageRef, Survey
     from tmsprep.config import RunConfig
 
 
@@ -66,7 +66,7 @@ def _memory(weights: Path, images: Images) -> float:
     return applying_gb(everyone, weights)
 
 
-def _outputs(config: RunConfig, image: T1wImage) -> Iterator[Path]:
+def _outputs(config: RunConfig, image: ImageRef) -> Iterator[Path]:
     from tmsprep.bids import derivative_path
 
     names = [

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tmsprep.config import LOCALIZERS
 
 if TYPE_CHECKING:
-    from tmsprep.bids import T1wImage
+    from tmsprep.bids import ImageRef
 
 SUBJECT = '01'
 """Label of the one participant."""
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def phantom_image(bids_dir: Path) -> T1wImage:
+def phantom_image(bids_dir: Path) -> ImageRef:
     """Make the data set of one phantom head, or take the one that is there.
 
     It is made in a folder beside and then renamed, so `bids_dir` is complete if it exists.
@@ -83,11 +83,11 @@ def phantom_image(bids_dir: Path) -> T1wImage:
     FileExistsError
         If `bids_dir` holds something else.
     """
-    from tmsprep.bids import T1wImage
+    from tmsprep.bids import ImageRef
     from tmsprep.phantoms import write_dataset
 
     path = bids_dir / f'sub-{SUBJECT}' / 'anat' / f'sub-{SUBJECT}_T1w.nii.gz'
-    image = T1wImage.from_path(bids_dir, path)
+    image = ImageRef.from_path(bids_dir, path)
     if not bids_dir.exists():
         sys.stdout.write(f'making a phantom head in {bids_dir}\n')
         sys.stdout.flush()
@@ -99,7 +99,7 @@ def phantom_image(bids_dir: Path) -> T1wImage:
     return image
 
 
-def truth_path(bids_dir: Path, image: T1wImage) -> Path:
+def truth_path(bids_dir: Path, image: ImageRef) -> Path:
     """Where the exact positions of a phantom's targets are."""
     from tmsprep.bids import derivative_path
 
@@ -107,7 +107,7 @@ def truth_path(bids_dir: Path, image: T1wImage) -> Path:
     return derivative_path(truth, image, desc='truth', suffix='targets', extension='.tsv')
 
 
-def distances(bids_dir: Path, out_dir: Path, image: T1wImage) -> dict[str, dict[str, float]]:
+def distances(bids_dir: Path, out_dir: Path, image: ImageRef) -> dict[str, dict[str, float]]:
     """Measure how far each target is from the truth.
 
     Returns

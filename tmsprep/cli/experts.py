@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmsprep import __version__
-from tmsprep.bids import BidsError, T1wImage, derivative_path
+from tmsprep.bids import BidsError, ImageRef, derivative_path
 from tmsprep.disclaimer import DISCLAIMER
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ logger = logging.getLogger('tmsprep')
 METHOD = 'expert'
 
 
-def read_experts(config: RunConfig, images: Mapping[str, Sequence[T1wImage]]) -> Experts | None:
+def read_experts(config: RunConfig, images: Mapping[str, Sequence[ImageRef]]) -> Experts | None:
     """Read the raters' points, and say what is wrong with them.
 
     Parameters
@@ -68,7 +68,7 @@ def read_experts(config: RunConfig, images: Mapping[str, Sequence[T1wImage]]) ->
     return experts
 
 
-def _log_disagreements(image: T1wImage, experts: Experts) -> None:
+def _log_disagreements(image: ImageRef, experts: Experts) -> None:
     table = experts.tables[image.stem]
     labels = table.loc[table['status'] == 'no_consensus', 'label']
     if len(labels):
@@ -79,14 +79,14 @@ def _log_disagreements(image: T1wImage, experts: Experts) -> None:
         )
 
 
-def write_experts(config: RunConfig, images: Sequence[T1wImage], experts: Experts | None) -> None:
+def write_experts(config: RunConfig, images: Sequence[ImageRef], experts: Experts | None) -> None:
     """Write each image's table and sidecar, and delete those of an earlier run that do not hold.
 
     Parameters
     ----------
     config : RunConfig
         Settings of the run.
-    images : sequence of T1wImage
+    images : sequence of ImageRef
         Those of the run.
     experts : Experts or None
         None if this run was given no points: tables of an earlier run stay if they are of the
@@ -107,12 +107,12 @@ def write_experts(config: RunConfig, images: Sequence[T1wImage], experts: Expert
             path.with_suffix('.json').unlink()
 
 
-def table_path(out_dir: Path, image: T1wImage) -> Path:
+def table_path(out_dir: Path, image: ImageRef) -> Path:
     """Where the experts' table of an image lies."""
     return derivative_path(out_dir, image, desc=METHOD, suffix='targets', extension='.tsv')
 
 
-def _still_holds(config: RunConfig, image: T1wImage, path: Path) -> bool:
+def _still_holds(config: RunConfig, image: ImageRef, path: Path) -> bool:
     from tmsprep.formats.targets_tsv import read_targets
     from tmsprep.protocols import load_protocol
 
@@ -143,7 +143,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _sidecar(config: RunConfig, image: T1wImage, experts: Experts) -> dict[str, Any]:
+def _sidecar(config: RunConfig, image: ImageRef, experts: Experts) -> dict[str, Any]:
     from tmsprep.group.experts import COLUMNS
 
     shape, affine = experts.geometry[image.stem]

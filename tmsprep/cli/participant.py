@@ -13,13 +13,13 @@ from tmsprep.running.exit_codes import EXIT_FAILED
 if TYPE_CHECKING:
     from nipype import Node, Workflow
 
-    from tmsprep.bids import Survey, T1wImage
+    from tmsprep.bids import ImageRef, Survey
     from tmsprep.config import RunConfig
     from tmsprep.group.experts import Experts
 
 logger = logging.getLogger('tmsprep')
 
-Images = Mapping[str, 'Sequence[T1wImage]']
+Images = Mapping[str, 'Sequence[ImageRef]']
 
 
 class Steps(NamedTuple):
@@ -42,7 +42,7 @@ class Steps(NamedTuple):
     workflow: Callable[[RunConfig, Images], Workflow]
     last_node: str
     report: Callable[[Path, str], Path]
-    outputs: Callable[[RunConfig, T1wImage], Iterable[Path]]
+    outputs: Callable[[RunConfig, ImageRef], Iterable[Path]]
     is_ours: Callable[[str], bool]
 
 
@@ -185,7 +185,7 @@ def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:
 
 
 def _problems(
-    config: RunConfig, subject: str, images: Sequence[T1wImage], steps: Steps
+    config: RunConfig, subject: str, images: Sequence[ImageRef], steps: Steps
 ) -> Iterator[str]:
     """Whatever was recorded, and every table that should be there but is not."""
     from tmsprep.failures import read_records
@@ -199,7 +199,7 @@ def _problems(
             yield f'{path} was not written'
 
 
-def _tables(config: RunConfig, image: T1wImage) -> Iterator[Path]:
+def _tables(config: RunConfig, image: ImageRef) -> Iterator[Path]:
     from tmsprep.bids import derivative_path
 
     for method in config.localizers:

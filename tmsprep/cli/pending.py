@@ -14,7 +14,7 @@ from tmsprep.cli.parser import parse_args
 from tmsprep.running.exit_codes import EXIT_OK, EXIT_USAGE
 
 if TYPE_CHECKING:
-    from tmsprep.bids import T1wImage
+    from tmsprep.bids import ImageRef
     from tmsprep.config import RunConfig
 
 
@@ -85,7 +85,7 @@ def pending(config: RunConfig) -> dict[str, str]:
 def _is_coeruleus(config: RunConfig) -> bool:
     from tmsprep.protocols import load_protocol
 
-    return load_protocol(config.protocol).network == 'coreunet'
+    return 'coreunet' in load_protocol(config.protocol).methods
 
 
 def _without_images(out_dir: Path, label: str, coeruleus: bool) -> str:
@@ -105,7 +105,7 @@ def _without_images(out_dir: Path, label: str, coeruleus: bool) -> str:
     return 'stopped before the report' if (out_dir / f'sub-{label}').exists() else 'not run'
 
 
-def _in_tables(config: RunConfig, images: Sequence[T1wImage]) -> Iterator[str]:
+def _in_tables(config: RunConfig, images: Sequence[ImageRef]) -> Iterator[str]:
     from tmsprep.bids import derivative_path
 
     tables = [(method, 'targets') for method in config.localizers]

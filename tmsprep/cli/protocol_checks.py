@@ -33,18 +33,18 @@ def check_protocol(config: RunConfig) -> None:
         protocol = load_protocol(config.protocol)
     except (OSError, ValueError) as error:
         raise ValueError(f'--protocol: {error}') from error
-    foreign = _OF_MULTIRESOLUTION if protocol.network == 'coreunet' else _OF_COREUNET
+    foreign = _OF_MULTIRESOLUTION if 'coreunet' in protocol.methods else _OF_COREUNET
     for field, option in foreign.items():
         if getattr(config, field) != getattr(RunConfig, field):
             raise ValueError(
                 f'{option} means nothing for protocol {protocol.name}; leave the option out'
             )
-    if protocol.network == 'coreunet' and 'syn' in config.localizers:
+    if 'coreunet' in protocol.methods and 'syn' in config.localizers:
         raise ValueError(
             f'--localizers syn: no atlas is registered for protocol {protocol.name}; leave the '
             'option out'
         )
-    recipes = RECIPES_OF[protocol.network]
+    recipes = RECIPES_OF['coreunet' if 'coreunet' in protocol.methods else 'multiresolution']
     if config.recipe not in recipes:
         raise ValueError(
             f'--recipe {config.recipe} is of another protocol; for {protocol.name} choose from '

@@ -36,7 +36,7 @@ def protocol_defaults(settings: Mapping[str, Any]) -> dict[str, Any]:
     defaults: dict[str, Any] = {}
     if protocol.filter and settings.get('analysis_level') != 'group':
         defaults['bids_filters'] = load_filters(protocol.filter)
-    if protocol.network == 'coreunet':
+    if 'coreunet' in protocol.methods:
         defaults |= {'localizers': ('cnn',), 'recipe': 'duennwald2021', 'repetitions': 1}
         if settings.get('analysis_level') == 'crossval':
             defaults |= {'folds': 5, 'augmentation': AUGMENTATIONS, 'segmentation': SEGMENTATIONS}

@@ -87,7 +87,7 @@ def _report_end(config: RunConfig, line: str) -> None:
 def _is_coeruleus(config: RunConfig) -> bool:
     from tmsprep.protocols import load_protocol
 
-    return load_protocol(config.protocol).network == 'coreunet'
+    return 'coreunet' in load_protocol(config.protocol).methods
 
 
 def _run_level(config: RunConfig, found: Survey, log_dir: Path) -> int:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tmsprep.bids.names import BidsError, T1wImage, labels_in, natural_key, shorten
+from tmsprep.bids.names import BidsError, ImageRef, labels_in, natural_key, shorten
 from tmsprep.config import RunConfig
 from tmsprep.evaluation.errors import CONSENSUS
 from tmsprep.group.agreements import COLUMNS as AGREEMENT_COLUMNS
@@ -56,7 +56,7 @@ class Group(NamedTuple):
     raters: list[RaterPoints]
     people: list[str]
     issues: list[Issue]
-    images: dict[str, T1wImage]
+    images: dict[str, ImageRef]
 
     @property
     def n_people(self) -> int:

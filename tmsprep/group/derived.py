@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tmsprep.bids.names import T1wImage, derivative_path, labels_in
+from tmsprep.bids.names import ImageRef, derivative_path, labels_in
 from tmsprep.derivatives import DESCRIPTIONS
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import point_table
@@ -43,7 +43,7 @@ class Derived(NamedTuple):
     """
 
     points: pd.DataFrame
-    images: dict[str, list[T1wImage]]
+    images: dict[str, list[ImageRef]]
     geometry: dict[str, Geometry]
     issues: list[Issue]
     masks: Mapping[str, Path] = MappingProxyType({})
@@ -97,7 +97,7 @@ def _failures(subject: str, results: SubjectResults) -> Iterable[Issue]:
             yield Issue(subject, f'{names}: of an earlier run than the one that failed, not used')
 
 
-def _image(name: str, bids_dir: Path) -> T1wImage | None:
+def _image(name: str, bids_dir: Path) -> ImageRef | None:
     """Name the image that outputs are of; None for outputs named by no rule of BIDS."""
     pairs = [part.split('-', 1) for part in name.split('_')]
     if any(len(pair) != 2 for pair in pairs):
@@ -105,13 +105,13 @@ def _image(name: str, bids_dir: Path) -> T1wImage | None:
     return image_of(dict(pairs), bids_dir)
 
 
-def image_of(entities: Mapping[str, str], bids_dir: Path) -> T1wImage:
+def image_of(entities: Mapping[str, str], bids_dir: Path) -> ImageRef:
     """Name the T1w that has these entities, whether it is there or not."""
     stem = '_'.join(f'{key}-{label}' for key, label in entities.items())
     session = [f'ses-{entities["ses"]}'] if 'ses' in entities else []
     folders = [f'sub-{entities["sub"]}', *session, 'anat']
     relative = PurePosixPath(*folders, f'{stem}_T1w.nii.gz')
-    return T1wImage(bids_dir / relative, relative, dict(entities))
+    return ImageRef(bids_dir / relative, relative, dict(entities))
 
 
 def _rows(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from tmsprep.bids.names import T1wImage
+from tmsprep.bids.names import ImageRef
 from tmsprep.derivatives import COLUMNS as TARGET_COLUMNS
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.evaluation.errors import errors_against_consensus
@@ -60,7 +60,7 @@ class Experts(NamedTuple):
 
 
 def collect_experts(
-    images: Mapping[str, Sequence[T1wImage]],
+    images: Mapping[str, Sequence[ImageRef]],
     folder: Path,
     bids_dir: Path,
     protocol: Protocol,
@@ -104,7 +104,7 @@ def collect_experts(
     return Experts(tables, raters, geometry, issues)
 
 
-def _geometry(images: Sequence[T1wImage]) -> dict[str, Geometry]:
+def _geometry(images: Sequence[ImageRef]) -> dict[str, Geometry]:
     """Read the grids; an image that cannot be read fails by itself, with a better message."""
     found = {}
     for image in images:

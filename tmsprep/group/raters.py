@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.annotations import AnnotationFile, annotated_names, find_annotations
-from tmsprep.bids.names import T1wImage, labels_in, natural_key
+from tmsprep.bids.names import ImageRef, labels_in, natural_key
 from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.errors import RATER
 from tmsprep.evaluation.rater_copies import copied_between_people, describe_copy
@@ -104,7 +104,7 @@ def read_raters(
 
 def _images(
     folder: Path, bids_dir: Path, derived: Derived, wanted: Iterable[str]
-) -> dict[str, list[T1wImage]]:
+) -> dict[str, list[ImageRef]]:
     """For each person the images of the outputs; without outputs those that the files name."""
     images = {subject: list(several) for subject, several in derived.images.items()}
     known = {*images, *labels_in(bids_dir, 'sub')}

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tmsprep.bids.names import T1wImage, derivative_path
+from tmsprep.bids.names import ImageRef, derivative_path
 from tmsprep.group.issues import Issue
 from tmsprep.registration.names import DEFAULT_ATLAS
 from tmsprep.registration.transforms import move_coordinates
@@ -48,7 +48,7 @@ class InTemplate(NamedTuple):
 
 
 def template_points(
-    points: pd.DataFrame, images: Mapping[str, T1wImage], out_dir: Path
+    points: pd.DataFrame, images: Mapping[str, ImageRef], out_dir: Path
 ) -> InTemplate:
     """Move points from the frames of their images to the default atlas.
 
@@ -59,7 +59,7 @@ def template_points(
     ----------
     points : pandas.DataFrame
         See `tmsprep.group.points.COLUMNS`: mm, RAS+, scanner frame of each image.
-    images : mapping of str to T1wImage
+    images : mapping of str to ImageRef
         By name, those that the participant level has outputs of. They are not opened.
     out_dir : Path
         Folder of all derivatives.
@@ -107,7 +107,7 @@ def _evenly(
     return [registered[place] for place in places]
 
 
-def _to_template(rows: pd.DataFrame, image: T1wImage | None, out_dir: Path) -> Path | None:
+def _to_template(rows: pd.DataFrame, image: ImageRef | None, out_dir: Path) -> Path | None:
     """Find the file that takes points of an image to the template."""
     if image is None or 'syn' not in set(rows['method']):
         return None

@@ -18,7 +18,7 @@ from nipype.interfaces.base import (
 )
 
 from tmsprep.atomic import write_text
-from tmsprep.bids import T1wImage
+from tmsprep.bids import ImageRef
 from tmsprep.failures import record_error
 from tmsprep.interfaces.crossval_inputs import (
     PrepareInputSpec,
@@ -68,7 +68,7 @@ class PrepareVolume(SimpleInterface):
         except Exception as problem:
             error = str(problem) or type(problem).__name__
             failure = {'message': error, 'traceback': traceback.format_exc()}
-        image = T1wImage.from_path(Path(given.bids_dir), Path(given.in_file))
+        image = ImageRef.from_path(Path(given.bids_dir), Path(given.in_file))
         record_error(Path(given.out_dir), image, 'prepare', failure, folder)
         record = record_of(person, given.fingerprint, folder / 'cache', given.voxel_mm, error)
         self._results['record'] = record.as_json()

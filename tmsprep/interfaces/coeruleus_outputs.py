@@ -13,7 +13,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from tmsprep.bids.names import T1wImage, derivative_path
+from tmsprep.bids.names import ImageRef, derivative_path
 
 
 class WriteCoeruleusInputSpec(BaseInterfaceInputSpec):
@@ -53,7 +53,7 @@ class WriteCoeruleus(SimpleInterface):
         from tmsprep.protocols import load_protocol
 
         given, out_dir = self.inputs, Path(self.inputs.out_dir)
-        image = T1wImage.from_path(Path(given.bids_dir), Path(given.in_file))
+        image = ImageRef.from_path(Path(given.bids_dir), Path(given.in_file))
         outcome, protocol = Outcome.read(given.outcome), load_protocol(given.protocol)
         properties, found = _read(given.properties), _read(given.segmentations)
         how = (protocol, properties, given.random_seed)
@@ -123,7 +123,7 @@ class PlotCoeruleus(SimpleInterface):
         return runtime
 
     def _path(self, desc: str, suffix: str) -> Path:
-        image = T1wImage.from_path(Path(self.inputs.bids_dir), Path(self.inputs.in_file))
+        image = ImageRef.from_path(Path(self.inputs.bids_dir), Path(self.inputs.in_file))
         return derivative_path(
             Path(self.inputs.out_dir),
             image,

@@ -18,7 +18,7 @@ from nipype.interfaces.base import (
 )
 
 from tmsprep.atomic import write_text
-from tmsprep.bids import T1wImage
+from tmsprep.bids import ImageRef
 from tmsprep.failures import record_error
 from tmsprep.interfaces.crossval_inputs import PrepareInputSpec, TrainInputSpec
 from tmsprep.protocols import load_protocol
@@ -66,7 +66,7 @@ class PreparePerson(SimpleInterface):
             message = str(error) or type(error).__name__
             failure = {'message': message, 'traceback': traceback.format_exc()}
             record = Prepared(given.stem, given.in_file, given.fingerprint, points, error=message)
-        image = T1wImage.from_path(Path(given.bids_dir), Path(given.in_file))
+        image = ImageRef.from_path(Path(given.bids_dir), Path(given.in_file))
         record_error(Path(given.out_dir), image, 'prepare', failure, folder)
         self._results['record'] = str(write_cohort(folder / 'person.json', [record]))
         return runtime

@@ -16,7 +16,7 @@ from nipype.interfaces.base import (
 )
 
 from tmsprep.atomic import atomic_path
-from tmsprep.bids.names import T1wImage, derivative_path
+from tmsprep.bids.names import ImageRef, derivative_path
 from tmsprep.derivatives import write_json, write_targets
 from tmsprep.failures import record_error
 from tmsprep.outcome import Outcome
@@ -55,7 +55,7 @@ class WriteDerivatives(SimpleInterface):
 
     def _run_interface(self, runtime):
         out_dir = Path(self.inputs.out_dir)
-        image = T1wImage.from_path(Path(self.inputs.bids_dir), Path(self.inputs.in_file))
+        image = ImageRef.from_path(Path(self.inputs.bids_dir), Path(self.inputs.in_file))
         properties = json.loads(Path(self.inputs.properties).read_text(encoding='utf-8'))
         outcomes = {
             method: Outcome.read(getattr(self.inputs, method))
@@ -81,7 +81,7 @@ class WriteDerivatives(SimpleInterface):
             record_error(out_dir, image, method, outcome.error, source)
         return runtime
 
-    def _write_mask(self, out_dir: Path, image: T1wImage) -> None:
+    def _write_mask(self, out_dir: Path, image: ImageRef) -> None:
         path = derivative_path(out_dir, image, desc='brain', suffix='mask', extension='.nii.gz')
         sidecar = {
             'Type': 'Brain',
@@ -92,7 +92,7 @@ class WriteDerivatives(SimpleInterface):
         write_json(path.with_name(path.name.replace('.nii.gz', '.json')), sidecar)
         _copy(Path(self.inputs.mask), path)
 
-    def _copy_transforms(self, out_dir: Path, image: T1wImage) -> None:
+    def _copy_transforms(self, out_dir: Path, image: ImageRef) -> None:
         transforms = self.inputs.transforms if isdefined(self.inputs.transforms) else {}
         for name, source in transforms.items():
             start, end = name.split('_to_')

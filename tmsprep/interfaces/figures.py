@@ -16,7 +16,7 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from tmsprep.bids.names import T1wImage, derivative_path
+from tmsprep.bids.names import ImageRef, derivative_path
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 
@@ -73,7 +73,7 @@ class PlotFigures(SimpleInterface):
         return runtime
 
     def _path(self, what: str) -> Path:
-        image = T1wImage.from_path(Path(self.inputs.bids_dir), Path(self.inputs.in_file))
+        image = ImageRef.from_path(Path(self.inputs.bids_dir), Path(self.inputs.in_file))
         out_dir = Path(self.inputs.out_dir)
         return derivative_path(
             out_dir, image, desc=what, suffix='T1w', extension='.svg', folder='figures'

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from tmsprep.bids.annotations import AnnotationFile, find_annotations
-from tmsprep.bids.names import T1wImage, shorten
+from tmsprep.bids.names import ImageRef, shorten
 from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.consensus import Agreement, consensus
 from tmsprep.evaluation.rater_copies import copied_between_people, describe_copy
@@ -53,7 +53,7 @@ class Annotations:
 
 
 def collect_annotated(
-    images: Mapping[str, Sequence[T1wImage]],
+    images: Mapping[str, Sequence[ImageRef]],
     folder: Path,
     protocol: Protocol,
     threshold_mm: float = DISAGREEMENT_MM,
@@ -103,7 +103,7 @@ def collect_annotated(
     return Annotations(people, dict(problems), notes, table.reset_index(drop=True))
 
 
-def _each(images: Mapping[str, Sequence[T1wImage]]) -> list[T1wImage]:
+def _each(images: Mapping[str, Sequence[ImageRef]]) -> list[ImageRef]:
     return [image for several in images.values() for image in several]
 
 
@@ -150,7 +150,7 @@ def _drop_copies(read: dict[AnnotationFile, PointSet], problems: dict[str, list[
 
 
 def _tabulate(
-    image: T1wImage,
+    image: ImageRef,
     raters: Mapping[str, PointSet],
     protocol: Protocol,
     agreements: Sequence[Agreement],
@@ -165,7 +165,7 @@ def _tabulate(
 
 
 def _disagreements(
-    image: T1wImage, protocol: Protocol, agreements: Sequence[Agreement]
+    image: ImageRef, protocol: Protocol, agreements: Sequence[Agreement]
 ) -> list[str]:
     pairs = zip(protocol.labels, agreements, strict=True)
     labels = [label for label, found in pairs if found.status == 'no_consensus']
@@ -174,14 +174,14 @@ def _disagreements(
     return [f'{image.path.name}: the raters do not agree on {", ".join(labels)}; left out.']
 
 
-def _nothing_left(image: T1wImage, agreements: Sequence[Agreement]) -> str:
+def _nothing_left(image: ImageRef, agreements: Sequence[Agreement]) -> str:
     disagreed = any(found.status == 'no_consensus' for found in agreements)
     why = 'the raters agree on no point' if disagreed else 'no usable point is left'
     return f'{image.path.name}: {why}, so the image is left out. Correct its files of points.'
 
 
 def _note_unannotated(
-    images: Mapping[str, Sequence[T1wImage]],
+    images: Mapping[str, Sequence[ImageRef]],
     people: Sequence[Annotated],
     problems: Mapping[str, list[str]],
     notes: list[str],

@@ -12,7 +12,7 @@ from tmsprep.failures import logs_of
 from tmsprep.running.locks import lock_labels
 
 if TYPE_CHECKING:
-    from tmsprep.bids import T1wImage
+    from tmsprep.bids import ImageRef
     from tmsprep.config import RunConfig
 
 logger = logging.getLogger('tmsprep')
@@ -25,8 +25,8 @@ TAKEN = (
 
 @contextmanager
 def claim_participants(
-    config: RunConfig, images: Mapping[str, Sequence[T1wImage]]
-) -> Iterator[dict[str, Sequence[T1wImage]]]:
+    config: RunConfig, images: Mapping[str, Sequence[ImageRef]]
+) -> Iterator[dict[str, Sequence[ImageRef]]]:
     """Hold participants for this run, and clear up what a killed run left of them.
 
     Two runs at once on one participant would mix their results, or delete each other's

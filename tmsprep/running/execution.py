@@ -17,7 +17,7 @@ from tmsprep.running.slurm import ask_slurm
 if TYPE_CHECKING:
     from nipype import Node, Workflow
 
-    from tmsprep.bids import T1wImage
+    from tmsprep.bids import ImageRef
     from tmsprep.running.progress import Progress
 
 logger = logging.getLogger('tmsprep')
@@ -118,7 +118,7 @@ def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallbac
     return ''
 
 
-def prepare_run(config: RunConfig, log_dir: Path, images: Sequence[T1wImage]) -> None:
+def prepare_run(config: RunConfig, log_dir: Path, images: Sequence[ImageRef]) -> None:
     """Describe the outputs, set Nipype up, and forget what failed earlier.
 
     Parameters
@@ -127,7 +127,7 @@ def prepare_run(config: RunConfig, log_dir: Path, images: Sequence[T1wImage]) ->
         Settings of the run.
     log_dir : Path
         Of this run; crash files go there.
-    images : sequence of T1wImage
+    images : sequence of ImageRef
         Whose failed nodes are to be tried again.
     """
     from tmsprep.bids import write_dataset_description
@@ -148,7 +148,7 @@ def execute(
     config: RunConfig,
     log_dir: Path,
     progress: Progress,
-    images: Mapping[str, T1wImage],
+    images: Mapping[str, ImageRef],
 ) -> None:
     """Run a workflow and record what crashed.
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from tmsprep.bids import T1wImage
+from tmsprep.bids import ImageRef
 from tmsprep.learning.log import LogRow, MemberLog, read_log, write_log
 from tmsprep.methods.baxter2021.cohort import Annotated, Person
 from tmsprep.methods.baxter2021.masks import find_mask
@@ -62,7 +62,7 @@ def test_whoever_cannot_be_read_is_named_and_changes_are_noticed(tmp_path: Path)
 
 def test_a_mask_is_found_by_its_name(tmp_path: Path) -> None:
     path = tmp_path / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz'
-    image = T1wImage.from_path(tmp_path, path)
+    image = ImageRef.from_path(tmp_path, path)
     one, two = tmp_path / 'one', tmp_path / 'two'
     home = two / 'sub-01' / 'anat'
     home.mkdir(parents=True)

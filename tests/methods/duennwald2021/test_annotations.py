@@ -15,12 +15,12 @@ from coeruleus_data import (
     write_mask,
 )
 
-from tmsprep.bids import BidsError, T1wImage
+from tmsprep.bids import BidsError, ImageRef
 from tmsprep.methods.duennwald2021.annotations import CoeruleusAnnotations, collect_coeruleus
 from tmsprep.methods.duennwald2021.volumes import load_volumes
 from tmsprep.protocols import load_protocol
 
-Images = dict[str, list[T1wImage]]
+Images = dict[str, list[ImageRef]]
 
 
 @pytest.fixture

@@ -276,10 +276,10 @@ def test_weights_that_only_localise_give_points(tmp_path: Path, bids: Path) -> N
 
 
 def test_labels_of_a_replaced_image_are_deleted(out, bids: Path, tmp_path: Path) -> None:
-    from tmsprep.bids import T1wImage
+    from tmsprep.bids import ImageRef
     from tmsprep.methods.duennwald2021.derivatives import delete_other_images
 
-    image = T1wImage.from_path(bids, bids / f'sub-01/anat/{STEM}_T1w.nii')
+    image = ImageRef.from_path(bids, bids / f'sub-01/anat/{STEM}_T1w.nii')
     shutil.copytree(out[0], tmp_path / 'out')
     table = tmp_path / f'out/sub-01/anat/{STEM}_desc-lpp_segmentation.tsv'
     sha256 = json.loads(table.with_suffix('.json').read_text())['ReferenceImage']['SHA256']

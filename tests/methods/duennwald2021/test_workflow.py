@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tmsprep.bids import T1wImage
+from tmsprep.bids import ImageRef
 from tmsprep.config import RunConfig
 from tmsprep.reports.collect import ErrorRecord
 from tmsprep.workflows.coeruleus import CoeruleusResources, init_coeruleus_wf
@@ -26,7 +26,7 @@ def workflow(tmp_path: Path):
         segmentation=('npp', 'lpp'),
         work_dir=tmp_path / 'work',
     )
-    images = {'01': [T1wImage.from_path(config.bids_dir, path)]}
+    images = {'01': [ImageRef.from_path(config.bids_dir, path)]}
     return init_coeruleus_wf(
         config=config, images=images, resources=CoeruleusResources(weights, 'abc')
     )

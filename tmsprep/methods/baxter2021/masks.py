@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 
 from tmsprep.atomic import atomic_path
-from tmsprep.bids.names import T1wImage, derivative_path, natural_key
+from tmsprep.bids.names import ImageRef, derivative_path, natural_key
 from tmsprep.imaging.conform import conform
 from tmsprep.imaging.read import read_t1w
 from tmsprep.networks.archive import file_sha256
@@ -16,12 +16,12 @@ from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
 from tmsprep.registration.brain import brain_mask, is_skull_stripped
 
 
-def find_mask(image: T1wImage, folders: Sequence[Path]) -> Path | None:
+def find_mask(image: ImageRef, folders: Sequence[Path]) -> Path | None:
     """Find a brain mask, or a parcellation, that somebody made for an image.
 
     Parameters
     ----------
-    image : T1wImage
+    image : ImageRef
         All entities of its name must be in the mask's.
     folders : sequence of Path
         Searched in order, each at its top and where a derivative data set has the file. The

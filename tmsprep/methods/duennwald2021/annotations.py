@@ -13,7 +13,7 @@ import numpy as np
 
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.annotations import annotated_names
-from tmsprep.bids.names import BidsError, T1wImage, shorten
+from tmsprep.bids.names import BidsError, ImageRef, shorten
 from tmsprep.evaluation.centres import centres_of_mass
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.imaging.labels import read_mask
@@ -49,7 +49,7 @@ class CoeruleusAnnotations:
 
 
 def collect_coeruleus(
-    images: Mapping[str, Sequence[T1wImage]],
+    images: Mapping[str, Sequence[ImageRef]],
     folder: Path,
     protocol: Protocol,
     merged: Path | None,
@@ -205,7 +205,7 @@ def _check_place(
 
 
 def _add_points(
-    images: Mapping[str, Sequence[T1wImage]],
+    images: Mapping[str, Sequence[ImageRef]],
     folder: Path,
     protocol: Protocol,
     threshold_mm: float,

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.atomic import atomic_path
-from tmsprep.bids.names import T1wImage, derivative_path
+from tmsprep.bids.names import ImageRef, derivative_path
 from tmsprep.config import SEGMENTATIONS
 from tmsprep.derivatives import COLUMNS, image_entries, write_json
 from tmsprep.formats.targets_tsv import write_table
@@ -80,7 +80,7 @@ def targets_of(
 
 def write_points(
     out_dir: Path,
-    image: T1wImage,
+    image: ImageRef,
     outcome: Outcome,
     protocol: Protocol,
     properties: Mapping[str, Any],
@@ -90,7 +90,7 @@ def write_points(
 
     Parameters
     ----------
-    out_dir, image : Path, T1wImage
+    out_dir, image : Path, ImageRef
         Where, and whose.
     outcome : Outcome
         Of the localiser.
@@ -129,7 +129,7 @@ def write_points(
 
 def write_heatmaps(
     out_dir: Path,
-    image: T1wImage,
+    image: ImageRef,
     heatmaps: Mapping[str, str],
     labels: Sequence[str],
     details: Mapping[str, Any],
@@ -138,7 +138,7 @@ def write_heatmaps(
 
     Parameters
     ----------
-    out_dir, image : Path, T1wImage
+    out_dir, image : Path, ImageRef
         Where, and whose.
     heatmaps : Mapping
         Label of a target to a file; empty if the localiser failed.
@@ -170,7 +170,7 @@ def write_heatmaps(
 
 def write_segmentation(
     out_dir: Path,
-    image: T1wImage,
+    image: ImageRef,
     method: str,
     found: Mapping[str, Any],
     protocol: Protocol,
@@ -181,7 +181,7 @@ def write_segmentation(
 
     Parameters
     ----------
-    out_dir, image : Path, T1wImage
+    out_dir, image : Path, ImageRef
         Where, and whose.
     method : str
         A key of `METHODS`.
@@ -219,7 +219,7 @@ def write_segmentation(
 
 def _write_labels(
     out_dir: Path,
-    image: T1wImage,
+    image: ImageRef,
     method: str,
     labels: str | None,
     protocol: Protocol,
@@ -249,7 +249,7 @@ def _write_labels(
 
 
 def delete_other_images(
-    out_dir: Path, image: T1wImage, methods: Sequence[str], sha256: str
+    out_dir: Path, image: ImageRef, methods: Sequence[str], sha256: str
 ) -> list[Path]:
     """Delete segmentations by methods that are not run, if they are of another image.
 
@@ -257,7 +257,7 @@ def delete_other_images(
 
     Parameters
     ----------
-    out_dir, image : Path, T1wImage
+    out_dir, image : Path, ImageRef
         Whose outputs.
     methods : sequence of str
         Those that are run, which are written anew.
@@ -281,7 +281,7 @@ def delete_other_images(
 
 
 def _path(
-    out_dir: Path, image: T1wImage, desc: str, suffix: str, extension: str, **entities: str
+    out_dir: Path, image: ImageRef, desc: str, suffix: str, extension: str, **entities: str
 ) -> Path:
     return derivative_path(
         out_dir, image, desc=desc, suffix=suffix, extension=extension, **entities

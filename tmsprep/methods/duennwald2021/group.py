@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tmsprep.bids.names import BidsError, T1wImage, labels_in, natural_key, shorten
+from tmsprep.bids.names import BidsError, ImageRef, labels_in, natural_key, shorten
 from tmsprep.config import RunConfig
 from tmsprep.group.derived import image_of
 from tmsprep.group.issues import Issue
@@ -50,7 +50,7 @@ class CoeruleusGroup:
 
 def participant_results(
     config: RunConfig,
-) -> tuple[dict[T1wImage, ImageResults], list[Issue]]:
+) -> tuple[dict[ImageRef, ImageResults], list[Issue]]:
     """Read what the participant level wrote of the locus coeruleus.
 
     Parameters
@@ -89,7 +89,7 @@ def _is_ours(image: ImageResults) -> bool:
 
 def collect_coeruleus_group(
     config: RunConfig,
-    results: Mapping[T1wImage, ImageResults],
+    results: Mapping[ImageRef, ImageResults],
     masks: Mapping[str, Sequence[Path]],
     issues: Iterable[Issue] = (),
 ) -> CoeruleusGroup:
@@ -131,7 +131,7 @@ def collect_coeruleus_group(
 
 def _nothing(
     config: RunConfig,
-    results: Mapping[T1wImage, ImageResults],
+    results: Mapping[ImageRef, ImageResults],
     masks: Mapping[str, Sequence[Path]],
 ) -> str:
     """Say what there is not, and what to run."""

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from tmsprep.bids.names import T1wImage, derivative_path
+from tmsprep.bids.names import ImageRef, derivative_path
 from tmsprep.evaluation.centres import centres_of_mass
 from tmsprep.evaluation.overlap import dice, false_discovery_rate
 from tmsprep.group.issues import Issue
@@ -37,7 +37,7 @@ _MEASURES = ('volume_mm3', 'cr_median', 'cr_maximum')
 
 
 def measure_participants(
-    results: Mapping[T1wImage, ImageResults],
+    results: Mapping[ImageRef, ImageResults],
     masks: Mapping[str, Sequence[Path]],
     out_dir: Path,
     protocol: Protocol,
@@ -125,7 +125,7 @@ def points_of(
 
 
 def _segments(
-    image: T1wImage,
+    image: ImageRef,
     mask: tuple[np.ndarray, np.ndarray] | None,
     points: Sequence[Mapping[str, Any]],
     out_dir: Path,
@@ -198,7 +198,7 @@ def segment_rows(
 
 
 def _intensities(
-    image: T1wImage, labels: nib.Nifti1Image, voxel_mm: float, issues: list[Issue]
+    image: ImageRef, labels: nib.Nifti1Image, voxel_mm: float, issues: list[Issue]
 ) -> np.ndarray | None:
     """Return the image on the grid of its segmentation; None, with an issue, if it is gone."""
     if not image.path.exists():
@@ -227,9 +227,9 @@ def _measured(path: Path) -> dict[str, dict[str, float]]:
     return dict(zip(table['hemisphere'], numbers, strict=True))
 
 
-def images_of(results: Iterable[T1wImage]) -> dict[str, list[T1wImage]]:
+def images_of(results: Iterable[ImageRef]) -> dict[str, list[ImageRef]]:
     """Sort images by participant's label."""
-    found: dict[str, list[T1wImage]] = {}
+    found: dict[str, list[ImageRef]] = {}
     for image in results:
         found.setdefault(image.subject, []).append(image)
     return found

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tmsprep.bids.filters import matches
-from tmsprep.bids.names import ENTITIES, BidsError, T1wImage, natural_key, shorten
+from tmsprep.bids.names import ENTITIES, BidsError, ImageRef, natural_key, shorten
 
 _LABEL = r'[a-zA-Z0-9+]+'
 _NAME = re.compile(
@@ -31,13 +31,13 @@ class MaskFiles:
 
     Parameters
     ----------
-    image : T1wImage
+    image : ImageRef
         Whose mask it is.
     paths : tuple of Path
         One file with both labels, or the left and the right one.
     """
 
-    image: T1wImage
+    image: ImageRef
     paths: tuple[Path, ...]
 
 
@@ -59,7 +59,7 @@ class FoundMasks(NamedTuple):
     notes: list[str]
 
 
-def find_masks(images: Mapping[str, Sequence[T1wImage]], folder: Path) -> FoundMasks:
+def find_masks(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> FoundMasks:
     """Find everybody's mask by its name; none is opened.
 
     Duennwald et al. 2021, section 2.1, train on the masks of one of two raters. So one rater is
@@ -120,8 +120,8 @@ def _mask_entities(path: Path, folder: Path) -> dict[str, str] | None:
 
 
 def _image_of(
-    path: Path, entities: Mapping[str, str], images: Mapping[str, Sequence[T1wImage]]
-) -> T1wImage | None:
+    path: Path, entities: Mapping[str, str], images: Mapping[str, Sequence[ImageRef]]
+) -> ImageRef | None:
     """Find the image of a mask; None if the person is not in this run."""
     space = entities.get('space', 'T1w')
     if space not in _SPACES:
@@ -148,7 +148,7 @@ def _image_of(
     )
 
 
-def _add(image: T1wImage, files: Sequence[tuple[Path, dict[str, str]]], found: FoundMasks) -> str:
+def _add(image: ImageRef, files: Sequence[tuple[Path, dict[str, str]]], found: FoundMasks) -> str:
     """Take the one mask of an image; return what is wrong if there are several."""
     by_rater: dict[tuple, dict[str, Path]] = defaultdict(dict)
     message = ''

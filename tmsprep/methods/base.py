@@ -1,0 +1,230 @@
+"""The interface between the shared rooms and the methods, each of which is a folder.
+
+The shared rooms (command line, workflows, derivatives, reports, group level, training loop) name
+no method and no protocol. All they know is in the classes here.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.evaluation.status import STATUSES, point_status
+from tmsprep.options import Option
+from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
+from tmsprep.protocols import Protocol
+from tmsprep.tables import Column
+
+if TYPE_CHECKING:
+    from tmsprep.methods.learner import Learner
+    from tmsprep.reports.sections import Section
+
+
+class ResourceError(ValueError):
+    """Weights or an atlas that do not fit the protocol; the message names the file and the cure."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a method gets to localise in one image.
+
+    Parameters
+    ----------
+    conformed : Path
+        The conformed image: 256 voxels of 1 mm along each axis, or isotropic voxels of
+        `Protocol.voxel_mm` if `Method.isotropic`; see `tmsprep.imaging`.
+    properties : mapping
+        Of the input image: 'path', 'shape', 'affine', 'sha256', and 'window', its 5th and 95th
+        percentile of intensity.
+    protocol : Protocol
+        The targets.
+    resources : mapping
+        What `Method.resources` returned.
+    earlier : mapping
+        Outcomes of the methods named in `Method.after` that are part of this run.
+    folder : Path
+        Directory for files; they are kept as long as the working directory.
+    device : str
+        'cpu' or 'cuda'.
+    random_seed : int
+        Seed of the run.
+    threads : int
+        Threads to compute with, where the result depends on their number.
+    """
+
+    conformed: Path
+    properties: Mapping[str, Any]
+    protocol: Protocol
+    resources: Mapping[str, Any]
+    earlier: Mapping[str, Outcome] = field(default_factory=dict)
+    folder: Path = Path()
+    device: str = 'cpu'
+    random_seed: int = 1
+    threads: int = 1
+
+
+class Method(ABC):
+    """A way to localise the targets of a protocol in one image.
+
+    Only `locate` must be written. A method must be cheap to import and to create: what is heavy
+    (torch, ants) is imported inside the functions that need it.
+
+    Attributes
+    ----------
+    name : str
+        Value of the entity ``desc`` of its tables, and name in ``--localizers``.
+    title : str
+        Short name in reports.
+    description : str
+        One sentence for the sidecars, with the citation.
+    reference : str
+        Full citation for the methods text of the report.
+    columns : mapping
+        Columns of its table beyond the common ones.
+    statuses : mapping
+        Every status its table can have, with its meaning.
+    options : tuple of Option
+        Options of the command line that it adds.
+    after : tuple of str
+        Methods whose points it can start from, if they are part of the run.
+    any_points : bool
+        Whether it takes any list of points, and so serves protocols that name no method.
+    isotropic : bool
+        Whether images are conformed to isotropic voxels of `Protocol.voxel_mm` in their own field
+        of view, rather than to the common grid.
+    learner : Learner or None
+        How it is trained and cross-validated, if it learns.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    description: ClassVar[str]
+    reference: ClassVar[str] = ''
+    columns: ClassVar[Mapping[str, Column]] = {}
+    statuses: ClassVar[Mapping[str, str]] = STATUSES
+    options: ClassVar[tuple[Option, ...]] = ()
+    after: ClassVar[tuple[str, ...]] = ()
+    any_points: ClassVar[bool] = False
+    isotropic: ClassVar[bool] = False
+    learner: ClassVar[Learner | None] = None
+
+    def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Find weights and other files before anything is computed.
+
+        Parameters
+        ----------
+        protocol : Protocol
+            The targets.
+        options : mapping
+            Option name to value, of the command and of this method.
+
+        Returns
+        -------
+        dict
+            JSON-ready; checksums belong in it, so that changed files are noticed.
+
+        Raises
+        ------
+        ResourceError
+            If a file is missing or made for other targets.
+        """
+        return {}
+
+    def image_resources(
+        self, image: ImageRef, layout: Layout, derivatives: Sequence[Path]
+    ) -> dict[str, Any]:
+        """Find earlier derivatives of one image that replace a computation; JSON-ready."""
+        return {}
+
+    def memory_gb(self, resources: Mapping[str, Any], images: Sequence[Path]) -> float:
+        """Peak memory of `locate` in the largest of some images, GB of 10^9 bytes."""
+        return 1.0
+
+    def cpus(self, threads: int) -> int:
+        """CPUs that `locate` keeps busy when a step may have this many threads."""
+        return 1
+
+    @abstractmethod
+    def locate(self, request: Request) -> Outcome:
+        """Localise all targets in one image; an exception becomes a failed outcome."""
+
+    def status(
+        self,
+        outcome: Outcome,
+        others: Sequence[Outcome],
+        protocol: Protocol,
+        properties: Mapping[str, Any],
+    ) -> list[str]:
+        """Judge every target; keys of `statuses`, one per target.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            Of this method.
+        others : sequence of Outcome
+            Of the other methods of the protocol, in the same image.
+        protocol : Protocol
+            The targets.
+        properties : mapping
+            As in `Request`.
+        """
+        other = next((points_of(o, protocol) for o in others), None)
+        return point_status(
+            points_of(outcome, protocol),
+            other,
+            protocol,
+            tuple(properties['shape']),
+            np.array(properties['affine']),
+        )
+
+    def tables(self, layout: Layout, image: ImageRef, options: Mapping[str, Any]) -> list[Path]:
+        """Tables that a finished image has."""
+        return [layout.table(image, self.name)]
+
+    def write(
+        self,
+        outcome: Outcome,
+        image: ImageRef,
+        layout: Layout,
+        protocol: Protocol,
+        entries: Mapping[str, Any],
+    ) -> None:
+        """Write further derivatives, and delete those of an earlier run that no longer hold.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            Of this method; its `files` are those made by `locate`.
+        image : ImageRef
+            The source.
+        layout : Layout
+            Names of the outputs.
+        protocol : Protocol
+            The targets.
+        entries : mapping
+            Entries that every sidecar has: source, reference image, version, disclaimer.
+        """
+
+    def plot(
+        self, outcome: Outcome, conformed: Path, points: PointSet, image: ImageRef, layout: Layout
+    ) -> list[Path]:
+        """Draw figures beyond those of every method; list the files."""
+        return []
+
+    def section(self, image: ImageRef, layout: Layout) -> Section | None:
+        """Part of the report beyond what every method has, from the derivatives alone."""
+        return None
+
+
+def points_of(outcome: Outcome, protocol: Protocol) -> PointSet:
+    """Points of an outcome in the order of the protocol; NaN where missing."""
+    if outcome.points is None:
+        return PointSet.from_mapping({}, protocol.labels)
+    return outcome.points.reindex(protocol.labels)

@@ -1,0 +1,178 @@
+"""The one writer of tables: tab-separated values with a JSON sidecar, as BIDS wants them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tmsprep import __version__
+from tmsprep.atomic import write_text
+from tmsprep.disclaimer import DISCLAIMER
+from tmsprep.formats.targets_tsv import write_table as write_tsv
+
+#: What a sidecar says of one column: 'Description', and perhaps 'Units' and 'Levels'.
+Column = Mapping[str, Any]
+
+
+def column(description: str, units: str = '', **levels: str) -> dict[str, Any]:
+    """Describe a column.
+
+    Parameters
+    ----------
+    description : str
+        What its values are.
+    units : str
+        Such as 'mm'; '' for none.
+    **levels : str
+        Meaning of each value of a categorical column.
+
+    Examples
+    --------
+    >>> column('Distance from the reference', 'mm')
+    {'Description': 'Distance from the reference', 'Units': 'mm'}
+    """
+    described: dict[str, Any] = {'Description': description}
+    if units:
+        described['Units'] = units
+    if levels:
+        described['Levels'] = levels
+    return described
+
+
+#: Entries of the sidecar of a table with columns x, y and z.
+FRAME = {
+    'CoordinateSystem': 'scanner, RAS+',
+    'CoordinateSystemDescription': 'World frame of the NIfTI image, as given by its affine: '
+    'x to the right, y to the front, z to the top',
+    'CoordinateUnits': 'mm',
+}
+
+_POSITION = {'x': 'towards the right', 'y': 'towards the front', 'z': 'towards the top'}
+
+#: Columns that mean the same in every table.
+COLUMNS: dict[str, Column] = {
+    'participant_id': column('The participant'),
+    'image': column('Name of the image without its suffix'),
+    'label': column('Name of the target'),
+    'hemisphere': column('Side of the brain', L='left', R='right'),
+    'region': column('Brain region'),
+    'method': column('Method or rater that gave the point'),
+    **{axis: column(f'Position {where}', 'mm') for axis, where in _POSITION.items()},
+    **{
+        f'reference_{axis}': column(f'Reference position {where}', 'mm')
+        for axis, where in _POSITION.items()
+    },
+    'status': column('What is known about the point'),
+    'error_mm': column('Distance from the reference', 'mm'),
+    'dispersion_mm': column(
+        'Mean distance of the networks of the ensemble from their mean (Baxter et al. 2021, '
+        'equation 3). Compare it between ensembles of the same size only',
+        'mm',
+    ),
+    'repetition': column('Number of the repetition, from 1'),
+    'fold': column('Number of the fold, from 1'),
+    'n': column('Number of values; missing ones are left out'),
+    'mean': column('Mean', 'mm'),
+    'sd': column('Standard deviation of the sample', 'mm'),
+    'median': column('Median', 'mm'),
+    'p95': column('95th percentile', 'mm'),
+    'max': column('Maximum', 'mm'),
+    'seconds': column('Run time', 's'),
+}
+
+
+def write_table(
+    path: Path,
+    table: pd.DataFrame,
+    description: str,
+    columns: Mapping[str, Column],
+    **entries: Any,
+) -> Path:
+    """Write a table and its sidecar.
+
+    The sidecar is written first, so that a table never stands without its frame and units.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.tsv``; the sidecar ends in ``.json``.
+    table : pandas.DataFrame
+        NaN and '' become ``n/a``; p-values (columns 'p' and 'p_*') have four significant digits;
+        nullable integers stay whole.
+    description : str
+        What the table holds.
+    columns : mapping
+        Descriptions of the columns, of which those in `COLUMNS` need not be repeated.
+    **entries : Any
+        Further entries of the sidecar, JSON-ready.
+
+    Returns
+    -------
+    Path
+        The table.
+
+    Raises
+    ------
+    KeyError
+        If a column has no description.
+    """
+    path = Path(path)
+    known = {**COLUMNS, **columns}
+    content = {
+        'Description': description,
+        **(FRAME if {'x', 'y', 'z'} <= set(table.columns) else {}),
+        'SoftwareVersion': __version__,
+        'Disclaimer': DISCLAIMER,
+        **entries,
+        **{str(name): known[str(name)] for name in table.columns},
+    }
+    write_json(path.with_suffix('.json'), content)
+    return write_tsv(path, _as_text(table))
+
+
+def write_or_delete(
+    path: Path,
+    table: pd.DataFrame | None,
+    description: str,
+    columns: Mapping[str, Column],
+    **entries: Any,
+) -> list[Path]:
+    """Write a table, or delete that of an earlier run if there is none; list what was written."""
+    if table is not None:
+        return [write_table(path, table, description, columns, **entries)]
+    path.unlink(missing_ok=True)
+    path.with_suffix('.json').unlink(missing_ok=True)
+    return []
+
+
+def write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> Path:
+    """Write a JSON file, whole or not at all."""
+    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + '\n')
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; empty if the file is missing, damaged or something else."""
+    try:
+        content = json.loads(Path(path).read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Convert what a fixed number of decimals would spoil: p-values, booleans, empty cells."""
+    table = table.copy()
+    for name in table.columns:
+        values = table[name]
+        if values.dtype == bool:
+            table[name] = np.where(values, 'true', 'false')
+        elif name == 'p' or str(name).startswith('p_'):
+            table[name] = [np.nan if np.isnan(p) else f'{p:.4g}' for p in values]
+        elif values.dtype.kind not in 'fiu':
+            table[name] = values.replace('', np.nan)
+    return table
