@@ -1,317 +1,359 @@
-"""The settings of one run."""
+"""Settings of one run: a frozen dataclass per analysis level, to and from TOML."""
 
 from __future__ import annotations
 
+import json
 import math
-import sys
 import time
+import tomllib
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from tmsprep import __version__, atomic
-from tmsprep.config_values import READERS, as_toml
+from tmsprep.options import LEVELS
 from tmsprep.running.resources import available_cpus, available_memory_gb
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
-LOCALIZERS = ('cnn', 'syn')
-SYN_PRESETS = ('default', 'paper')
-DEVICES = ('cpu', 'cuda')
-ANALYSIS_LEVELS = ('participant', 'train', 'crossval', 'group')
-LEARNING_LEVELS = ('train', 'crossval')
-RECIPES = ('default', 'baxter2021', 'duennwald2021', 'quick')
-RECIPES_OF = {
-    'multiresolution': ('default', 'baxter2021', 'quick'),
-    'coreunet': ('duennwald2021', 'quick'),
-}
-RESIDUALS = ('shared', 'separate', 'none')
-SEGMENTATIONS = ('npp', 'pp', 'lpp')
-AUGMENTATIONS = ('with', 'without')
-# Another number of threads moves the points of a registration by up to a millimetre, so it must
-# not depend on the machine; two is what a small one has.
+#: Threads of one step. Another number moves the points of a registration by up to a millimetre,
+#: so the default does not depend on the machine; small machines have two.
 DEFAULT_THREADS = 2
-# The largest seed that ITK and Torch both take; 0 is left out because ITK reads it as "by clock".
+
+#: Largest seed that ITK and torch both take. 0 is left out because ITK reads it as "by clock".
 MAX_SEED = 2**31 - 1
+
+DEVICES = ('auto', 'cpu', 'cuda')
 
 
 def new_run_id() -> str:
-    """Name a run so that it sorts by time and never repeats, also among parallel jobs."""
+    """Name of a run: sorts by time, and is unique among parallel jobs."""
     return f'{time.strftime("%Y%m%d-%H%M%S")}_{uuid.uuid4().hex[:8]}'
+
+
+def setting(default: Any, help: str = '', **argument: Any) -> Any:  # noqa: A002
+    """Declare a setting together with its option of the command line.
+
+    Parameters
+    ----------
+    default : Any
+        A value, or a function that makes one.
+    help : str
+        Help of the option; '' if the command line does not have it.
+    **argument : Any
+        'group' of options, 'flags', 'metavar' and 'choices' of the option; 'minimum' and 'above',
+        limits of a number.
+    """
+    known = {'help': help, 'group': 'running', **argument}
+    if callable(default):
+        return field(default_factory=default, metadata=known)
+    return field(default=default, metadata=known)
 
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All settings of one run; nothing else decides what it does.
+    """Settings of every analysis level; nothing else decides what a run does.
 
-    Paths are made absolute, because Nipype's nodes run in folders of their own.
-
-    Parameters
-    ----------
-    bids_dir, out_dir : Path
-        The data set and the folder for derivatives.
-    analysis_level : str
-        One of `ANALYSIS_LEVELS`.
-    participant_label, session_label : tuple of str
-        Without 'sub-' and 'ses-'; empty for all.
-    bids_filters : dict
-        ``{'t1w': {entity: value, ...}}``; see `tmsprep.bids.filters`.
-    localizers : tuple of str
-        Any of 'cnn' and 'syn', in that order.
-    protocol : str
-        Name of a shipped protocol, or the path of a protocol file.
-    weights, atlas, atlas_targets : Path or None
-        The user's own network weights, annotated T1w and its points; None for those shipped.
-        At level 'train' the weights are those to start from, None to start from nothing.
-    syn_preset : str
-        'default', or 'paper' for the full registration at 1 mm.
-    derivatives : tuple of Path
-        Earlier outputs, or folders of ``*_desc-brain_mask.nii.gz`` and
-        ``*_from-T1w_to-*_xfm.h5``, to be used again; for learning also ``*_dseg.nii.gz``.
-    annotations : Path or None
-        Folder with files of points to learn from or to compare with; see
-        `tmsprep.bids.annotations`.
-    consensus_threshold : float
-        Largest distance in mm between raters who agree.
-    agreement_overrides : Path or None
-        Table that says which raters to use where their agreement is not to be; see
-        `tmsprep.group.overrides`.
-    equivalence_margin : float
-        Difference in mm of mean errors that 'group' takes for none.
-    check_annotations : bool
-        As the option of the same name.
-    recipe : str
-        One of `RECIPES`; see `tmsprep.methods.baxter2021.recipes`.
-    steps : int or None
-        Optimiser steps; None for as many as the recipe says.
-    residual : tuple of str
-        Of `RESIDUALS`; 'crossval' compares all of them, 'train' takes one.
-    members : int
-        Networks of the ensemble that 'train' makes.
-    folds : int or None
-        Of 'crossval'; None leaves out one participant at a time.
-    repetitions : int
-        Of 'crossval'.
-    epochs : int or None
-        Of a training for protocol locus-coeruleus; None for as many as the recipe says.
-    held_out : int
-        Participants that 'crossval' for protocol locus-coeruleus keeps for testing.
-    augmentation : tuple of str
-        Of `AUGMENTATIONS`; 'crossval' compares both, 'train' takes one.
-    segmentation : tuple of str
-        Of `SEGMENTATIONS`: how the locus coeruleus is segmented.
-    work_dir : Path
-        Nipype's working folder.
-    nprocs, omp_nthreads : int
-        Processes in all, and threads of one node.
-    mem_gb : float
-        Memory that the nodes may use together, GB of 10^9 bytes.
-    device : str
-        'cpu' or 'cuda', already resolved.
-    random_seed : int
-        1 to `MAX_SEED`.
-    sloppy, reports_only, dry_run, write_graph, stop_on_first_crash : bool
-        As the options of the same names.
-    use_plugin : Path or None
-        YAML file with Nipype's plugin settings.
-    skip_bids_validation : bool
-        Accept a folder without ``dataset_description.json``.
-    bids_database_dir : Path or None
-        Folder of a PyBIDS database, made if it is not there.
-    verbose : int
-        0 to 2, how much is logged.
-    run_id : str
-        Unique name of this run.
+    Paths are made absolute, because Nipype's nodes run in directories of their own. Each setting
+    is documented by the help of its option.
 
     Raises
     ------
     ValueError
-        If a value is out of its range; the message names it as the command line does.
+        If a value is out of range; the message names its option.
     """
 
     bids_dir: Path
     out_dir: Path
-    analysis_level: str = 'participant'
-    participant_label: tuple[str, ...] = ()
-    session_label: tuple[str, ...] = ()
-    bids_filters: dict[str, Any] = field(default_factory=dict, hash=False)
-    localizers: tuple[str, ...] = LOCALIZERS
-    protocol: str = 'tms'
-    weights: Path | None = None
-    atlas: Path | None = None
-    atlas_targets: Path | None = None
-    syn_preset: str = 'default'
-    derivatives: tuple[Path, ...] = ()
-    annotations: Path | None = None
-    consensus_threshold: float = 12.0
-    agreement_overrides: Path | None = None
-    equivalence_margin: float = 3.0
-    check_annotations: bool = False
-    recipe: str = 'default'
-    steps: int | None = None
-    residual: tuple[str, ...] = ('shared',)
-    members: int = 1
-    folds: int | None = None
-    repetitions: int = 5
-    epochs: int | None = None
-    held_out: int = 0
-    augmentation: tuple[str, ...] = ('with',)
-    segmentation: tuple[str, ...] = ('lpp',)
-    work_dir: Path = field(default_factory=lambda: Path.cwd() / 'work')
-    nprocs: int = field(default_factory=available_cpus)
-    omp_nthreads: int = DEFAULT_THREADS
-    mem_gb: float = field(default_factory=available_memory_gb)
-    device: str = 'cpu'
-    random_seed: int = 1
-    sloppy: bool = False
-    reports_only: bool = False
-    dry_run: bool = False
-    write_graph: bool = False
-    stop_on_first_crash: bool = False
-    use_plugin: Path | None = None
-    skip_bids_validation: bool = False
-    bids_database_dir: Path | None = None
-    verbose: int = 0
+    protocol: str = setting(
+        'tms',
+        'what is localised: name of a protocol, or a TOML file',
+        group='what',
+        metavar='NAME',
+    )
+    participant_label: tuple[str, ...] = setting(
+        (), 'participants, with or without "sub-" (default: all)', group='images', metavar='LABEL'
+    )
+    skip_bids_validation: bool = setting(
+        False, 'accept a data set without dataset_description.json', group='images'
+    )
+    annotations: Path | None = setting(
+        None,
+        'directory of the raters: files of points (TSV, 3D Slicer or Brainsight) or masks',
+        group='raters',
+        metavar='DIR',
+    )
+    consensus_threshold: float = setting(
+        12.0, 'largest distance between raters who agree', group='raters', metavar='MM', above=0
+    )
+    random_seed: int = setting(
+        1, 'seed of everything random', group='what', metavar='N', minimum=1, maximum=MAX_SEED
+    )
+    method_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    dry_run: bool = setting(False, 'check everything, list what would be done, and stop')
+    verbose: int = setting(0)
     run_id: str = field(default_factory=new_run_id)
 
     def __post_init__(self) -> None:
-        for f in fields(self):
-            object.__setattr__(self, f.name, _absolute(getattr(self, f.name)))
-        _one_of('analysis level', self.analysis_level, ANALYSIS_LEVELS)
-        _one_of('--syn-preset', self.syn_preset, SYN_PRESETS)
-        _one_of('--device', self.device, DEVICES)
-        for localizer in self.localizers:
-            _one_of('--localizers', localizer, LOCALIZERS)
-        _check(self.localizers, '--localizers: name at least one of cnn, syn')
-        _check(self.nprocs >= 1, f'--nprocs must be 1 or more, not {self.nprocs}')
-        _check(
-            self.omp_nthreads >= 1, f'--omp-nthreads must be 1 or more, not {self.omp_nthreads}'
-        )
-        _check(self.mem_gb > 0, f'--mem must be above 0, not {self.mem_gb} GB')
-        _check(
-            1 <= self.random_seed <= MAX_SEED,
-            f'--random-seed must be from 1 to {MAX_SEED}, not {self.random_seed}',
-        )
-        _check(self.run_id and '/' not in self.run_id, f'run_id {self.run_id!r} is no file name')
-        self._check_learning()
+        for item in fields(self):
+            object.__setattr__(self, item.name, _absolute(getattr(self, item.name)))
+            _check_limits(item.name, getattr(self, item.name), item.metadata)
+        if not self.run_id or '/' in self.run_id:
+            raise ValueError(f'run_id {self.run_id!r} is not a file name')
 
-    def _check_learning(self) -> None:
-        _one_of('--recipe', self.recipe, RECIPES)
-        for residual in self.residual:
-            _one_of('--residual', residual, RESIDUALS)
-        known = ', '.join(RESIDUALS)
-        _check(self.residual, f'--residual: name at least one of {known}')
-        _check(len(set(self.residual)) == len(self.residual), '--residual: name each kind once')
-        _check(
-            self.analysis_level != 'train' or len(self.residual) == 1,
-            '--residual: train makes one kind of network; name one of ' + known,
-        )
-        self._check_coeruleus()
-        for name in ('steps', 'epochs', 'members', 'repetitions'):
-            number = getattr(self, name)
-            _check(number is None or number >= 1, f'--{name} must be 1 or more, not {number}')
-        _check(
-            self.folds is None or self.folds >= 2,
-            f'--folds must be 2 or more, not {self.folds}; without it one participant at a time '
-            'is left out',
-        )
-        _check(
-            0 < self.consensus_threshold < math.inf,
-            f'--consensus-threshold must be above 0 mm, not {self.consensus_threshold}',
-        )
-        _check(
-            0 < self.equivalence_margin < math.inf,
-            f'--equivalence-margin must be above 0 mm, not {self.equivalence_margin}',
-        )
+    @property
+    def analysis_level(self) -> str:
+        """Analysis level that these are the settings of."""
+        return next(level for level, kind in CONFIGS.items() if type(self) is kind)
 
-    def _check_coeruleus(self) -> None:
-        for name, known in (('augmentation', AUGMENTATIONS), ('segmentation', SEGMENTATIONS)):
-            chosen = getattr(self, name)
-            for item in chosen:
-                _one_of(f'--{name}', item, known)
-            _check(chosen, f'--{name}: name at least one of {", ".join(known)}')
-            _check(len(set(chosen)) == len(chosen), f'--{name}: name each kind once')
-        _check(
-            self.analysis_level != 'train' or len(self.augmentation) == 1,
-            '--augmentation: train makes one kind of network; name with or without',
-        )
-        _check(self.held_out >= 0, f'--held-out must be 0 or more, not {self.held_out}')
+    @property
+    def log_dir(self) -> Path:
+        """Directory of the log, the settings and the crash files of this run."""
+        return self.out_dir / 'logs' / self.run_id
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Every setting and option of a method, by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self)} | dict(self.method_options)
 
     def to_toml(self, path: Path) -> Path:
-        """Write all settings; `from_toml` gives them back exactly.
+        """Write all settings; ``--config-file`` reads them back exactly.
 
         TOML has no null: what is None is left out, and the filters are one string of JSON.
         """
         import tomli_w
 
-        content = {
-            f.name: as_toml(getattr(self, f.name))
-            for f in fields(self)
-            if getattr(self, f.name) is not None
-        }
+        values = self.options
+        del values['method_options']
+        content = {'analysis_level': self.analysis_level}
+        content |= {name: as_toml(value) for name, value in values.items() if value is not None}
         return atomic.write_text(path, f'# tmsprep {__version__}\n{tomli_w.dumps(content)}')
 
-    @classmethod
-    def from_toml(cls, path: Path) -> RunConfig:
-        """Read a run's settings back.
 
-        Raises
-        ------
-        ValueError
-            If the file is not TOML, or has a key or a value that does not belong there.
-        """
-        settings = read_settings(path)
-        for name in ('bids_dir', 'out_dir'):
-            _check(name in settings, f'{path}: lacks {name}')
-        return cls(**settings)
+@dataclass(frozen=True)
+class ImageConfig(RunConfig):
+    """Settings of the levels that read images and run a workflow."""
+
+    session_label: tuple[str, ...] = setting(
+        (), 'sessions, with or without "ses-" (default: all)', group='images', metavar='LABEL'
+    )
+    bids_filters: dict[str, Any] = field(default_factory=dict, hash=False)
+    bids_database_dir: Path | None = setting(
+        None,
+        'directory of a PyBIDS database of the whole data set, made there by a run without '
+        '--participant-label if absent. Delete it when the data change',
+        group='images',
+        metavar='DIR',
+    )
+    derivatives: tuple[Path, ...] = setting(
+        (),
+        'earlier outputs, or directories with *_desc-brain_mask.nii.gz (to train also '
+        '*_dseg.nii.gz) or *_from-T1w_to-*_xfm.h5, that are used instead of being computed',
+        group='what',
+        metavar='DIR',
+        flags=('-d',),
+    )
+    work_dir: Path = setting(
+        lambda: Path.cwd() / 'work',
+        'directory for intermediate results; a second run resumes from there (default: ./work)',
+        metavar='DIR',
+        flags=('-w',),
+    )
+    nprocs: int = setting(
+        available_cpus,
+        'CPUs in all (default: those the system or Slurm grants)',
+        group='resources',
+        metavar='N',
+        flags=('--nthreads', '--n-cpus'),
+        minimum=1,
+    )
+    omp_nthreads: int = setting(
+        DEFAULT_THREADS,
+        'threads of one step; a registration with another number gives slightly other points',
+        group='resources',
+        metavar='N',
+        minimum=1,
+    )
+    mem_gb: float = setting(
+        available_memory_gb,
+        'memory in all, as 8GB, 8G or 8000MB; a number without a unit is MB, as in fMRIPrep '
+        '(default: 90 percent of what the system, container or Slurm grants)',
+        group='resources',
+        metavar='AMOUNT',
+        flags=('--mem', '--mem-mb'),
+        above=0,
+    )
+    device: str = setting(
+        'cpu',
+        'where networks run (default: auto, the GPU if one answers)',
+        group='resources',
+        choices=DEVICES,
+    )
+    use_plugin: Path | None = setting(
+        None, "Nipype's plugin and its arguments", group='resources', metavar='FILE.yml'
+    )
+    write_graph: bool = setting(False, "write a picture of each workflow into the outputs' logs")
+    stop_on_first_crash: bool = setting(False, 'skip all remaining steps after a failure')
+
+
+@dataclass(frozen=True)
+class ParticipantConfig(ImageConfig):
+    """Settings of the level 'participant'."""
+
+    localizers: tuple[str, ...] = setting(
+        (), 'methods to run (default: all of the protocol)', group='what'
+    )
+    sloppy: bool = setting(False, 'fast and rough, for testing; never for targets', group='what')
+    reports_only: bool = setting(False, 'write the reports again from existing outputs')
+
+
+@dataclass(frozen=True)
+class TrainConfig(ImageConfig):
+    """Settings of the level 'train'."""
+
+
+@dataclass(frozen=True)
+class CrossvalConfig(ImageConfig):
+    """Settings of the level 'crossval'."""
+
+    folds: int | None = setting(
+        None,
+        'groups of participants that are held out in turn (default: one participant each)',
+        group='learning',
+        metavar='K',
+        minimum=2,
+    )
+    repetitions: int = setting(
+        5, 'trainings of each fold', group='learning', metavar='N', minimum=1
+    )
+
+
+@dataclass(frozen=True)
+class GroupConfig(RunConfig):
+    """Settings of the level 'group'."""
+
+    agreement_overrides: Path | None = setting(
+        None,
+        'table of the raters to use for some points, or none; a corrected copy of the table of '
+        'agreements',
+        group='raters',
+        metavar='FILE.tsv',
+    )
+    check_annotations: bool = setting(
+        False, 'look for errors in the files of points, and write nothing', group='raters'
+    )
+    equivalence_margin: float = setting(
+        3.0,
+        'difference of mean errors that counts as none in the tests of equivalence',
+        group='raters',
+        metavar='MM',
+        above=0,
+    )
+
+
+#: Analysis level to the class of its settings.
+CONFIGS: dict[str, type[RunConfig]] = dict(
+    zip(LEVELS, (ParticipantConfig, TrainConfig, CrossvalConfig, GroupConfig), strict=True)
+)
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Read the settings that a TOML file names, which need not be all of them.
+    """Read a TOML file with any of the settings of any analysis level, and options of methods.
 
     Parameters
     ----------
     path : Path
-        Keys are the fields of `RunConfig`; relative paths are relative to the current folder.
+        Relative paths in it are relative to the current directory.
 
     Returns
     -------
     dict
-        Arguments for `RunConfig`, each of its field's type.
+        Name to value, each of the type of its field; options of methods as TOML has them.
 
     Raises
     ------
     ValueError
-        If the file is not TOML, or has a key or a value that does not belong there.
+        If the file is not TOML, or a value has the wrong type.
     """
     try:
         content = tomllib.loads(Path(path).read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f'{path}: cannot be read as TOML ({error})') from error
-    types = {f.name: str(f.type) for f in fields(RunConfig)}
-    for name in content:
-        known = f'known: {", ".join(types)}'
-        _check(name in types, f'{path}: unknown setting {name!r} ({known})')
+    types = {f.name: str(f.type) for kind in CONFIGS.values() for f in fields(kind)}
     settings = {}
     for name, value in content.items():
         try:
-            settings[name] = READERS[types[name]](value)
+            settings[name] = READERS[types[name]](value) if name in types else value
         except (TypeError, ValueError) as error:
-            raise ValueError(f'{path}: {name} = {value!r} is not of its type') from error
+            raise ValueError(f'{path}: {name} = {value!r} has the wrong type') from error
     return settings
 
 
-def _check(condition: object, message: str) -> None:
-    if not condition:
-        raise ValueError(message)
+def as_toml(value: object) -> object:
+    """Convert a setting to what TOML can hold."""
+    if isinstance(value, dict):
+        return json.dumps(value)
+    if isinstance(value, tuple):
+        return [as_toml(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
 
 
-def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
-    _check(value in known, f'{what} {value!r} is not known; choose from {", ".join(known)}')
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    def read(value: object) -> object:
+        # bool is a subclass of int, so isinstance would accept `nprocs = true`.
+        if type(value) is not kind:
+            raise TypeError(f'{value!r} is not of type {kind.__name__}')
+        return value
+
+    return read
+
+
+def _number(value: object) -> float:
+    return float(value if type(value) is int else _exactly(float)(value))
+
+
+def _path(value: object) -> Path:
+    return Path(_exactly(str)(value))
+
+
+def _filters(value: object) -> dict[str, Any]:
+    return _exactly(dict)(json.loads(value) if isinstance(value, str) else value)
+
+
+#: Reader of a setting by the text of its type; it raises TypeError or ValueError.
+READERS: dict[str, Callable[[Any], Any]] = {
+    'str': _exactly(str),
+    'int': _exactly(int),
+    'int | None': _exactly(int),
+    'bool': _exactly(bool),
+    'float': _number,
+    'Path': _path,
+    'Path | None': _path,
+    'tuple[str, ...]': lambda value: tuple(_exactly(str)(item) for item in _exactly(list)(value)),
+    'tuple[Path, ...]': lambda value: tuple(_path(item) for item in _exactly(list)(value)),
+    'dict[str, Any]': _filters,
+}
+
+
+def flag_of(name: str, metadata: Mapping[str, Any]) -> str:
+    """Option of a setting: the first long flag it declares, else its name with dashes."""
+    declared = [flag for flag in metadata.get('flags', ()) if flag.startswith('--mem')]
+    return declared[0] if declared else f'--{name.replace("_", "-")}'
+
+
+def _check_limits(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
+    flag = flag_of(name, metadata)
+    choices = metadata.get('choices', ())
+    if choices and value not in choices:
+        raise ValueError(f'{flag} {value!r} is not known; choose from {", ".join(choices)}')
+    if value is None or not isinstance(value, (int, float)):
+        return
+    if value < metadata.get('minimum', -math.inf):
+        raise ValueError(f'{flag} must be {metadata["minimum"]} or more, not {value}')
+    if value > metadata.get('maximum', math.inf):
+        raise ValueError(f'{flag} must be {metadata["maximum"]} or less, not {value}')
+    if 'above' in metadata and not metadata['above'] < value < math.inf:
+        raise ValueError(f'{flag} must be above {metadata["above"]}, not {value}')
 
 
 def _absolute(value: Any) -> Any:

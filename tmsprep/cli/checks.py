@@ -8,12 +8,18 @@ from pathlib import Path
 from tmsprep.bids.collect import choose_participants
 from tmsprep.bids.description import check_out_dir, read_description
 from tmsprep.bids.names import labels_in, shorten
-from tmsprep.cli.protocol_checks import check_protocol
-from tmsprep.config import LEARNING_LEVELS, RunConfig
+from tmsprep.config import (
+    CrossvalConfig,
+    GroupConfig,
+    ImageConfig,
+    ParticipantConfig,
+    RunConfig,
+    TrainConfig,
+)
 
 
 def check_paths(config: RunConfig) -> None:
-    """Refuse folders, files, people and sessions that cannot work.
+    """Refuse directories, files, participants and sessions that cannot work.
 
     Raises
     ------
@@ -22,18 +28,14 @@ def check_paths(config: RunConfig) -> None:
     """
     _check_bids_dir(config)
     _check_out_dir(config.out_dir, config.bids_dir)
-    if config.analysis_level != 'group':
+    _check_annotations(config)
+    if isinstance(config, GroupConfig):
+        _check_group(config)
+    if isinstance(config, ImageConfig):
         _check_work_dir(config.work_dir, config.bids_dir, config.out_dir)
-    _check_files(config)
-    _check_learning(config)
-    _check_group(config)
-    _check_participant(config)
-    check_protocol(config)
-    if config.analysis_level == 'group':
-        # It reads no image: whoever has outputs or points is known once they are read.
-        return
-    people = choose_participants(config.bids_dir, config.participant_label)
-    _check_sessions(config, people)
+        _check_files(config)
+        participants = choose_participants(config.bids_dir, config.participant_label)
+        _check_sessions(config, participants)
 
 
 def _check_bids_dir(config: RunConfig) -> None:
@@ -79,7 +81,7 @@ def _check_work_dir(work_dir: Path, bids_dir: Path, out_dir: Path) -> None:
 
 
 def _check_writable(folder: Path, what: str) -> None:
-    """Check that a folder, or the nearest one above it that is there, can be written to."""
+    """Check that a folder, or its nearest existing parent, can be written to."""
     there = next(p for p in (folder, *folder.parents) if p.exists() or p.is_symlink())
     if not there.is_dir():
         raise ValueError(f'{what} {folder}: {there} is not a folder')
@@ -90,18 +92,13 @@ def _check_writable(folder: Path, what: str) -> None:
         )
 
 
-def _check_files(config: RunConfig) -> None:
-    for name in ('weights', 'atlas', 'atlas_targets', 'use_plugin', 'agreement_overrides'):
-        path = getattr(config, name)
-        if path is not None and not path.is_file():
-            raise ValueError(f'--{name.replace("_", "-")}: no file {path}')
+def _check_files(config: ImageConfig) -> None:
     for folder in config.derivatives:
         if not folder.is_dir():
             raise ValueError(f'--derivatives: no folder {folder}')
-    if (config.atlas is None) != (config.atlas_targets is None):
-        lacking = '--atlas-targets' if config.atlas_targets is None else '--atlas'
-        raise ValueError(f'--atlas and --atlas-targets belong together; give {lacking} as well')
     if config.use_plugin is not None:
+        if not config.use_plugin.is_file():
+            raise ValueError(f'--use-plugin: no file {config.use_plugin}')
         from tmsprep.running.plugins import read_plugin
 
         read_plugin(config.use_plugin)
@@ -110,75 +107,44 @@ def _check_files(config: RunConfig) -> None:
         raise ValueError(f'--bids-database-dir: {database} is not a folder')
 
 
-def _check_learning(config: RunConfig) -> None:
+def _check_annotations(config: RunConfig) -> None:
     level = config.analysis_level
-    if level not in LEARNING_LEVELS:
-        return
     if config.annotations is None:
-        raise ValueError(
-            f'{level} needs --annotations DIR: a folder with one file of points per image, such '
-            'as sub-01_desc-<rater>_targets.tsv (or .mrk.json, .fcsv)'
-        )
-    _check_annotations(config.annotations)
-    if config.reports_only:
-        raise ValueError(f'--reports-only is of the participant level; {level} has no reports')
-    if level == 'crossval' and config.weights is not None:
-        raise ValueError(
-            '--weights: crossval trains every network from nothing, because those weights may '
-            'have seen the people who are left out; leave the option out'
-        )
-
-
-def _check_participant(config: RunConfig) -> None:
-    if config.analysis_level != 'participant' or config.annotations is None:
+        if isinstance(config, (TrainConfig, CrossvalConfig)):
+            raise ValueError(
+                f'{level} needs --annotations DIR: a folder with one file of points per image, '
+                'such as sub-01_desc-<rater>_targets.tsv (or .mrk.json, .fcsv), or masks'
+            )
         return
-    _check_annotations(config.annotations)
-    if config.reports_only:
+    if not config.annotations.is_dir():
+        raise ValueError(f'--annotations: no folder {config.annotations}')
+    if isinstance(config, ParticipantConfig) and config.reports_only:
         raise ValueError(
-            '--reports-only takes what is in OUT_DIR, and --annotations new points that the '
+            '--reports-only uses what is in OUT_DIR, and --annotations new points that the '
             'figures would lack; leave one of them out'
         )
 
 
-def _check_annotations(folder: Path) -> None:
-    if not folder.is_dir():
-        raise ValueError(f'--annotations: no folder {folder}')
-
-
-def _check_group(config: RunConfig) -> None:
-    of_group = {
+def _check_group(config: GroupConfig) -> None:
+    overrides = config.agreement_overrides
+    given = {
         '--check-annotations': config.check_annotations,
-        '--agreement-overrides': config.agreement_overrides is not None,
+        '--agreement-overrides': overrides is not None,
     }
-    given = [name for name, is_given in of_group.items() if is_given]
-    if config.analysis_level != 'group':
-        if given:
-            raise ValueError(f'{given[0]} is of the group level, not of {config.analysis_level}')
-        return
-    if config.annotations is not None:
-        _check_annotations(config.annotations)
-    elif given:
-        raise ValueError(
-            f'{given[0]} needs --annotations DIR, the folder with the files of points'
-        )
-    if config.reports_only:
-        raise ValueError(
-            '--reports-only is of the participant level; group writes its report every time, '
-            'leave the option out'
-        )
-    if config.session_label or config.bids_filters:
-        raise ValueError(
-            '--session-label and --bids-filter-file choose images, and group reads none: it takes '
-            'what is in OUT_DIR and --annotations; leave the option out'
-        )
+    for name, is_given in given.items():
+        if is_given and config.annotations is None:
+            raise ValueError(f'{name} needs --annotations DIR, the folder of the raters')
+    if overrides is not None and not overrides.is_file():
+        raise ValueError(f'--agreement-overrides: no file {overrides}')
 
 
-def _check_sessions(config: RunConfig, people: list[str]) -> None:
+def _check_sessions(config: ImageConfig, participants: list[str]) -> None:
     if not config.session_label:
         return
     if 'session' in config.bids_filters.get('t1w', {}):
         raise ValueError('--session-label and the filter file both choose sessions; give only one')
-    there = {s for label in people for s in labels_in(config.bids_dir / f'sub-{label}', 'ses')}
+    folders = (config.bids_dir / f'sub-{label}' for label in participants)
+    there = {session for folder in folders for session in labels_in(folder, 'ses')}
     missing = [session for session in config.session_label if session not in there]
     if missing:
         raise ValueError(

@@ -1,37 +1,44 @@
-"""The command line, which follows fMRIPrep's."""
+"""The command line, which follows fMRIPrep's.
+
+Options are declared by the settings (`tmsprep.config`) and by the methods; nothing is listed here.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tmsprep import __version__
-from tmsprep.cli.arguments import amount, path_of, several, whole_number, with_dashes
 from tmsprep.cli.checks import check_paths
-from tmsprep.cli.group_options import add_group
-from tmsprep.cli.learning_options import add_coeruleus, add_learning
-from tmsprep.cli.protocol_defaults import protocol_defaults
-from tmsprep.config import (
-    ANALYSIS_LEVELS,
-    DEFAULT_THREADS,
-    LOCALIZERS,
-    SYN_PRESETS,
-    RunConfig,
-    read_settings,
-)
+from tmsprep.config import CONFIGS, RunConfig, flag_of, read_settings
+from tmsprep.methods import method_names, method_options, names_of
+from tmsprep.options import LEVELS, Option, settle
+from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.running.device import resolve_device
+from tmsprep.running.memory import parse_memory
+
+#: Groups of the help, in order.
+GROUPS = {
+    'images': 'which images',
+    'what': 'what is localised, and how',
+    'learning': 'learning (train and crossval)',
+    'raters': 'raters',
+    'resources': 'resources',
+    'running': 'running',
+}
 
 
 class _Parser(argparse.ArgumentParser):
     def parse_known_args(
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
-        """Take both spellings of every option, as fMRIPrep does."""
-        args = [with_dashes(arg) for arg in (sys.argv[1:] if args is None else args)]
-        return super().parse_known_args(args, namespace)
+        """Accept underscores in the names of options, as fMRIPrep does."""
+        given = [_with_dashes(arg) for arg in (sys.argv[1:] if args is None else args)]
+        return super().parse_known_args(given, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Print one line, without the usage that hides it, and exit with code 2."""
@@ -40,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def parse_args(argv: Sequence[str] | None = None) -> RunConfig:
-    """Read the command line and check everything that needs no image.
+    """Read the command line, and check everything that needs no image.
 
     Parameters
     ----------
@@ -50,7 +57,8 @@ def parse_args(argv: Sequence[str] | None = None) -> RunConfig:
     Returns
     -------
     RunConfig
-        Defaults, replaced by what ``--config-file`` says, replaced by the command line.
+        Settings of the analysis level: defaults, replaced by those of the protocol, replaced by
+        ``--config-file``, replaced by the command line.
 
     Raises
     ------
@@ -60,212 +68,278 @@ def parse_args(argv: Sequence[str] | None = None) -> RunConfig:
     parser = build_parser()
     given = vars(parser.parse_args(argv))
     try:
-        config = RunConfig(**_settings(given))
+        config = make_config(given)
         check_paths(config)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     return config
 
 
-def _settings(given: dict[str, Any]) -> dict[str, Any]:
-    """Turn options into arguments of `RunConfig`."""
+def make_config(given: dict[str, Any]) -> RunConfig:
+    """Turn options into the settings of an analysis level.
+
+    Parameters
+    ----------
+    given : dict
+        Options by name, as `build_parser` reads them; those not given are absent.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown, of another analysis level or protocol, or out of range.
+    """
     from tmsprep.bids.filters import check_filters, load_filters
 
-    saved = {}
+    level = given.pop('analysis_level')
+    saved: dict[str, Any] = {}
     if config_file := given.pop('config_file', None):
-        saved = read_settings(config_file)
+        saved = _saved_settings(config_file)
         check_filters(saved.get('bids_filters', {}), str(config_file))
-        # Every run has a name of its own, also one with the settings of another.
-        saved.pop('run_id', None)
     if filter_file := given.pop('bids_filter_file', None):
         given['bids_filters'] = load_filters(filter_file)
-    settings = saved | {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    if str(given.get('protocol', '')).endswith('.toml'):
+        given['protocol'] = str(Path(given['protocol']).absolute())
+    protocol = _protocol({**saved, **given})
+    kind = CONFIGS[level]
+    known = {f.name for f in fields(kind)}
+    _refuse_foreign(given, known, level, protocol)
+    settings = {k: v for k, v in (saved | given).items() if k in known}
     for name, prefix in (('participant_label', 'sub-'), ('session_label', 'ses-')):
-        labels = (label.removeprefix(prefix) for label in settings.get(name, ()))
-        settings[name] = tuple(dict.fromkeys(labels))
-    if set(chosen := settings.get('localizers', ())) <= set(LOCALIZERS) and chosen:
-        settings['localizers'] = tuple(name for name in LOCALIZERS if name in chosen)
-    if settings.get('protocol', '').endswith('.toml'):
-        settings['protocol'] = str(Path(settings['protocol']).absolute())
-    settings = protocol_defaults(settings) | settings
-    # Nothing runs on a GPU at the group level, so none is asked.
-    unused = given.get('analysis_level') == 'group'
-    settings['device'] = 'cpu' if unused else resolve_device(settings.get('device', 'auto'))
-    return settings
+        if name in settings:
+            labels = (label.removeprefix(prefix) for label in settings[name])
+            settings[name] = tuple(dict.fromkeys(labels))
+    if 'localizers' in known:
+        settings['localizers'] = names_of(protocol, settings.get('localizers', ()))
+    if 'bids_filters' in known and 'bids_filters' not in settings and protocol.filter:
+        settings['bids_filters'] = load_filters(protocol.filter)
+    if 'device' in known:
+        settings['device'] = resolve_device(settings.get('device', 'auto'))
+    defaults = {**protocol.defaults, **protocol.defaults.get(level, {})}
+    settings = {k: v for k, v in defaults.items() if k in known} | settings
+    options = settle(_options_of(protocol), saved | given, protocol.defaults, level)
+    return kind(**settings, method_options=options)
+
+
+def _saved_settings(config_file: Path) -> dict[str, Any]:
+    saved = read_settings(config_file)
+    # Every run has a name of its own, also one with the settings of another.
+    for name in ('run_id', 'analysis_level'):
+        saved.pop(name, None)
+    known = {f.name for kind in CONFIGS.values() for f in fields(kind)}
+    known |= {option.name for name in method_names() for option in method_options(name)}
+    unknown = sorted(set(saved) - known)
+    if unknown:
+        known_names = ', '.join(sorted(known))
+        raise ValueError(f'{config_file}: unknown setting {unknown[0]!r} (known: {known_names})')
+    return saved
+
+
+def _protocol(settings: Mapping[str, Any]) -> Protocol:
+    try:
+        protocol = load_protocol(settings.get('protocol', RunConfig.protocol))
+        names_of(protocol)
+    except (OSError, ValueError) as error:
+        raise ValueError(f'--protocol: {error}') from error
+    return protocol
+
+
+def _options_of(protocol: Protocol) -> list[Option]:
+    options = {o.name: o for name in reversed(names_of(protocol)) for o in method_options(name)}
+    return list(options.values())
+
+
+def _refuse_foreign(
+    given: Mapping[str, Any], known: set[str], level: str, protocol: Protocol
+) -> None:
+    """Refuse options that the analysis level or the protocol would ignore."""
+    own = {option.name: option for option in _options_of(protocol)}
+    for name in given:
+        flag = f'--{name.replace("_", "-")}'
+        levels = _levels_of(name)
+        if levels and level not in levels:
+            raise ValueError(
+                f'{flag} is an option of {" and ".join(levels)}, not of {level}; leave it out'
+            )
+        if name in known:
+            continue
+        if name not in own:
+            raise ValueError(
+                f'{flag} means nothing for protocol {protocol.name}; leave the option out'
+            )
+        if level not in own[name].levels:
+            raise ValueError(
+                f'{flag} is an option of {" and ".join(own[name].levels)}, not of {level}, for '
+                f'protocol {protocol.name}; leave it out'
+            )
+
+
+def _levels_of(name: str) -> list[str]:
+    """Analysis levels that have a setting or an option of any method."""
+    levels = {
+        level for level, kind in CONFIGS.items() if name in {field.name for field in fields(kind)}
+    }
+    for method in method_names():
+        levels |= {level for o in method_options(method) if o.name == name for level in o.levels}
+    return [level for level in LEVELS if level in levels]
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Describe the command line.
 
     Options that are not given leave no trace in the result, so that the settings of
-    ``--config-file`` and the defaults of `RunConfig` show through.
+    ``--config-file`` and the defaults show through.
     """
     parser = _Parser(
         prog='tmsprep',
-        description='Localise the cortical targets of transcranial magnetic stimulation in '
-        'T1-weighted MRI, by a convolutional network and by registration to an atlas (SyN). '
+        description="Localise the targets of brain stimulation in a participant's own MRI. "
         'Research software, not a medical device.',
         epilog='Options may be written with _ in place of - (--participant_label).',
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument('bids_dir', type=path_of, help='the BIDS data set')
-    parser.add_argument('out_dir', type=path_of, help='folder for the outputs (BIDS derivatives)')
+    parser.add_argument('bids_dir', type=_path, help='the BIDS data set')
+    parser.add_argument('out_dir', type=_path, help='directory of the outputs (BIDS derivatives)')
     parser.add_argument(
         'analysis_level',
-        choices=ANALYSIS_LEVELS,
-        help='what to do: localise in every participant, train a network on own points, '
-        'cross-validate one, or compare methods and raters over the group',
+        choices=LEVELS,
+        help='participant: localise in every image; train: train networks on your own points; '
+        'crossval: cross-validate them; group: compare methods and raters',
     )
     parser.add_argument('--version', action='version', version=f'tmsprep {__version__}')
-    parser.add_argument('-v', '--verbose', action='count', help='say more; -vv says everything')
-    _add_choice_of_images(parser.add_argument_group('which images'))
-    _add_localization(parser.add_argument_group('how targets are localised'))
-    add_learning(parser.add_argument_group('learning (train and crossval)'))
-    add_coeruleus(parser.add_argument_group('locus coeruleus (--protocol locus-coeruleus)'))
-    add_group(parser.add_argument_group('points of raters (train, crossval and group)'))
-    _add_resources(parser.add_argument_group('resources'))
-    _add_running(parser.add_argument_group('running'))
+    parser.add_argument('-v', '--verbose', action='count', help='log more; -vv logs everything')
+    groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
+    groups['images'].add_argument(
+        '--bids-filter-file',
+        metavar='FILE',
+        help='JSON file that says which images to use, or the name of a preset (default: that of '
+        'the protocol, else every T1w)',
+    )
+    groups['running'].add_argument(
+        '--config-file',
+        type=_path,
+        metavar='FILE.toml',
+        help='settings, such as those an earlier run saved; the command line overrides them',
+    )
+    _add_settings(groups)
+    _add_method_options(parser)
     return parser
 
 
-def _add_choice_of_images(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        '--participant-label',
-        **several('LABEL', str),
-        help='participants, with or without "sub-" (default: all)',
-    )
-    group.add_argument(
-        '--session-label',
-        **several('LABEL', str),
-        help='sessions, with or without "ses-" (default: all)',
-    )
-    group.add_argument(
-        '--bids-filter-file',
-        metavar='FILE',
-        help='JSON file that says which images are T1w, or the name of a preset: t1w, '
-        'mp2rage_uni, first_session, neuromelanin (default: every T1w of a person; for protocol '
-        'locus-coeruleus neuromelanin)',
-    )
-    group.add_argument(
-        '--skip-bids-validation',
-        action='store_true',
-        help='accept a data set without dataset_description.json',
-    )
-    group.add_argument(
-        '--bids-database-dir',
-        type=path_of,
-        metavar='DIR',
-        help='folder of a PyBIDS database of the whole data set, made there by a run for '
-        'everybody if absent. Delete it when the data change',
-    )
+def _add_settings(groups: Mapping[str, argparse._ArgumentGroup]) -> None:
+    added = set()
+    for kind in CONFIGS.values():
+        for item in fields(kind):
+            if item.name in added or not item.metadata.get('help'):
+                continue
+            added.add(item.name)
+            more: dict[str, Any] = {'choices': item.metadata.get('choices')}
+            groups[item.metadata['group']].add_argument(
+                *_flags(item.name, item.metadata),
+                dest=item.name,
+                help=_help(item.metadata['help'], _levels_of(item.name), item.default),
+                **_reading(str(item.type), item.name, item.metadata.get('metavar'), more),
+            )
 
 
-def _add_localization(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        '--localizers',
-        **several(None, str),
-        choices=LOCALIZERS,
-        help='methods: the network, the registration (default: both)',
-    )
-    group.add_argument(
-        '--protocol', metavar='NAME', help=f'what is localised (default: {RunConfig.protocol})'
-    )
-    group.add_argument(
-        '--weights',
-        type=path_of,
-        metavar='FILE',
-        help='own weights of the network (safetensors); with train those to start from',
-    )
-    group.add_argument(
-        '--atlas',
-        type=path_of,
-        metavar='FILE',
-        help='own annotated T1w to register, with --atlas-targets (default: MNI152)',
-    )
-    group.add_argument(
-        '--atlas-targets',
-        type=path_of,
-        metavar='FILE',
-        help="the own atlas' points, TSV or 3D Slicer",
-    )
-    group.add_argument(
-        '--syn-preset',
-        choices=SYN_PRESETS,
-        help='paper: full registration at 1 mm, many minutes '
-        f'(default: {RunConfig.syn_preset}, lighter)',
-    )
-    group.add_argument(
-        *('-d', '--derivatives'),
-        **several('DIR', path_of),
-        help='earlier outputs, or folders with *_desc-brain_mask.nii.gz (to train also '
-        '*_dseg.nii.gz) or *_from-T1w_to-*_xfm.h5, that are used instead of being computed',
-    )
-    group.add_argument(
-        '--random-seed',
-        type=whole_number,
-        metavar='N',
-        help=f'seed of everything random, from 1 (default: {RunConfig.random_seed})',
-    )
-    group.add_argument(
-        '--sloppy', action='store_true', help='fast and rough, for testing; never for targets'
-    )
+def _flags(name: str, metadata: Mapping[str, Any]) -> list[str]:
+    main = flag_of(name, metadata)
+    others = [flag for flag in metadata.get('flags', ()) if flag != main]
+    return [*(f for f in others if not f.startswith('--')), main] + [
+        f for f in others if f.startswith('--')
+    ]
 
 
-def _add_resources(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        *('--nprocs', '--nthreads', '--n-cpus'),
-        type=whole_number,
-        dest='nprocs',
-        metavar='N',
-        help='CPUs in all (default: those the system or Slurm grants)',
-    )
-    group.add_argument(
-        '--omp-nthreads',
-        type=whole_number,
-        metavar='N',
-        help=f'threads of one step (default: {DEFAULT_THREADS} on any machine, because a '
-        'registration with another number gives slightly other points)',
-    )
-    group.add_argument(
-        *('--mem', '--mem-mb'),
-        type=amount,
-        dest='mem_gb',
-        metavar='AMOUNT',
-        help='memory in all, as 8GB, 8G or 8000MB; a number without a unit is MB, as in fMRIPrep '
-        '(default: 90 percent of what the system, container or Slurm grants)',
-    )
-    group.add_argument(
-        '--device',
-        choices=('auto', 'cpu', 'cuda'),
-        help='where the network runs (default: auto, the GPU if one answers)',
-    )
-    group.add_argument(
-        '--use-plugin',
-        type=path_of,
-        metavar='FILE.yml',
-        help="Nipype's plugin and its arguments",
-    )
+def _add_method_options(parser: argparse.ArgumentParser) -> None:
+    added: set[str] = set()
+    for name in method_names():
+        group = parser.add_argument_group(f'method {name}')
+        for option in method_options(name):
+            if option.name in added:
+                continue
+            added.add(option.name)
+            texts = {bool: 'bool', int: 'int', float: 'float', Path: 'Path'}
+            kind = texts.get(option.type, 'str')
+            group.add_argument(
+                option.flag,
+                dest=option.name,
+                help=_help(option.help, list(option.levels), option.default),
+                **_reading(
+                    f'tuple[{kind}, ...]' if option.several else kind,
+                    option.name,
+                    option.metavar or None,
+                    {'choices': _choices_of(option.name)},
+                ),
+            )
 
 
-def _add_running(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        *('-w', '--work-dir'),
-        type=path_of,
-        metavar='DIR',
-        help='folder for what is in between; a second run goes on from there (default: ./work)',
-    )
-    group.add_argument(
-        '--config-file',
-        type=path_of,
-        metavar='FILE.toml',
-        help='settings, such as an earlier run saved; the command line overrides them',
-    )
-    switches = {
-        'reports-only': 'make the reports again from the outputs that are there',
-        'dry-run': 'check everything, list what would be done, and stop',
-        'write-graph': "write a picture of each workflow into the outputs' logs",
-        'stop-on-first-crash': 'do not finish the other steps and people after a failure',
+def _choices_of(name: str) -> list[str] | None:
+    """Choices of an option of the same name over all methods, in their order."""
+    found = {
+        choice: None
+        for method in method_names()
+        for option in method_options(method)
+        if option.name == name
+        for choice in option.choices
     }
-    for name, text in switches.items():
-        group.add_argument(f'--{name}', action='store_true', help=text)
+    return list(found) or None
+
+
+def _help(text: str, levels: Sequence[str], default: object) -> str:
+    words = text
+    shown = ' '.join(default) if isinstance(default, tuple) else default
+    if isinstance(shown, (str, int, float)) and not isinstance(shown, bool) and shown != '':
+        words += '' if '(default' in words else f' (default: {shown})'
+    if len(levels) < len(LEVELS):
+        words = f'[{", ".join(levels)}] {words}'
+    return words.replace('%', '%%')
+
+
+def _reading(kind: str, name: str, metavar: str | None, more: dict[str, Any]) -> dict[str, Any]:
+    """How argparse reads a value of a type, given as the text of an annotation."""
+    if kind == 'bool':
+        return {'action': 'store_true'}
+    readers: dict[str, Callable[[str], Any]] = {
+        'int': _whole_number,
+        'float': _memory if name == 'mem_gb' else _real_number,
+        'Path': _path,
+        'str': str,
+    }
+    several = kind.startswith('tuple')
+    base = kind.removeprefix('tuple[').split(',')[0].split(' |')[0]
+    result = {'type': readers[base], **{k: v for k, v in more.items() if v}}
+    if metavar:
+        result['metavar'] = metavar
+    return {**result, 'nargs': '+', 'action': 'extend'} if several else result
+
+
+def _with_dashes(arg: str) -> str:
+    name, equals, value = arg.partition('=')
+    return f'{name.replace("_", "-")}{equals}{value}' if arg.startswith('--') else arg
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError('an empty path; is a variable of your script unset?')
+    return Path(text)
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number') from None
+
+
+def _real_number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} is not a number') from None
+
+
+def _memory(text: str) -> float:
+    try:
+        return parse_memory(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from tmsprep.methods.base import Method
+    from tmsprep.options import Option
     from tmsprep.protocols import Protocol
 
 #: Method to 'module:class'. Other packages add theirs by entry points of the group `GROUP`.
@@ -22,12 +22,12 @@ SHIPPED = {
 #: Group of the entry points of other packages, ``name = module:class``.
 GROUP = 'tmsprep.methods'
 
-_places = dict(SHIPPED)
+_registered: dict[str, str] = {}
 _created: dict[str, Method] = {}
 
 
 def register(name: str, place: str) -> None:
-    """Add a method, for this process; packages use the entry points of `GROUP` instead.
+    """Add a method to this process; packages use entry points of `GROUP` instead.
 
     Parameters
     ----------
@@ -36,14 +36,19 @@ def register(name: str, place: str) -> None:
     place : str
         'module:class'.
     """
-    _places[name] = place
+    _registered[name] = place
+    _created.pop(name, None)
+
+
+def unregister(name: str) -> None:
+    """Remove what `register` added."""
+    _registered.pop(name, None)
     _created.pop(name, None)
 
 
 def method_names() -> list[str]:
     """Names of all methods, those of the package first."""
-    others = {point.name: point.value for point in entry_points(group=GROUP)}
-    return list({**_places, **others})
+    return list(_places())
 
 
 def get_method(name: str) -> Method:
@@ -55,14 +60,26 @@ def get_method(name: str) -> Method:
         If there is no such method.
     """
     if name not in _created:
-        others = {point.name: point.value for point in entry_points(group=GROUP)}
-        module, _, attribute = {**others, **_places}[name].partition(':')
-        _created[name] = getattr(import_module(module), attribute)()
+        _created[name] = _load(_places()[name])()
     return _created[name]
 
 
+def method_options(name: str) -> tuple[Option, ...]:
+    """Options of a method, without importing what is heavy where its folder has ``options.py``."""
+    place = _places()[name]
+    package, _, module = place.partition(':')[0].rpartition('.')
+    if module == 'method':
+        return import_module(f'{package}.options').OPTIONS
+    return _load(place).options
+
+
 def methods_of(protocol: Protocol, chosen: Sequence[str] = ()) -> list[Method]:
-    """Methods of a protocol, in its order.
+    """Methods of a protocol, in its order; see `names_of`."""
+    return [get_method(name) for name in names_of(protocol, chosen)]
+
+
+def names_of(protocol: Protocol, chosen: Sequence[str] = ()) -> tuple[str, ...]:
+    """Names of the methods of a protocol, in its order.
 
     Parameters
     ----------
@@ -74,10 +91,10 @@ def methods_of(protocol: Protocol, chosen: Sequence[str] = ()) -> list[Method]:
     Raises
     ------
     ValueError
-        If the protocol names an unknown method, or does not have a chosen one.
+        If the protocol names an unknown method, or lacks a chosen one.
     """
     known = method_names()
-    names = list(protocol.methods) or [n for n in known if get_method(n).any_points]
+    names = protocol.methods or tuple(n for n in known if get_method(n).any_points)
     for name in names:
         if name not in known:
             raise ValueError(
@@ -88,4 +105,14 @@ def methods_of(protocol: Protocol, chosen: Sequence[str] = ()) -> list[Method]:
             raise ValueError(
                 f'--localizers {name}: protocol {protocol.name} has {", ".join(names)}'
             )
-    return [get_method(name) for name in names if not chosen or name in chosen]
+    return tuple(name for name in names if not chosen or name in chosen)
+
+
+def _places() -> dict[str, str]:
+    others = {point.name: point.value for point in entry_points(group=GROUP)}
+    return {**SHIPPED, **others, **_registered}
+
+
+def _load(place: str) -> Any:
+    module, _, attribute = place.partition(':')
+    return getattr(import_module(module), attribute)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class ResourceError(ValueError):
-    """Weights or an atlas that do not fit the protocol; the message names the file and the cure."""
+    """Weights or an atlas that do not fit the protocol; the message names file and cure."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Method(ABC):
         """Tables that a finished image has."""
         return [layout.table(image, self.name)]
 
-    def write(
+    def write(  # noqa: B027 (most methods have no further derivatives)
         self,
         outcome: Outcome,
         image: ImageRef,

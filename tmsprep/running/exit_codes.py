@@ -1,3 +1,3 @@
-"""What the process tells whoever called it."""
+"""Process exit codes."""
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE = 0, 1, 2

@@ -1,0 +1,1 @@
+"""Registration of an annotated atlas by SyN (Avants et al. 2008)."""

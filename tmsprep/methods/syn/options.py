@@ -1,0 +1,33 @@
+"""Options of the atlas registration; light, since the command line imports them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tmsprep.options import Option
+
+PRESETS = ('default', 'paper')
+
+OPTIONS = (
+    Option(
+        'atlas',
+        'annotated T1w to register, with --atlas-targets (default: the atlas of the protocol)',
+        Path,
+        levels=('participant',),
+        metavar='FILE',
+    ),
+    Option(
+        'atlas_targets',
+        'points of that atlas, TSV or 3D Slicer',
+        Path,
+        levels=('participant',),
+        metavar='FILE',
+    ),
+    Option(
+        'syn_preset',
+        'paper: full registration at 1 mm, which takes many minutes',
+        default='default',
+        choices=PRESETS,
+        levels=('participant',),
+    ),
+)
