@@ -1,0 +1,32 @@
+"""The multi-resolution network as a method."""
+
+from __future__ import annotations
+
+from tmsprep.methods.base import Method, Request
+from tmsprep.methods.baxter2021.options import OPTIONS
+from tmsprep.outcome import Outcome
+from tmsprep.tables import column
+
+
+class MultiResolutionCNN(Method):
+    """Localise by an ensemble of multi-resolution networks (Baxter et al. 2021)."""
+
+    name = 'cnn'
+    title = 'CNN'
+    description = 'Targets by a multi-resolution convolutional network (Baxter et al. 2021)'
+    columns = {
+        'error90_mm': column(
+            'Radius of a ball around the point that holds the reference point for 9 of 10 new '
+            'participants. Measured on the participants of the calibration, and valid for images '
+            'like theirs: it makes no promise for other scanners, contrasts or patients. With the '
+            'weights of this package the reference points are made by rule, not by human experts, '
+            'so it is not the distance from where a stimulation works',
+            'mm',
+        ),
+    }
+    options = OPTIONS
+    any_points = True
+
+    def locate(self, request: Request) -> Outcome:
+        """See `Method.locate`."""
+        raise NotImplementedError
