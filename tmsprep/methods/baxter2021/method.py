@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tmsprep.methods.base import Method, Request
 from tmsprep.methods.baxter2021.options import OPTIONS
 from tmsprep.outcome import Outcome
-from tmsprep.tables import column
+from tmsprep.tables import Column, column
 
 
 class MultiResolutionCNN(Method):
@@ -14,7 +16,7 @@ class MultiResolutionCNN(Method):
     name = 'cnn'
     title = 'CNN'
     description = 'Targets by a multi-resolution convolutional network (Baxter et al. 2021)'
-    columns = {
+    columns: ClassVar[dict[str, Column]] = {
         'error90_mm': column(
             'Radius of a ball around the point that holds the reference point for 9 of 10 new '
             'participants. Measured on the participants of the calibration, and valid for images '

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tmsprep.methods.base import Method, Request
 from tmsprep.methods.duennwald2021.options import OPTIONS
 from tmsprep.methods.duennwald2021.status import PAIR_STATUSES
 from tmsprep.outcome import Outcome
-from tmsprep.tables import column
+from tmsprep.tables import Column, column
 
 
 class CoReUNetMethod(Method):
@@ -18,7 +20,7 @@ class CoReUNetMethod(Method):
         'Points by coordinate regression, a 3D U-Net and a differentiable spatial to numerical '
         'transform (Duennwald et al. 2021)'
     )
-    columns = {
+    columns: ClassVar[dict[str, Column]] = {
         'heatmap_spread_mm': column(
             'Root mean square distance of the heatmap from its mean, the point', 'mm'
         ),
