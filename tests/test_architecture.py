@@ -10,7 +10,7 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 
 BASE = {
-    *('points', 'imaging', 'protocols', 'atomic', 'running.resources', 'disclaimer'),
+    *('points', 'imaging', 'protocols', 'atomic', 'running.machine', 'disclaimer'),
     *('bids', 'config', 'config_values', 'bids_filters', 'data'),
 }
 """What everybody may use: the first rooms of the house, and settings, names and files."""

@@ -16,9 +16,13 @@ from tmsprep import __version__, atomic
 from tmsprep.bids.collect import ImageQuery
 from tmsprep.bids.filters import load_filters
 from tmsprep.options import Option
-from tmsprep.running.device import resolve_device
-from tmsprep.running.memory import parse_memory
-from tmsprep.running.resources import available_cpus, available_memory_gb
+from tmsprep.running.machine import (
+    available_cpus,
+    available_memory_gb,
+    parse_memory,
+    resolve_device,
+)
+from tmsprep.running.plugins import Execution
 
 #: Threads of one step. Another number moves the points of a registration by up to a millimetre,
 #: so the default does not depend on the machine; small machines have two.
@@ -220,6 +224,11 @@ class ImageConfig(RunConfig):
             self.bids_filters,
             self.bids_database_dir,
         )
+
+    @property
+    def execution(self) -> Execution:
+        """How the workflows of the run are executed."""
+        return Execution(**{f.name: getattr(self, f.name) for f in fields(Execution)})
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import ImageRef
-from tmsprep.running.resources import explain_shortage
+from tmsprep.running.machine import explain_shortage
 
 logger = logging.getLogger(__name__)
 

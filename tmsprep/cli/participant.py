@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tmsprep.running.claims import TAKEN, claim_participants
-from tmsprep.running.exit_codes import EXIT_FAILED
+from tmsprep.running import EXIT_FAILED
+from tmsprep.running.locks import TAKEN, claim_participants
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmsprep.cli.parser import parse_args
-from tmsprep.running.exit_codes import EXIT_OK, EXIT_USAGE
+from tmsprep.running import EXIT_OK, EXIT_USAGE
 
 if TYPE_CHECKING:
     from tmsprep.bids import ImageRef

@@ -11,8 +11,8 @@ from importlib import import_module
 from tmsprep import __version__
 from tmsprep.cli.parser import parse_args
 from tmsprep.config import GroupConfig, ImageConfig, RunConfig
-from tmsprep.running.exit_codes import EXIT_FAILED, EXIT_USAGE
-from tmsprep.running.resources import explain_shortage
+from tmsprep.running import EXIT_FAILED, EXIT_USAGE
+from tmsprep.running.machine import explain_shortage
 
 logger = logging.getLogger('tmsprep')
 
