@@ -96,7 +96,7 @@ class RegisterAtlas(SimpleInterface):
         return Outcome('syn', result.points, details=self._details(atlas, result))
 
     def _atlas(self, folder: Path) -> Atlas:
-        from tmsprep.formats.read import read_points
+        from tmsprep.formats import read_points
         from tmsprep.protocols import load_protocol
         from tmsprep.registration.atlas import default_atlas, user_atlas
 

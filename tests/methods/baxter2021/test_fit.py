@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from tmsprep.formats.read import read_points
+from tmsprep.formats import read_points
 from tmsprep.imaging.volume import average_pyramid
 from tmsprep.learning.log import read_log
 from tmsprep.methods.baxter2021.augmentation import Augmentation
