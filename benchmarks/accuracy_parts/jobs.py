@@ -21,7 +21,6 @@ from tmsprep.imaging.conform import resample_mask
 from tmsprep.imaging.read import read_image
 from tmsprep.methods.baxter2021.weights import load_localizer
 from tmsprep.networks.brain_extraction import load_brain_unet
-from tmsprep.phantoms.scan import Corrupted, Scan
 from tmsprep.points import PointSet
 
 from accuracy_parts.cortex import grey_matter, nearest_mm
@@ -30,6 +29,7 @@ from accuracy_parts.pictures import cut_slices
 from accuracy_parts.subjects import Subject
 from corruptions.catalogue import CORRUPTIONS
 from corruptions.position import swap_sides
+from corruptions.scan import Corrupted, Scan
 
 DATA = Path(tmsprep.__file__).parent / 'data'
 PARTNERS = {target.label: target.mirror for target in PROTOCOL.targets if target.mirror}

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tmsprep.phantoms.scan import Corrupted, Scan
-
 from corruptions import coverage, intensities, position
+from corruptions.scan import Corrupted, Scan
 
 STRENGTHS = ('low', 'middle', 'strong')
 

@@ -7,7 +7,8 @@ from itertools import product
 import numpy as np
 
 from tmsprep.imaging.conform import as_image
-from tmsprep.phantoms.scan import Corrupted, Scan
+
+from corruptions.scan import Corrupted, Scan
 
 _DOWN, _FORWARD = np.array([0.0, 0.0, -1.0]), np.array([0.0, 1.0, 0.0])
 _TOWARDS_FACE = np.array([0.0, 1.0, -1.0]) / np.sqrt(2)

@@ -6,7 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from tmsprep.imaging.conform import as_image
-from tmsprep.phantoms.scan import Corrupted, Scan
+
+from corruptions.scan import Corrupted, Scan
 
 _WAVELENGTHS_MM = (250.0, 400.0)
 """Of the bias field's waves: longer than a head, as coils' fields are (our choice)."""

@@ -10,10 +10,10 @@ from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
 from tmsprep.imaging.conform import as_image
-from tmsprep.phantoms.scan import Corrupted, Scan
 from tmsprep.points import PointSet
 
 from corruptions.intensities import random_direction
+from corruptions.scan import Corrupted, Scan
 
 _ROOM_MM = 15.0
 """Directions are drawn until all points stay so far inside the field of view (our choice)."""

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import center_of_mass
 
-from tmsprep.phantoms.scan import Corrupted, Scan
 from tmsprep.points import PointSet
 
 from corruptions.catalogue import CORRUPTIONS
@@ -25,6 +24,7 @@ from corruptions.intensities import (
     strip_skull,
 )
 from corruptions.position import mirror, resize, rotate, shift, swap_sides
+from corruptions.scan import Corrupted, Scan
 
 SHAPE = (60, 62, 56)
 # Axes posterior, superior, right: the first axis of the data is not the first of the world.
