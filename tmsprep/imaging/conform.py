@@ -16,7 +16,7 @@ _CONFORMED_AXES = ('L', 'P', 'S')
 #: An affine whose skew displaces no voxel of the grid by more than this counts as axis-aligned.
 _SKEW_TOLERANCE_MM = 1e-3
 
-#: Room kept above the head if the field of view is too tall for the grid (not in the paper).
+#: Room kept above the head if the field of view is too tall for the grid; not given in the paper.
 _AIR_ABOVE_VERTEX_MM = 10.0
 
 

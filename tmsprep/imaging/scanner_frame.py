@@ -9,7 +9,7 @@ import nibabel as nib
 import numpy as np
 
 #: How far apart qform and sform may be before it matters which of them the neuronavigator used:
-#: less than half a usual voxel, and less than the error of a coil's orientation.
+#: less than half a usual voxel, and less than the precision with which a coil is oriented.
 MAX_SHIFT_MM = 1.0
 MAX_TURN_DEGREES = 1.0
 #: Largest shear that is taken for rounding; scanners produce none.

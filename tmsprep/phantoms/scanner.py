@@ -174,7 +174,7 @@ def coil_sensitivity(
     """Smooth intensity field of a head coil at 3 T: brightest in the middle, dark in the neck.
 
     The logarithm is a quadratic polynomial of the scanner coordinates, in units of 100 mm from
-    `centre`; its coefficients were chosen by eye.
+    `centre`; its coefficients are not measured ones.
 
     Parameters
     ----------
