@@ -55,7 +55,7 @@ _WATER = np.array([1.0, 0.82, 0.70])
 _HEAD = (0.18, 0.69, 1.0)
 
 #: Repetition time in s and flip angle in degrees of a 3D FLASH like that of Betts et al. 2017,
-#: NeuroImage 163:150-159 (T1-weighted, 3 T, 0.75 mm isotropic); these two values are not theirs.
+#: NeuroImage 163:150-159 (T1-weighted, 3 T, 0.75 mm isotropic); chosen for these phantoms.
 _TR, _FLIP = 0.020, 23.0
 
 #: Ball in the middle of the template's pons whose mean is the reference: centre (mm, RAS+) and
