@@ -18,8 +18,7 @@ from tmsprep.group.derived import Derived, Geometry
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import point_table
 from tmsprep.group.raters import RaterPoints, rater_table, read_raters
-from tmsprep.imaging.errors import ImageError
-from tmsprep.imaging.read import read_geometry
+from tmsprep.imaging.read import ImageError, read_geometry
 from tmsprep.protocols import Protocol
 
 COLUMNS: dict[str, dict[str, Any]] = {
