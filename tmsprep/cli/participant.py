@@ -158,13 +158,14 @@ def _workflow(
     from tmsprep.workflows.base import init_participant_wf
     from tmsprep.workflows.image import Computing
 
-    config = run.config
+    config, paths = run.config, [image.path for image in images]
     return init_participant_wf(
         images=images,
         protocol=run.protocol,
         layout=run.layout,
         methods=run.methods,
         resources=resources,
+        mem_gb={m.name: m.memory_gb(resources[m.name], paths) for m in run.methods},
         computing=Computing(
             random_seed=config.random_seed,
             threads=config.omp_nthreads,

@@ -120,7 +120,7 @@ def _spaces(start: str, end: str) -> dict[str, str]:
 def _find(image: ImageRef, layout: Layout, folders: Sequence[Path], **name: str) -> Path | None:
     for folder in folders:
         for protocol in ({'protocol': layout.label}, {}):
-            path = derivative_path(folder, image, **name, **protocol)
+            path = derivative_path(folder, image, **{**protocol, **name})
             for candidate in (path, folder / path.name):
                 if candidate.is_file():
                     return candidate
