@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tmsprep.bids import BidsError, survey
+from tmsprep.bids import BidsError, find_images
 from tmsprep.bids.annotations import find_annotations
 from tmsprep.bids.description import write_dataset_description
 from tmsprep.bids.names import ImageRef
@@ -55,7 +55,7 @@ def config(tmp_path: Path) -> RunConfig:
 
 
 def write(config: RunConfig) -> list[ImageRef]:
-    images = survey(config).images
+    images = find_images(config.image_query).images
     several = [image for each in images.values() for image in each]
     write_experts(config, several, read_experts(config, images))
     return several
@@ -111,7 +111,7 @@ def test_without_annotations_nothing_is_written(config: RunConfig) -> None:
 
 
 def test_a_file_of_somebody_else_is_not_overwritten(config: RunConfig) -> None:
-    path = table_path(config.out_dir, survey(config).images['01'][0])
+    path = table_path(config.out_dir, find_images(config.image_query).images['01'][0])
     path.parent.mkdir(parents=True)
     path.write_text('mine')
     with pytest.raises(BidsError, match='tmsprep has not written this file'):
@@ -124,7 +124,7 @@ def test_own_tables_are_no_annotations_and_no_method_of_the_group(config: RunCon
     write(config)
     write_dataset_description(config.out_dir, config.bids_dir)
     with pytest.raises(BidsError, match='Outputs of tmsprep itself'):
-        find_annotations(survey(config).images, config.out_dir)
+        find_annotations(find_images(config.image_query).images, config.out_dir)
     derived = read_derived(config.out_dir, config.bids_dir, load_protocol('tms'))
     assert (len(derived.points), derived.issues) == (0, [])
 

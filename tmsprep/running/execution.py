@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tmsprep.atomic import remove_partials, write_text
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.protocols import Protocol
 from tmsprep.running.locks import short_lock
 from tmsprep.running.plugins import Execution, ask_slurm, plugin_settings, poll_seconds
 
@@ -120,6 +121,7 @@ def run_workflow(workflow: Workflow, execution: Execution, on_status: StatusCall
 def prepare_run(
     execution: Execution,
     layout: Layout,
+    protocol: Protocol,
     bids_dir: Path,
     images: Sequence[ImageRef],
 ) -> None:
@@ -131,6 +133,8 @@ def prepare_run(
         How workflows are run.
     layout : Layout
         Names of the outputs.
+    protocol : Protocol
+        The targets.
     bids_dir : Path
         The data set.
     images : sequence of ImageRef
@@ -142,10 +146,10 @@ def prepare_run(
     with short_lock(layout.out_dir / 'logs', 'descriptions'):
         for name in ('dataset_description.json', '.bidsignore'):
             remove_partials(layout.out_dir, name)
-        write_dataset_description(layout.out_dir, bids_dir)
+        write_dataset_description(layout.out_dir, bids_dir, protocol)
     prepare_nipype(execution)
     for image in images:
-        forget_failed_nodes(layout.out_dir, execution.work_dir, image)
+        forget_failed_nodes(layout, execution.work_dir, image)
 
 
 def execute(
@@ -187,7 +191,7 @@ def execute(
         stopped = run_workflow(workflow, execution, progress)
     finally:
         progress.close()
-        crashes = record_crashes(log_dir, layout.out_dir, dict(images))
+        crashes = record_crashes(log_dir, layout, images)
     if stopped and not crashes:
         # Outputs of an earlier run must not pass for those of this one.
         raise RuntimeError(stopped)
