@@ -152,9 +152,7 @@ def fewer_targets() -> Protocol:
     return Protocol('tms', 't', 's', PROTOCOL.targets[:-1], methods=('cnn', 'syn'))
 
 
-@pytest.mark.parametrize(
-    ('protocol', 'sha256'), [(PROTOCOL, 'another'), (fewer_targets(), 'abc')]
-)
+@pytest.mark.parametrize(('protocol', 'sha256'), [(PROTOCOL, 'another'), (fewer_targets(), 'abc')])
 def test_outdated_table(
     tmp_path: Path, protocol: Protocol, sha256: str, caplog: pytest.LogCaptureFixture
 ) -> None:
