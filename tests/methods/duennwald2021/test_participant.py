@@ -184,6 +184,16 @@ def test_figures(out) -> None:
     assert 'simulated images' in page
 
 
+def test_own_masks(out, bids: Path) -> None:
+    from tmsprep.methods.duennwald2021.masks import find_masks
+
+    images = {'01': [ImageRef.from_path(bids, bids / f'sub-01/anat/{SOURCE}')]}
+    found = find_masks(images, out[0])
+    assert found.masks == []
+    assert found.problems == {}
+    assert f'{STEM}_desc-lpp_dseg.nii.gz' in found.notes[0]
+
+
 def test_same_bytes(out, bids: Path, weights: Path, tmp_path: Path) -> None:
     again = tmp_path / 'out'
     command = [bids, again, 'participant', '--protocol', 'locus-coeruleus', '--nprocs', 1]
