@@ -20,7 +20,7 @@ def touch(root: Path, *names: str) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path) -> dict[str, list[ImageRef]]:
-    """Two people; the first with two sessions and two runs in the second one."""
+    """Two participants; the first with two sessions and two runs in the second one."""
     names = [
         'sub-01/ses-A/anat/sub-01_ses-A_T1w.nii.gz',
         'sub-01/ses-B/anat/sub-01_ses-B_run-1_T1w.nii.gz',

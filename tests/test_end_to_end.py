@@ -105,7 +105,7 @@ def test_phantom(tmp_path: Path, tmsprep: Callable, data_set: Path, random_weigh
 
 
 def check_truth(out: Path, data_set: Path) -> None:
-    """A rough registration of a phantom is near the truth; the network has learnt nothing."""
+    """A rough registration of a phantom is near the truth; the network is untrained."""
     truth = data_set / 'derivatives' / 'truth' / 'sub-007' / 'anat'
     known = read_targets(truth / 'sub-007_desc-truth_targets.tsv')
     found = read_targets(out / 'sub-007' / 'anat' / 'sub-007_protocol-tms_desc-syn_targets.tsv')

@@ -1,4 +1,4 @@
-"""The participant level of locus-coeruleus, with networks whose answers are known."""
+"""The participant level of locus-coeruleus, with networks of known answers."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from tmsprep.outcome import Outcome
 from tmsprep.protocols import load_protocol
 
 SHAPE = (20, 32, 20)
+#: Voxels that the localiser answers for any image: 9 mm apart.
 LEFT, RIGHT = (4, 8, 10), (16, 8, 10)
-"""Voxels that the localiser answers, whatever the image: 9 mm apart."""
 ORIGIN = np.array([-9.0, -40.0, -30.0])
+#: Voxels that the patch network labels: 8 voxels of 0.75 mm are 3.375 mm3.
 CUBES = {1: np.s_[3:5, 7:9, 9:11], 2: np.s_[15:17, 7:9, 9:11]}
-"""Voxels that the patch network labels: 8 voxels of 0.75 mm are 3.375 mm3."""
 PATCH_START = (2, 0, 2)
 STEM = 'sub-01_acq-neuromelanin_protocol-locuscoeruleus'
 SOURCE = 'sub-01_acq-neuromelanin_T1w.nii'
@@ -81,7 +81,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope='module')
 def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people: 01 is stored with its first axis to the left, 02 is cut short."""
+    """Two participants: 01 is stored with its first axis to the left, 02 is cut short."""
     root = tmp_path_factory.mktemp('bids')
     (root / 'dataset_description.json').write_text('{"Name": "known", "BIDSVersion": "1.10.0"}')
     data = np.full(SHAPE, 100, np.int16)
@@ -249,7 +249,7 @@ def request_for(tmp_path: Path, bids: Path) -> Callable[[dict], Request]:
 
 
 def damaged(weights: Path, path: Path) -> Path:
-    """Weights whose localising network has lost its tensors, so that it cannot be built."""
+    """Write weights without the tensors of the localising network, which then cannot be built."""
     from safetensors.torch import load_file, save_file
 
     tensors = {k: v for k, v in load_file(weights).items() if k.startswith('segmenter')}
@@ -316,16 +316,17 @@ def test_points_alone(tmp_path: Path, request_for: Callable) -> None:
     assert [row['status'] for row in found['rows']] == ['no_network', 'no_network']
 
 
-def test_replaced_image(out, bids: Path, tmp_path: Path) -> None:
-    from tmsprep.methods.duennwald2021.derivatives import delete_other_images
+@pytest.mark.parametrize('sha256', ['', 'another'])
+def test_replaced_image(out, bids: Path, tmp_path: Path, sha256: str) -> None:
+    from tmsprep.derivatives import delete_outdated
 
     image = ImageRef.from_path(bids, bids / f'sub-01/anat/{SOURCE}')
     shutil.copytree(out[0], tmp_path / 'out')
     names = Layout(tmp_path / 'out', PROTOCOL.name)
-    table = names.table(image, 'lpp', 'segmentation')
-    sha256 = json.loads(table.with_suffix('.json').read_text())['ReferenceImage']['SHA256']
-    assert delete_other_images(names, image, ['lpp', 'pp'], sha256) == []
-    assert delete_other_images(names, image, ['lpp', 'pp'], 'another') == [table]
-    left = {path.name.removeprefix(f'{STEM}_') for path in table.parent.iterdir()}
-    assert not any('lpp' in name for name in left)
-    assert 'desc-coreunet_targets.tsv' in left
+    table = names.table(image, 'coreunet')
+    before = json.loads(table.with_suffix('.json').read_text())['ReferenceImage']['SHA256']
+    deleted = delete_outdated(names, image, PROTOCOL, sha256 or before)
+    assert deleted == ([table] if sha256 else [])
+    # Heatmaps and segmentations go as well.
+    left = [*names.files(image), *names.files(image, 'figures')]
+    assert len(left) == (0 if sha256 else 16)

@@ -149,7 +149,7 @@ def prepare_image(request: Request) -> Prepared:
     model = load_coeruleus(Path(request.resources['weights']))
     for network in (*model.localizers, *model.segmenters):
         network.to(request.device)
-    volume = nib.load(request.conformed)
+    volume = nib.Nifti1Image.from_filename(request.conformed)
     # As in training: the window is that of the isotropic volume.
     data = volume.get_fdata(dtype=np.float32)
     return Prepared(model, volume, normalise(data, percentile_window(data)))
