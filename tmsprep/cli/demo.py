@@ -50,9 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         'folder', type=Path, help='for the data set, the outputs and the working folder'
     )
-    parser.add_argument(
-        'options', nargs=argparse.REMAINDER, help='of tmsprep, such as --localizers cnn'
-    )
+    parser.add_argument('options', nargs=argparse.REMAINDER, help='of tmsprep, such as --sloppy')
     arguments = parser.parse_args(argv)
     folder = arguments.folder.absolute()
     bids_dir, out_dir = folder / 'bids', folder / 'out'
