@@ -160,7 +160,7 @@ def collect_subject(out_dir: Path, subject: str, label: str = '') -> SubjectResu
         if match:
             _image(images, match['image']).figures[match['what']] = path
     errors = []
-    for path in sorted((out_dir / 'logs' / name).glob(f'*{entity}_*.error.json')):
+    for path in sorted((out_dir / 'logs' / name).glob(f'*{entity and entity + "_*"}.error.json')):
         try:
             record = read_error(path)
         except (OSError, ValueError) as error:

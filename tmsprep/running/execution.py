@@ -128,7 +128,7 @@ def prepare_run(config: RunConfig, log_dir: Path, images: Sequence[ImageRef]) ->
     log_dir : Path
         Of this run; crash files go there.
     images : sequence of ImageRef
-        Whose failed nodes are to be tried again.
+        Images of the run; their failed steps are repeated.
     """
     from tmsprep.bids import write_dataset_description
     from tmsprep.bids.names import Layout

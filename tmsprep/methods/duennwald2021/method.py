@@ -111,10 +111,12 @@ class CoReUNetMethod(Method):
 
         if not points.found.any():
             return []
-        scene = Scene(Volume.from_image(nib.load(conformed)), points.coordinates)
+        scene = Scene(
+            Volume.from_image(nib.Nifti1Image.from_filename(conformed)), points.coordinates
+        )
         files = outcome.files
         heatmaps = {
-            side: nib.load(files[f'heatmap_{label}'])
+            side: nib.Nifti1Image.from_filename(files[f'heatmap_{label}'])
             for side, label in zip(SIDES, points.labels, strict=True)
         }
         path = layout.figure(image, self.name, 'heatmap')
@@ -122,5 +124,5 @@ class CoReUNetMethod(Method):
         for how in outcome.extra['segmentations']:
             if labels := files.get(f'labels_{how}'):
                 path = layout.figure(image, how, 'dseg')
-                written.append(plot_labels(scene, nib.load(labels), path))
+                written.append(plot_labels(scene, nib.Nifti1Image.from_filename(labels), path))
         return written

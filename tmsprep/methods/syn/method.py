@@ -77,12 +77,20 @@ class SynAtlas(Method):
         from tmsprep.reports.registration import plot_mask, plot_registration
 
         written = []
-        volume = Volume.from_image(nib.load(conformed))
+        volume = Volume.from_image(nib.Nifti1Image.from_filename(conformed))
         if mask := outcome.files.get('mask'):
-            written.append(plot_mask(volume, nib.load(mask), layout.figure(image, 'brain')))
+            written.append(
+                plot_mask(
+                    volume, nib.Nifti1Image.from_filename(mask), layout.figure(image, 'brain')
+                )
+            )
         if after := outcome.files.get('after'):
-            before = nib.load(outcome.files['before'])
+            before = nib.Nifti1Image.from_filename(outcome.files['before'])
             path = layout.figure(image, 'registration')
             titles = ('after rigid and affine', 'after SyN')
-            written.append(plot_registration(volume, before, nib.load(after), path, titles=titles))
+            written.append(
+                plot_registration(
+                    volume, before, nib.Nifti1Image.from_filename(after), path, titles=titles
+                )
+            )
         return written
