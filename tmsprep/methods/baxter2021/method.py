@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
 from tmsprep.methods.baxter2021.options import OPTIONS
 from tmsprep.outcome import Outcome
 from tmsprep.tables import Column, column
+
+if TYPE_CHECKING:
+    from tmsprep.reports.sections import Section
 
 
 class MultiResolutionCNN(Method):
@@ -24,6 +28,7 @@ class MultiResolutionCNN(Method):
             'weights of this package the reference points are made by rule, not by human experts, '
             'so it is not the distance from where a stimulation works',
             'mm',
+            long_name='90 % error',
         ),
     }
     options = OPTIONS
@@ -32,3 +37,9 @@ class MultiResolutionCNN(Method):
     def locate(self, request: Request) -> Outcome:
         """See `Method.locate`."""
         raise NotImplementedError
+
+    def section(self, image: ImageRef, layout: Layout) -> Section:
+        """See `Method.section`."""
+        from tmsprep.methods.baxter2021.section import section
+
+        return section(image, layout)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
 from tmsprep.methods.duennwald2021.options import OPTIONS
 from tmsprep.methods.duennwald2021.status import PAIR_STATUSES
 from tmsprep.outcome import Outcome
 from tmsprep.tables import Column, column
+
+if TYPE_CHECKING:
+    from tmsprep.reports.sections import Section
 
 
 class CoReUNetMethod(Method):
@@ -32,3 +36,9 @@ class CoReUNetMethod(Method):
     def locate(self, request: Request) -> Outcome:
         """See `Method.locate`."""
         raise NotImplementedError
+
+    def section(self, image: ImageRef, layout: Layout) -> Section:
+        """See `Method.section`."""
+        from tmsprep.methods.duennwald2021.section import section
+
+        return section(image, layout)
