@@ -81,13 +81,13 @@ def save_svg(figure: Figure, path: Path) -> Path:
 
 
 def plot_errors(
-    by_person: pd.DataFrame, labels: Sequence[str], methods: Sequence[str], path: Path
+    by_participant: pd.DataFrame, labels: Sequence[str], methods: Sequence[str], path: Path
 ) -> Path:
     """Draw one panel per target, in it one column per method, in it each participant as a dot.
 
     Parameters
     ----------
-    by_person : pandas.DataFrame
+    by_participant : pandas.DataFrame
         ``participant_id``, ``method``, ``label``, ``error_mm``; one row per participant,
         method and target.
     labels, methods : sequence of str
@@ -106,8 +106,8 @@ def plot_errors(
     columns = min(wanted, len(labels))
     rows = math.ceil(len(labels) / columns)
     height = rows * _ROW_IN
-    drawn = by_person['method'].isin(methods)
-    end = axis_end(by_person.loc[drawn, 'error_mm'].to_numpy())
+    drawn = by_participant['method'].isin(methods)
+    end = axis_end(by_participant.loc[drawn, 'error_mm'].to_numpy())
     with figure_style():
         figure = Figure(figsize=(WIDTH_IN, height))
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
@@ -120,7 +120,7 @@ def plot_errors(
             hspace=(_TOP_IN + _BELOW_IN) / (_ROW_IN - _TOP_IN - _BELOW_IN),
         )
         for axes, label in zip(grid.flat, labels, strict=False):
-            rows_here = by_person[by_person['label'] == label]
+            rows_here = by_participant[by_participant['label'] == label]
             for x, method in enumerate(methods):
                 errors = rows_here.loc[rows_here['method'] == method, 'error_mm'].to_numpy()
                 _draw_column(axes, x, errors[np.isfinite(errors)], group_style(method), end)

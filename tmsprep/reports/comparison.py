@@ -84,14 +84,14 @@ def _distances(mean: pd.Series, own: pd.DataFrame) -> list[str | Number]:
     worst = own.loc[own['error_mm'].idxmax()]
     interval = f'{mean["ci_low_mm"]:.1f} to {mean["ci_high_mm"]:.1f}'
     return [
-        _number(mean['mean_mm']),
+        Number.of(mean['mean_mm']),
         interval if np.isfinite(mean['ci_low_mm']) else 'n/a',
-        _number(median),
-        _number(most),
-        _number(worst['error_mm']),
+        Number.of(median),
+        Number.of(most),
+        Number.of(worst['error_mm']),
         f'{worst["participant_id"]}, {worst["label"]}',
-        str(mean['n']),
-        str(mean['people']),
+        Number.of(int(mean['n'])),
+        Number.of(int(mean['people'])),
     ]
 
 
@@ -119,7 +119,8 @@ def participants_section(points: pd.DataFrame) -> Section:
         own = points[points['method'] == method]
         found = own.dropna(subset=['x', 'y', 'z'])
         counts = [found['participant_id'].nunique(), found['image'].nunique(), len(found)]
-        rows.append([group_style(method).name, *map(str, [*counts, len(own) - len(found)])])
+        numbers = [Number.of(count) for count in (*counts, len(own) - len(found))]
+        rows.append([group_style(method).name, *numbers])
     if not rows:
         return Section('Participants', 'There are no points.')
     notes = (
@@ -134,7 +135,7 @@ def errors_section(layout: Layout, protocol: Protocol, errors: pd.DataFrame) -> 
     """Errors of every participant, per target and method."""
     means = mean_errors(errors, ['participant_id', 'method', 'label'])
     labels = [label for label in protocol.labels if label in set(means['label'])]
-    methods = shown_methods(errors['method'])
+    methods = shown_methods(means['method'])
     pictures = chart(
         layout,
         'errors',
@@ -153,7 +154,7 @@ def errors_section(layout: Layout, protocol: Protocol, errors: pd.DataFrame) -> 
 def largest_section(layout: Layout, errors: pd.DataFrame) -> Section:
     """List the largest errors of each method, and of all raters together."""
     means = mean_errors(errors, ['method', 'participant_id', 'image', 'label'])
-    methods = shown_methods(errors['method'])
+    methods = shown_methods(means['method'])
     raters = [method for method in methods if is_rater(method)]
     rows = []
     for group in [*([method] for method in methods if method not in raters), raters]:
@@ -164,7 +165,7 @@ def largest_section(layout: Layout, errors: pd.DataFrame) -> Section:
         return Section('Largest errors', 'Left out: no error is known.')
     text = (
         'Look at these first: either a method failed, or the reference is wrong. A name is a link '
-        "to the participant's own report if that lies beside this file."
+        "to the participant's own report if there is one next to this file."
     )
     head = ['Participant', 'Image', 'Points by', 'Target', 'Error, mm']
     return Section('Largest errors', text, tables=[Table('', head, rows)])
@@ -175,7 +176,7 @@ def _outlier(row: Mapping[Any, Any], layout: Layout) -> list[str | Number | Link
     report = layout.report(who.removeprefix('sub-'))
     name = Link(who, quote(report.name)) if report.is_file() else who
     method = group_style(row['method']).name
-    return [name, row['image'], method, row['label'], _number(row['error_mm'])]
+    return [name, row['image'], method, row['label'], Number.of(row['error_mm'])]
 
 
 def agreement_section(
@@ -252,7 +253,3 @@ def brain_section(layout: Layout, points: pd.DataFrame | None, template: str) ->
 def mean_errors(errors: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Average errors, mm, such as those of repetitions; missing ones are left out."""
     return errors.groupby(by, sort=True)['error_mm'].mean().dropna().reset_index()
-
-
-def _number(value: float) -> Number:
-    return Number(f'{value:.4f}', f'{value:.1f}')

@@ -98,7 +98,7 @@ def write_group_report(layout: Layout, protocol: Protocol, content: GroupContent
     """Write the report of a group.
 
     The file holds its figures and needs no network, no scripts and no other file; links lead to
-    the reports of single participants beside it, where they exist. The figures are also written
+    the reports of single participants, where they exist. The figures are also written
     into ``figures``. The same content gives the same bytes. What cannot be shown is reported as
     missing.
 
@@ -186,8 +186,8 @@ def summary_page(protocol: Protocol, content: GroupContent, sections: Sequence[S
 
 def _remarks_text(total: int, serious: int) -> str:
     what = 'on participants and files that are missing, failed or need a look'
-    serious_text = f'; {serious} of them errors or warnings' if serious else ''
-    return f'{total} remark{"" if total == 1 else "s"} {what}{serious_text}.'
+    more = f'; {serious} of them errors or warnings' if serious else ''
+    return f'[{total} remark{"" if total == 1 else "s"}](#remarks) {what}{more}.'
 
 
 def _verdict(table: Table) -> str:

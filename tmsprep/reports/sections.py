@@ -42,6 +42,13 @@ class Number:
         # Adding 0.0 removes the sign of -0.0.
         return cls(cell.strip(), f'{round(value, decimals) + 0.0:.{decimals}f}')
 
+    @classmethod
+    def of(cls, value: float, decimals: int = 1) -> Number:
+        """Write a number; a count has no decimals."""
+        if isinstance(value, int):
+            return cls(str(value), str(value))
+        return cls(f'{value:.4f}', f'{value:.{decimals}f}')
+
     @property
     def value(self) -> float:
         """The number itself."""
@@ -100,8 +107,8 @@ class Picture:
 class Section:
     """Part of a report.
 
-    Texts may mark **bold** and `code`, separate paragraphs by an empty line, and cite 'doi:10...',
-    which becomes a link. Everything else is escaped.
+    Texts may mark **bold**, `code` and [places](#place) of the page, separate paragraphs by an
+    empty line, and cite 'doi:10...', which becomes a link. Everything else is escaped.
 
     Parameters
     ----------
@@ -281,6 +288,7 @@ def _prose(text: object) -> Markup:
 
     html = re.sub(r'`([^`]+)`', r'<code>\1</code>', str(escape(text)))
     html = re.sub(r'\*\*([^*]+)\*\*', r'<strong>\1</strong>', html)
+    html = re.sub(r'\[([^\]]+)\]\((#[\w-]+)\)', r'<a href="\2">\1</a>', html)
     return Markup(_DOI.sub(r'<a href="https://doi.org/\1">doi:\1</a>', html))
 
 

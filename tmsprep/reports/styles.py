@@ -28,7 +28,7 @@ class MethodStyle:
         """The mark as a small picture for the page."""
         from markupsafe import Markup
 
-        shape = marker(self.marker, 0, 0, 8 * self.scale, fill=self.colour, stroke='black')
+        shape = marker(self.marker, 0, 0, 8, fill=self.colour, stroke='black')
         return Markup(f'<svg class="mark" viewBox="-6 -6 12 12">{shape}</svg>')
 
 

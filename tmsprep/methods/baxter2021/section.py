@@ -13,7 +13,7 @@ BAXTER = """\
 Baxter JSH, et al. (2021). The source of the network and of the list of targets. International \
 Journal of Computer Assisted Radiology and Surgery. doi:10.1007/s11548-021-02386-1"""
 
-#: Of the error radius.
+#: Methods of the error radius.
 _CONFORMAL = """\
 Lei J, G'Sell M, Rinaldo A, Tibshirani RJ, Wasserman L (2018). Distribution-free predictive \
 inference for regression. Journal of the American Statistical Association 113:1094-1111. \
@@ -48,7 +48,7 @@ def section(image: ImageRef, layout: Layout) -> Section:
 
 def _calibration_text(calibration: Mapping[str, Any]) -> str:
     counts = sorted(calibration.get('People', {}).values()) or ['an unknown number of']
-    people = ' to '.join(dict.fromkeys(str(counts[i]) for i in (0, -1)))
+    many = ' to '.join(dict.fromkeys(str(counts[i]) for i in (0, -1)))
     scaled = (
         ', scaled by the dispersion of the networks (Papadopoulos et al., 2008)'
         if calibration.get('ScaledByDispersion') is True
@@ -57,5 +57,5 @@ def _calibration_text(calibration: Mapping[str, Any]) -> str:
     return (
         f'The radius of {100 * calibration.get("Level", 0.9):g} % of errors was found by split '
         f'conformal prediction (Vovk et al., 2005; Lei et al., 2018){scaled}, from the errors of '
-        f'{people} participants per target who were not among the training set.'
+        f'{many} participants per target who were not among the training set.'
     )

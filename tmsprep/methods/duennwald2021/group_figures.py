@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Width of the charts, inches.
-WIDTH_IN = 7.0
+WIDTH_IN = 8.0
 SIDES = {'L': 'left', 'R': 'right', 'LLC': 'left', 'RLC': 'right'}
 _COLOURS = {'left': '#1971c2', 'right': '#e8590c'}
 
@@ -40,7 +40,7 @@ def plot_localisation(errors: pd.DataFrame, ways: Mapping[object, str], path: Pa
 
     keyed = errors.assign(way=errors['augmentation'].where(errors['augmentation'].notna(), None))
     with figure_style():
-        figure = Figure(figsize=(0.9 + 1.7 * len(ways), 2.8), layout='constrained')
+        figure = Figure(figsize=(WIDTH_IN, 2.8), layout='constrained')
         axes = figure.subplots()
         for x, way in enumerate(ways):
             same = keyed['way'].isna() if way is None else keyed['way'] == way

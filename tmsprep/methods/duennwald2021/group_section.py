@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import Layout
@@ -94,7 +95,8 @@ def group_sections(
         if level in settings:
             about = '\n\n'.join(about_crossval(settings[level]))
             parts = _parts(tables, layout, level, *pictures)
-            sections.append(Section(title, about, parts=parts, anchor=level))
+            found = ' '.join([f'**{title.split(":")[0]}.**', *facts(tables, level)])
+            sections.append(Section(title, about, parts=parts, facts=[found], anchor=level))
     return sections
 
 
@@ -165,7 +167,8 @@ def draw_charts(
 
 
 def _rows(tables: Mapping[str, pd.DataFrame], name: str, level: str) -> pd.DataFrame:
-    columns = ['source', 'error_mm', 'augmentation', 'method', 'mean_mm', 'label']
+    columns = ['source', 'error_mm', 'augmentation', 'method', 'mean_mm', 'label', 'ratio']
+    columns += ['n', 'measure', 'median', 'hemisphere', 'icc']
     table = tables.get(name, pd.DataFrame(columns=columns))
     return table[table['source'] == level]
 
@@ -188,6 +191,38 @@ def about_crossval(settings: Mapping[str, Any]) -> list[str]:
             f'them held out; folds: {settings["Folds"]}.'
         )
     return [*said, *([str(settings['Generalisation'])] if settings.get('Generalisation') else [])]
+
+
+def facts(tables: Mapping[str, pd.DataFrame], level: str) -> list[str]:
+    """State the main results of a level: mean error, effect of augmentation, best method."""
+    said = []
+    for key, rows in _rows(tables, 'table1', level).groupby('augmentation', dropna=False):
+        known = rows[rows['n'] > 0]
+        if len(known):
+            mean = np.average(known['mean_mm'], weights=known['n'])
+            sides = _per_side(known, 'label', '{:.2f} mm', 'mean_mm')
+            said.append(f'Mean error, {way(key)}: {mean:.2f} mm ({sides}).')
+    ratios = _rows(tables, 'augmentation', level).dropna(subset=['ratio'])
+    if len(ratios):
+        ratios = ratios.assign(percent=100 * ratios['ratio'])
+        sides = _per_side(ratios, 'label', 'to {:.0f} %', 'percent')
+        said.append(f'Augmentation changes the mean error {sides}.')
+    overlap = _rows(tables, 'segmentation', level).dropna(subset=['median'])
+    for side, rows in overlap[overlap['measure'] == 'dice'].groupby('hemisphere'):
+        best = rows.loc[rows['median'].idxmax()]
+        name = best['method'].upper()
+        said.append(f'Largest median Dice, {SIDES[side]}: {best["median"]:.2f} ({name}).')
+    agreement = _rows(tables, 'icc_mean', level).dropna(subset=['icc'])
+    for measure, rows in agreement[agreement['hemisphere'] == BOTH].groupby('measure'):
+        best = rows.loc[rows['icc'].idxmax()]
+        name = best['method'].upper()
+        said.append(f'Largest mean ICC, {RATIOS[measure]} contrast: {best["icc"]:.2f} ({name}).')
+    return said
+
+
+def _per_side(rows: pd.DataFrame, side: str, text: str, value: str) -> str:
+    pairs = zip(rows[side], rows[value], strict=True)
+    return ', '.join(f'{SIDES.get(label, label)} {text.format(number)}' for label, number in pairs)
 
 
 def constant_sentence(tables: Mapping[str, pd.DataFrame], level: str) -> str:

@@ -32,7 +32,7 @@ Dünnwald M, Betts MJ, Düzel E, Oeltze-Jafra S (2021). Localization of the locu
 via coordinate regression. In: Bildverarbeitung für die Medizin 2021. Springer Vieweg. \
 doi:10.1007/978-3-658-33198-6"""
 
-#: Of the networks.
+#: Papers on the networks.
 NETWORKS = """\
 Çiçek O, Abdulkadir A, Lienkamp SS, et al. (2016). 3D U-Net: learning dense volumetric \
 segmentation from sparse annotation. MICCAI 2016, 424-432.
