@@ -63,9 +63,10 @@ def plot_matrices(
         for title, names in squares.items():
             side = cell * len(names)
             bottom = height - 0.25 - side
-            place = [(left + _LEFT_IN) / WIDTH_IN, bottom / height, side / WIDTH_IN, side / height]
+            x = (left + _LEFT_IN) / WIDTH_IN
+            place = (x, bottom / height, side / WIDTH_IN, side / height)
             _draw_square(figure.add_axes(place), agreement, names, darkest)
-            figure.text(place[0], 1 - 0.18 / height, title, fontweight='bold')
+            figure.text(x, 1 - 0.18 / height, title, fontweight='bold')
             left += _LEFT_IN + side
         return save_svg(figure, path)
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -43,7 +43,7 @@ _ROW_IN, _TOP_IN, _BELOW_IN = 2.4, 0.36, 0.5
 _COLUMN_IN, _AXIS_IN = 0.33, 0.45
 
 #: Settings under which charts are drawn and saved.
-_STYLE = {
+_STYLE: dict[str, Any] = {
     'font.family': ['DejaVu Sans'],
     'font.size': 7.5,
     'svg.fonttype': 'none',
@@ -65,7 +65,7 @@ def figure_style() -> Iterator[None]:
 
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
         yield
 
 

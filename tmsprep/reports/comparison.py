@@ -114,7 +114,7 @@ def consensus_facts(points: pd.DataFrame) -> list[str]:
 
 def participants_section(points: pd.DataFrame) -> Section:
     """Count participants, images and points per method."""
-    rows = []
+    rows: list[list[str | Number]] = []
     for method in group_order(points['method'].unique()):
         own = points[points['method'] == method]
         found = own.dropna(subset=['x', 'y', 'z'])

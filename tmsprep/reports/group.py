@@ -22,7 +22,7 @@ from tmsprep.reports.comparison import (
     largest_section,
     participants_section,
 )
-from tmsprep.reports.sections import Page, Section, Table, render
+from tmsprep.reports.sections import Number, Page, Section, Table, render
 
 #: Number of remarks of a kind that are listed.
 MOST_REMARKS = 200
@@ -193,7 +193,8 @@ def _remarks_text(total: int, serious: int) -> str:
 def _verdict(table: Table) -> str:
     if not table.rows:
         return 'No method has a point where raters have a consensus, so no error is known.'
-    parts = [f'{row[0]} {row[1].shown}\N{NO-BREAK SPACE}mm' for row in table.rows]
+    means = [(row[0], row[1]) for row in table.rows]
+    parts = [f'{name} {n.shown}\N{NO-BREAK SPACE}mm' for name, n in means if isinstance(n, Number)]
     return f'Mean distance from the consensus of the raters: {", ".join(parts)}.'
 
 

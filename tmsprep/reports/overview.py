@@ -22,7 +22,7 @@ from tmsprep.reports.panels import (
 )
 from tmsprep.reports.planes import VIEWS, View, Volume, bounding_box, plane_in_box
 from tmsprep.reports.styles import method_order, method_style
-from tmsprep.reports.svg import FONT_SIZE, Page, line, marker, text
+from tmsprep.reports.svg import FONT_SIZE, Attributes, Page, line, marker, text
 
 #: Spacing of the rendering.
 SPACING_MM = 1.25
@@ -234,8 +234,8 @@ def _draw_points(panel: Panel, look: Look, points: Mapping[str, PointSet], middl
     names = [name for side in look.hemispheres for name in column_of_names(named, side)]
     if look.margin:
         panel.add(*(line_to_point(panel, name) for name in names))
-    for place, method in marks:
-        mark(panel, *place, method_style(method), size=5.5)
+    for (across, up), method in marks:
+        mark(panel, across, up, method_style(method), size=5.5)
     write = write_at_edge if look.margin else write_at_mark
     panel.add(*(write(panel, name) for name in names))
 
@@ -245,7 +245,7 @@ def _draw_legend(page: Page, points: Mapping[str, PointSet], *, rendered: bool) 
     for method in method_order(points):
         style, found = method_style(method), points[method].found
         words = f'{style.name}: {found.sum()} of {len(found)}'
-        ink = {'fill': style.colour, 'stroke': 'black', 'stroke_width': 0.9}
+        ink: Attributes = {'fill': style.colour, 'stroke': 'black', 'stroke_width': 0.9}
         page.add(marker(style.marker, x, y - CAP / 2 * FONT_SIZE, 6, **ink))
         page.add(text(x + 9, y, words))
         x += 30 + LETTER * FONT_SIZE * len(words)
@@ -323,4 +323,5 @@ def spread_out(heights: np.ndarray, apart: float) -> np.ndarray:
         while len(groups) > 1 and np.mean(groups[-2]) < np.mean(groups[-1]):
             last = groups.pop()
             groups[-1] += last
-    return np.concatenate([np.full(len(g), np.mean(g)) for g in groups] or [[]]) - offsets
+    means = [np.full(len(group), np.mean(group)) for group in groups]
+    return np.concatenate([*means, np.empty(0)]) - offsets

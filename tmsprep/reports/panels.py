@@ -9,7 +9,7 @@ import numpy as np
 
 from tmsprep.reports.planes import AXIS_ENDS, Plane, View
 from tmsprep.reports.styles import MethodStyle
-from tmsprep.reports.svg import Page, element, line, marker, number, picture, text
+from tmsprep.reports.svg import Attributes, Page, element, line, marker, number, picture, text
 
 #: Width of a figure in points: eight inches.
 WIDTH = 576.0
@@ -139,7 +139,7 @@ def scale_bar(panel: Panel, length_mm: float = 10.0) -> None:
 
 def axes_in_mm(panel: Panel, step_mm: float = 20.0) -> list[str]:
     """Return ticks and numbers left of the panel and below it, on the page."""
-    style = {'font_size': 6, 'fill': '#444444'}
+    style: Attributes = {'font_size': 6, 'fill': '#444444'}
     bottom, parts = panel.y + panel.height, []
     for at in _multiples(panel.across, step_mm):
         x = panel.x + panel.place(at, 0)[0]
@@ -180,7 +180,7 @@ def mark(
         Its opacity.
     """
     x, y = panel.place(across, up)
-    hollow = {'fill': 'none', 'opacity': alpha if alpha < 1 else None}
+    hollow: Attributes = {'fill': 'none', 'opacity': alpha if alpha < 1 else None}
     for width, colour in ((2.8, 'black'), (1.5, style.colour)):
         panel.add(
             marker(style.marker, x, y, size * style.scale, stroke=colour, stroke_width=width,

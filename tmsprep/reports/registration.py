@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from tmsprep.reports.panels import WIDTH, Panel, draw_note, edges, show_plane
 from tmsprep.reports.planes import VIEWS, View, Volume, bounding_box, plane_in_box
-from tmsprep.reports.svg import Page, line, text
+from tmsprep.reports.svg import Attributes, Page, line, text
 
 #: Slices per view.
 COLUMNS = 4
@@ -166,7 +166,8 @@ def _mosaic(
                 _draw_contours(panel, view, float(at), box, contours)
                 page.add(panel.drawn(f'{view.name}-{title.replace(" ", "-")}-{column}'))
             middle = top + panel.height / 2
-            turned = {'transform': f'rotate(-90 {_LEFT - 7} {middle:.2f})', 'font_size': 7}
+            turn = f'rotate(-90 {_LEFT - 7} {middle:.2f})'
+            turned: Attributes = {'transform': turn, 'font_size': 7}
             words = f'{view.name}, {title}'
             page.add(text(_LEFT - 7, middle, words, anchor='middle', **turned))
             top += scale * extents[view.up] + _BETWEEN
@@ -194,4 +195,4 @@ def contour_lines(contour: Contour, view: View, at: float, box: np.ndarray) -> l
     plane = plane_in_box(contour.volume, view, at, box, spacing=SPACING_MM)
     smooth = ndimage.gaussian_filter(plane.data, 0.6)
     lines = contour_generator(plane.across, plane.up, smooth).lines(contour.level)
-    return [line for line in lines if len(line) >= SHORTEST]
+    return [line for line in map(np.asarray, lines) if len(line) >= SHORTEST]

@@ -26,7 +26,7 @@ from tmsprep.reports.panels import (
 )
 from tmsprep.reports.planes import VIEWS, Plane, View, Volume, plane_in_box, sample_plane
 from tmsprep.reports.styles import method_order, method_style, pair_name
-from tmsprep.reports.svg import FONT_SIZE, Page, element, marker, text
+from tmsprep.reports.svg import FONT_SIZE, Attributes, Page, element, marker, text
 
 #: Side of the enlarged part: a gyrus and its neighbours.
 CROP_MM = 80.0
@@ -201,8 +201,13 @@ def _draw_whole(
     (x0, x1), (y1, y0) = zip(
         *(panel.place(*(scene.centre[[view.across, view.up]] + end)) for end in half), strict=True
     )
-    square = {'x': min(x0, x1), 'y': y0, 'width': abs(x1 - x0), 'height': y1 - y0}
-    dots = {'fill': 'none', 'stroke': 'white', 'stroke_width': 0.7, 'stroke_dasharray': '0.7 1.1'}
+    square: Attributes = {'x': min(x0, x1), 'y': y0, 'width': abs(x1 - x0), 'height': y1 - y0}
+    dots: Attributes = {
+        'fill': 'none',
+        'stroke': 'white',
+        'stroke_width': 0.7,
+        'stroke_dasharray': '0.7 1.1',
+    }
     panel.add(element('rect', **square, **dots))
     for name, point in scene.found.items():
         alpha = _opacity(point[view.through] - at)
@@ -245,7 +250,7 @@ def _draw_crop(
         off, (x, y) = point[view.through] - at, point[[view.across, view.up]]
         if abs(off) >= 1 and across[0] < x < across[1] and up[0] < y < up[1]:
             right, down = panel.place(x, y)
-            ink = {'font_size': 6.5, 'fill': method_style(name).colour}
+            ink: Attributes = {'font_size': 6.5, 'fill': method_style(name).colour}
             panel.add(text(right + 10, down - 5 + 8 * row, f'{off:+.0f}', halo=True, **ink))
     page.add(panel.drawn(f'crop-{view.name}'), *axes_in_mm(panel))
 
@@ -255,9 +260,9 @@ def _draw_ball(
 ) -> None:
     """Draw a ball's outline, seen through the slice: its cut would look like a smaller error."""
     right, down = panel.place(*place)
-    circle = {'cx': right, 'cy': down, 'r': radius * panel.scale, 'fill': 'none'}
+    circle: Attributes = {'cx': right, 'cy': down, 'r': radius * panel.scale, 'fill': 'none'}
     for width, ink, dashes in ((1.8, 'black', None), (0.9, colour, '3.6 1.8')):
-        line = {'stroke': ink, 'stroke_width': width, 'stroke_dasharray': dashes}
+        line: Attributes = {'stroke': ink, 'stroke_width': width, 'stroke_dasharray': dashes}
         panel.add(element('circle', **circle, **line, opacity=opacity))
 
 
@@ -291,7 +296,7 @@ def draw_legend(
     """Write one line per method with its mark and its point, below `top` in points."""
     for row, name in enumerate(method_order(methods)):
         y, style = _baseline(top, row), method_style(name)
-        ink = {'fill': style.colour, 'stroke': 'black', 'stroke_width': 0.7}
+        ink: Attributes = {'fill': style.colour, 'stroke': 'black', 'stroke_width': 0.7}
         page.add(marker(style.marker, LEFT + 6, y - CAP / 2 * FONT_SIZE, 6, **ink))
         words = f'{style.name}: {_place(found.get(name))}'
         if name in found and circles.get(name, 0) > 0:

@@ -209,7 +209,7 @@ def _slice(page: Page, scene: Scene, slot: Slot) -> Panel:
 def _add_heat(panel: Panel, slot: Slot, heat: Mapping[str, Volume]) -> None:
     for side, volume in heat.items():
         offsets = np.arange(-SLAB_MM, SLAB_MM + 1e-6, _HEAT_SPACING)
-        planes = [_plane(volume, slot, _HEAT_SPACING, off) for off in offsets]
+        planes = [_plane(volume, slot, _HEAT_SPACING, float(off)) for off in offsets]
         largest = np.max([plane.data for plane in planes], axis=0)
         colour = [int(SIDES[side].colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         rgba = np.empty((*largest.shape, 4))
@@ -230,7 +230,7 @@ def _add_outline(panel: Panel, slot: Slot, mask: Volume, colour: str) -> None:
 
     plane = _plane(mask, slot, _SPACING)
     for places in contour_generator(plane.across, plane.up, plane.data).lines(0.5):
-        ends = np.array([panel.place(*place) for place in places])
+        ends = np.array([panel.place(*place) for place in np.asarray(places)])
         panel.add(line(ends, 'black', 2.0), line(ends, colour, 1.1))
 
 

@@ -135,7 +135,9 @@ def draw_charts(
 ) -> tuple[list[Picture], list[Picture]]:
     """Draw errors and overlaps of a level; what cannot be drawn deletes that of earlier runs."""
     errors = _rows(tables, 'errors', level).dropna(subset=['error_mm'])
-    ways = {key: way(key) for key in dict.fromkeys(_key(k) for k in errors['augmentation'])}
+    ways: dict[object, str] = {
+        key: way(key) for key in dict.fromkeys(_key(k) for k in errors['augmentation'])
+    }
     overlaps = _rows(tables, 'overlaps', level)
     methods = [method for method in METHODS if method in set(overlaps['method'])]
 
