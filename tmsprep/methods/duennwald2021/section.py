@@ -84,8 +84,12 @@ def _segmentations(image: ImageRef, layout: Layout) -> Iterator[Section]:
         if not path.is_file():
             continue
         sidecar = read_json(path.with_suffix('.json'))
-        with path.open(encoding='utf-8', newline='') as stream:
-            rows = list(csv.DictReader(stream, delimiter='\t', restval='n/a'))
+        try:
+            with path.open(encoding='utf-8', newline='') as stream:
+                rows = list(csv.DictReader(stream, delimiter='\t', restval='n/a'))
+        except (OSError, ValueError) as error:
+            yield Section(name, warnings=[f'{path.name} could not be read: {error}'])
+            continue
         # Without labels a picture would be of an earlier run.
         labelled = layout.derivative(image, 'dseg', '.nii.gz', desc=desc).is_file()
         pictures = _picture(
