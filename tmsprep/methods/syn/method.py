@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
@@ -12,6 +12,9 @@ from tmsprep.methods.syn.options import OPTIONS
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+
+if TYPE_CHECKING:
+    from tmsprep.reports.sections import Section
 
 
 class SynAtlas(Method):
@@ -94,3 +97,9 @@ class SynAtlas(Method):
                 )
             )
         return written
+
+    def section(self, image: ImageRef, layout: Layout) -> Section | None:
+        """See `Method.section`."""
+        from tmsprep.methods.syn.section import section
+
+        return section(image, layout)
