@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 
 from tmsprep.atomic import write_text
-from tmsprep.methods.duennwald2021.group_report import FIGURES, figure_path
+from tmsprep.bids.names import Layout
 
 from coeruleus_parts.facts import collect_facts, read_table
 from coeruleus_parts.page import SOURCE, write_page
@@ -51,10 +51,10 @@ def publish(plan: Plan, docs: Path) -> Path:
     """
     tables = {}
     pairs = [(plan.out / f'coeruleus_{t}.tsv', f'tables/locus_coeruleus_{t}.tsv') for t in TABLES]
-    pairs += [
-        (figure_path(plan.out, SOURCE, name), f'figures/locus_coeruleus_{name}.svg')
-        for name in FIGURES
-    ]
+    layout = Layout(plan.out, 'locus-coeruleus')
+    for name, shown in (('errors', 'errors'), ('overlap', 'figure2')):
+        drawn = layout.level('group', f'{SOURCE}-{name}', '.svg').name
+        pairs.append((plan.out / 'figures' / drawn, f'figures/locus_coeruleus_{shown}.svg'))
     for source, target in pairs:
         (docs / target).parent.mkdir(parents=True, exist_ok=True)
         (docs / target).unlink(missing_ok=True)

@@ -148,7 +148,7 @@ def test_other_method_later(tmp_path: Path) -> None:
 
 
 def fewer_targets() -> Protocol:
-    """Protocol of the same name, whose list of targets lost one."""
+    """Protocol of the same name with one target less."""
     return Protocol('tms', 't', 's', PROTOCOL.targets[:-1], methods=('cnn', 'syn'))
 
 
@@ -159,13 +159,16 @@ def test_outdated_table(
     write(tmp_path, syn=Outcome('syn', SHIFTED))
     old = layout(tmp_path).figure(IMAGE, PROTOCOL.labels[-1])
     of_another = Layout(tmp_path, 'afids').figure(IMAGE, '1')
-    for path in (old, of_another):
+    mask = layout(tmp_path).derivative(IMAGE, 'mask', '.nii.gz', desc='brain')
+    for path in (old, of_another, mask):
         path.parent.mkdir(exist_ok=True)
         path.touch()
     properties = {**PROPERTIES, 'sha256': sha256}
     cnn = {'cnn': Outcome('cnn', POINTS)}
     table = write_outcomes(layout(tmp_path), IMAGE, cnn, protocol, properties, 7)['cnn']
-    assert sorted(table.parent.iterdir()) == [table.with_suffix('.json'), table]
+    # The mask is still that of the image if only the targets are others.
+    kept = [mask] if sha256 == 'abc' else []
+    assert sorted(table.parent.iterdir()) == [*kept, table.with_suffix('.json'), table]
     assert len(pd.read_csv(table, sep='\t')) == len(protocol.targets)
     assert list(old.parent.iterdir()) == [of_another]
     assert 'syn_targets.tsv: deleted, because it was of other targets' in caplog.text

@@ -73,7 +73,8 @@ class Outcome:
             'extra': self.extra,
         }
         if self.points is not None:
-            rows = np.where(np.isnan(self.points.coordinates), None, self.points.coordinates)
+            rows = self.points.coordinates.astype(object)
+            rows[np.isnan(self.points.coordinates)] = None
             content['points'] = dict(zip(self.points.labels, rows.tolist(), strict=True))
         return write_text(path, json.dumps(content, indent=1))
 

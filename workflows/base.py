@@ -41,6 +41,8 @@ def init_participant_wf(
         As for `init_image_wf`.
     """
     workflow = Workflow(name=f'{layout.label}_wf', base_dir=str(work_dir))
+    # Nipype would delete the files of an outcome, which are not outputs of their node.
+    workflow.config['execution']['remove_unnecessary_outputs'] = 'false'
     for image in images:
         one = init_image_wf(
             image=image,

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from tmsprep.methods.duennwald2021.group_answers import Claim, claims
-from tmsprep.methods.duennwald2021.group_report import constant_sentence
-from tmsprep.methods.duennwald2021.group_report_tables import TextTable, text_tables
+from tmsprep.methods.duennwald2021.group_section import constant_sentence, level_tables
+from tmsprep.reports.sections import Table
+
+from coeruleus_parts.claims import Claim, claims
 
 TEMPLATE = Path(__file__).with_name('page.md')
 SOURCE = 'crossval'
-_LOCALISATION = ('table1', 'axes')
+_LOCALISATION = ('table1', 'augmentation', 'axes')
 
 
 def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]) -> str:
@@ -33,10 +34,10 @@ def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]) -> 
         Markdown.
     """
     judged = claims(tables, SOURCE)
-    written = text_tables(tables, SOURCE)
+    written = level_tables(tables, SOURCE).items()
     found = [[c.claim, f'**{c.verdict}**', c.found, c.paper] for c in judged]
-    places = [as_section(t) for t in written if t.name in _LOCALISATION]
-    masks = [as_section(t) for t in written if t.name not in _LOCALISATION]
+    places = [as_section(table) for name, table in written if name in _LOCALISATION]
+    masks = [as_section(table) for name, table in written if name not in _LOCALISATION]
     return TEMPLATE.read_text(encoding='utf-8').format(
         scale=scale(facts),
         trainings=trainings(facts['trainings']),
@@ -57,11 +58,11 @@ def lines(rows: Sequence[Sequence[str]]) -> str:
     return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
 
 
-def as_section(table: TextTable) -> str:
+def as_section(table: Table) -> str:
     """Write a table under its heading."""
-    rule = ['---'] * len(table.columns)
-    body = lines([table.columns, rule, *table.rows])
-    return f'### {table.title}\n\n{body}\n\n{table.caption}'
+    rule = ['---'] * len(table.head)
+    body = lines([table.head, rule, *table.rows])
+    return f'### {table.caption}\n\n{body}\n\n{table.notes}'
 
 
 def scale(facts: Mapping[str, Any]) -> str:

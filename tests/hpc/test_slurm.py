@@ -145,10 +145,10 @@ def test_plugin(slurm: LocalSlurm, bids: Path, random_weights: Path, tmp_path: P
     )
     assert 'finished without errors: 2 participants' in log
     assert asked(slurm, before) == {
-        'conform': 'cpu=1,mem=800M',
+        'conform': 'cpu=1,mem=1000M',
         'cnn': 'cpu=1,mem=1000M',
         'derivatives': 'cpu=1,mem=600M',
-        'figures': 'cpu=1,mem=600M',
+        'figures': 'cpu=1,mem=1000M',
     }
     assert len(slurm.completed()) - before == 8
     assert len(list((work / 'tms_wf' / 'batch').glob('slurm-*.out'))) == 8

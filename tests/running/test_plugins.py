@@ -127,7 +127,6 @@ def test_slurm_requests() -> None:
     log = '--output=/w/wf/batch/slurm-%j.out'
     assert options('') == ['--cpus-per-task=2', '--mem=1500M', log]
     assert options('--time=5')[-1] == '--time=5'
-    assert options('', itk_threads=4)[0] == '--cpus-per-task=4'
     assert '--gpus=1' in options('', use_gpu=True)
     assert '--gpus=1' not in options('', use_gpu=False)
 

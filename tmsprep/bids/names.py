@@ -237,10 +237,10 @@ class Layout:
         """Name a figure of the report."""
         return self.derivative(image, suffix, '.svg', desc=desc, folder='figures')
 
-    def figures(self, image: ImageRef) -> list[Path]:
-        """List the figures of one image, by name."""
-        folder = self.figure(image, 'any').parent
-        return sorted(folder.glob(f'{image.stem}_protocol-{self.label}_*.svg'))
+    def files(self, image: ImageRef, folder: str = 'anat') -> list[Path]:
+        """List what lies in the folder 'anat' or 'figures' of one image, by name."""
+        home = self.out_dir / image.folder / folder
+        return sorted(home.glob(f'{image.stem}_protocol-{self.label}_*'))
 
     def report(self, subject: str) -> Path:
         """Name the report of one participant; `subject` is the label without 'sub-'."""

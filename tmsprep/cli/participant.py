@@ -169,7 +169,8 @@ def _workflow(
         computing=Computing(
             random_seed=config.random_seed,
             threads=config.omp_nthreads,
-            cpus=config.nprocs,
+            # Each job of a batch system has CPUs of its own.
+            cpus=config.nprocs if config.use_plugin is None else config.omp_nthreads,
             use_gpu=config.device == 'cuda',
             run_id=config.run_id,
         ),

@@ -118,21 +118,25 @@ def plot_points(
 
     points = {method: read_targets(path) for method, path in tables.items()}
     # Read once: a dozen figures look at the same voxels.
-    volume = Volume.from_image(nib.load(conformed))
+    volume = Volume.from_image(nib.Nifti1Image.from_filename(conformed))
     circles, measures = error_circles(tables), scatter(tables)
     for target in protocol.targets:
         named = {method: found[target.label] for method, found in points.items()}
-        if any(np.isfinite(point).all() for point in named.values()):
-            yield plot_target(
-                volume,
-                named,
-                layout.figure(image, target.label),
-                label=target.label,
-                region=target.region,
-                circles=circles.get(target.label, {}),
-                measures=measures.get(target.label),
-            )
-    brain = None if mask is None else nib.load(mask)
+        path = layout.figure(image, target.label)
+        if not any(np.isfinite(point).all() for point in named.values()):
+            # A figure of an earlier run would show a point that was not found again.
+            path.unlink(missing_ok=True)
+            continue
+        yield plot_target(
+            volume,
+            named,
+            path,
+            label=target.label,
+            region=target.region,
+            circles=circles.get(target.label, {}),
+            measures=measures.get(target.label),
+        )
+    brain = None if mask is None else nib.Nifti1Image.from_filename(mask)
     yield plot_overview(volume, points, layout.figure(image, 'overview'), mask=brain)
 
 

@@ -33,7 +33,7 @@ def write_archive(
     tensors : Mapping
         Parameters by name.
     metadata : Mapping
-        Texts kept beside them.
+        Texts to keep with them.
     """
     import torch
     from safetensors.torch import save

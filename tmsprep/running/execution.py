@@ -138,7 +138,7 @@ def prepare_run(
     bids_dir : Path
         The data set.
     images : sequence of ImageRef
-        Images whose failed nodes are to be repeated.
+        Images of the run; their failed steps are repeated.
     """
     from tmsprep.bids import write_dataset_description
     from tmsprep.failures import forget_failed_nodes

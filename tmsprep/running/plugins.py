@@ -252,15 +252,12 @@ def ask_slurm(workflow: Workflow, arguments: dict[str, Any]) -> None:
 
 def _wanted(node: Node, own: list[str], logs: Path) -> list[str]:
     """List the options for a node that the user has not given."""
-    inputs = node.inputs.get()
-    threads = (inputs.get(name) for name in ('itk_threads', 'threads'))
-    cpus = max(node.n_procs, *(n for n in threads if isinstance(n, int)), 1)
     wanted = [
-        (_CPUS, f'--cpus-per-task={cpus}'),
+        (_CPUS, f'--cpus-per-task={node.n_procs}'),
         (_MEMORY, f'--mem={max(MIN_MB, math.ceil(1000 * node.mem_gb))}M'),
         # Nipype names the log itself, unless it meets "-o" anywhere in the options.
         (_OUTPUT, f'--output={logs}/slurm-%j.out'),
     ]
-    if inputs.get('use_gpu') is True:
+    if node.inputs.get().get('use_gpu') is True:
         wanted.append((_GPUS, '--gpus=1'))
     return [option for names, option in wanted if not any(w.startswith(names) for w in own)]

@@ -90,7 +90,8 @@ def localize_image(name: str, request: Request) -> Outcome:
     weights = Path(request.resources['weights'])
     localizer = load_localizer(weights)
     lower, upper = request.properties['window']
-    found = localize(nib.load(request.conformed), (lower, upper), localizer, request.device)
+    conformed = nib.Nifti1Image.from_filename(request.conformed)
+    found = localize(conformed, (lower, upper), localizer, request.device)
     spread = dict(zip(localizer.labels, dispersion(found.members).tolist(), strict=True))
     known = {'dispersion_mm': spread} if len(found.members) > 1 else {}
     details: dict[str, Any] = {

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request, find_weights
 from tmsprep.methods.baxter2021.options import OPTIONS, WEIGHTS_KIND
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
+
+if TYPE_CHECKING:
+    from tmsprep.reports.sections import Section
 
 
 class MultiResolutionCNN(Method):
@@ -41,3 +45,9 @@ class MultiResolutionCNN(Method):
         from tmsprep.methods.baxter2021.localize import localize_image
 
         return localize_image(self.name, request)
+
+    def section(self, image: ImageRef, layout: Layout) -> Section | None:
+        """See `Method.section`."""
+        from tmsprep.methods.baxter2021.section import section
+
+        return section(image, layout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request, ResourceError, find_weights, points_of
@@ -15,6 +15,9 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
+
+if TYPE_CHECKING:
+    from tmsprep.reports.sections import Section
 
 
 class CoReUNetMethod(Method):
@@ -111,10 +114,12 @@ class CoReUNetMethod(Method):
 
         if not points.found.any():
             return []
-        scene = Scene(Volume.from_image(nib.load(conformed)), points.coordinates)
+        scene = Scene(
+            Volume.from_image(nib.Nifti1Image.from_filename(conformed)), points.coordinates
+        )
         files = outcome.files
         heatmaps = {
-            side: nib.load(files[f'heatmap_{label}'])
+            side: nib.Nifti1Image.from_filename(files[f'heatmap_{label}'])
             for side, label in zip(SIDES, points.labels, strict=True)
         }
         path = layout.figure(image, self.name, 'heatmap')
@@ -122,5 +127,11 @@ class CoReUNetMethod(Method):
         for how in outcome.extra['segmentations']:
             if labels := files.get(f'labels_{how}'):
                 path = layout.figure(image, how, 'dseg')
-                written.append(plot_labels(scene, nib.load(labels), path))
+                written.append(plot_labels(scene, nib.Nifti1Image.from_filename(labels), path))
         return written
+
+    def section(self, image: ImageRef, layout: Layout) -> Section | None:
+        """See `Method.section`."""
+        from tmsprep.methods.duennwald2021.section import section
+
+        return section(image, layout)

@@ -10,14 +10,15 @@ from tmsprep.evaluation.status import STATUSES, point_status
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
+#: Distance between left and right: published maps have about 5 to 12 mm, and both points may be
+#: off. The post-processing of a segmentation has the same limits.
 PAIR_DISTANCE_MM = (3.0, 18.0)
-"""Between left and right (our choice: published maps have about 5 to 12 mm, and both points may be
-off). The post-processing of a segmentation has the same limits."""
 
+#: Spread of a heatmap around its mean. In simulated images like those of the training it was 2 to
+#: 6.5 mm in 9 of 10, and 18 and 30 mm in a whole head that the network was not trained for.
 MAX_SPREAD_MM = 10.0
-"""Of a heatmap around its mean (our choice). In simulated people like those of the training it was
-2 to 6.5 mm in 9 of 10, and 18 and 30 mm in a whole head that the network was not trained for."""
 
+#: Status of a point of the locus coeruleus, with its meaning.
 PAIR_STATUSES = {
     **{name: STATUSES[name] for name in ('ok', 'wrong_side', 'outside_image', 'failed')},
     'far_apart': 'found, but left and right are not {:g} to {:g} mm apart'.format(
@@ -26,7 +27,6 @@ PAIR_STATUSES = {
     'diffuse': f'found, but the heatmap spreads over more than {MAX_SPREAD_MM:g} mm, so that the '
     'point is a mean of many places',
 }
-"""Status of a point of the locus coeruleus, with its meaning."""
 
 
 def pair_status(

@@ -38,10 +38,11 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     ResourceError
         If there is no atlas, or it has none of the targets.
     """
-    image, targets = options.get('atlas'), options.get('atlas_targets')
+    image: Path | None = options.get('atlas')
+    targets: Path | None = options.get('atlas_targets')
     if (image is None) != (targets is None):
         raise ResourceError('--atlas and --atlas-targets belong together; give both')
-    if image is None:
+    if targets is None:
         if not protocol.atlas:
             raise ResourceError(
                 f'protocol {protocol.name} has no default atlas. Give a T1w with its '

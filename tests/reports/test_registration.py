@@ -17,14 +17,14 @@ BOX = np.array([[-60.0] * 3, [60.0] * 3])
 
 
 @pytest.mark.parametrize('view', VIEWS, ids=lambda view: view.name)
-def test_contour_of_a_ball_is_a_circle_of_its_radius(mask, view):
+def test_contour_of_ball(mask, view):
     volume = Volume.from_image(mask)
     lines = contour_lines(Contour(volume, 0.5, 'white'), view, 0.0, BOX)
     assert len(lines) == 1
     np.testing.assert_allclose(np.linalg.norm(lines[0], axis=1), 40.0, atol=1.2)
 
 
-def test_contour_follows_the_side_of_its_image(mask):
+def test_contour_side(mask):
     moved = mask.affine.copy()
     moved[0, 3] += 15
     volume = Volume.from_image(nib.Nifti1Image(mask.dataobj, moved))
@@ -32,7 +32,7 @@ def test_contour_follows_the_side_of_its_image(mask):
     np.testing.assert_allclose(lines[0].mean(axis=0), [15, 0], atol=1.0)
 
 
-def test_levels_are_the_outline_and_the_sixtieth_percentile():
+def test_atlas_levels():
     data = np.zeros(2000)
     data[:1000] = np.arange(1, 1001)
     outline, tissue = atlas_levels(data)
@@ -40,7 +40,7 @@ def test_levels_are_the_outline_and_the_sixtieth_percentile():
     assert tissue == pytest.approx(199 + 0.6 * (1000 - 199))
 
 
-def test_empty_images_are_errors(head, mask, tmp_path):
+def test_empty_images(head, mask, tmp_path):
     nothing = nib.Nifti1Image(np.zeros(mask.shape, dtype=np.uint8), mask.affine)
     with pytest.raises(ValueError, match='mask is empty'):
         plot_mask(head, nothing, tmp_path / 'a.svg')
@@ -49,7 +49,7 @@ def test_empty_images_are_errors(head, mask, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_figures_are_repeatable_and_of_sensible_size(head, mask, tmp_path):
+def test_figures(head, mask, tmp_path):
     for name in ('a', 'b'):
         plot_mask(head, mask, tmp_path / f'{name}-mask.svg')
         plot_registration(head, head, mask, tmp_path / f'{name}-registration.svg')
@@ -59,7 +59,7 @@ def test_figures_are_repeatable_and_of_sensible_size(head, mask, tmp_path):
         assert 10_000 < len(first) < 1_000_000
 
 
-def test_slices_show_the_person(head):
+def test_slices(head):
     plane = plane_in_box(Volume.from_image(head), VIEWS[1], 0.0, BOX)
     assert plane.data[60, 90] == 100
     assert plane.data[60, 30] == 40

@@ -12,9 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tmsprep.reports.captions import distances
 from tmsprep.reports.planes import VIEWS, Volume
-from tmsprep.reports.slices import Scene, found_points, plot_target, shown_centre, target_page
+from tmsprep.reports.slices import (
+    Scene,
+    distances,
+    found_points,
+    plot_target,
+    shown_centre,
+    target_page,
+)
 
 NAN = np.full(3, np.nan)
 POINTS = {'cnn': np.array([-30.0, 10, 20]), 'syn': np.array([-27.0, 14, 20])}
@@ -57,8 +63,8 @@ def corners(shape: ElementTree.Element) -> np.ndarray:
 
 
 @pytest.mark.parametrize('radiological', [False, True])
-def test_the_persons_right_is_beside_the_letter_r(head, radiological):
-    # The head is bright on the person's right. Whatever the convention, the brighter half of an
+def test_right_is_at_letter_r(head, radiological):
+    # The head is bright on its right. Whatever the convention, the brighter half of an
     # axial or coronal panel must be the one with the R.
     points = {'cnn': np.array([0.0, 0.0, 0.0])}
     page = build(Volume.from_image(head), points, radiological=radiological)
@@ -71,7 +77,7 @@ def test_the_persons_right_is_beside_the_letter_r(head, radiological):
         assert (left_half.mean() > 1.3 * right_half.mean()) != r_is_right
 
 
-def test_four_panels_carry_l_and_r_and_sagittal_ones_p_and_a(head):
+def test_letters_at_sides(head):
     page = build(Volume.from_image(head), POINTS, radiological=False)
     expected = {'axial': set('LRPA'), 'coronal': set('LRIS'), 'sagittal': set('PAIS')}
     found = {name: set(letters(panel)) for name, panel in panels(page).items()}
@@ -91,7 +97,7 @@ def bright_place() -> Volume:
 
 
 @pytest.mark.parametrize('radiological', [False, True])
-def test_marks_lie_on_the_brightest_place(radiological):
+def test_marks_on_brightest_place(radiological):
     page = build(bright_place(), {'syn': PLACE}, radiological=radiological)
     assert len(panels(page)) == 6
     for panel in panels(page).values():
@@ -127,36 +133,36 @@ def read_position(page: ElementTree.Element, panel: ElementTree.Element) -> np.n
 
 
 @pytest.mark.parametrize('radiological', [False, True])
-def test_numbers_beside_the_crops_say_where_the_mark_is(radiological):
+def test_ticks_of_crops(radiological):
     page = build(bright_place(), {'syn': PLACE}, radiological=radiological)
     for view in VIEWS:
         read = read_position(page, panels(page)[f'crop-{view.name}'])
         np.testing.assert_allclose(read, PLACE[[view.across, view.up]], atol=0.05)
 
 
-def test_slices_go_through_the_mean_or_the_first_if_far_apart():
+def test_shown_centre():
     np.testing.assert_allclose(shown_centre(POINTS), [-28.5, 12, 20])
     far = {'cnn': np.zeros(3), 'syn': np.array([80.0, 0, 0])}
     np.testing.assert_allclose(shown_centre(far), [0, 0, 0])
 
 
-def test_printed_distances_are_euclidean():
+def test_distances():
     points = {**POINTS, 'expert': np.array([-30.0, 10, 32])}
     assert distances(points) == {
         'CNN to Atlas (SyN)': 5.0,
-        'CNN to Expert (NE)': 12.0,
-        'Atlas (SyN) to Expert (RE)': 13.0,
+        'CNN to Expert': 12.0,
+        'Atlas (SyN) to Expert': 13.0,
     }
 
 
-def test_found_points_are_ordered_and_finite():
+def test_found_points():
     assert list(found_points({'syn': POINTS['syn'], 'expert': NAN, 'cnn': POINTS['cnn']})) == [
         'cnn',
         'syn',
     ]
 
 
-def test_ball_has_its_radius_in_every_slice_and_fades_out_of_it(head):
+def test_ball(head):
     # Its cut at 3 mm from the centre has a radius of 4 mm, and would look like a smaller error.
     points = {'cnn': np.array([0.0, 0, 3]), 'syn': np.array([0.0, 0, -3])}
     page = build(Volume.from_image(head), points, radiological=False)
@@ -172,7 +178,7 @@ def test_ball_has_its_radius_in_every_slice_and_fades_out_of_it(head):
             assert float(ball.get('opacity')) == pytest.approx(opacity)
 
 
-def test_the_circle_is_explained_where_there_is_one(head, tmp_path):
+def test_circle_explained(head, tmp_path):
     plain = plot_target(head, POINTS, tmp_path / 'a.svg', label='LX').read_text()
     assert 'ashed' not in plain
     with_circle = plot_target(
@@ -191,7 +197,7 @@ def test_the_circle_is_explained_where_there_is_one(head, tmp_path):
     assert 'ashed' not in alone
 
 
-def test_file_is_small_repeatable_and_loads_nothing(head, tmp_path):
+def test_file(head, tmp_path):
     more = {'label': 'LX', 'region': 'a <region> & more', 'measures': {'CNN dispersion': 1.25}}
     points = {**POINTS, 'expert': NAN}
     first = plot_target(head, points, tmp_path / 'a.svg', **more).read_bytes()
@@ -208,7 +214,7 @@ def test_file_is_small_repeatable_and_loads_nothing(head, tmp_path):
     assert 'CNN to Atlas (SyN): 5.0 mm' in text
 
 
-def test_drawing_loads_no_chart_library(head, tmp_path):
+def test_no_chart_library(head, tmp_path):
     # Its import, and its axes and ticks, took most of the time of a run.
     nib.save(head, tmp_path / 'head.nii')
     draw = (
@@ -222,7 +228,7 @@ def test_drawing_loads_no_chart_library(head, tmp_path):
     assert subprocess.run([sys.executable, '-c', draw, *files], check=False).returncode == 0
 
 
-def test_no_point_at_all_is_an_error_and_leaves_no_file(head, tmp_path):
+def test_no_point(head, tmp_path):
     with pytest.raises(ValueError, match='LX: no method found'):
         plot_target(head, {'cnn': NAN}, tmp_path / 'a.svg', label='LX')
     assert not list(tmp_path.iterdir())

@@ -9,17 +9,17 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.evaluation.significance import ALPHA
+from tmsprep.methods.duennwald2021.group_section import RATIOS, SIDES, p_text
 from tmsprep.methods.duennwald2021.tables import AUGMENTED, BOTH, NOT_AUGMENTED
 
 HALF = 0.5
+
+#: Mean of the paper's 1.34 mm (left) and 1.23 mm (right), Table 1.
 MOST_MM = 1.3
-"""Mean of the paper's 1.34 mm (left) and 1.23 mm (right), Table 1."""
 
+#: An ICC below this is called close to zero; the paper has 0.06 and 0.01.
 NEAR_ZERO = 0.2
-"""An ICC below this is called close to zero; the paper has 0.06 and 0.01 (our choice)."""
 
-SIDES = {'LLC': 'left', 'RLC': 'right', 'L': 'left', 'R': 'right'}
-RATIOS = {'cr_median': 'median', 'cr_maximum': 'maximum'}
 BEST, OTHERS = 'lpp', ('pp', 'npp')
 
 
@@ -228,8 +228,3 @@ def _tests(given: Mapping[str, pd.DataFrame], family: str) -> pd.DataFrame:
 def _p(tests: pd.DataFrame, side: str) -> str:
     found = tests.loc[tests['hemisphere'] == side, 'p_holm'].dropna()
     return f', p {p_text(found.iloc[0])}' if len(found) else ''
-
-
-def p_text(p: float) -> str:
-    """Write a p-value."""
-    return '< 0.001' if p < 0.001 else f'{p:.3f}'

@@ -1,52 +1,95 @@
-"""Errors of everybody in a group, each person a dot."""
+"""Charts by matplotlib: their style, the SVG file, and the errors of a group."""
 
 from __future__ import annotations
 
+import io
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmsprep.reports.canvas import figure_style, save_svg
-from tmsprep.reports.group_styles import group_style, short_name
-from tmsprep.reports.styles import MethodStyle
+from tmsprep.atomic import write_text
+from tmsprep.reports.styles import MethodStyle, group_style
+from tmsprep.reports.svg import FONTS
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+#: Width of the charts, inches.
 WIDTH_IN = 8.0
 
-# All of these are our choice.
+#: With more participants in a column, a box stands for most of them.
 MOST_DOTS = 200
-"""With more people in a column, a box stands for most of them."""
+
+#: Number of dots then, those with the largest errors.
 SINGLE_DOTS = 30
-"""How many of them, those with the largest errors, are still dots."""
+
+#: Shortest axis of errors.
 SHORTEST_AXIS_MM = 3.0
-"""The axis of errors ends no earlier."""
 
+#: Its multiples, modulo 1, fill an interval evenly: neighbouring dots stand apart.
 _GOLDEN = (math.sqrt(5) - 1) / 2
-# Its multiples, modulo 1, fill an interval evenly: neighbouring dots stand apart.
 
+#: Height of a panel with its names, and the parts of it above and below the axes, inches.
 _ROW_IN, _TOP_IN, _BELOW_IN = 2.4, 0.36, 0.5
-# Height of a panel with its names, and how much of it is above and below the axes, in inches.
 
+#: Width of a method's column, and of the axis with its numbers, inches.
 _COLUMN_IN, _AXIS_IN = 0.33, 0.45
-# Width of a method's column, and of the axis with its numbers, in inches.
+
+#: Settings under which charts are drawn and saved.
+_STYLE: dict[str, Any] = {
+    'font.family': ['DejaVu Sans'],
+    'font.size': 7.5,
+    'svg.fonttype': 'none',
+    'svg.hashsalt': 'tmsprep',
+    'svg.image_inline': True,
+    'path.simplify': True,
+    'path.simplify_threshold': 0.3,
+}
+
+_PATH = re.compile(r' d="[^"]*"')
+#: Decimals beyond a hundredth of a point, which is enough for a line.
+_LONG_NUMBER = re.compile(r'(\.\d\d)\d+')
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """Apply the settings under which figures are drawn and saved, whatever the user's own."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
+        yield
+
+
+def save_svg(figure: Figure, path: Path) -> Path:
+    """Write a figure as SVG, the same bytes each time.
+
+    Call it within `figure_style`.
+    """
+    text = io.StringIO()
+    figure.savefig(text, format='svg', metadata={'Date': None, 'Creator': None})
+    svg = _PATH.sub(lambda path: _LONG_NUMBER.sub(r'\1', path.group()), text.getvalue())
+    return write_text(path, svg.replace("'DejaVu Sans'", FONTS))
 
 
 def plot_errors(
-    by_person: pd.DataFrame, labels: Sequence[str], methods: Sequence[str], path: Path
+    by_participant: pd.DataFrame, labels: Sequence[str], methods: Sequence[str], path: Path
 ) -> Path:
-    """Draw one panel per target, in it one column per method, in it each person as a dot.
+    """Draw one panel per target, in it one column per method, in it each participant as a dot.
 
     Parameters
     ----------
-    by_person : pandas.DataFrame
-        ``participant_id``, ``method``, ``label``, ``error_mm``; one row per person, method and
-        target.
+    by_participant : pandas.DataFrame
+        ``participant_id``, ``method``, ``label``, ``error_mm``; one row per participant,
+        method and target.
     labels, methods : sequence of str
         Targets and methods in the order of drawing; both not empty.
     path : Path
@@ -63,8 +106,8 @@ def plot_errors(
     columns = min(wanted, len(labels))
     rows = math.ceil(len(labels) / columns)
     height = rows * _ROW_IN
-    drawn = by_person['method'].isin(methods)
-    end = axis_end(by_person.loc[drawn, 'error_mm'].to_numpy())
+    drawn = by_participant['method'].isin(methods)
+    end = axis_end(by_participant.loc[drawn, 'error_mm'].to_numpy())
     with figure_style():
         figure = Figure(figsize=(WIDTH_IN, height))
         grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
@@ -77,7 +120,7 @@ def plot_errors(
             hspace=(_TOP_IN + _BELOW_IN) / (_ROW_IN - _TOP_IN - _BELOW_IN),
         )
         for axes, label in zip(grid.flat, labels, strict=False):
-            rows_here = by_person[by_person['label'] == label]
+            rows_here = by_participant[by_participant['label'] == label]
             for x, method in enumerate(methods):
                 errors = rows_here.loc[rows_here['method'] == method, 'error_mm'].to_numpy()
                 _draw_column(axes, x, errors[np.isfinite(errors)], group_style(method), end)
@@ -139,9 +182,8 @@ def _name_columns(axes: Axes, label: str, methods: Sequence[str], end: float) ->
     axes.set_title(label, fontsize=8, fontweight='bold', pad=11)
     axes.set_xlim(-0.6, len(methods) - 0.4)
     axes.set_ylim(0, end)
-    axes.set_xticks(
-        range(len(methods)), [short_name(m) for m in methods], rotation=40, ha='right', fontsize=6
-    )
+    names = [group_style(method).name for method in methods]
+    axes.set_xticks(range(len(names)), names, rotation=40, ha='right', fontsize=6)
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.tick_params(length=2, pad=1, labelsize=6, labelleft=True)
     axes.grid(axis='y', color='#dddddd', lw=0.5)
