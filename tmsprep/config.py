@@ -17,12 +17,12 @@ from tmsprep.bids.collect import ImageQuery
 from tmsprep.bids.filters import load_filters
 from tmsprep.options import Option
 from tmsprep.running.machine import (
+    Execution,
     available_cpus,
     available_memory_gb,
     parse_memory,
     resolve_device,
 )
-from tmsprep.running.plugins import Execution
 
 #: Threads of one step. Another number moves the points of a registration by up to a millimetre,
 #: so the default does not depend on the machine; small machines have two.

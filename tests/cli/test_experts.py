@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -187,13 +188,6 @@ def test_dry_run(config: ParticipantConfig, capsys: pytest.CaptureFixture[str]) 
     assert not config.out_dir.exists()
 
 
-def test_wrong_annotations(config: ParticipantConfig) -> None:
-    def given(**settings: object) -> ParticipantConfig:
-        return ParticipantConfig(
-            config.bids_dir, config.out_dir, work_dir=config.work_dir, **settings
-        )
-
-    with pytest.raises(ValueError, match='--annotations: no folder'):
-        check_paths(given(annotations=config.annotations / 'absent'))
+def test_reports_only(config: ParticipantConfig) -> None:
     with pytest.raises(ValueError, match='--reports-only uses what is in OUT_DIR'):
-        check_paths(given(annotations=config.annotations, reports_only=True))
+        check_paths(replace(config, reports_only=True))

@@ -7,10 +7,10 @@ import pytest
 from nipype import Node, Workflow
 from nipype.interfaces.utility import IdentityInterface
 
+from tmsprep.running.machine import Execution
 from tmsprep.running.plugins import (
     BATCH_POLL_SECONDS,
     LOCAL_POLL_SECONDS,
-    Execution,
     ask_slurm,
     find_template,
     plugin_settings,

@@ -154,7 +154,7 @@ def load_protocol(name: str | Path) -> Protocol:
     Parameters
     ----------
     name : str or Path
-        Such as 'tms', or the path of a ``.toml`` file of the same form.
+        One of `protocol_names`, or the path of a ``.toml`` file of the same form.
 
     Raises
     ------

@@ -13,7 +13,8 @@ from tmsprep.atomic import remove_partials, write_text
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.protocols import Protocol
 from tmsprep.running.locks import short_lock
-from tmsprep.running.plugins import Execution, ask_slurm, plugin_settings, poll_seconds
+from tmsprep.running.machine import Execution
+from tmsprep.running.plugins import ask_slurm, plugin_settings, poll_seconds
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow

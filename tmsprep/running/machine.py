@@ -1,4 +1,4 @@
-"""CPUs, memory, disk space and GPU of the machine, and messages for when they run out."""
+"""CPUs, memory, disk space and GPU: what a run may use, and messages for when it runs out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 #: Share of the memory limit that the workflow may use, as Nipype takes of a whole machine; the
@@ -40,6 +41,43 @@ MORE_MEMORY = (
     'give the job more memory (under Slurm: --mem of sbatch) or run fewer steps at once '
     f'(--nprocs 1), {START_AGAIN}'
 )
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How workflows are run.
+
+    Parameters
+    ----------
+    work_dir : Path
+        Directory of intermediate results.
+    log_dir : Path
+        Directory for crash files and the log of this run.
+    nprocs : int
+        CPUs in all.
+    mem_gb : float
+        Memory in all, GB of 10^9 bytes.
+    device : str
+        'cpu' or 'cuda'.
+    use_plugin : Path, optional
+        File that names a Nipype plugin and its arguments.
+    verbose : int
+        How much Nipype logs, from 0 to 2.
+    write_graph : bool
+        Write a picture of each workflow.
+    stop_on_first_crash : bool
+        Skip all remaining steps after a failure.
+    """
+
+    work_dir: Path
+    log_dir: Path
+    nprocs: int = 1
+    mem_gb: float = 1.0
+    device: str = 'cpu'
+    use_plugin: Path | None = None
+    verbose: int = 0
+    write_graph: bool = False
+    stop_on_first_crash: bool = False
 
 
 def available_cpus() -> int:

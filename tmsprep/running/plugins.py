@@ -8,9 +8,10 @@ import os
 import re
 import shlex
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tmsprep.running.machine import Execution
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
@@ -31,43 +32,6 @@ MIN_MB = 600
 
 _CPUS, _MEMORY, _GPUS = ('--cpus', '-c'), ('--mem',), ('--gres', '--gpus', '-G')
 _OUTPUT = ('--output', '-o')
-
-
-@dataclass(frozen=True)
-class Execution:
-    """How workflows are run.
-
-    Parameters
-    ----------
-    work_dir : Path
-        Directory of intermediate results.
-    log_dir : Path
-        Directory for crash files and the log of this run.
-    nprocs : int
-        CPUs in all.
-    mem_gb : float
-        Memory in all, GB of 10^9 bytes.
-    device : str
-        'cpu' or 'cuda'.
-    use_plugin : Path, optional
-        File that names a Nipype plugin and its arguments.
-    verbose : int
-        How much Nipype logs, from 0 to 2.
-    write_graph : bool
-        Write a picture of each workflow.
-    stop_on_first_crash : bool
-        Skip all remaining steps after a failure.
-    """
-
-    work_dir: Path
-    log_dir: Path
-    nprocs: int = 1
-    mem_gb: float = 1.0
-    device: str = 'cpu'
-    use_plugin: Path | None = None
-    verbose: int = 0
-    write_graph: bool = False
-    stop_on_first_crash: bool = False
 
 
 def read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
