@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.evaluation.errors import errors_against_consensus
 from tmsprep.evaluation.status import STATUSES, point_status
 from tmsprep.options import Option
 from tmsprep.outcome import Outcome
@@ -23,6 +24,7 @@ from tmsprep.protocols import Protocol
 from tmsprep.tables import Column
 
 if TYPE_CHECKING:
+    from tmsprep.group.analysis import Group, GroupRequest, GroupResult
     from tmsprep.methods.learner import Learner
     from tmsprep.reports.sections import Section
 
@@ -221,6 +223,62 @@ class Method(ABC):
     def section(self, image: ImageRef, layout: Layout) -> Section | None:
         """Part of the report beyond what every method has, from the derivatives alone."""
         return None
+
+    def collect_group(self, request: GroupRequest) -> Group:
+        """Read and check what is compared at the group level, if it is the lead method.
+
+        The lead method is the first of a protocol.
+
+        Raises
+        ------
+        tmsprep.bids.BidsError
+            If there is nothing to compare, or a chosen participant is unknown.
+        """
+        from tmsprep.group.collect import collect_group
+
+        return collect_group(request)
+
+    def analyse_group(self, group: Group) -> GroupResult:
+        """Make the tables of the group level, if it is the lead method; writes nothing.
+
+        Parameters
+        ----------
+        group : Group
+            Result of `collect_group`.
+        """
+        from tmsprep.group.comparison import compare_group
+
+        return compare_group(group)
+
+    def report_group(self, result: GroupResult) -> Path:
+        """Write the report of the group level, if it is the lead method.
+
+        Parameters
+        ----------
+        result : GroupResult
+            Result of `analyse_group`.
+        """
+        from tmsprep.group.issues import in_common
+        from tmsprep.reports.group import write_group_report
+        from tmsprep.reports.group_content import GroupContent, LeftOut
+
+        group, tables = result.group, result.tables
+        request = group.request
+        content = GroupContent(
+            protocol=request.protocol,
+            points=group.points,
+            errors=errors_against_consensus(group.points),
+            tables={name: table for name, table in tables.items() if name.startswith('table')},
+            left_out=[LeftOut(who, why, grade) for grade, who, why in in_common(group.issues)],
+            margin_mm=request.margin_mm,
+            threshold_mm=request.threshold_mm,
+            reference=result.settings.get('Raters', ''),
+            agreement=tables.get('agreement'),
+            template_points=result.template_points,
+            template=result.template,
+            seed=request.random_seed,
+        )
+        return write_group_report(request.layout.out_dir, content)
 
 
 def points_of(outcome: Outcome, protocol: Protocol) -> PointSet:

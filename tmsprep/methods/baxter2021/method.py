@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tmsprep.methods.base import Method, Request
 from tmsprep.methods.baxter2021.options import OPTIONS
 from tmsprep.outcome import Outcome
 from tmsprep.tables import Column, column
+
+if TYPE_CHECKING:
+    from tmsprep.group.analysis import Group, GroupResult
 
 
 class MultiResolutionCNN(Method):
@@ -32,3 +35,9 @@ class MultiResolutionCNN(Method):
     def locate(self, request: Request) -> Outcome:
         """See `Method.locate`."""
         raise NotImplementedError
+
+    def analyse_group(self, group: Group) -> GroupResult:
+        """See `Method.analyse_group`; adds Tables 2 to 5 of the paper."""
+        from tmsprep.methods.baxter2021.group import analyse_group
+
+        return analyse_group(group)
