@@ -49,7 +49,12 @@ def read_crossval(
     wanted : sequence of str
         Labels of participants without 'sub-'; empty for all.
     participant : str
-        Column of the participants.
+        Name of the column of participants in the result.
+
+    Returns
+    -------
+    pandas.DataFrame or None
+        `columns`, and no others.
 
     Raises
     ------
@@ -61,11 +66,12 @@ def read_crossval(
     try:
         # A variant may be called 'none' and a label 'NA': only n/a is missing.
         table = pd.read_csv(path, sep='\t', keep_default_na=False, na_values=['n/a'])
+        table = table.rename(columns={'participant_id': participant})
         missing = [name for name in columns if name not in table]
         if missing:
             raise ValueError(f'it has no column {missing[0]!r}')
         numbers = [name for name in columns if name not in words]
-        table = table.astype(dict.fromkeys(numbers, np.float64))
+        table = table[list(columns)].astype(dict.fromkeys(numbers, np.float64))
     except (OSError, ValueError) as error:
         raise BidsError(
             f'{path}: cannot be read ({error}). Run crossval again, or delete the file.'
