@@ -31,8 +31,8 @@ nipype.pipeline.engine.nodes.NodeExecutionError: Exception raised while executin
 
 Traceback:
 \tTraceback (most recent call last):
-\t  File "read.py", line 1, in read_t1w
-\ttmsprep.imaging.errors.ImageError: /data/x.nii.gz: flat (shape (1, 2)); give the whole volume.
+\t  File "read.py", line 1, in read_image
+\ttmsprep.imaging.read.ImageError: /data/x.nii.gz: flat (shape (1, 2)); give the whole volume.
 """
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tmsprep.bids import derivative_path
 from tmsprep.cli.demo import SUBJECT, describe, distances, main, phantom_image
-from tmsprep.formats.read import read_points
+from tmsprep.formats import read_points
 from tmsprep.phantoms import write_dataset
 from tmsprep.protocols import load_protocol
 

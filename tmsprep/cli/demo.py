@@ -116,7 +116,7 @@ def distances(bids_dir: Path, out_dir: Path, image: ImageRef) -> dict[str, dict[
         Method to target to mm, for the methods that left a table; NaN for a target not found.
     """
     from tmsprep.bids import derivative_path
-    from tmsprep.formats.read import read_points
+    from tmsprep.formats import read_points
 
     truth = read_points(truth_path(bids_dir, image))
     measured = {}

@@ -16,8 +16,7 @@ from tmsprep.group.derivatives import Derivatives, Geometry
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import AGREEMENT_COLUMNS, agreement_table, consensus_points
 from tmsprep.group.raters import RaterPoints, rater_table, read_raters
-from tmsprep.imaging.errors import ImageError
-from tmsprep.imaging.read import read_geometry
+from tmsprep.imaging.read import ImageError, read_geometry
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COLUMNS as TABLE_COLUMNS
 from tmsprep.tables import Column, column

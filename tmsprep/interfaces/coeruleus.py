@@ -64,7 +64,7 @@ class LocateCoeruleus(SimpleInterface):
         import numpy as np
 
         from tmsprep.evaluation.dispersion import dispersion
-        from tmsprep.imaging.input_grid import save_heatmap
+        from tmsprep.imaging.labels import save_heatmap
         from tmsprep.methods.duennwald2021.locate import locate_volume
         from tmsprep.methods.duennwald2021.status import heatmap_spread
         from tmsprep.points import PointSet
@@ -174,7 +174,7 @@ def _prepared(inputs: Any) -> tuple[CoeruleusModel, nib.Nifti1Image, np.ndarray]
     import numpy as np
     import torch
 
-    from tmsprep.imaging.normalise import normalise, percentile_window
+    from tmsprep.imaging.volume import normalise, percentile_window
     from tmsprep.methods.duennwald2021.weights import load_coeruleus
     from tmsprep.protocols import load_protocol
 

@@ -96,7 +96,7 @@ class RegisterAtlas(SimpleInterface):
         return Outcome('syn', result.points, details=self._details(atlas, result))
 
     def _atlas(self, folder: Path) -> Atlas:
-        from tmsprep.formats.read import read_points
+        from tmsprep.formats import read_points
         from tmsprep.protocols import load_protocol
         from tmsprep.registration.atlas import default_atlas, user_atlas
 
@@ -112,11 +112,11 @@ class RegisterAtlas(SimpleInterface):
         import torch
 
         from tmsprep.imaging.conform import conform
-        from tmsprep.imaging.read import read_t1w
+        from tmsprep.imaging.read import read_image
         from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
         from tmsprep.registration.brain import is_skull_stripped
 
-        conformed = conform(read_t1w(Path(self.inputs.atlas)))
+        conformed = conform(read_image(Path(self.inputs.atlas)))
         if is_skull_stripped(conformed):
             return None
         torch.set_num_threads(1)

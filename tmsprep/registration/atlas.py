@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 
 from tmsprep.imaging.conform import conform, resample_mask
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.registration.brain import Brain, brain_mask, cut_brain
@@ -78,14 +78,14 @@ def user_atlas(image: Path, points: PointSet, mask: Path | None = None) -> Atlas
     ------
     ValueError
         If no point is known, a point lies outside the image, or a whole head has no mask. An
-        unreadable image raises its subclass `tmsprep.imaging.errors.ImageError`.
+        unreadable image raises its subclass `tmsprep.imaging.read.ImageError`.
     """
     if not points.found.any():
         raise ValueError(f'no target is known in the atlas {image}')
-    source = read_t1w(image)
+    source = read_image(image)
     _require_inside(points, source, Path(image))
     grid = conform(source)
-    own = resample_mask(read_t1w(mask), grid) if mask is not None else None
+    own = resample_mask(read_image(mask), grid) if mask is not None else None
     try:
         return Atlas(USER_ATLAS, grid, brain_mask(grid, own), points)
     except ValueError as error:

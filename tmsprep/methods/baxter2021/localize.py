@@ -8,9 +8,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from tmsprep.imaging.frames import to_world_mm
-from tmsprep.imaging.normalise import normalise
-from tmsprep.imaging.pyramid import average_pyramid
+from tmsprep.imaging.volume import average_pyramid, normalise, to_world_mm
 from tmsprep.methods.baxter2021.locate import locate
 from tmsprep.methods.baxter2021.network import Sampler, pyramid_sampler
 from tmsprep.methods.baxter2021.weights import Localizer

@@ -17,7 +17,7 @@ from tmsprep.bids.names import ImageRef, derivative_path
 from tmsprep.config import SEGMENTATIONS
 from tmsprep.derivatives import COLUMNS, image_entries, write_json
 from tmsprep.formats.targets_tsv import write_table
-from tmsprep.imaging.input_grid import label_image
+from tmsprep.imaging.labels import label_image
 from tmsprep.methods.duennwald2021.contrast import ANTERIOR_MM, RADIUS_MM
 from tmsprep.methods.duennwald2021.measures import SEGMENTATION_STATUSES
 from tmsprep.methods.duennwald2021.status import PAIR_STATUSES, pair_status

@@ -19,7 +19,7 @@ from tmsprep.group.derivatives import Derivatives
 from tmsprep.group.issues import Issue
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import read_mask, resample_labels
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
 from tmsprep.methods.duennwald2021.contrast import contrast_ratios, reference_region, volume_mm3
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
@@ -294,7 +294,7 @@ def _intensities(
         if issue not in issues:
             issues.append(issue)
         return None
-    volume = conform_isotropic(read_t1w(image.path), voxel_mm)
+    volume = conform_isotropic(read_image(image.path), voxel_mm)
     if volume.shape != labels.shape or not np.allclose(volume.affine, labels.affine, atol=1e-3):
         raise ValueError(
             f'{image.path}: the segmentation in the outputs is on another grid; run the '

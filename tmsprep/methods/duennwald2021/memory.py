@@ -7,8 +7,7 @@ from pathlib import Path
 
 import nibabel as nib
 
-from tmsprep.imaging.errors import ImageError
-from tmsprep.imaging.read import read_geometry
+from tmsprep.imaging.read import ImageError, read_geometry
 from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
 from tmsprep.methods.duennwald2021.weights import load_coeruleus
 from tmsprep.networks.archive import WeightsError
