@@ -60,7 +60,7 @@ def run_level(config: GroupConfig) -> int:
     config.to_toml(config.log_dir / 'config.toml')
     result = lead.analyse_group(group)
     log_issues(result.group.issues[len(group.issues) :])
-    write_dataset_description(config.out_dir, config.bids_dir)
+    write_dataset_description(config.out_dir, config.bids_dir, request.protocol)
     for path in write_group(result):
         logger.info('%s', path)
     logger.info('report: %s', lead.report_group(result))
