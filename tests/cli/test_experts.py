@@ -11,12 +11,12 @@ import pytest
 from tmsprep.bids import BidsError, survey
 from tmsprep.bids.annotations import find_annotations
 from tmsprep.bids.description import write_dataset_description
-from tmsprep.bids.names import ImageRef
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.checks import check_paths
 from tmsprep.cli.experts import read_experts, table_path, write_experts
 from tmsprep.cli.run import main
 from tmsprep.config import RunConfig
-from tmsprep.group.derived import read_derived
+from tmsprep.group.derivatives import read_derivatives
 from tmsprep.interfaces.figures import scatter
 from tmsprep.protocols import load_protocol
 
@@ -125,7 +125,8 @@ def test_own_tables_are_no_annotations_and_no_method_of_the_group(config: RunCon
     write_dataset_description(config.out_dir, config.bids_dir)
     with pytest.raises(BidsError, match='Outputs of tmsprep itself'):
         find_annotations(survey(config).images, config.out_dir)
-    derived = read_derived(config.out_dir, config.bids_dir, load_protocol('tms'))
+    protocol, layout = load_protocol('tms'), Layout(config.out_dir, 'tms')
+    derived = read_derivatives(layout, config.bids_dir, protocol, ('cnn', 'syn'))
     assert (len(derived.points), derived.issues) == (0, [])
 
 

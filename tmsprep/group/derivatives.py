@@ -83,7 +83,8 @@ def read_derivatives(
     """
     out_dir = layout.out_dir
     there = {*labels_in(out_dir, 'sub'), *labels_in(out_dir / 'logs', 'sub')}
-    found, parts = Derivatives(), []
+    found = Derivatives()
+    parts: list[pd.DataFrame] = []
     for subject in sorted(there & set(wanted) if wanted else there):
         outdated = _read_records(layout, subject, found.issues)
         for stem, tables in _tables(layout, subject, methods).items():
@@ -220,10 +221,9 @@ def image_of(entities: Mapping[str, str], bids_dir: Path) -> ImageRef:
 
 
 def _geometry(sidecar: Mapping[str, Any]) -> Geometry | None:
-    reference = sidecar.get('ReferenceImage')
     try:
-        shape = tuple(int(size) for size in reference['Shape'])  # type: ignore[index]
-        affine = np.array(reference['Affine'], dtype=np.float64)  # type: ignore[index]
+        shape = tuple(int(size) for size in sidecar['ReferenceImage']['Shape'])
+        affine = np.array(sidecar['ReferenceImage']['Affine'], dtype=np.float64)
     except (KeyError, TypeError, ValueError):
         return None
     return Geometry(shape, affine) if affine.shape == (4, 4) else None

@@ -6,11 +6,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.spatial import cKDTree
 
 from tmsprep.evaluation.annotation_checks import Finding
+from tmsprep.imaging.read import load_nifti
 from tmsprep.points import PointSet
 
 #: Points further than this from the brain are outside the head above the ears: scalp and cortex
@@ -72,8 +73,8 @@ class _Brain(NamedTuple):
 @lru_cache(maxsize=1)
 def _read_brain(mask: Path, _mtime_ns: int) -> _Brain:
     """Read a mask once for all raters of an image, which are checked in succession."""
-    image = nib.load(mask)
+    image = load_nifti(mask)
     # Every second voxel: the limit is rough, and the tree eight times as small.
     voxels = 2.0 * np.argwhere(np.asanyarray(image.dataobj)[::2, ::2, ::2] > 0)
-    places = nib.affines.apply_affine(image.affine, voxels)
+    places = apply_affine(image.affine, voxels)
     return _Brain(places, cKDTree(places[::_SOME]))

@@ -19,7 +19,7 @@ from tmsprep.group.derivatives import Derivatives
 from tmsprep.group.issues import Issue
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import read_mask, resample_labels
-from tmsprep.imaging.read import read_image
+from tmsprep.imaging.read import ImageError, load_nifti, read_image
 from tmsprep.methods.duennwald2021.contrast import contrast_ratios, reference_region, volume_mm3
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
@@ -178,7 +178,7 @@ def measure_participants(
             mask = _read(masks[image.stem]) if image.stem in masks else None
             rows = list(point_rows(tables[image.stem], mask, protocol))
             found = list(_segments(image, mask, rows, layout, protocol.voxel_mm, issues))
-        except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        except (OSError, ValueError, ImageError, nib.filebasedimages.ImageFileError) as error:
             issues.append(Issue(image.subject, f'{image.stem}: cannot be compared: {error}'))
             continue
         if mask is None:
@@ -234,7 +234,7 @@ def _segments(
         table = layout.table(image, method, 'segmentation')
         if not path.is_file() or not table.is_file():
             continue
-        upright = nib.as_closest_canonical(nib.load(path))
+        upright = nib.as_closest_canonical(load_nifti(path))
         intensities = None
         if mask is not None:
             intensities = _intensities(image, upright, voxel_mm, issues)
@@ -268,7 +268,7 @@ def segment_rows(
         manual = resample_labels(mask[0], np.linalg.inv(mask[1]) @ affine, labels.shape)
     for number, side in enumerate(SIDES, start=1):
         found = labels == number
-        row = {'hemisphere': side, 'status': 'ok' if found.any() else 'empty'}
+        row: dict[str, Any] = {'hemisphere': side, 'status': 'ok' if found.any() else 'empty'}
         if manual is None:
             yield row | {'status': 'no_mask'}
             continue
