@@ -70,7 +70,7 @@ def refuse_nothing(
     issues: Sequence[Issue],
     cure: str = 'Run the participant level first, or give --annotations DIR',
 ) -> None:
-    """Refuse a group without any point, unless an error that is told already explains it.
+    """Refuse a group without any point, unless an error explains it.
 
     Raises
     ------
@@ -99,11 +99,11 @@ def _absent(
     participants: Sequence[str],
     issues: Sequence[Issue],
 ) -> list[Issue]:
-    """Name participants without outputs or points of raters, if no error tells of them."""
-    told = {issue.subject for issue in issues if issue.severity == 'error'}
+    """Warn of participants without outputs or points of raters, unless they have an error."""
+    failed = {issue.subject for issue in issues if issue.severity == 'error'}
     if with_outputs:
         message = 'no outputs of the participant level; run it'
-        found = participants_without(participants, {*with_outputs, *told}, message)
+        found = participants_without(participants, {*with_outputs, *failed}, message)
     else:
         message = 'there are no outputs of the participant level, so the methods are not compared'
         found = [Issue('', message, 'note')]
@@ -112,4 +112,4 @@ def _absent(
     rated = points.loc[points['method'].str.startswith(RATER), 'participant_id'].unique()
     labels = {name.removeprefix('sub-') for name in rated}
     message = 'no points of raters, so nothing is known of errors'
-    return found + participants_without(participants, labels | told, message)
+    return found + participants_without(participants, labels | failed, message)

@@ -130,7 +130,7 @@ def participants_table(
     points: pd.DataFrame,
     participants: Sequence[str],
     issues: Iterable[Issue],
-    pointless: Mapping[str, str] | None = None,
+    without_points: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """One row per known participant: what there is, and what is missing or wrong.
 
@@ -142,9 +142,9 @@ def participants_table(
         Labels without 'sub-'.
     issues : iterable of Issue
         Issues of all participants; notes are left out.
-    pointless : mapping, optional
-        Full label to the outcome of participants who need no points; for others without points
-        it is 'missing'.
+    without_points : mapping, optional
+        Full label to outcome of participants that need no points; that of others without points
+        is 'missing'.
 
     Returns
     -------
@@ -153,31 +153,31 @@ def participants_table(
     """
     found = points.dropna(subset=['x'])
     by_participant = dict(list(found.groupby('participant_id', sort=False)))
-    said: dict[str, list[Issue]] = {}
+    by_label: dict[str, list[Issue]] = {}
     for issue in issues:
         if issue.severity != 'note':
-            said.setdefault(issue.subject, []).append(issue)
-    others = [label for label in said if label and label not in participants]
+            by_label.setdefault(issue.subject, []).append(issue)
+    others = [label for label in by_label if label and label not in participants]
     rows = []
     for name in (f'sub-{label}' for label in [*participants, *sorted(others)]):
-        own, told = by_participant.get(name, found.iloc[:0]), said.get(name[4:], [])
+        own, own_issues = by_participant.get(name, found.iloc[:0]), by_label.get(name[4:], [])
         methods = list(dict.fromkeys(own['method']))
         raters = [m.removeprefix(RATER) for m in methods if m.startswith(RATER)]
-        without = (pointless or {}).get(name, 'missing')
+        without = (without_points or {}).get(name, 'missing')
         rows.append(
             {
                 'participant_id': name,
                 'images': own['image'].nunique(),
                 'methods': ' '.join(m for m in methods if not m.startswith(RATER)),
                 'raters': ' '.join(raters),
-                'outcome': _outcome(told, '' if methods else without),
-                'message': ' '.join(' '.join(issue.message.split()) for issue in told),
+                'outcome': _outcome(own_issues, '' if methods else without),
+                'message': ' '.join(' '.join(issue.message.split()) for issue in own_issues),
             }
         )
     return pd.DataFrame(rows, columns=['participant_id', *COLUMNS])
 
 
-def _outcome(told: Sequence[Issue], without_points: str) -> str:
-    if any(issue.severity == 'error' for issue in told):
+def _outcome(issues: Sequence[Issue], without: str) -> str:
+    if any(issue.severity == 'error' for issue in issues):
         return 'failed'
-    return without_points or ('incomplete' if told else 'complete')
+    return without or ('incomplete' if issues else 'complete')

@@ -187,12 +187,12 @@ def compare_raters(
     """
     table = rater_table(read, as_given=True)
     refused = table[table['status'] == 'refused']
-    told = set(zip(refused['image'], refused['method'], refused['label'], strict=True))
+    known = set(zip(refused['image'], refused['method'], refused['label'], strict=True))
     wrong: dict[tuple[str, str], set[str | None]] = {}
     issues = []
     for finding in check_raters(table, protocol, threshold_mm):
         key = finding.image, RATER + finding.rater
-        if finding.severity == 'note' or (*key, finding.label) in told:
+        if finding.severity == 'note' or (*key, finding.label) in known:
             continue
         subject = finding.image.split('_')[0].removeprefix('sub-')
         issues.append(Issue(subject, f'{finding.message}.', finding.severity))

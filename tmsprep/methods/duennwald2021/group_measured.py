@@ -138,7 +138,7 @@ def _crossval_issues(points: pd.DataFrame, roles: Mapping[str, str]) -> Iterator
         yield Issue(str(name).removeprefix('sub-'), message)
     without = points[points['status'] == 'no_reference']
     for name, label in dict.fromkeys(zip(without['participant'], without['label'], strict=True)):
-        message = f'the rater has no {label}: its error cannot be told'
+        message = f'the rater has no {label}, so its error is unknown'
         yield Issue(name.removeprefix('sub-'), message, 'note')
 
 
