@@ -93,9 +93,7 @@ def config(tmp_path: Path) -> GroupConfig:
 
 
 def measured(config: GroupConfig) -> Measured:
-    found = measure_crossval(Layout(config.out_dir, config.protocol))
-    assert found is not None
-    return found
+    return measure_crossval(Layout(config.out_dir, config.protocol))
 
 
 def tables_of(config: GroupConfig) -> dict[str, pd.DataFrame]:
@@ -286,6 +284,19 @@ def test_participant_level(tmp_path: Path, image: bool) -> None:
     else:
         assert np.isnan(row['manual_cr_median'])
         assert 'no contrast ratios' in message
+
+
+def test_damaged_mask(tmp_path: Path) -> None:
+    bids, out, masks = (tmp_path / name for name in ('bids', 'out', 'rater1'))
+    participant_outputs(bids, out, masks, image=True)
+    (mask,) = masks.rglob('*.nii.gz')
+    mask.write_bytes(b'no image')
+    config = GroupConfig(bids, out, protocol='locus-coeruleus', annotations=masks)
+    assert run_level(config) == 1
+    row = read(table_path(config, 'participants')).iloc[0]
+    assert (row['participant_id'], row['outcome']) == ('sub-01', 'failed')
+    assert 'cannot be compared' in row['message']
+    assert not table_path(config, 'errors').exists()
 
 
 def test_no_masks(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tmsprep.group.collect import refuse_nothing
 from tmsprep.group.derivatives import Derivatives, read_derivatives
 from tmsprep.group.issues import (
     Issue,
+    errors_by_subject,
     known_participants,
     participants_table,
     participants_without,
@@ -54,28 +55,28 @@ def collect_group(request: GroupRequest, method: str) -> Group:
     """
     layout, protocol, wanted = request.layout, request.protocol, request.participants
     derivatives = read_derivatives(layout, request.bids_dir, protocol, [method], wanted)
-    masks, found = _masks(request, derivatives)
-    raters = (request.annotations.name,) if masks and request.annotations is not None else ()
+    masks, issues = _masks(request, derivatives)
+    issues += derivatives.issues
     measured = {CROSSVAL: measure_crossval(layout, wanted)}
-    if masks:
+    raters: tuple[str, ...] = ()
+    if masks and request.annotations is not None:
+        raters = (request.annotations.name,)
         measured[PARTICIPANT] = measure_participants(derivatives, masks, layout, protocol)
-    known = {level: given for level, given in measured.items() if given is not None}
-    issues = [*derivatives.issues, *found]
-    issues += [issue for given in known.values() for issue in given.issues]
-    tables = [generic_points(given.points, method, raters) for given in known.values()]
+    issues += [issue for given in measured.values() for issue in given.issues]
+    measured = {level: given for level, given in measured.items() if len(given.points)}
+    tables = [generic_points(given.points, method, raters) for given in measured.values()]
     points = in_order(tables, protocol.labels, request.names)
     cure = (
         f'Run crossval --protocol {protocol.name} --annotations DIR first; or participant, and '
         'then group with --annotations DIR, the masks of one rater'
     )
     refuse_nothing(layout, points, issues, cure)
-    named = {name for given in known.values() for name in given.roles}
-    named |= set(points['participant_id'])
+    roles = {name for given in measured.values() for name in given.roles}
+    named = {name.removeprefix('sub-') for name in (*roles, *points['participant_id'])}
     participants = known_participants(request.bids_dir, layout.out_dir, named, wanted)
     message = 'is in the data set, but in no table: without mask or points, or not run'
-    labels = {name.removeprefix('sub-') for name in named}
-    issues += participants_without(participants, labels, message)
-    return Group(request, points, participants, issues, raters, extra=known)
+    issues += participants_without(participants, named | set(errors_by_subject(issues)), message)
+    return Group(request, points, participants, issues, raters, extra=measured)
 
 
 def _masks(
@@ -138,7 +139,7 @@ def _participants(group: Group, measured: Mapping[str, Measured]) -> pd.DataFram
         or [pd.DataFrame(columns=['participant'])]
     )['participant'].value_counts()
     names = table['participant_id']
-    table.insert(1, 'role', names.map(roles).fillna(''))
+    table.insert(1, 'role', [roles.get(name, '') for name in names])
     table.insert(2, 'points', [int(counts.get(name, 0)) for name in names])
     return table
 

@@ -87,8 +87,8 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> pd.Data
     return table.astype(dict.fromkeys(numbers, np.float64))
 
 
-def measure_crossval(layout: Layout, wanted: Sequence[str] = ()) -> Measured | None:
-    """Read the tables of a cross-validation; None if there was none.
+def measure_crossval(layout: Layout, wanted: Sequence[str] = ()) -> Measured:
+    """Read the tables of a cross-validation; they are empty if there was none.
 
     Parameters
     ----------
@@ -103,19 +103,17 @@ def measure_crossval(layout: Layout, wanted: Sequence[str] = ()) -> Measured | N
         If a table cannot be read or lacks a column.
     """
 
-    def read(name: str, columns: Sequence[str]) -> pd.DataFrame | None:
+    def read(name: str, columns: Sequence[str]) -> pd.DataFrame:
         path = layout.level('crossval', name)
-        return read_crossval(path, columns, _WORDS, wanted, 'participant')
+        found = read_crossval(path, columns, _WORDS, wanted, 'participant')
+        return _table([], columns) if found is None else found
 
     points, segments = read('points', POINT_COLUMNS), read('segmentation', SEGMENT_COLUMNS)
-    if points is None:
-        return None
-    folds = read('folds', ('participant', 'role'))
-    roles = {} if folds is None else dict(folds.astype(str).itertuples(index=False))
+    roles = dict(read('folds', ('participant', 'role')).astype(str).itertuples(index=False))
     sidecar = read_json(layout.level('crossval', 'points', '.json'))
     return Measured(
         points,
-        _table([], SEGMENT_COLUMNS) if segments is None else segments,
+        segments,
         list(_crossval_issues(points, roles)),
         roles,
         {name: value for name, value in sidecar.items() if name not in POINT_COLUMNS},
@@ -147,7 +145,7 @@ def measure_participants(
     masks: Mapping[str, Sequence[Path]],
     layout: Layout,
     protocol: Protocol,
-) -> Measured | None:
+) -> Measured:
     """Compare points and segmentations of the participant level with the masks of a rater.
 
     Parameters
@@ -163,9 +161,9 @@ def measure_participants(
 
     Returns
     -------
-    Measured or None
+    Measured
         `fold` and `augmentation` are missing. Contrast ratios of the masks need the image itself;
-        where it is gone they are missing too, with an issue. None without any point.
+        where it is gone they are missing too, with an issue.
     """
     points: list[dict[str, Any]] = []
     segments: list[dict[str, Any]] = []
@@ -186,8 +184,6 @@ def measure_participants(
         points += [base | row for row in rows]
         segments += [base | row for row in found]
     roles = {row['participant']: 'participant level' for row in points}
-    if not points and not issues:
-        return None
     return Measured(
         _table(points, POINT_COLUMNS), _table(segments, SEGMENT_COLUMNS), issues, roles
     )
