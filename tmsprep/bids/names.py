@@ -196,8 +196,8 @@ class Layout:
     >>> layout = Layout(Path('out'), 'deep-nuclei')
     >>> layout.report('01').as_posix()
     'out/sub-01_protocol-deepnuclei.html'
-    >>> layout.level('group', 'people').as_posix()
-    'out/group_protocol-deepnuclei_people.tsv'
+    >>> layout.level('group', 'participants').as_posix()
+    'out/group_protocol-deepnuclei_participants.tsv'
     """
 
     out_dir: Path
