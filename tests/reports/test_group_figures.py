@@ -172,7 +172,9 @@ def test_a_table_leaves_out_columns_without_a_value() -> None:
     protocol = load_protocol('tms')
     errors = errors_of(cnn=[3.0, 5.0]).assign(label='LOFC')
     points = points_of(cnn=[(0, 0, 0), (0, 0, 0)]).assign(label='LOFC')
-    table = paper_table('table2', table2(points, errors, protocol))
+    table = paper_table(
+        'table2', table2(points, errors, protocol, network='cnn', registration='syn')
+    )
     assert table.columns == ['CNN Error']
     text = table.rows[0][1].plain.replace('\N{NO-BREAK SPACE}', ' ')
     assert text.startswith('4.00 ± 1.41 (n = 2)')

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 
 from tmsprep.disclaimer import DISCLAIMER
-from tmsprep.evaluation.errors import errors_against_consensus
+from tmsprep.evaluation.errors import errors_against_consensus, leave_one_rater_out
 from tmsprep.evaluation.paper_tables import table2, table3
-from tmsprep.evaluation.variability import leave_one_rater_out
 from tmsprep.protocols import Protocol, Target
 from tmsprep.reports.group import write_group_report
 from tmsprep.reports.group_answer import group_answer
@@ -65,8 +64,8 @@ def content_of(points: pd.DataFrame, **more: object) -> GroupContent:
     if errors['error_mm'].notna().any():
         alone = leave_one_rater_out(points)
         tables = {
-            'table2': table2(points, errors, PAIR),
-            'table3': table3(errors, PAIR, leave_one_out=alone),
+            'table2': table2(points, errors, PAIR, network='cnn', registration='syn'),
+            'table3': table3(errors, PAIR, network='cnn', registration='syn', leave_one_out=alone),
         }
     return GroupContent(PAIR, points, errors, tables, **more)
 
@@ -226,7 +225,7 @@ def test_one_person(tmp_path: Path) -> None:
     assert '2.0 mm nearer to the consensus than the atlas registration (1 person, paired). ' in (
         page.text
     )
-    assert 'Not tested: only one person' in page.text
+    assert 'Not tested: only one participant' in page.text
     assert 'nan' not in page.text.replace('nano', '')
 
 

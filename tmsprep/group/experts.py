@@ -11,8 +11,7 @@ import pandas as pd
 from tmsprep.bids.names import T1wImage
 from tmsprep.derivatives import COLUMNS as TARGET_COLUMNS
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
-from tmsprep.evaluation.errors import errors_against_consensus
-from tmsprep.evaluation.variability import expert_variability
+from tmsprep.evaluation.errors import errors_against_consensus, expert_variability
 from tmsprep.group.agreements import agreement_table, consensus_points
 from tmsprep.group.derived import Derived, Geometry
 from tmsprep.group.issues import Issue

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from tmsprep.evaluation.agreement import agreement_table
-from tmsprep.evaluation.errors import RATER, errors_against_consensus
+from tmsprep.evaluation.errors import RATER, errors_against_consensus, leave_one_rater_out
 from tmsprep.evaluation.paper_tables import choose_network, table2, table3, table4, table5
-from tmsprep.evaluation.variability import leave_one_rater_out
 from tmsprep.group.collect import Group
 
 
@@ -33,6 +34,7 @@ def group_tables(
         'errors', and any of 'agreement', 'table2', 'table3', 'table4' and 'table5'.
     """
     errors = errors_against_consensus(group.points)
+    methods = {'network': choose_network(errors, 'cnn'), 'registration': 'syn'}
     tables = {'errors': errors}
     measured = set(errors.loc[errors['error_mm'].notna(), 'method'])
     if group.points['method'].nunique() > 1:
@@ -40,11 +42,16 @@ def group_tables(
     alone = leave_one_rater_out(group.points, threshold_mm)
     if measured or group.points['dispersion_mm'].notna().any():
         tables['table2'] = table2(
-            group.points, errors, group.protocol, leave_one_out=alone, seed=seed
+            group.points, errors, group.protocol, **methods, leave_one_out=alone, seed=seed
         )
-    if _comparable(errors, measured):
+    if _comparable(measured, methods.values()):
         tables['table3'] = table3(
-            errors, group.protocol, leave_one_out=alone, margin_mm=margin_mm, seed=seed
+            errors,
+            group.protocol,
+            **methods,
+            leave_one_out=alone,
+            margin_mm=margin_mm,
+            seed=seed,
         )
     if group.predictions is not None and len(group.predictions):
         tables['table4'] = table4(group.predictions, group.protocol, seed=seed)
@@ -54,7 +61,7 @@ def group_tables(
     return tables
 
 
-def _comparable(errors: pd.DataFrame, measured: set[str]) -> bool:
+def _comparable(measured: set[str], methods: Iterable[str]) -> bool:
     """Tell whether two of network, registration and experts have an error."""
     experts = any(method.startswith(RATER) for method in measured)
-    return sum((choose_network(errors) in measured, 'syn' in measured, experts)) > 1
+    return sum((experts, *(method in measured for method in methods))) > 1

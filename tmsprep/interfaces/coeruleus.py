@@ -63,7 +63,7 @@ class LocateCoeruleus(SimpleInterface):
     def _locate(self, folder: Path) -> tuple[Outcome, dict[str, str]]:
         import numpy as np
 
-        from tmsprep.evaluation.dispersion import dispersion
+        from tmsprep.evaluation.errors import dispersion
         from tmsprep.imaging.input_grid import save_heatmap
         from tmsprep.methods.duennwald2021.locate import locate_volume
         from tmsprep.methods.duennwald2021.status import heatmap_spread

@@ -57,7 +57,7 @@ class LocalizeCNN(SimpleInterface):
         import nibabel as nib
         import torch
 
-        from tmsprep.evaluation.dispersion import dispersion
+        from tmsprep.evaluation.errors import dispersion
         from tmsprep.methods.baxter2021.localize import localize
         from tmsprep.methods.baxter2021.weights import load_localizer
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tmsprep.evaluation.errors import CONSENSUS
 from tmsprep.evaluation.paper_tables import EXPERT, MEAN, mean_labels
-from tmsprep.evaluation.significance import ALPHA
+from tmsprep.evaluation.statistics import ALPHA
 from tmsprep.protocols import Protocol
 from tmsprep.reports.group_styles import in_words, is_rater
 

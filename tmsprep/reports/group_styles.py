@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, ENSEMBLE, RATER
-from tmsprep.evaluation.paper_tables import EXPERT, EXPERT_ALONE, NETWORKS
+from tmsprep.evaluation.paper_tables import CROSS_VALIDATED, EXPERT, EXPERT_ALONE
 from tmsprep.reports.styles import METHOD_STYLES, MethodStyle
 
 _NETWORK, _ATLAS, _EXPERT, _AGREED = '#1971c2', '#2b8a3e', '#c92a2a', '#862e9c'
@@ -78,5 +78,5 @@ def shown_methods(methods: Iterable[str]) -> list[str]:
     """
     ordered = group_order(m for m in set(methods) if not m.startswith(ENSEMBLE))
     variants = [m for m in ordered if m.startswith(CROSSVAL)]
-    chosen = [m for m in NETWORKS if m in variants] or variants
+    chosen = [m for m in CROSS_VALIDATED if m in variants] or variants
     return [m for m in ordered if m not in variants or m == chosen[0]]

@@ -14,7 +14,7 @@ import numpy as np
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.annotations import annotated_names
 from tmsprep.bids.names import BidsError, T1wImage, shorten
-from tmsprep.evaluation.centres import centres_of_mass
+from tmsprep.evaluation.masks import centres_of_mass
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.imaging.labels import read_mask
 from tmsprep.imaging.read import read_geometry

@@ -11,8 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import T1wImage, derivative_path
-from tmsprep.evaluation.centres import centres_of_mass
-from tmsprep.evaluation.overlap import dice, false_discovery_rate
+from tmsprep.evaluation.masks import centres_of_mass, dice, false_discovery_rate
 from tmsprep.group.issues import Issue
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import read_mask, resample_labels

@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.significance import holm, stars, wilcoxon
+from tmsprep.evaluation.statistics import holm, stars, wilcoxon
 from tmsprep.methods.duennwald2021 import tables as paper
 from tmsprep.methods.duennwald2021.group_sources import Measured
 
@@ -93,7 +93,7 @@ def paired_tests(errors: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One row per `family` ('error_mm', 'dice', 'fdr'), `hemisphere`, `first` and `second`:
         `mean_first`, `mean_second`, `difference` (first less second), `n` (people with both),
-        `z`, `effect`, `p`, `p_holm`, `stars`, `reason`; see `evaluation.significance`.
+        `z`, `effect`, `p`, `p_holm`, `stars`, `reason`; see `evaluation.statistics`.
     """
     sided = errors.assign(hemisphere=errors['label'].map(SIDES))
     ways = (paper.AUGMENTED, paper.NOT_AUGMENTED)

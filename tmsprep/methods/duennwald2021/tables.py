@@ -7,8 +7,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.bootstrap import bootstrap_mean
-from tmsprep.evaluation.icc import icc_agreement
+from tmsprep.evaluation.statistics import bootstrap_mean, icc_agreement
 
 __all__ = [
     'AUGMENTED',

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmsprep.evaluation.overlap import dice, false_discovery_rate
+from tmsprep.evaluation.masks import centres_of_mass, dice, false_discovery_rate
 
+AFFINE = np.array([[-0.5, 0, 0, 10], [0, 0.5, 0, -20], [0, 0, 2, 5], [0, 0, 0, 1.0]])
 MASKS = st.lists(st.booleans(), min_size=6, max_size=6).map(np.array)
 
 
@@ -38,6 +41,23 @@ def test_dice_is_symmetric_and_1_for_equal_masks(first: np.ndarray, second: np.n
 
 
 @pytest.mark.parametrize('measure', [dice, false_discovery_rate])
-def test_shapes_must_agree(measure: object) -> None:
+def test_shapes_must_agree(measure: Callable) -> None:
     with pytest.raises(ValueError, match='shapes'):
         measure(np.ones((2, 1)), np.ones((1, 2)))
+
+
+def test_two_labels_by_hand() -> None:
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[0, 1, 2] = labels[2, 1, 2] = 1
+    labels[3, 3, 0] = 2
+    centres = centres_of_mass(labels, AFFINE)
+    np.testing.assert_allclose(centres, [[9.5, -19.5, 9], [8.5, -18.5, 5]])
+
+
+def test_an_absent_label_has_no_centre() -> None:
+    labels = np.zeros((2, 2, 2), np.uint8)
+    labels[1, 1, 1] = 2
+    centres = centres_of_mass(labels, np.eye(4))
+    assert np.isnan(centres[0]).all()
+    assert centres[1].tolist() == [1, 1, 1]
+    assert centres_of_mass(labels, np.eye(4), values=(2,)).tolist() == [[1, 1, 1]]
