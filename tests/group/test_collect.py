@@ -175,7 +175,7 @@ def test_file_that_is_wrong_as_a_whole_does_not_count(study: Study) -> None:
 
 def test_two_who_differ_are_both_kept_and_told(study: Study) -> None:
     left, message = compare(study, ann=(0, 0, 0), joe=(0, 0, 40))
-    assert 'raters ann and joe, one of whom must be wrong' in message
+    assert 'raters ann and joe, one of which must be wrong' in message
     assert left == {'ann': 7, 'joe': 7}
 
 

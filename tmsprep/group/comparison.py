@@ -42,7 +42,10 @@ def compare_raters(
     told = set(zip(refused['image'], refused['method'], refused['label'], strict=True))
     wrong: dict[tuple[str, str], set[str | None]] = {}
     issues = []
-    for finding in check_raters(table, protocol, threshold_mm):
+    images: dict[str, dict[str, PointSet]] = {}
+    for points in read:
+        images.setdefault(points.file.image.stem, {})[points.file.rater] = points.given
+    for finding in check_raters(images, protocol, threshold_mm):
         key = finding.image, RATER + finding.rater
         if finding.severity == 'note' or (*key, finding.label) in told:
             continue

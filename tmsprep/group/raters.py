@@ -13,7 +13,7 @@ from tmsprep.bids.annotations import AnnotationFile, annotated_names, find_annot
 from tmsprep.bids.names import T1wImage, labels_in, natural_key
 from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.errors import RATER
-from tmsprep.evaluation.rater_copies import copied_between_people, describe_copy
+from tmsprep.evaluation.rater_checks import copied_between_participants, describe_copy
 from tmsprep.formats.errors import PointsFileError
 from tmsprep.formats.read import read_points
 from tmsprep.group.derived import Derived, image_of
@@ -94,7 +94,9 @@ def read_raters(
         points = _read(file, derived, protocol, issues)
         if points is not None:
             read.append(points)
-    copies = copied_between_people([(points.file.image.subject, points.usable) for points in read])
+    copies = copied_between_participants(
+        [(points.file.image.subject, points.usable) for points in read]
+    )
     for one, (other, count) in copies.items():
         file = read[one].file
         message = describe_copy(file.path, read[other].file.path, count)
