@@ -12,10 +12,11 @@ from nipype import Node, Workflow
 from tmsprep import __version__
 from tmsprep.bids import T1wImage
 from tmsprep.config import RunConfig
+from tmsprep.files import file_sha256
 from tmsprep.interfaces.coeruleus import LocateCoeruleus, SegmentCoeruleus
 from tmsprep.interfaces.coeruleus_outputs import PlotCoeruleus, WriteCoeruleus
 from tmsprep.interfaces.conform import Conform
-from tmsprep.networks.archive import WeightsError, file_sha256
+from tmsprep.networks.archive import WeightsError
 from tmsprep.protocols import load_protocol
 from tmsprep.workflows.base import workflow_name
 from tmsprep.workflows.t1w import fingerprint

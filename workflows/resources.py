@@ -8,7 +8,8 @@ from pathlib import Path
 
 from tmsprep.bids import T1wImage, derivative_path
 from tmsprep.config import RunConfig
-from tmsprep.networks.archive import WeightsError, file_sha256
+from tmsprep.files import file_sha256
+from tmsprep.networks.archive import WeightsError
 from tmsprep.protocols import load_protocol
 from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS
 

@@ -14,7 +14,6 @@ from tmsprep.registration.plausibility import (
     check_linear,
     check_overlap,
     describe_linear,
-    dice,
     jacobian_range,
 )
 
@@ -72,13 +71,6 @@ def test_what_no_brain_explains_is_refused(linear: np.ndarray, message: str) -> 
 def test_a_matrix_without_inverse_is_an_error(linear: np.ndarray) -> None:
     with pytest.raises(ValueError, match='singular'):
         describe_linear(_matrix(linear))
-
-
-def test_dice_by_hand() -> None:
-    first, second = np.zeros((4, 1, 1)), np.zeros((4, 1, 1))
-    first[:2], second[1:] = 1, 1
-    images = [nib.Nifti1Image(a, np.eye(4)) for a in (first, second)]
-    assert dice(*images) == pytest.approx(2 * 1 / (2 + 3))
 
 
 def test_little_overlap_and_folding_are_refused() -> None:

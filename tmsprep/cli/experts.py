@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tmsprep import __version__
 from tmsprep.bids import BidsError, T1wImage, derivative_path
 from tmsprep.disclaimer import DISCLAIMER
+from tmsprep.files import file_sha256
 
 if TYPE_CHECKING:
     from tmsprep.config import RunConfig
@@ -117,7 +117,7 @@ def _still_holds(config: RunConfig, image: T1wImage, path: Path) -> bool:
     from tmsprep.protocols import load_protocol
 
     reference = _read_sidecar(path).get('ReferenceImage', {})
-    if not image.path.is_file() or reference.get('SHA256') != _sha256(image.path):
+    if not image.path.is_file() or reference.get('SHA256') != file_sha256(image.path):
         return False
     return read_targets(path).labels == load_protocol(config.protocol).labels
 
@@ -161,13 +161,9 @@ def _sidecar(config: RunConfig, image: T1wImage, experts: Experts) -> dict[str, 
             'Path': str(image.relative_path),
             'Shape': list(shape),
             'Affine': affine.tolist(),
-            'SHA256': _sha256(image.path),
+            'SHA256': file_sha256(image.path),
         },
         'SoftwareVersion': __version__,
         'Disclaimer': DISCLAIMER,
         **COLUMNS,
     }
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

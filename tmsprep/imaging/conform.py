@@ -94,7 +94,7 @@ def _grid_affine(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
     height = data.shape[2] * np.linalg.norm(affine[:3, 2])
     if height > CONFORMED_SIZE:
         anchor[2] = _slice_below_vertex(data, np.linalg.norm(affine[:3, 2]))
-    world = affine[:3, :3] @ anchor + affine[:3, 3]
+    world = nib.affines.apply_affine(affine, anchor)
     grid = np.diag([-1.0, -1.0, 1.0, 1.0])
     grid[:3, 3] = world - grid[:3, :3] @ np.full(3, CONFORMED_SIZE // 2)
     return grid

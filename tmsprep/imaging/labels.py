@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.ndimage import affine_transform
 
 
@@ -62,7 +63,7 @@ def resample_labels(
     part = result[box]
     start = np.array([along.start for along in box])
     # Two places per voxel and axis: a grid of twice the resolution.
-    corner = to_mask[:3, :3] @ (start - 0.25) + to_mask[:3, 3]
+    corner = apply_affine(to_mask, start - 0.25)
     for label in np.unique(labels[labels > 0]):
         inside = affine_transform(
             (labels == label).astype(np.float32),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
 # The displacement changes by at most this much per mm, so it can neither fold nor tear, and
@@ -63,7 +64,7 @@ class SmoothMap:
     def forward(self, points: np.ndarray) -> np.ndarray:
         """Template points to points of the head, shape (n, 3), mm, RAS+; exact."""
         moved = points + self.displacement(points)
-        return moved @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return apply_affine(self.affine, moved)
 
     def inverse(self, points: np.ndarray, tolerance: float = 1e-6) -> np.ndarray:
         """Points of the head to template points, shape (n, 3), mm, RAS+.
@@ -71,8 +72,7 @@ class SmoothMap:
         The fixed-point iteration x <- A^-1(y) - displacement(x) shrinks the error by
         `LIPSCHITZ` at least each time; it stops when no point moves more than `tolerance` mm.
         """
-        inverse = np.linalg.inv(self.affine)
-        target = points @ inverse[:3, :3].T + inverse[:3, 3]
+        target = apply_affine(np.linalg.inv(self.affine), points)
         found, step = target, np.inf
         while step > tolerance:
             closer = target - self.displacement(found)

@@ -76,7 +76,7 @@ class Grid:
     def world(self, first: int, last: int) -> np.ndarray:
         """Centres of the voxels of slabs `first` to `last` - 1 of axis 0, (n, 3), mm, RAS+."""
         slabs = np.mgrid[first:last, 0 : self.shape[1], 0 : self.shape[2]].reshape(3, -1)
-        return slabs.T @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return nib.affines.apply_affine(self.affine, slabs.T)
 
 
 def template_places(mapping: SmoothMap, grid: Grid) -> np.ndarray:

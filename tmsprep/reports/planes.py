@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
 from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 
@@ -118,7 +119,7 @@ class Volume:
         """
         to_voxel = np.linalg.inv(self.affine)
         matrix = to_voxel[:3, :3] @ steps.T
-        start = to_voxel[:3, :3] @ first + to_voxel[:3, 3]
+        start = apply_affine(to_voxel, first)
         spans = matrix * (np.array(shape) - 1)
         low = np.floor(start + np.minimum(spans, 0).sum(axis=1)).astype(int) - _SPLINE_MARGIN
         high = np.ceil(start + np.maximum(spans, 0).sum(axis=1)).astype(int) + _SPLINE_MARGIN + 1
@@ -206,7 +207,7 @@ def bounding_box(foreground: np.ndarray, affine: np.ndarray) -> np.ndarray | Non
             return None
         ranges.append((true[0], true[-1]))
     corners = np.stack(np.meshgrid(*ranges), axis=-1).reshape(-1, 3)
-    world = corners @ affine[:3, :3].T + affine[:3, 3]
+    world = apply_affine(affine, corners)
     return np.stack([world.min(axis=0), world.max(axis=0)])
 
 
@@ -215,7 +216,7 @@ def _head_box(data: np.ndarray, affine: np.ndarray, window: tuple[float, float])
     thin = data[tuple(slice(None, None, n) for n in step)]
     index = np.argwhere(thin > window[0] + 0.15 * (window[1] - window[0])) * step
     if len(index):
-        world = index @ affine[:3, :3].T + affine[:3, 3]
+        world = apply_affine(affine, index)
         # The outermost half per cent is noise in the air and what lies in the scanner beside.
         box = np.percentile(world, (0.5, 99.5), axis=0)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from nibabel.affines import apply_affine
 
 RADIUS_MM = 4.0
 """Of the ball in which the reference is measured: 268 mm3, some 600 voxels of 0.75 mm (our
@@ -64,7 +65,7 @@ def reference_region(
     if not np.isfinite(middle).all():
         return region
     inverse = np.linalg.inv(affine)
-    at = inverse[:3, :3] @ middle + inverse[:3, 3]
+    at = apply_affine(inverse, middle)
     # The box around the ball, as far as the volume reaches.
     reach = RADIUS_MM * np.linalg.norm(inverse[:3, :3], axis=1)
     low = np.clip(np.ceil(at - reach), 0, shape).astype(int)
