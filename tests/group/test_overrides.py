@@ -8,7 +8,6 @@ import pytest
 from tmsprep.config import RunConfig
 from tmsprep.formats.targets_tsv import write_table
 from tmsprep.group.collect import Group, collect_group
-from tmsprep.group.overrides import read_overrides
 
 if TYPE_CHECKING:
     from conftest import Study
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def three(study: Study) -> Study:
-    """Three raters of one person at 0, 10 and 30 mm: the first two agree."""
+    """Three raters of one participant at 0, 10 and 30 mm: the first two agree."""
     for name, z in (('ann', 0), ('bob', 10), ('eve', 30)):
         study.rater('sub-01', name, study.moved((0, 0, z)))
     return study
@@ -38,7 +37,7 @@ def table(study: Study, *rows: str) -> Path:
 HEADER = 'participant_id | label | agreeing'
 
 
-def test_a_person_chooses_the_raters(three: Study) -> None:
+def test_chosen_raters(three: Study) -> None:
     before = collect(three, None).agreements.set_index('label')
     assert before['z'].tolist() == [25.0, 25.0, 55.0]
     path = table(three, HEADER, 'sub-01 | LA | ann eve', '01 | RA | none', 'sub-01 | M | eve')
@@ -53,13 +52,13 @@ def test_a_person_chooses_the_raters(three: Study) -> None:
     assert consensus.loc['LA', 'z'] == 35.0
 
 
-def test_the_table_of_agreements_itself_changes_nothing(three: Study) -> None:
+def test_unchanged_copy(three: Study) -> None:
     before = collect(three, None).agreements
     path = write_table(three.points.parent / 'copy.tsv', before)
     assert collect(three, path).agreements.equals(before)
 
 
-def test_a_changed_cell_of_the_copy_does(three: Study) -> None:
+def test_changed_copy(three: Study) -> None:
     agreements = collect(three, None).agreements
     agreements.loc[1, 'agreeing'] = 'bob eve'
     path = write_table(three.points.parent / 'copy.tsv', agreements)
@@ -75,17 +74,17 @@ def test_a_changed_cell_of_the_copy_does(three: Study) -> None:
         ([HEADER, '02 | LA | ann'], "line 2: no rater has a file of sub-02 with the target 'LA'"),
         ([HEADER, '01 | XX | ann'], "with the target 'XX'; correct the row"),
         ([HEADER, '01 | LA | ann joe'], "line 2: 'joe' gave no usable point of LA in sub-01"),
-        ([HEADER, '01 | LA | ann', 'sub-01 | LA | bob'], 'line 3: sub-01, LA stands in line 2'),
+        ([HEADER, '01 | LA | ann', 'sub-01 | LA | bob'], 'line 3: sub-01, LA is also in line 2'),
         ([f'{HEADER} | image', '01 | LA | ann | sub-01_ses-B'], 'image sub-01_ses-B'),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(three: Study, rows: list[str], message: str) -> None:
+def test_wrong_rows(three: Study, rows: list[str], message: str) -> None:
     path = table(three, *rows)
     with pytest.raises(ValueError, match=message) as caught:
         collect(three, path)
     assert str(caught.value).startswith(str(path))
 
 
-def test_empty_cells_say_nothing(three: Study) -> None:
+def test_empty_cells(three: Study) -> None:
     path = table(three, HEADER, '01 | LA | n/a', '01 | RA | ')
-    assert read_overrides(path) == []
+    assert collect(three, path).agreements.equals(collect(three, None).agreements)

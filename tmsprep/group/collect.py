@@ -16,7 +16,7 @@ from tmsprep.group.agreements import agreement_table, consensus_points
 from tmsprep.group.comparison import compare_raters
 from tmsprep.group.derived import Derived, read_derived
 from tmsprep.group.issues import Issue
-from tmsprep.group.overrides import apply_overrides, read_overrides
+from tmsprep.group.overrides import apply_overrides
 from tmsprep.group.points import COLUMNS, in_order, point_table
 from tmsprep.group.predictions import predicted_points, read_predictions, references
 from tmsprep.group.raters import RaterPoints, rater_table, read_raters
@@ -111,8 +111,7 @@ def _agreements(
     agreements = agreement_table(raters, protocol, config.consensus_threshold)
     if config.agreement_overrides is None:
         return agreements
-    path = config.agreement_overrides
-    return apply_overrides(agreements, rater_table(raters), read_overrides(path), path)
+    return apply_overrides(agreements, rater_table(raters), config.agreement_overrides)
 
 
 def _references(
