@@ -35,7 +35,7 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
     """
     first, second = _masks(first, second)
     total = np.count_nonzero(first) + np.count_nonzero(second)
-    return 2 * np.count_nonzero(first & second) / total if total else float('nan')
+    return float(2 * np.count_nonzero(first & second) / total) if total else float('nan')
 
 
 def false_discovery_rate(predicted: np.ndarray, manual: np.ndarray) -> float:
@@ -60,7 +60,7 @@ def false_discovery_rate(predicted: np.ndarray, manual: np.ndarray) -> float:
     """
     predicted, manual = _masks(predicted, manual)
     found = np.count_nonzero(predicted)
-    return np.count_nonzero(predicted & ~manual) / found if found else float('nan')
+    return float(np.count_nonzero(predicted & ~manual) / found) if found else float('nan')
 
 
 def _masks(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

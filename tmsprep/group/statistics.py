@@ -34,7 +34,7 @@ def group_tables(
         'errors', and any of 'agreement', 'table2', 'table3', 'table4' and 'table5'.
     """
     errors = errors_against_consensus(group.points)
-    methods = {'network': choose_network(errors, 'cnn'), 'registration': 'syn'}
+    network, registration = choose_network(errors, 'cnn'), 'syn'
     tables = {'errors': errors}
     measured = set(errors.loc[errors['error_mm'].notna(), 'method'])
     if group.points['method'].nunique() > 1:
@@ -42,13 +42,20 @@ def group_tables(
     alone = leave_one_rater_out(group.points, threshold_mm)
     if measured or group.points['dispersion_mm'].notna().any():
         tables['table2'] = table2(
-            group.points, errors, group.protocol, **methods, leave_one_out=alone, seed=seed
+            group.points,
+            errors,
+            group.protocol,
+            network=network,
+            registration=registration,
+            leave_one_out=alone,
+            seed=seed,
         )
-    if _comparable(measured, methods.values()):
+    if _comparable(measured, (network, registration)):
         tables['table3'] = table3(
             errors,
             group.protocol,
-            **methods,
+            network=network,
+            registration=registration,
             leave_one_out=alone,
             margin_mm=margin_mm,
             seed=seed,

@@ -3,10 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tmsprep.methods.duennwald2021.components import SIDE_DISTANCE_MM
 from tmsprep.methods.duennwald2021.status import (
     MAX_SPREAD_MM,
-    PAIR_DISTANCE_MM,
     PAIR_STATUSES,
     heatmap_spread,
     pair_status,
@@ -36,10 +34,6 @@ def test_the_gravest_finding_wins(left, right, spread, expected) -> None:
     found = pair_status(points, PROTOCOL, SHAPE, AFFINE, np.array(spread, dtype=float))
     assert tuple(found) == expected
     assert set(found) <= set(PAIR_STATUSES)
-
-
-def test_limits_are_those_of_the_post_processing() -> None:
-    assert PAIR_DISTANCE_MM == SIDE_DISTANCE_MM
 
 
 def test_spread_of_heatmaps_worked_by_hand() -> None:

@@ -14,6 +14,7 @@ from tmsprep.methods.duennwald2021.contrast import (
     volume_mm3,
 )
 
+#: Status of one side of a segmentation, with its meaning.
 SEGMENTATION_STATUSES = {
     'ok': 'segmented and measured',
     'check_points': 'segmented and measured, but a localised point, by which the reference region '
@@ -24,10 +25,11 @@ SEGMENTATION_STATUSES = {
     'no_network': 'the weights hold no network that segments',
     'failed': 'the segmentation failed; see the report',
 }
-"""Status of one side of a segmentation, with its meaning."""
 
+#: Columns of numbers, before those of the reference region's position.
 MEASURES = ('volume_mm3', 'cr_median', 'cr_maximum', 'reference_median')
-"""Columns of numbers, before those of the reference region's place."""
+
+_POSITION = ('reference_x', 'reference_y', 'reference_z')
 
 
 def measure_segmentation(
@@ -37,20 +39,20 @@ def measure_segmentation(
     points_mm: np.ndarray,
     point_statuses: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Measure both sides against the reference region that the points place in the pons.
+    """Measure both sides against the reference region in the pons.
 
     Parameters
     ----------
     labels : numpy.ndarray
         Shape (n, m, k): 1 left, 2 right.
     intensities : numpy.ndarray
-        Of the same shape, as the scanner gave them; see `contrast_ratios`.
+        Intensities from the scanner, of the same shape; see `contrast_ratios`.
     affine : numpy.ndarray
         Shape (4, 4), voxel indices to mm.
     points_mm : numpy.ndarray
-        Shape (2, 3), localised, mm, RAS+: left, right; NaN where missing.
+        Shape (2, 3), localised points, mm, RAS+: left, right; NaN where missing.
     point_statuses : sequence of str
-        Of both points, see `pair_status.PAIR_STATUSES`.
+        Status of both points, see `status.PAIR_STATUSES`.
 
     Returns
     -------
@@ -71,18 +73,15 @@ def measure_segmentation(
             {
                 'status': _status(region, ratios.median, point_statuses),
                 **dict(zip(MEASURES, numbers, strict=True)),
-                **dict(zip(_PLACE, middle.tolist(), strict=True)),
+                **dict(zip(_POSITION, middle.tolist(), strict=True)),
             }
         )
     return rows
 
 
-_PLACE = ('reference_x', 'reference_y', 'reference_z')
-
-
 def missing_measures(status: str) -> list[dict[str, Any]]:
-    """Rows of `measure_segmentation` for both sides when there is nothing to measure."""
-    return [{'status': status, **dict.fromkeys((*MEASURES, *_PLACE), float('nan'))}] * 2
+    """Return rows of `measure_segmentation` without numbers, for both sides."""
+    return [{'status': status, **dict.fromkeys((*MEASURES, *_POSITION), float('nan'))}] * 2
 
 
 def _status(region: np.ndarray, ratio: float, point_statuses: Sequence[str]) -> str:
