@@ -11,7 +11,7 @@ def errors(*rows: tuple) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def test_repetitions_then_images_are_averaged() -> None:
+def test_pairs_by_hand() -> None:
     table = errors(
         ('sub-1', 'a', 'cnn', 1, 'A', 2.0),
         ('sub-1', 'a', 'cnn', 2, 'A', 4.0),
@@ -19,7 +19,7 @@ def test_repetitions_then_images_are_averaged() -> None:
         ('sub-1', 'b', 'cnn', 1, 'A', 7.0),
         ('sub-1', 'a', 'syn', np.nan, 'A', 1.0),
         ('sub-1', 'b', 'syn', np.nan, 'A', 2.0),
-        # An image and a person that only one method has are not compared.
+        # An image and a participant that only one method has are not compared.
         ('sub-1', 'c', 'cnn', 1, 'A', 99.0),
         ('sub-2', 'd', 'cnn', 1, 'A', 99.0),
         ('sub-1', 'a', 'cnn', 1, 'B', 99.0),
@@ -29,7 +29,7 @@ def test_repetitions_then_images_are_averaged() -> None:
     assert pairs.to_dict('index') == {'sub-1': {'first': 5.0, 'second': 1.5}}
 
 
-def test_a_method_that_nobody_has_gives_no_pairs() -> None:
+def test_no_pairs() -> None:
     table = errors(('sub-1', 'a', 'cnn', 1, 'A', 2.0))
     assert participant_pairs(table, 'cnn', 'syn', ('A',)).empty
     assert participant_pairs(table.iloc[:0], 'cnn', 'syn', ('A',)).empty

@@ -35,7 +35,7 @@ def test_quantile_by_hand(n: int, level: float, quantile: float) -> None:
     assert found == ErrorRadius(ONE, level, (quantile,), (n,), None)
 
 
-def test_missing_references_are_left_out_per_target() -> None:
+def test_missing_references() -> None:
     errors = np.column_stack([np.arange(1.0, 11), np.arange(10.0, 0, -1)])
     errors[9, 0] = errors[:2, 1] = np.nan
     found = calibrate(errors, None, ('A', 'B'))
@@ -56,14 +56,12 @@ def test_scaled_by_hand() -> None:
 
 
 @pytest.mark.parametrize(('floor_mm', 'radius'), [(None, 2.0), (1.0, 8.0)])
-def test_only_predicted_targets_have_radii_and_infinite_ones_are_left_out(
-    floor_mm: float | None, radius: float
-) -> None:
+def test_finite_radii(floor_mm: float | None, radius: float) -> None:
     calibration = ErrorRadius(('A', 'B', 'C'), 0.9, (2.0, math.inf, 2.0), (9, 8, 9), floor_mm)
     assert calibration.finite_radii({'A': 3.0, 'B': 1.0, 'D': 1.0}) == {'A': radius}
 
 
-def test_a_point_that_was_not_found_is_an_infinite_error() -> None:
+def test_point_not_found() -> None:
     errors, dispersions = column(*range(1, 10)), np.ones((9, 1))
     errors[0], dispersions[0] = np.inf, np.nan
     assert calibrate(errors, None, ONE).quantiles == (math.inf,)
@@ -72,7 +70,7 @@ def test_a_point_that_was_not_found_is_an_infinite_error() -> None:
 
 @given(st.lists(MM, min_size=10, max_size=30, unique=True))
 @settings(max_examples=30, deadline=None)
-def test_each_of_a_pool_left_out_in_turn_is_held_as_often_as_promised(pool: list[float]) -> None:
+def test_exact_coverage(pool: list[float]) -> None:
     # Exchangeable: each of n + 1 is as likely as any other to be the new one, and exactly
     # ceil((n + 1) 0.9) of them have a score up to the quantile of the others.
     n = len(pool) - 1
@@ -84,7 +82,7 @@ def test_each_of_a_pool_left_out_in_turn_is_held_as_often_as_promised(pool: list
 
 
 @pytest.mark.parametrize('floor_mm', [None, 0.1])
-def test_exact_round_trip_through_json(floor_mm: float | None) -> None:
+def test_json_round_trip(floor_mm: float | None) -> None:
     radius = ErrorRadius(('A', 'B'), 0.9, (1 / 3, math.inf), (14, 8), floor_mm)
     text = json.dumps(radius.as_dict(), allow_nan=False)
     assert ErrorRadius.from_dict(json.loads(text)) == radius
@@ -100,14 +98,14 @@ GOOD = {'labels': ['A'], 'level': 0.9, 'quantiles': [3.0], 'n': [12], 'floor_mm'
         *[{'quantiles': [math.nan]}, {'floor_mm': 0}, {'n': None}],
     ],
 )
-def test_what_is_no_calibration_is_refused(wrong: dict) -> None:
+def test_no_calibration(wrong: dict) -> None:
     with pytest.raises(ValueError, match='calibration of the error radius'):
         ErrorRadius.from_dict({**GOOD, **wrong})
     with pytest.raises(ValueError, match='calibration of the error radius'):
         ErrorRadius.from_dict({key: GOOD[key] for key in GOOD if key not in wrong})
 
 
-def test_missing_or_impossible_measurements_are_refused() -> None:
+def test_impossible_errors() -> None:
     with pytest.raises(ValueError, match='negative'):
         calibrate(column(-1, 2), None, ONE)
     with pytest.raises(ValueError, match='no dispersion'):

@@ -26,14 +26,14 @@ def agree_on(points: np.ndarray, threshold_mm: float = 12.0) -> Agreement:
     return Agreement(found.points[0], agreeing, found.statuses[0])
 
 
-def test_of_two_equal_pairs_the_earlier_raters_count() -> None:
+def test_equal_pairs() -> None:
     # 0 and 10 agree, 10 and 20 agree, 0 and 20 do not.
     found = agree_on(on_a_line(0, 10, 20))
     assert (found.agreeing, found.status) == ((0, 1), 'consensus')
     np.testing.assert_allclose(found.point, [5, 0, 0])
 
 
-def test_of_two_pairs_the_closer_one_counts() -> None:
+def test_closer_pair() -> None:
     found = agree_on(on_a_line(0, 10, 19))
     assert found.agreeing == (1, 2)
     np.testing.assert_allclose(found.point, [14.5, 0, 0])
@@ -46,7 +46,7 @@ def test_all_three_agree() -> None:
 
 
 @pytest.mark.parametrize(('apart', 'status'), [(12.0, 'consensus'), (12.001, 'no_consensus')])
-def test_twelve_millimetres_are_the_limit(apart: float, status: str) -> None:
+def test_limit_included(apart: float, status: str) -> None:
     assert agree_on(on_a_line(0, apart)).status == status
 
 
@@ -56,19 +56,19 @@ def test_no_two_agree() -> None:
     assert np.isnan(found.point).all()
 
 
-def test_who_gave_no_point_is_not_counted() -> None:
+def test_missing_points() -> None:
     points = np.array([MISSING, (4.0, 5, 6), MISSING])
     found = agree_on(points)
     assert (found.agreeing, found.status) == ((1,), 'single')
     np.testing.assert_array_equal(found.point, [4, 5, 6])
     pair = agree_on(np.array([(0.0, 0, 0), MISSING, (0, 8, 0)]))
     assert (pair.agreeing, pair.status) == ((0, 2), 'consensus')
-    nobody = agree_on(np.array([MISSING, MISSING]))
-    assert (nobody.agreeing, nobody.status) == ((), 'missing')
-    assert np.isnan(nobody.point).all()
+    none = agree_on(np.array([MISSING, MISSING]))
+    assert (none.agreeing, none.status) == ((), 'missing')
+    assert np.isnan(none.point).all()
 
 
-def test_three_of_four_outweigh_a_closer_pair() -> None:
+def test_larger_group() -> None:
     # 0, 5 and 11 are within 12 mm of each other; 11 and 14 are the closest, 0 and 14 too far.
     found = agree_on(on_a_line(0, 14, 5, 11))
     assert found.agreeing == (1, 2, 3)
@@ -91,9 +91,7 @@ raters = st.lists(st.tuples(coordinate, coordinate, coordinate), min_size=1, max
 
 @settings(max_examples=60, deadline=None)
 @given(raters, st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
-def test_the_order_of_raters_and_a_rigid_motion_change_nothing(
-    rows: list, random: object, seed: int
-) -> None:
+def test_order_and_motion(rows: list, random: object, seed: int) -> None:
     points = np.array(rows)
     gaps = np.linalg.norm(points[:, None] - points, axis=-1)[np.triu_indices(len(points), 1)]
     gaps = np.sort([*gaps, 12.0])
@@ -145,7 +143,7 @@ def groups(points: np.ndarray, threshold: float) -> Iterator[tuple[int, ...]]:
                 yield group
 
 
-def test_every_target_has_its_own_consensus() -> None:
+def test_targets() -> None:
     one = PointSet.from_mapping({'A': (0, 0, 0), 'B': (1, 1, 1)})
     two = PointSet.from_mapping({'C': (50, 0, 0), 'A': (2, 0, 0)})
     three = PointSet.from_mapping({'C': (0, 0, 0), 'A': (70, 0, 0)})

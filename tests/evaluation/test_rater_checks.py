@@ -69,7 +69,7 @@ def test_good_raters() -> None:
         assert check(*map(rater, range(number))) == []
 
 
-def test_fewer_points_are_a_note() -> None:
+def test_fewer_points() -> None:
     few = {label: place for label, place in rater(1).items() if label != 'LHESCHL'}
     (finding,) = check(few | {'ROFC': (np.nan,) * 3}, rater(2))
     assert (finding.severity, finding.label) == ('note', None)
@@ -79,7 +79,7 @@ def test_fewer_points_are_a_note() -> None:
     assert finding == Finding('warning', None, message, image='sub-01', rater='A')
 
 
-def test_unknown_names_are_a_warning() -> None:
+def test_unknown_name() -> None:
     (finding,) = check(rater(1) | {'ldlpfc': (1, 2, 3)})
     assert (finding.severity, finding.label) == ('warning', 'ldlpfc')
 
@@ -110,7 +110,7 @@ def test_two_targets_at_one_place() -> None:
         ({label: (2 * x, 2 * y, 2 * z) for label, (x, y, z) in rater(1).items()}, 'no shift'),
     ],
 )
-def test_a_file_wrong_as_a_whole_and_nobody_else(others: int, bad: dict, words: str) -> None:
+def test_wrong_file(others: int, bad: dict, words: str) -> None:
     good = [rater(number) for number in range(2, 2 + others)]
     for place in range(others + 1):
         (finding,) = check(*good[:place], bad, *good[place:])
@@ -119,7 +119,7 @@ def test_a_file_wrong_as_a_whole_and_nobody_else(others: int, bad: dict, words: 
         assert words in finding.message
 
 
-def test_the_shift_is_told() -> None:
+def test_shift_message() -> None:
     (finding,) = check(moved(HEAD, y=-20), HEAD, moved(HEAD, x=0.01))
     assert 'by 20.0 mm (x, y, z: +0.0, -20.0, +0.0)' in finding.message
 
@@ -131,7 +131,7 @@ def test_the_shift_is_told() -> None:
     length=st.floats(19, 200),
     place=st.integers(0, 2),
 )
-def test_any_large_shift_is_found(direction: tuple, length: float, place: int) -> None:
+def test_any_large_shift(direction: tuple, length: float, place: int) -> None:
     raters = [rater(1), rater(2), rater(3)]
     shift = np.array(direction) / np.linalg.norm(direction) * length
     raters[place] = moved(raters[place], *shift)
@@ -140,7 +140,7 @@ def test_any_large_shift_is_found(direction: tuple, length: float, place: int) -
     assert 'shifted' in finding.message
 
 
-def test_of_two_raters_anatomy_tells_who_is_wrong() -> None:
+def test_two_raters_by_anatomy() -> None:
     for bad, words in ((flipped(rater(1)), 'negating'), (swapped(rater(1)), 'exchanging')):
         (finding,) = check(rater(2), bad)
         assert 'rater B, against the others' in finding.message
@@ -151,12 +151,12 @@ def test_of_two_raters_anatomy_tells_who_is_wrong() -> None:
     assert 'others' not in finding.message
 
 
-def test_of_two_raters_with_a_shift_nobody_can_tell() -> None:
+def test_two_raters_shifted() -> None:
     (finding,) = check(rater(1), moved(rater(2), z=30))
     assert 'raters A and B, one of which must be wrong' in finding.message
 
 
-def test_the_majority_may_be_flipped() -> None:
+def test_flipped_majority() -> None:
     findings = check(rater(1), flipped(rater(2)), flipped(rater(3)))
     assert [f.message.split(',')[1] for f in findings] == [' rater B', ' rater C']
     assert all('negating' in f.message for f in findings)
@@ -170,7 +170,7 @@ def test_one_pair_swapped() -> None:
         assert summary(findings) == [('error', 'LLLIMBMC'), ('error', 'RLLIMBMC')]
 
 
-def test_a_point_far_from_everybodys() -> None:
+def test_outlier() -> None:
     far = rater(1) | {'LHESCHL': (-45, -20, 40)}
     (finding,) = check(far, rater(2), rater(3))
     assert (finding.severity, finding.label) == ('warning', 'LHESCHL')
@@ -178,12 +178,12 @@ def test_a_point_far_from_everybodys() -> None:
     (finding,) = check(far, rater(2))
     assert finding.message.startswith('sub-01, raters A, B: no two of them agree on LHESCHL')
     assert check(far, rater(2), rater(3), threshold=40) == []
-    # Nobody else gave the point.
+    # No other rater gave the point.
     others = [{**rater(n), 'LHESCHL': (np.nan,) * 3} for n in (2, 3)]
     assert summary(check(far, *others)) == [('note', None)] * 2
 
 
-def test_three_who_all_disagree_on_a_point() -> None:
+def test_three_disagree() -> None:
     places = [(-45, -20, z) for z in (8, 40, -25)]
     raters = [rater(n) | {'LHESCHL': place} for n, place in enumerate(places)]
     (finding,) = check(*raters)
@@ -192,7 +192,7 @@ def test_three_who_all_disagree_on_a_point() -> None:
     )
 
 
-def test_the_same_numbers_by_two_raters() -> None:
+def test_same_numbers_by_two_raters() -> None:
     (finding,) = check(rater(1), rater(2), rater(1))
     assert (finding.severity, finding.label) == ('warning', None)
     assert finding.message.startswith('sub-01, raters A and C: the very same point for LOFC, ROFC')
@@ -202,14 +202,14 @@ def test_the_same_numbers_by_two_raters() -> None:
     assert 'the very same point for LOFC.' in finding.message
 
 
-def test_the_same_numbers_for_two_people() -> None:
+def test_same_numbers_for_two_images() -> None:
     both = dict.fromkeys(('sub-01', 'sub-02'), named(rater(1)))
     (finding,) = check_raters(both, PROTOCOL)
     assert (finding.severity, finding.label) == ('warning', None)
     assert finding.message.startswith('sub-01 by rater A and sub-02 by rater A: the very same')
 
 
-def test_too_few_points_say_nothing_of_the_whole_file() -> None:
+def test_too_few_points() -> None:
     few = {label: HEAD[label] for label in ('LOFC', 'LDLPFC', 'LFACEMC')}
     findings = check(moved(few, z=30), few, moved(few, y=1))
     assert [f.severity for f in findings].count('note') == 3
@@ -229,7 +229,7 @@ def test_copies() -> None:
         ('03', on_a_line(9, 5, 6)),
         ('04', on_a_line(np.nan, np.nan, np.nan)),
     ]
-    # The two files of 01 are of one person; 02 and 03 share one point.
+    # The two files of 01 are of one participant; 02 and 03 share one point.
     assert copied_between_participants(files) == {0: (2, 2), 1: (2, 2), 2: (0, 2)}
 
 
