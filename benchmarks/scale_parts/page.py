@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tmsprep.reports.canvas import figure_style, save_svg
+from tmsprep.reports.charts import figure_style, save_svg
 
 WHAT = {
     'start': 'start of a task of 3 people',
