@@ -18,8 +18,8 @@ import torch.nn.functional as F
 
 from tmsprep.atomic import atomic_path, write_text
 from tmsprep.imaging.conform import conform, resample_mask
-from tmsprep.imaging.pyramid import halve
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
+from tmsprep.imaging.volume import halve
 from tmsprep.methods.baxter2021.augmentation import Augmentation, draw_view
 from tmsprep.methods.baxter2021.cohort import Annotated, Person, load_cohort
 from tmsprep.networks.brain_extraction import save_brain_unet
@@ -56,7 +56,7 @@ def mask_volumes(people: list[Annotated], cache: Path) -> list[torch.Tensor]:
 def _mask_file(person: Annotated, cache: Path) -> Path:
     path = cache / f'{person.name}.mask.npy'
     if not path.is_file():
-        conformed = conform(read_t1w(person.image))
+        conformed = conform(read_image(person.image))
         inside = resample_mask(nib.load(person.mask), conformed).get_fdata(dtype=np.float32)
         with atomic_path(path) as partial:
             np.save(partial, (halve(inside) * 255).astype(np.uint8))

@@ -29,8 +29,8 @@ import torch
 from scipy.ndimage import affine_transform
 
 from tmsprep.imaging.conform import conform
-from tmsprep.imaging.normalise import percentile_window
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
+from tmsprep.imaging.volume import percentile_window
 from tmsprep.methods.baxter2021.cohort import Annotated
 from tmsprep.methods.baxter2021.localize import localize
 from tmsprep.methods.baxter2021.weights import Localizer, load_localizer
@@ -72,7 +72,7 @@ def floor(path: Path) -> None:
 
 def cnn_path(path: Path, localizer: Localizer) -> PointSet:
     """Go from a file to points."""
-    image = read_t1w(path)
+    image = read_image(path)
     window = percentile_window(np.asanyarray(image.dataobj))
     return localize(conform(image), window, localizer).points
 
@@ -106,7 +106,7 @@ def compare_syn(people: list[Annotated], localizer: Localizer, full: int) -> Non
     unet = load_brain_unet(PACKAGE / 'data' / 'brain_extraction.safetensors')
     times, errors = {'default': [], 'full': []}, {'default': [], 'full': []}
     for person in people:
-        image = read_t1w(person.image)
+        image = read_image(person.image)
         conformed = conform(image)
         mask = extract_brain(conformed, unet)
         guess = localize(

@@ -1,4 +1,4 @@
-"""Small images of two bright rods, and masks of them, for tests of the locus coeruleus."""
+"""Small images of two bright rods with masks, for tests of the locus coeruleus."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ def centres_mm(seed: int) -> np.ndarray:
 
 
 def image_affine(voxel_mm: float = VOXEL_MM) -> np.ndarray:
-    """Voxel indices to mm: the middle voxel's corner is the origin."""
+    """Affine of the image, with the origin in the middle of its field of view."""
     affine = np.diag([voxel_mm] * 3 + [1.0])
     affine[:3, 3] = -np.array(SHAPE) * VOXEL_MM / 2 + voxel_mm / 2
     return affine
 
 
 def rods(seed: int, voxel_mm: float = 0.375) -> np.ndarray:
-    """Labels of boxes of 1.5 x 1.5 x 6 mm around the centres."""
+    """Mask of a box of 1.5 x 1.5 x 6 mm around each centre."""
     shape = tuple(round(n * VOXEL_MM / voxel_mm) for n in SHAPE)
     affine = image_affine(voxel_mm)
-    places = np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+    places = nib.affines.apply_affine(affine, np.moveaxis(np.indices(shape), 0, -1))
     labels = np.zeros(shape, np.uint8)
     for label, centre in enumerate(centres_mm(seed), start=1):
         inside = (np.abs(places - centre) < (0.75, 0.75, 3.0)).all(axis=-1)
@@ -40,13 +40,13 @@ def rods(seed: int, voxel_mm: float = 0.375) -> np.ndarray:
 
 
 def intensities(seed: int) -> np.ndarray:
-    """Noise of 100 +- 5 with rods of 140."""
+    """Noise of mean 100 and standard deviation 5 with rods of 140."""
     noise = 100 + 5 * np.random.default_rng(seed).standard_normal(SHAPE)
     return np.where(rods(seed, VOXEL_MM) > 0, 140, noise).astype(np.float32)
 
 
 def write_bids(bids: Path) -> Path:
-    """Begin a data set."""
+    """Write a data set without participants."""
     bids.mkdir(parents=True, exist_ok=True)
     description = {'Name': 'rods (simulated)', 'BIDSVersion': '1.9.0'}
     (bids / 'dataset_description.json').write_text(json.dumps(description))

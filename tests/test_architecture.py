@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,56 +11,60 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 
 BASE = {
-    *('points', 'imaging', 'protocols', 'atomic', 'running.resources', 'disclaimer'),
-    *('bids', 'config', 'config_values', 'bids_filters', 'data'),
+    *('points', 'atomic', 'files', 'alignment', 'options', 'outcome', 'tables', 'disclaimer'),
+    *('bids', 'config', 'bids_filters', 'data', 'imaging', 'protocols', 'formats.targets_tsv'),
+    'running.machine',
 }
-"""What everybody may use: the first rooms of the house, and settings, names and files."""
+"""What every room may use: points, names, files, images, settings, and the writer of tables."""
+
+METHOD = {'methods', 'methods.base', 'methods.learner'}
+"""What a shared room knows of methods: the registry and the interface."""
 
 MAY_IMPORT = {
-    'imaging': set(),
-    'protocols': set(),
+    'formats': set(),
     'networks': set(),
     'registration': set(),
-    'formats': set(),
     'evaluation': set(),
     'phantoms': set(),
-    'outcome': set(),
     'failures': set(),
-    'derivatives': {'evaluation', 'formats', 'outcome'},
-    'coeruleus_derivatives': {'derivatives', 'evaluation', 'formats', 'outcome'},
-    'reports': {
-        'derivatives',
-        'evaluation',
-        'failures',
-        'formats',
-        'outcome',
-        'registration.names',
+    'derivatives': {'evaluation', 'formats', *METHOD},
+    'learning': {'networks', 'formats', 'evaluation', *METHOD},
+    'group': {'evaluation', 'formats', 'derivatives', 'failures', 'registration', *METHOD},
+    'reports': {'evaluation', 'formats', 'derivatives', 'failures', *METHOD},
+    'methods': {
+        *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
+        'reports',
     },
-    'learning': {'networks', 'formats', 'evaluation', 'registration.brain'},
-    'group': {
-        *('evaluation', 'formats', 'derivatives', 'failures', 'outcome', 'reports.collect'),
-        *('registration.names', 'registration.transforms'),
-    },
-    'interfaces': {
-        *('networks', 'registration', 'evaluation', 'formats', 'learning', 'reports'),
-        *('outcome', 'failures', 'derivatives', 'coeruleus_derivatives'),
-    },
-    'workflows': {
-        *('interfaces', 'networks.archive', 'registration.names'),
-        *('learning.cohort', 'learning.folds', 'learning.coeruleus_folds', 'learning.volumes'),
-    },
+    'interfaces': {'learning', 'reports', 'derivatives', 'failures', 'evaluation', *METHOD},
+    'workflows': {'interfaces', 'learning', 'derivatives', *METHOD},
+    'running': {'failures'},
     'cli': {
-        *('workflows', 'interfaces', 'reports', 'failures', 'derivatives', 'formats', 'phantoms'),
-        *('learning', 'networks.weights', 'group'),
+        *('running', 'workflows', 'reports', 'failures', 'derivatives', 'formats', 'phantoms'),
+        *('learning', 'group', *METHOD),
     },
 }
-"""Which rooms a room may use beside itself and `BASE`."""
+"""Which rooms a room may use besides itself and `BASE`."""
 
 TORCH_ROOMS, ANTS_ROOMS, NIPYPE_ROOMS = (
-    {'networks', 'learning'},
+    {'networks', 'learning', 'methods'},
     {'registration'},
-    {'interfaces', 'workflows', 'cli'},
+    {'interfaces', 'workflows', 'running', 'cli'},
 )
+
+NAMES = re.compile(
+    r"cnn|'syn'|_syn\b|\bsyn_|\bSyN\b|coreunet|core-unet|coeruleus|\b[nl]pp\b|multi.?resolution|"
+    r"baxter2021|duennwald2021|'tms'|afids|resnet",
+    re.IGNORECASE,
+)
+"""Names of methods and protocols, which shared rooms do not know."""
+
+KNOWS_NAMES = {
+    'methods': 'each method knows itself; the registry lists all',
+    'phantoms': 'a phantom is made for what it shows',
+    'registration': 'the room of one kind of registration',
+}
+
+DEFAULT_PROTOCOL = re.compile(r"^    protocol: str = setting\(\n        'tms',.*$", re.MULTILINE)
 
 
 def modules() -> dict[str, Path]:
@@ -110,18 +115,21 @@ def room(module: str) -> str:
 
 
 def within(name: str, allowed: set[str]) -> bool:
-    """Tell whether a module is one of the allowed, or lies in one."""
+    """Tell whether a module, or a name in it, is allowed; of `METHOD` only what is listed."""
     parts = name.split('.')
-    return any('.'.join(parts[:n]) in allowed for n in range(1, len(parts) + 1))
+    prefixes = {'.'.join(parts[:n]) for n in range(1, len(parts) + 1)}
+    if parts[0] == 'methods' and allowed >= METHOD:
+        return any(module in prefixes for module in METHOD - {'methods'}) or len(parts) == 2
+    return bool(prefixes & allowed)
 
 
-def test_every_room_is_known() -> None:
+def test_rooms_known() -> None:
     known = BASE | set(MAY_IMPORT) | {'', '__main__'}
     assert {room(module) for module in MODULES} <= known
 
 
 @pytest.mark.parametrize('module', [m for m in MODULES if room(m) in MAY_IMPORT])
-def test_imports_go_one_way(module: str) -> None:
+def test_imports_one_way(module: str) -> None:
     allowed = BASE | MAY_IMPORT[room(module)] | {room(module), '__version__'}
     ours = {n.removeprefix('tmsprep.') for n in imports(MODULES[module]) if _is_ours(n)}
     forbidden = sorted(name for name in ours if not within(name, allowed))
@@ -133,30 +141,30 @@ def _is_ours(name: str) -> bool:
 
 
 @pytest.mark.parametrize('module', [m for m in MODULES if room(m) in BASE])
-def test_the_first_rooms_use_only_each_other(module: str) -> None:
+def test_base_imports_base(module: str) -> None:
     ours = {n.removeprefix('tmsprep.') for n in imports(MODULES[module]) if _is_ours(n)}
     forbidden = sorted(name for name in ours if not within(name, BASE | {'__version__', 'atomic'}))
     assert forbidden == []
 
 
-def test_only_the_workflow_side_knows_nipype() -> None:
+def test_nipype_rooms() -> None:
     using = {room(m) for m, path in MODULES.items() if loads(path, 'nipype')}
     assert using <= NIPYPE_ROOMS
 
 
-def test_torch_is_loaded_with_networks_and_learning_only() -> None:
+def test_torch_rooms() -> None:
     using = {room(m) for m, path in MODULES.items() if loads(path, 'torch', top_level=True)}
     assert using <= TORCH_ROOMS
 
 
-def test_ants_is_used_in_registration_only_and_never_loaded_with_it() -> None:
+def test_ants_rooms() -> None:
     using = {room(m) for m, path in MODULES.items() if loads(path, 'ants')}
     assert using == ANTS_ROOMS
     assert not any(loads(path, 'ants', top_level=True) for path in MODULES.values())
 
 
 @pytest.mark.parametrize('package', ['nilearn', 'matplotlib', 'bids'])
-def test_heavy_packages_are_loaded_where_they_are_used(package: str) -> None:
+def test_heavy_packages_deferred(package: str) -> None:
     assert [m for m, path in MODULES.items() if loads(path, package, top_level=True)] == []
 
 
@@ -164,9 +172,25 @@ HEAVY = ('torch', 'ants', 'nipype', 'nilearn', 'matplotlib', 'bids', 'scipy', 'p
 
 
 @pytest.mark.parametrize('module', ['tmsprep.cli.parser', 'tmsprep.cli.run'])
-def test_the_command_line_loads_nothing_heavy(module: str) -> None:
+def test_command_line_is_light(module: str) -> None:
     code = f'import sys, {module}; print(*sorted(set(sys.modules) & set({HEAVY!r})))'
     run = subprocess.run(
         [sys.executable, '-c', code], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )
     assert run.stdout.split() == []
+
+
+def shared_files() -> list[Path]:
+    return [path for module, path in MODULES.items() if room(module) not in KNOWS_NAMES]
+
+
+@pytest.mark.parametrize('path', shared_files(), ids=lambda p: str(p.relative_to(CHECKOUT)))
+def test_shared_rooms_name_no_method(path: Path) -> None:
+    text = DEFAULT_PROTOCOL.sub('', path.read_text(encoding='utf-8'))
+    found = [line.strip() for line in text.splitlines() if NAMES.search(line)]
+    assert found == []
+
+
+def test_templates_name_no_method() -> None:
+    pages = sorted((CHECKOUT / 'tmsprep' / 'data').glob('*.jinja'))
+    assert [p.name for p in pages if NAMES.search(p.read_text(encoding='utf-8'))] == []

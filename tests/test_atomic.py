@@ -11,7 +11,7 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
+def test_file_appears_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / 'new' / 'folder' / 'mask.nii.gz'
     with atomic_path(path) as partial:
         assert partial.parent == path.parent
@@ -23,7 +23,7 @@ def test_a_file_appears_when_the_block_ends(tmp_path: Path) -> None:
     assert path.read_bytes() == b'12'
 
 
-def test_after_a_failure_the_old_file_is_there(tmp_path: Path) -> None:
+def test_failure_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / 'a.txt'
     path.write_text('old')
 
@@ -38,7 +38,7 @@ def test_after_a_failure_the_old_file_is_there(tmp_path: Path) -> None:
     assert path.read_text() == 'old'
 
 
-def test_two_writers_do_not_share_a_name(tmp_path: Path) -> None:
+def test_two_writers(tmp_path: Path) -> None:
     path = tmp_path / 'a.txt'
     with atomic_path(path) as one, atomic_path(path) as other:
         one.write_text('one')
@@ -48,7 +48,7 @@ def test_two_writers_do_not_share_a_name(tmp_path: Path) -> None:
     assert path.read_text() == 'one'
 
 
-def test_a_block_that_writes_nothing_is_a_failure(tmp_path: Path) -> None:
+def test_nothing_written(tmp_path: Path) -> None:
     def write_nothing() -> None:
         with atomic_path(tmp_path / 'a.txt'):
             pass
@@ -64,7 +64,7 @@ def test_text_is_utf8(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path('/dev/full').exists(), reason='this system has no /dev/full')
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
+def test_full_disk(tmp_path: Path) -> None:
     path = tmp_path / 'a.txt'
 
     def write_to_a_full_disk() -> None:
@@ -79,7 +79,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-def test_what_a_killed_writer_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_remove_partials(tmp_path: Path) -> None:
     left = [tmp_path / '.0123abcd.sub-01.html', tmp_path / 'sub-01' / '.89abcdef.mask.nii.gz']
     kept = [tmp_path / '.bidsignore', tmp_path / 'sub-01' / '.nfs0001', tmp_path / 'a.0123abcd.b']
     for path in (*left, *kept):

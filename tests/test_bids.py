@@ -24,8 +24,10 @@ from tmsprep.bids import (
 from tmsprep.bids.filters import load_filters
 from tmsprep.bids.index import list_images
 from tmsprep.bids.names import EXTENSIONS
-from tmsprep.config import RunConfig
+from tmsprep.config import ParticipantConfig
+from tmsprep.protocols import load_protocol
 
+TMS = load_protocol('tms')
 ANAT = 'sub-01/ses-A/anat/sub-01_ses-A'
 
 
@@ -39,8 +41,8 @@ def dataset(root: Path, *names: str, **description: Any) -> Path:
     return root
 
 
-def run(root: Path, **settings: Any) -> RunConfig:
-    return RunConfig(root, root.parent / 'out', **settings)
+def run(root: Path, **settings: Any) -> ParticipantConfig:
+    return ParticipantConfig(root, root.parent / 'out', **settings)
 
 
 def stems(root: Path, query: dict[str, Any] | None = None, **settings: Any) -> list[str]:
@@ -312,7 +314,7 @@ def test_description_names_its_source_and_survives_parallel_jobs(tmp_path: Path)
     root = dataset(tmp_path / 'été', Name='Ä', DatasetDOI='doi:10.1/x')
     out = tmp_path / 'out'
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: write_dataset_description(out, root), range(32)))
+        list(pool.map(lambda _: write_dataset_description(out, root, TMS), range(32)))
     assert sorted(path.name for path in out.iterdir()) == [
         '.bidsignore',
         'dataset_description.json',
@@ -325,15 +327,23 @@ def test_description_names_its_source_and_survives_parallel_jobs(tmp_path: Path)
     assert content['SourceDatasets'] == [{'URL': url, 'DOI': 'doi:10.1/x'}]
     assert content['DatasetLinks'] == {'raw': url}
     before = (out / 'dataset_description.json').stat()
-    write_dataset_description(out, root)
+    write_dataset_description(out, root, TMS)
     assert (out / 'dataset_description.json').stat() == before
+
+
+def test_name_with_two_protocols(tmp_path: Path) -> None:
+    root, out = dataset(tmp_path / 'bids', Name='Ä'), tmp_path / 'out'
+    for name in ('tms', 'afids', 'tms'):
+        write_dataset_description(out, root, load_protocol(name))
+    content = json.loads((out / 'dataset_description.json').read_text())
+    assert content['Name'] == 'tmsprep: anatomical fiducials and stimulation targets of Ä'
 
 
 def test_lines_of_others_in_bidsignore_stay(tmp_path: Path) -> None:
     root, out = dataset(tmp_path / 'bids'), tmp_path / 'out'
     out.mkdir()
     (out / '.bidsignore').write_text('mine\n*.html\n')
-    write_dataset_description(out, root)
+    write_dataset_description(out, root, TMS)
     lines = (out / '.bidsignore').read_text().splitlines()
     assert lines[:2] == ['mine', '*.html']
     assert len(lines) == len(set(lines))
@@ -344,7 +354,7 @@ def test_folder_of_another_program_is_left_alone(tmp_path: Path, generated: dict
     out = dataset(tmp_path / 'out', **generated)
     before = (out / 'dataset_description.json').read_text()
     with pytest.raises(BidsError, match='fMRIPrep' if generated else 'a raw data set'):
-        write_dataset_description(out, dataset(tmp_path / 'bids'))
+        write_dataset_description(out, dataset(tmp_path / 'bids'), TMS)
     assert (out / 'dataset_description.json').read_text() == before
 
 
@@ -352,9 +362,9 @@ def test_folder_of_another_program_is_left_alone(tmp_path: Path, generated: dict
     which('bids-validator-deno', path=str(Path(sys.executable).parent)) is None,
     reason='needs bids-validator-deno',
 )
-def test_the_validator_accepts_all_kinds_of_outputs(rich: Path) -> None:
+def test_validator(rich: Path) -> None:
     out = rich.parent / 'out'
-    write_dataset_description(out, rich)
+    write_dataset_description(out, rich, TMS)
     kinds = [
         {'desc': 'cnn', 'suffix': 'targets', 'extension': '.tsv'},
         {'desc': 'cnn', 'suffix': 'targets', 'extension': '.json'},
@@ -366,13 +376,17 @@ def test_the_validator_accepts_all_kinds_of_outputs(rich: Path) -> None:
     ]
     for image in [image for images in collect_t1w(run(rich)).values() for image in images]:
         for kind in kinds:
-            path = derivative_path(out, image, **kind)
+            path = derivative_path(out, image, **{'protocol': 'tms', **kind})
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({'Type': 'Brain', 'Sources': [image.uri]}))
-        mask = derivative_path(out, image, **kinds[5])
+        mask = derivative_path(out, image, **{'protocol': 'tms', **kinds[5]})
         nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), mask)
     run(rich).to_toml(out / 'logs' / 'x' / 'config.toml')
-    for name in ('sub-01.html', 'group_targets.tsv', 'group.html'):
+    for name in (
+        'sub-01_protocol-tms.html',
+        'group_protocol-tms_targets.tsv',
+        'train_protocol-tms_log.tsv',
+    ):
         (out / name).write_text('x\n1\n')
     validator = Path(sys.executable).parent / 'bids-validator-deno'
     checked = subprocess.run([validator, out], capture_output=True, text=True, check=False)

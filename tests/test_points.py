@@ -12,7 +12,7 @@ NAN = (np.nan,) * 3
 ABC = PointSet(('A', 'B', 'C'), np.array([[1.0, 2, 3], NAN, [0, 0, 0]]))
 
 
-def test_names_and_places() -> None:
+def test_names_and_coordinates() -> None:
     assert len(ABC) == 3
     assert 'A' in ABC
     assert 'D' not in ABC
@@ -25,7 +25,7 @@ def test_missing_is_not_the_origin() -> None:
     assert ABC.found.tolist() == [True, False, True]
 
 
-def test_order_and_missing_names() -> None:
+def test_reindex() -> None:
     again = ABC.reindex(['C', 'X', 'A'])
     assert again.labels == ('C', 'X', 'A')
     np.testing.assert_array_equal(again.coordinates, [[0, 0, 0], NAN, [1, 2, 3]])
@@ -33,7 +33,7 @@ def test_order_and_missing_names() -> None:
     assert len(PointSet.from_mapping({})) == 0
 
 
-def test_equality_needs_names_order_and_places() -> None:
+def test_equality() -> None:
     assert PointSet(ABC.labels, ABC.coordinates) == ABC
     assert ABC.reindex('CBA') != ABC
     assert PointSet(('A', 'B', 'D'), ABC.coordinates) != ABC
@@ -43,12 +43,12 @@ def test_equality_needs_names_order_and_places() -> None:
         hash(ABC)
 
 
-def test_distances_are_by_name() -> None:
+def test_distance_by_name() -> None:
     other = PointSet(('C', 'A'), np.array([[0.0, 3, 4], [1, 2, 5]]))
     np.testing.assert_array_equal(ABC.distance(other), [2, np.nan, 5])
 
 
-def test_an_affine_by_hand() -> None:
+def test_affine_by_hand() -> None:
     # A quarter turn about z takes x to y and y to -x; then 10 mm up.
     affine = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 10], [0, 0, 0, 1]])
     moved = ABC.transformed(affine)
@@ -58,7 +58,7 @@ def test_an_affine_by_hand() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.floats(-200, 200), min_size=9, max_size=9), st.floats(-3, 3))
-def test_a_transform_is_undone_by_its_inverse(numbers: list[float], angle: float) -> None:
+def test_inverse_affine(numbers: list[float], angle: float) -> None:
     points = PointSet(('A', 'B'), np.array(numbers[:6]).reshape(2, 3))
     turn = nib.eulerangles.euler2mat(angle, angle / 2, -angle)
     affine = nib.affines.from_matvec(turn @ np.diag([1.0, -2, 0.5]), numbers[6:])
@@ -77,14 +77,12 @@ def test_a_transform_is_undone_by_its_inverse(numbers: list[float], angle: float
         (('A',), [[np.inf] * 3], 'missing'),
     ],
 )
-def test_what_is_no_set_of_points_is_refused(
-    labels: tuple[str, ...], coordinates: np.ndarray, message: str
-) -> None:
+def test_invalid_points(labels: tuple[str, ...], coordinates: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PointSet(labels, coordinates)
 
 
-def test_nobody_changes_a_set_afterwards() -> None:
+def test_points_are_read_only() -> None:
     source = np.ones((1, 3))
     points = PointSet(('A',), source)
     source[:] = 7

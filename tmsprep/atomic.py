@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Write files whole or not at all."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class DiskFull(OSError):
-    """No space is left; the message names the folder and the cure."""
+    """No space left; the message names the folder and the cure."""
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; rename it to `path` if the block succeeds.
+    """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
-    The temporary name is hidden, ends in the same extensions (writers choose a format by them)
-    and is removed when the block fails. Renaming inside one folder is atomic on POSIX systems.
+    The temporary file is hidden, has the same extensions (writers choose a format by them) and is
+    removed if the block fails. Renaming within a folder is atomic on POSIX systems.
 
     Parameters
     ----------
     path : Path
-        Where the finished file goes; its folder is made if need be.
+        The finished file; its folder is created if necessary.
 
     Raises
     ------
     DiskFull
-        If there is no space for it, or no quota.
+        If the disk is full or the quota is used up.
     """
     path = Path(path)
     partial = path.parent / f'.{uuid.uuid4().hex[:8]}.{path.name}'
@@ -54,30 +54,30 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a whole UTF-8 text file, or none."""
+    """Write a UTF-8 text file, whole or not at all."""
     with atomic_path(path) as partial:
         partial.write_text(text, encoding='utf-8')
     return Path(path)
 
 
 def remove_partials(folder: Path, prefix: str = '', *, below: bool = False) -> list[Path]:
-    """Remove what a killed process left behind under temporary names.
+    """Remove temporary files that a killed process left behind.
 
-    Only whoever knows that nobody else writes these files may call this.
+    Not safe if another process may be writing such files.
 
     Parameters
     ----------
     folder : Path
-        Where to look; need not be there.
+        Folder to search; it need not exist.
     prefix : str
-        How the finished files' names begin.
+        Beginning of the names of the finished files.
     below : bool
-        Look in all folders below as well.
+        Whether to search all subfolders too.
 
     Returns
     -------
     list of Path
-        What was removed.
+        The removed files.
     """
     removed = []
     for path in sorted(folder.rglob('.*') if below else folder.glob('.*')):

@@ -1,4 +1,4 @@
-"""A named set of points in millimetres."""
+"""Named points in millimetres."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,14 @@ class PointSet:
     ------
     ValueError
         If names repeat, the shape is wrong, or a point is known on some axes only.
+
+    Examples
+    --------
+    >>> points = PointSet(('LOFC', 'ROFC'), [[-30, 36, -14], [np.nan, np.nan, np.nan]])
+    >>> points['LOFC']
+    array([-30.,  36., -14.])
+    >>> points.found
+    array([ True, False])
     """
 
     labels: tuple[str, ...]
@@ -52,7 +61,12 @@ class PointSet:
     def from_mapping(
         cls, points: Mapping[str, Iterable[float]], labels: Iterable[str] | None = None
     ) -> PointSet:
-        """Build from a name-to-coordinates mapping; `labels` sets the order and adds missing."""
+        """Build from coordinates by name; `labels` sets the order, other names are missing.
+
+        >>> PointSet.from_mapping({'ROFC': (29, 37, -13)}, ['LOFC', 'ROFC']).coordinates
+        array([[ nan,  nan,  nan],
+               [ 29.,  37., -13.]])
+        """
         order = tuple(points) if labels is None else tuple(labels)
         missing = (np.nan,) * 3
         rows = [tuple(points.get(label, missing)) for label in order]
@@ -74,22 +88,36 @@ class PointSet:
             self.coordinates, other.coordinates, equal_nan=True
         )
 
-    __hash__ = None
-
     @property
     def found(self) -> np.ndarray:
-        """Boolean, shape (n,): which points are known."""
+        """Which points are not missing: boolean, shape (n,)."""
         return np.isfinite(self.coordinates).all(axis=1)
 
     def reindex(self, labels: Iterable[str]) -> PointSet:
-        """Return the points named in `labels`, in that order; unknown names become missing."""
+        """Return the points named in `labels`, in that order; new names are missing.
+
+        >>> points = PointSet(('LOFC', 'ROFC'), [[-30, 36, -14], [29, 37, -13]])
+        >>> points.reindex(['ROFC', 'LFEF']).coordinates
+        array([[ 29.,  37., -13.],
+               [ nan,  nan,  nan]])
+        """
         return PointSet.from_mapping(dict(zip(self.labels, self.coordinates, strict=True)), labels)
 
     def distance(self, other: PointSet) -> np.ndarray:
-        """Euclidean distance in mm to the point of the same name, shape (n,), NaN if missing."""
+        """Return the distances in mm to the points of the same names, shape (n,), NaN if missing.
+
+        >>> points = PointSet(('LOFC', 'ROFC'), [[-30, 36, -14], [29, 37, -13]])
+        >>> points.distance(PointSet(('LOFC',), [[-30, 33, -10]]))
+        array([ 5., nan])
+        """
         return np.linalg.norm(self.coordinates - other.reindex(self.labels).coordinates, axis=1)
 
     def transformed(self, affine: np.ndarray) -> PointSet:
-        """Return the points moved by a 4 x 4 matrix acting on RAS+ column vectors."""
-        moved = self.coordinates @ affine[:3, :3].T + affine[:3, 3]
-        return PointSet(self.labels, moved)
+        """Return the points moved by an affine, shape (4, 4), mm, RAS+ to RAS+.
+
+        >>> shift = np.eye(4)
+        >>> shift[2, 3] = 10
+        >>> PointSet(('LOFC',), [[-30, 36, -14]]).transformed(shift).coordinates
+        array([[-30.,  36.,  -4.]])
+        """
+        return PointSet(self.labels, apply_affine(affine, self.coordinates))

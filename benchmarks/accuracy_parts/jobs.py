@@ -18,10 +18,9 @@ from tqdm import tqdm
 import tmsprep
 from tmsprep.atomic import atomic_path
 from tmsprep.imaging.conform import resample_mask
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
 from tmsprep.methods.baxter2021.weights import load_localizer
 from tmsprep.networks.brain_extraction import load_brain_unet
-from tmsprep.phantoms.scan import Corrupted, Scan
 from tmsprep.points import PointSet
 
 from accuracy_parts.cortex import grey_matter, nearest_mm
@@ -30,6 +29,7 @@ from accuracy_parts.pictures import cut_slices
 from accuracy_parts.subjects import Subject
 from corruptions.catalogue import CORRUPTIONS
 from corruptions.position import swap_sides
+from corruptions.scan import Corrupted, Scan
 
 DATA = Path(tmsprep.__file__).parent / 'data'
 PARTNERS = {target.label: target.mirror for target in PROTOCOL.targets if target.mirror}
@@ -130,7 +130,7 @@ def _run(job: Job, weights: Path, out: Path) -> None:
 def _against(job: Job, weights: Path, out: Path) -> pd.DataFrame:
     """Error against the reference, and against the points of the unspoilt image, moved along."""
     subject = job.subject
-    image = read_t1w(subject.image)
+    image = read_image(subject.image)
     truth, untouched = subject.points, None
     if job.corruption:
         spoilt = corrupted(job, image)
@@ -162,7 +162,7 @@ def _renamed(points: PointSet, spoilt: Corrupted) -> PointSet:
 
 def _scanners(job: Job, weights: Path, out: Path) -> pd.DataFrame:
     """Both methods' points and how far they are from grey matter; keeps slices for a picture."""
-    measurement = Measurement(read_t1w(job.subject.image), *_models(weights))
+    measurement = Measurement(read_image(job.subject.image), *_models(weights))
     grey = grey_matter(measurement.conformed, measurement.mask)
     tables = []
     for method, rows in (('cnn', measurement.cnn()), ('syn', measurement.syn())):

@@ -16,7 +16,7 @@ from tmsprep.config import DEFAULT_THREADS
 from tmsprep.evaluation.conformal import ErrorRadius
 from tmsprep.evaluation.dispersion import dispersion
 from tmsprep.imaging.conform import conform
-from tmsprep.imaging.normalise import percentile_window
+from tmsprep.imaging.volume import percentile_window
 from tmsprep.methods.baxter2021.localize import Localization, localize
 from tmsprep.methods.baxter2021.weights import Localizer
 from tmsprep.networks.brain_extraction import extract_brain
@@ -37,7 +37,7 @@ class Measurement:
     Parameters
     ----------
     image : nibabel.Nifti1Image
-        As `read_t1w` gives it.
+        As `read_image` gives it.
     localizer : Localizer
         The ensemble.
     unet : BrainUNet

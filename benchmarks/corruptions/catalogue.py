@@ -1,7 +1,7 @@
-"""What may be wrong with a clinic's image, one thing at a time, at three strengths.
+"""Typical faults of clinical images, one at a time, at three strengths.
 
-Written independently of the training augmentation (`tmsprep.methods.baxter2021`), so that a test
-on these says something about images that were not made by the training's own code.
+Written independently of the training augmentation (`tmsprep.methods.baxter2021`), so that results
+on these images do not depend on the code that made the training images.
 """
 
 from __future__ import annotations
@@ -9,30 +9,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tmsprep.phantoms.scan import Corrupted, Scan
-
 from corruptions import coverage, intensities, position
+from corruptions.scan import Corrupted, Scan
 
 STRENGTHS = ('low', 'middle', 'strong')
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """One way to spoil a scan.
+    """One kind of corruption.
 
     Parameters
     ----------
     name : str
         Short name.
     meaning : str
-        What the numbers in `values` are.
+        Meaning of `values`; details are in the docstring of `apply`.
     unit : str
-        Of `values`, may be empty.
+        Unit of `values`, may be empty.
     values : tuple of float
-        Low, middle and strong, or the middle one alone; their meaning is in the docstring of
-        `apply`.
+        Low, middle and strong values, or the middle one alone.
     apply : callable
-        From a scan, a strength and a seed to the spoilt scan. The same seed gives the same result.
+        Function of a scan, a value and a seed that returns the corrupted scan.
     """
 
     name: str
@@ -43,14 +41,15 @@ class Corruption:
 
     @property
     def strengths(self) -> tuple[str, ...]:
-        """Names of `values`."""
+        """Names of the `values`."""
         return STRENGTHS if len(self.values) > 1 else ('middle',)
 
     def value(self, strength: str) -> float:
-        """Return the number behind 'low', 'middle' or 'strong'."""
+        """Return the value for 'low', 'middle' or 'strong'."""
         return self.values[self.strengths.index(strength)]
 
 
+#: All corruptions by name. The values are not taken from a publication.
 CORRUPTIONS = {
     corruption.name: corruption
     for corruption in (
@@ -93,4 +92,3 @@ CORRUPTIONS = {
         ),
     )
 }
-"""By name; the values are our choice."""

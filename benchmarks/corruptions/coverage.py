@@ -1,4 +1,4 @@
-"""Scans in which a part of the head is missing or is seen in thick slices."""
+"""Corruptions in which a part of the head is missing or slices are thick."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from itertools import product
 import numpy as np
 
 from tmsprep.imaging.conform import as_image
-from tmsprep.phantoms.scan import Corrupted, Scan
+
+from corruptions.scan import Corrupted, Scan
 
 _DOWN, _FORWARD = np.array([0.0, 0.0, -1.0]), np.array([0.0, 1.0, 0.0])
 _TOWARDS_FACE = np.array([0.0, 1.0, -1.0]) / np.sqrt(2)
 
 
 def thicken_slices(scan: Scan, strength: float, seed: int) -> Corrupted:
-    """Average the image over slices across one of its axes, as if so acquired, without gaps.
+    """Average the image over thick slices along one of its axes, as if acquired so without gaps.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
         Thickness in mm, at least that of the scan's own voxels. The result has voxels of this
-        size along the axis; what is left over at the two ends, together under one slice, is lost.
+        size along the axis; a remainder at the ends, together less than one slice, is lost.
     seed : int
-        Its remainder by three is the axis.
+        The axis is the seed modulo 3.
     """
     axis = seed % 3
     affine = scan.image.affine.copy()
@@ -45,16 +46,16 @@ def thicken_slices(scan: Scan, strength: float, seed: int) -> Corrupted:
 def crop_field_of_view(scan: Scan, strength: float, seed: int) -> Corrupted:
     """End the field of view near the brain: below (no neck), in front (no face), or both.
 
-    The image gets smaller along its own axes, as if the box had been planned so. The vertex stays.
+    The image is cropped along its own axes, as by the planning of the scan. The vertex stays.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        mm kept beyond the brain's lowest or foremost voxel; negative cuts into the brain.
+        Margin in mm beyond the brain's lowest or foremost voxel; negative cuts into the brain.
     seed : int
-        Its remainder by three chooses the side: below, in front, both.
+        Modulo 3 it chooses the side: below, in front, both.
     """
     directions = ((_DOWN,), (_FORWARD,), (_DOWN, _FORWARD))[seed % 3]
     box = [slice(0, n) for n in scan.image.shape]
@@ -73,31 +74,31 @@ def crop_field_of_view(scan: Scan, strength: float, seed: int) -> Corrupted:
 
 
 def deface(scan: Scan, strength: float, seed: int) -> Corrupted:
-    """Set all to 0 in front of and below an oblique plane, 45 degrees to both directions.
+    """Set everything in front of and below an oblique plane to 0, at 45 degrees to both axes.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        mm between the brain and the plane; negative cuts into the brain.
+        Distance between brain and plane in mm; negative cuts into the brain.
     seed : int
-        Not used: there is nothing to draw.
+        Ignored, as nothing is random.
     """
     return _without(scan, [_TOWARDS_FACE], strength)
 
 
 def remove_corners(scan: Scan, strength: float, seed: int) -> Corrupted:
-    """Set two of the volume's corners to 0, each beyond an oblique plane.
+    """Set two corners of the volume to 0, each beyond an oblique plane.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        mm between the brain and each plane; negative cuts into the brain.
+        Distance between brain and planes in mm; negative cuts into the brain.
     seed : int
-        Draws the corners and the planes' slopes.
+        Random seed of the corners and the slopes of the planes.
     """
     rng = np.random.default_rng(seed)
     corners = np.array(list(product((-1.0, 1.0), repeat=3)))
@@ -107,7 +108,7 @@ def remove_corners(scan: Scan, strength: float, seed: int) -> Corrupted:
 
 
 def _without(scan: Scan, normals: list[np.ndarray], margin_mm: float) -> Corrupted:
-    """Set to 0 what lies over a margin beyond the brain in each of some directions."""
+    """Set voxels to 0 that lie more than a margin beyond the brain in one of some directions."""
     data = scan.data.copy()
     for normal in normals:
         position = scan.along(normal)

@@ -1,4 +1,4 @@
-"""Scans whose intensities are not what they should be; the head stays where it is."""
+"""Corruptions of the intensities; the head does not move."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ import numpy as np
 from scipy import ndimage
 
 from tmsprep.imaging.conform import as_image
-from tmsprep.phantoms.scan import Corrupted, Scan
 
+from corruptions.scan import Corrupted, Scan, random_direction
+
+#: Wavelengths of the bias field: longer than a head, like the fields of coils.
 _WAVELENGTHS_MM = (250.0, 400.0)
-"""Of the bias field's waves: longer than a head, as coils' fields are (our choice)."""
 
 _FWHM_PER_SD = 2.3548
 
 
 def change_contrast(scan: Scan, strength: float, seed: int) -> Corrupted:
-    """Bend the grey scale by a power law.
+    """Change the contrast by a power law.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        The exponent for even seeds, its inverse for odd ones; 1 changes nothing. The 99.5th
-        percentile of the image stays what it is.
+        Exponent for even seeds, its inverse for odd ones; 1 changes nothing. The 99.5th percentile
+        of the image is preserved.
     seed : int
         Chooses the direction.
     """
@@ -33,16 +34,16 @@ def change_contrast(scan: Scan, strength: float, seed: int) -> Corrupted:
 
 
 def add_bias_field(scan: Scan, strength: float, seed: int) -> Corrupted:
-    """Multiply by a smooth gain: the exponential of two waves in random directions.
+    """Multiply by a smooth gain, the exponential of two waves in random directions.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        Ratio of the highest to the lowest gain within the brain; 1.5 is the 40 % of BrainWeb.
+        Ratio of the highest to the lowest gain in the brain; 1.5 is the 40 % of BrainWeb.
     seed : int
-        Draws the waves.
+        Random seed of the waves.
     """
     rng = np.random.default_rng(seed)
     logarithm = np.zeros(scan.image.shape, np.float32)
@@ -56,16 +57,16 @@ def add_bias_field(scan: Scan, strength: float, seed: int) -> Corrupted:
 
 
 def add_noise(scan: Scan, strength: float, seed: int) -> Corrupted:
-    """Add independent Gaussian noise in two channels and take the magnitude (Rician noise).
+    """Add Rician noise: independent Gaussian noise in two channels, then the magnitude.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        sd of each channel in percent of the median intensity of the brain.
+        Standard deviation in each channel in percent of the median intensity of the brain.
     seed : int
-        Draws the noise.
+        Random seed of the noise.
     """
     rng = np.random.default_rng(seed)
     deviation = strength / 100 * float(np.median(scan.data[scan.brain]))
@@ -74,44 +75,38 @@ def add_noise(scan: Scan, strength: float, seed: int) -> Corrupted:
 
 
 def blur(scan: Scan, strength: float, seed: int) -> Corrupted:
-    """Blur by a Gaussian in all directions.
+    """Blur by an isotropic Gaussian.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
         Full width at half maximum in mm.
     seed : int
-        Not used: there is nothing to draw.
+        Ignored, as nothing is random.
     """
     spacing = np.linalg.norm(scan.image.affine[:3, :3], axis=0)
     return _like(scan, ndimage.gaussian_filter(scan.data, strength / _FWHM_PER_SD / spacing))
 
 
 def strip_skull(scan: Scan, strength: float, seed: int) -> Corrupted:
-    """Leave the brain alone, all else exactly 0.
+    """Keep the brain alone and set everything else to 0.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        Voxels by which the mask is larger than the brain (negative: smaller), in steps over
-        faces: at -1 the outer rim of the cortex is lost.
+        Voxels by which the mask is dilated (negative: eroded), in steps over faces: at -1 the
+        outer rim of the cortex is lost.
     seed : int
-        Not used: there is nothing to draw.
+        Ignored, as nothing is random.
     """
     steps = round(abs(strength))
     change = ndimage.binary_dilation if strength > 0 else ndimage.binary_erosion
     mask = change(scan.brain, iterations=steps) if steps else scan.brain
     return _like(scan, scan.data * mask)
-
-
-def random_direction(rng: np.random.Generator) -> np.ndarray:
-    """Return a unit vector, shape (3,), equally likely in all directions."""
-    vector = rng.standard_normal(3)
-    return vector / np.linalg.norm(vector)
 
 
 def _like(scan: Scan, data: np.ndarray) -> Corrupted:

@@ -1,4 +1,4 @@
-"""Scans of a head that lies differently, or is of another size, in the same field of view."""
+"""Corruptions of the position or size of the head in the same field of view."""
 
 from __future__ import annotations
 
@@ -6,32 +6,30 @@ from collections.abc import Callable, Iterator
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
 from tmsprep.imaging.conform import as_image
-from tmsprep.phantoms.scan import Corrupted, Scan
 from tmsprep.points import PointSet
 
-from corruptions.intensities import random_direction
+from corruptions.scan import Corrupted, Scan, random_direction
 
-_ROOM_MM = 15.0
-"""Directions are drawn until all points stay so far inside the field of view (our choice)."""
-
-_DRAWS = 200
+#: Motions are drawn, up to this many, until all points stay this far inside the field of view.
+_ROOM_MM, _DRAWS = 15.0, 200
 
 
 def rotate(scan: Scan, strength: float, seed: int) -> Corrupted:
-    """Turn the head about the middle of its brain.
+    """Rotate the head about the middle of its brain.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        Degrees.
+        Angle in degrees.
     seed : int
-        Draws the axis.
+        Random seed of the axis.
     """
 
     def draw(rng: np.random.Generator) -> np.ndarray:
@@ -47,11 +45,11 @@ def shift(scan: Scan, strength: float, seed: int) -> Corrupted:
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        mm.
+        Distance in mm.
     seed : int
-        Draws the direction.
+        Random seed of the direction.
     """
 
     def draw(rng: np.random.Generator) -> np.ndarray:
@@ -68,30 +66,30 @@ def resize(scan: Scan, strength: float, seed: int) -> Corrupted:
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        Percent of its lengths.
+        Change of its lengths in percent.
     seed : int
-        Chooses the direction.
+        Chooses larger or smaller.
     """
     sign = 1 if seed % 2 == 0 else -1
     return _moved(scan, _about(_middle(scan), (1 + sign * strength / 100) * np.eye(3)))
 
 
 def mirror(scan: Scan, strength: float = 1.0, seed: int = 0) -> Corrupted:
-    """Exchange left and right by turning the order of voxels round; nothing is interpolated.
+    """Exchange left and right by reversing the order of voxels; nothing is interpolated.
 
-    The points are where they are in the mirror, under their old names: what was a left target is
-    now on the right side. `swap_sides` renames them.
+    The points are mirrored too and keep their names: a left target is now on the right side.
+    `swap_sides` renames them.
 
     Parameters
     ----------
     scan : Scan
-        What to spoil.
+        Scan to corrupt.
     strength : float
-        Not used: there is one mirror.
+        Ignored.
     seed : int
-        Not used: there is nothing to draw.
+        Ignored, as nothing is random.
     """
     affine = scan.image.affine
     axis = int(np.abs(affine[0, :3] / np.linalg.norm(affine[:3, :3], axis=0)).argmax())
@@ -110,7 +108,7 @@ def swap_sides(points: PointSet, partners: dict[str, str]) -> PointSet:
     points : PointSet
         As `mirror` leaves them.
     partners : dict
-        From a target to the same one in the other hemisphere; one that is not there becomes
+        Name of the same target in the other hemisphere, by name. A target without one becomes
         missing, as it does not exist in the mirror image.
     """
     return PointSet.from_mapping(
@@ -125,7 +123,7 @@ def _draws(draw: Callable[[np.random.Generator], np.ndarray], seed: int) -> Iter
 
 
 def _first_that_fits(scan: Scan, motions: Iterator[np.ndarray]) -> np.ndarray:
-    """Return the first motion that keeps all points in view, else the one that does best."""
+    """Return the first motion that keeps all points in view, else the best one."""
     best, most = np.eye(4), -np.inf
     for motion in motions:
         room = _room(scan.image, scan.points.transformed(motion))
@@ -137,7 +135,7 @@ def _first_that_fits(scan: Scan, motions: Iterator[np.ndarray]) -> np.ndarray:
 
 
 def _room(image: nib.Nifti1Image, points: PointSet) -> float:
-    """Smallest distance in mm from any known point to the faces of the volume, inside > 0."""
+    """Smallest distance in mm of a known point from the faces of the volume, inside > 0."""
     spacing = np.linalg.norm(image.affine[:3, :3], axis=0)
     voxels = points.transformed(np.linalg.inv(image.affine)).coordinates[points.found]
     below, above = voxels + 0.5, np.array(image.shape) - 0.5 - voxels
@@ -145,8 +143,7 @@ def _room(image: nib.Nifti1Image, points: PointSet) -> float:
 
 
 def _middle(scan: Scan) -> np.ndarray:
-    voxel = np.argwhere(scan.brain).mean(axis=0)
-    return scan.image.affine[:3, :3] @ voxel + scan.image.affine[:3, 3]
+    return apply_affine(scan.image.affine, np.argwhere(scan.brain).mean(axis=0))
 
 
 def _about(centre: np.ndarray, matrix: np.ndarray) -> np.ndarray:
@@ -156,10 +153,10 @@ def _about(centre: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 
 
 def _moved(scan: Scan, motion: np.ndarray) -> Corrupted:
-    """Resample by cubic splines on the scan's own grid; what comes from outside of it is 0."""
+    """Resample by cubic splines on the scan's own grid; outside its field of view it is 0."""
     affine, data = scan.image.affine, scan.data
     source = np.linalg.inv(affine) @ np.linalg.inv(motion) @ affine
     moved = affine_transform(data, source[:3, :3], source[:3, 3], order=3)
-    # Splines swing beyond the values they pass through.
+    # Splines overshoot.
     moved = moved.clip(data.min(), data.max())
     return Corrupted(as_image(moved, affine), scan.points.transformed(motion), motion)

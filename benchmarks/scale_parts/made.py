@@ -13,7 +13,7 @@ import pandas as pd
 
 from tmsprep.bids.description import write_dataset_description
 from tmsprep.derivatives import write_targets
-from tmsprep.formats.read import read_points
+from tmsprep.formats import read_points
 from tmsprep.group.derived import image_of
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import center_of_mass
 
-from tmsprep.phantoms.scan import Corrupted, Scan
 from tmsprep.points import PointSet
 
 from corruptions.catalogue import CORRUPTIONS
@@ -25,6 +24,7 @@ from corruptions.intensities import (
     strip_skull,
 )
 from corruptions.position import mirror, resize, rotate, shift, swap_sides
+from corruptions.scan import Corrupted, Scan
 
 SHAPE = (60, 62, 56)
 # Axes posterior, superior, right: the first axis of the data is not the first of the world.
@@ -36,7 +36,7 @@ AFFINE = np.array(
 def blob_at(place: tuple[float, float, float], value: float = 100.0) -> Scan:
     """A blurred ball (sd 5 mm) at a place in mm, in a box of brain of 72 x 80 x 84 mm."""
     voxels = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing='ij'), -1)
-    world = voxels @ AFFINE[:3, :3].T + AFFINE[:3, 3]
+    world = nib.affines.apply_affine(AFFINE, voxels)
     data = value * np.exp(-((world - place) ** 2).sum(-1) / 50)
     brain = np.zeros(SHAPE, bool)
     brain[10:50, 10:52, 10:46] = True
@@ -53,15 +53,14 @@ def flat(value: float = 100.0) -> Scan:
 
 def centre(image: nib.Nifti1Image) -> np.ndarray:
     """Centre of the intensities in mm."""
-    voxel = center_of_mass(np.asarray(image.dataobj))
-    return image.affine[:3, :3] @ voxel + image.affine[:3, 3]
+    return nib.affines.apply_affine(image.affine, center_of_mass(np.asarray(image.dataobj)))
 
 
 @pytest.mark.parametrize(
     ('move', 'strength'), [(rotate, 30), (shift, 20), (resize, 15), (mirror, 1)]
 )
 @pytest.mark.parametrize('seed', [0, 1])
-def test_a_moved_blob_is_where_the_moved_point_says(move, strength, seed):
+def test_blob_follows_its_point(move, strength, seed):
     scan = blob_at((12, -6, 9))
     moved = move(scan, strength, seed)
     np.testing.assert_allclose(centre(moved.image), moved.points['L'], atol=0.1)
@@ -70,7 +69,7 @@ def test_a_moved_blob_is_where_the_moved_point_says(move, strength, seed):
     assert not moved.points.found[2]
 
 
-def test_how_far_things_move():
+def test_size_of_motion():
     scan = blob_at((12, -6, 9))
     assert np.linalg.norm(shift(scan, 20, 3).motion[:3, 3]) == pytest.approx(20)
     turn = rotate(scan, 30, 3).motion[:3, :3]
@@ -81,14 +80,14 @@ def test_how_far_things_move():
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000))
-def test_points_stay_in_view_where_they_can(seed):
+def test_points_stay_in_view(seed):
     scan = blob_at((12, -6, 38))
     voxels = shift(scan, 20, seed).points.transformed(np.linalg.inv(AFFINE)).coordinates[:2]
     assert (voxels >= 7.0 - 1e-9).all()
     assert (voxels <= np.array(SHAPE) - 8.0 + 1e-9).all()
 
 
-def test_mirror_is_exact_and_its_own_inverse():
+def test_mirror():
     scan = blob_at((12, -6, 9))
     once = mirror(scan)
     # The volume's middle along x is 0 mm: voxel centres run from -55 to 55 mm.
@@ -100,7 +99,7 @@ def test_mirror_is_exact_and_its_own_inverse():
     assert not swap_sides(once.points, {'L': 'R'}).found[1]
 
 
-def test_noise_has_the_deviation_asked_for():
+def test_noise_deviation():
     noisy = np.asarray(add_noise(flat(), 10, 5).image.dataobj)
     # Rician with a signal of ten sd: nearly normal, mean sqrt(100^2 + 10^2).
     assert noisy.std() == pytest.approx(10, rel=0.02)
@@ -109,7 +108,7 @@ def test_noise_has_the_deviation_asked_for():
     assert (silent == 0).all()
 
 
-def test_bias_field_has_the_ratio_asked_for():
+def test_bias_field_ratio():
     scan = flat()
     gain = np.asarray(add_bias_field(scan, 2.0, 4).image.dataobj) / 100
     assert gain[scan.brain].max() / gain[scan.brain].min() == pytest.approx(2.0, rel=1e-4)
@@ -117,7 +116,7 @@ def test_bias_field_has_the_ratio_asked_for():
     assert np.abs(np.diff(np.log(gain), axis=0)).max() < 0.1
 
 
-def test_contrast_keeps_order_and_its_fixed_points():
+def test_contrast_power_law():
     scan = blob_at((0, 0, 0))
     for seed, exponent in ((0, 2.0), (1, 0.5)):
         changed = np.asarray(change_contrast(scan, 2.0, seed).image.dataobj)
@@ -125,7 +124,7 @@ def test_contrast_keeps_order_and_its_fixed_points():
         np.testing.assert_allclose(changed, top * (scan.data / top) ** exponent, rtol=1e-4)
 
 
-def test_blur_has_the_width_asked_for():
+def test_blur_width():
     data = np.zeros(SHAPE, np.float32)
     data[30, 30, 30] = 1
     image = nib.Nifti1Image(data, AFFINE)
@@ -138,7 +137,7 @@ def test_blur_has_the_width_asked_for():
 
 
 @pytest.mark.parametrize(('growth', 'voxels'), [(0, 36), (1, 38), (-1, 34)])
-def test_only_the_brain_is_left(growth, voxels):
+def test_strip_skull(growth, voxels):
     image = strip_skull(flat(), growth, 0).image
     line = np.asarray(image.dataobj)[30, 30]
     assert np.count_nonzero(line) == voxels
@@ -146,7 +145,7 @@ def test_only_the_brain_is_left(growth, voxels):
 
 
 @pytest.mark.parametrize('axis', [0, 1, 2])
-def test_thick_slices_are_means_and_stay_in_place(axis):
+def test_thick_slices(axis):
     scan = blob_at((12, -6, 9))
     thick = thicken_slices(scan, 4.0, axis)
     assert nib.affines.voxel_sizes(thick.image.affine)[axis] == pytest.approx(4)
@@ -162,18 +161,18 @@ def test_thick_slices_are_means_and_stay_in_place(axis):
 @pytest.mark.parametrize(
     ('seed', 'shape'), [(0, (60, 57, 56)), (1, (55, 62, 56)), (2, (55, 57, 56))]
 )
-def test_field_of_view_ends_below_and_in_front_of_the_brain(seed, shape):
+def test_cropped_field_of_view(seed, shape):
     # Axis 0 runs backwards (front first), axis 1 upwards; the brain begins at voxel 10 of both.
     cropped = crop_field_of_view(blob_at((12, -6, 9)), 10.0, seed)
     assert cropped.image.shape == shape
     np.testing.assert_allclose(centre(cropped.image), (12, -6, 9), atol=0.05)
 
 
-def test_field_of_view_may_end_inside_the_brain():
+def test_cropped_brain():
     assert crop_field_of_view(flat(), -10.0, 0).image.shape == (60, 47, 56)
 
 
-def test_defacing_takes_the_front_below_and_nothing_else():
+def test_deface():
     image = np.asarray(deface(flat(), 5.0, 0).image.dataobj)
     assert image[0, 0].max() == 0
     assert (image[flat().brain] == 100).all()
@@ -184,7 +183,7 @@ def test_defacing_takes_the_front_below_and_nothing_else():
 
 
 @pytest.mark.parametrize('seed', range(4))
-def test_missing_corners_spare_the_brain_at_low_strength(seed):
+def test_missing_corners(seed):
     def lost(margin: float) -> np.ndarray:
         return np.asarray(remove_corners(flat(), margin, seed).image.dataobj) == 0
 
@@ -194,7 +193,7 @@ def test_missing_corners_spare_the_brain_at_low_strength(seed):
 
 
 @pytest.mark.parametrize('name', list(CORRUPTIONS))
-def test_the_same_seed_gives_the_same_scan(name):
+def test_same_seed(name):
     corruption = CORRUPTIONS[name]
     scan = blob_at((12, -6, 9))
     first, second = (corruption.apply(scan, corruption.value('middle'), 7) for _ in range(2))

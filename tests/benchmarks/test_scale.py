@@ -8,7 +8,7 @@ import pytest
 
 from tmsprep.bids import survey
 from tmsprep.config import RunConfig
-from tmsprep.formats.read import read_points
+from tmsprep.formats import read_points
 
 from scale_parts.made import PROTOCOL, Linked, make_dataset, make_raters
 from scale_parts.measure import whole_run

@@ -41,7 +41,7 @@ def test_nothing_is_overwritten(image: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.mark.parametrize(
     ('name', 'factor', 'message'),
-    [('absent.nii.gz', '2', 'no such file'), ('', '0', 'whole number from 1')],
+    [('absent.nii.gz', '2', 'no such file'), ('', '0', 'whole number of at least 1')],
 )
 def test_what_is_wrong_is_said(
     image: Path, name: str, factor: str, message: str, capsys: pytest.CaptureFixture[str]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tmsprep.evaluation.annotation_checks import Finding
 from tmsprep.evaluation.rater_checks import check_raters
-from tmsprep.formats.read import read_points
+from tmsprep.formats import read_points
 from tmsprep.protocols import Protocol, Target, load_protocol
 
 PROTOCOL = load_protocol('tms')

@@ -5,9 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tmsprep.formats import PointsFileError, read_points
 from tmsprep.formats.brainsight import write_brainsight
-from tmsprep.formats.errors import PointsFileError
-from tmsprep.formats.read import read_points
 from tmsprep.points import PointSet
 
 HEADER = (
@@ -29,7 +28,7 @@ def export(path: Path, *lines: str, header: tuple[str, ...] = HEADER) -> Path:
     return path
 
 
-def test_an_export_by_hand(tmp_path: Path) -> None:
+def test_export_by_hand(tmp_path: Path) -> None:
     path = export(
         tmp_path / 'p.txt',
         '# Planned Landmark Name\tLoc. X\tLoc. Y\tLoc. Z',
@@ -51,7 +50,7 @@ def test_an_export_by_hand(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     'system', ['NIfTI:Aligned', 'NIfTI:Scanner', 'NIfTI:S:MNI-152', 'nifti:q:scanner']
 )
-def test_every_frame_of_the_image_is_read(tmp_path: Path, system: str) -> None:
+def test_frames_of_the_image(tmp_path: Path, system: str) -> None:
     # Version 7 wrote units in lower case.
     header = ('# Version: 7', f'# Coordinate system: {system}', '# units: millimetres')
     path = export(tmp_path / 'p.txt', TARGETS, 'A\t1\t2\t3', header=header)
@@ -59,7 +58,7 @@ def test_every_frame_of_the_image_is_read(tmp_path: Path, system: str) -> None:
 
 
 @pytest.mark.parametrize('system', ['Brainsight', 'World', 'MNI', 'Talairach', ''])
-def test_other_frames_are_refused(tmp_path: Path, system: str) -> None:
+def test_other_frames(tmp_path: Path, system: str) -> None:
     header = ('# Version: 14', f'# Coordinate system: {system}')
     path = export(tmp_path / 'mine.txt', TARGETS, 'A\t1\t2\t3', header=header)
     with pytest.raises(PointsFileError, match=rf'mine\.txt.*{system}.*NIfTI:S:Scanner'):
@@ -77,18 +76,18 @@ def test_other_frames_are_refused(tmp_path: Path, system: str) -> None:
         ((TARGETS, 'A\t1\t2\tnan'), 'line 8'),
         ((TARGETS, f'A\t1\t2\t3{ROTATION}\t0'), 'more values'),
         (('# Target Name\tLoc. X\tLoc. Y', 'A\t1\t2'), 'Loc. Z'),
-        ((TARGETS, 'A\t1\t2\t3', 'A\t1\t2\t4'), "'A' stands twice"),
+        ((TARGETS, 'A\t1\t2\t3', 'A\t1\t2\t4'), "'A' appears twice"),
         ((TARGETS, '\t1\t2\t3'), 'no name'),
     ],
 )
-def test_a_wrong_file_is_named(tmp_path: Path, lines: tuple, message: str) -> None:
+def test_wrong_file(tmp_path: Path, lines: tuple, message: str) -> None:
     path = export(tmp_path / 'mine.txt', *lines)
     with pytest.raises(PointsFileError, match=r'mine\.txt') as raised:
         read_points(path)
     assert message in str(raised.value)
 
 
-def test_other_text_is_named(tmp_path: Path) -> None:
+def test_other_text(tmp_path: Path) -> None:
     path = tmp_path / 'mine.txt'
     for content in (b'', b'LDLPFC 1 2 3\n', b'\xff\xfe\x00\x80'):
         path.write_bytes(content)
@@ -99,7 +98,7 @@ def test_other_text_is_named(tmp_path: Path) -> None:
         read_points(path)
 
 
-def test_what_is_written(tmp_path: Path) -> None:
+def test_write_brainsight(tmp_path: Path) -> None:
     points = PointSet.from_mapping({'LDLPFC': (-38, 44, 26), 'ROFC': (np.nan,) * 3})
     path = write_brainsight(tmp_path / 'p.txt', points, 'NIfTI:Q:Scanner')
     lines = path.read_text().splitlines()

@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tmsprep.formats.errors import PointsFileError
-from tmsprep.formats.read import read_points
+from tmsprep.formats import PointsFileError, read_points
 from tmsprep.points import PointSet
 
 RAS = PointSet.from_mapping({'LOFC': (-10.5, 20, 30), 'odd, name': (1, -2, 3)})
@@ -57,7 +56,7 @@ def test_fcsv_by_hand(tmp_path: Path, frame: str, sign: int) -> None:
     assert read_points(path) == RAS
 
 
-def test_undefined_points_are_missing(tmp_path: Path) -> None:
+def test_undefined_points(tmp_path: Path) -> None:
     path = markups(
         tmp_path / 'p.mrk.json',
         'LPS',
@@ -71,7 +70,7 @@ def test_undefined_points_are_missing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('frame', [None, '', 'IJK', '2'])
-def test_without_a_frame_nothing_is_read(tmp_path: Path, frame: str | None) -> None:
+def test_missing_frame(tmp_path: Path, frame: str | None) -> None:
     one = markups(tmp_path / 'mine.mrk.json', frame, point('A', [1, 2, 3]))
     with pytest.raises(PointsFileError, match=r'mine\.mrk\.json.*neither RAS nor LPS'):
         read_points(one)
@@ -100,7 +99,7 @@ LIST = '{"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoi
         LIST % '{"label": "A", "position": [1, 2, null]}',
     ],
 )
-def test_a_wrong_markups_file_is_named(tmp_path: Path, text: str) -> None:
+def test_wrong_markups_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / 'mine.mrk.json'
     path.write_text(text)
     with pytest.raises(PointsFileError, match=r'mine\.mrk\.json'):
@@ -113,19 +112,19 @@ def test_a_wrong_markups_file_is_named(tmp_path: Path, text: str) -> None:
         ('id,1,2', 'point'),
         ('id,1,two,3,0,0,0,1,1,1,0,A,,', "'A'"),
         ('id,1,nan,3,0,0,0,1,1,1,0,A,,', "'A'"),
-        ('id,1,2,3,0,0,0,1,1,1,0,A,,\nid,4,5,6,0,0,0,1,1,1,0,A,,', "'A' stands twice"),
+        ('id,1,2,3,0,0,0,1,1,1,0,A,,\nid,4,5,6,0,0,0,1,1,1,0,A,,', "'A' appears twice"),
     ],
 )
-def test_a_wrong_row_is_named(tmp_path: Path, row: str, message: str) -> None:
+def test_wrong_fcsv_row(tmp_path: Path, row: str, message: str) -> None:
     path = fcsv(tmp_path / 'mine.fcsv', 'RAS', row)
     with pytest.raises(PointsFileError, match=r'mine\.fcsv') as raised:
         read_points(path)
     assert message in str(raised.value)
 
 
-def test_a_point_twice_in_markups_is_refused(tmp_path: Path) -> None:
+def test_markups_point_twice(tmp_path: Path) -> None:
     path = markups(tmp_path / 'p.mrk.json', 'RAS', point('A', [1, 2, 3]), point('A', [4, 5, 6]))
-    with pytest.raises(PointsFileError, match="'A' stands twice"):
+    with pytest.raises(PointsFileError, match="'A' appears twice"):
         read_points(path)
 
 
@@ -137,13 +136,13 @@ def test_a_point_twice_in_markups_is_refused(tmp_path: Path) -> None:
         'id,1,2,3,0,0,0,1,1,1,0,"A,,\nid,1,2,3,0,0,0,1,1,1,0,B,,',  # a lone quotation mark
     ],
 )
-def test_shifted_values_are_refused(tmp_path: Path, row: str) -> None:
+def test_shifted_fcsv_values(tmp_path: Path, row: str) -> None:
     path = fcsv(tmp_path / 'mine.fcsv', 'RAS', row)
     with pytest.raises(PointsFileError, match=r'mine\.fcsv: point '):
         read_points(path)
 
 
-def test_a_point_without_a_name_is_refused(tmp_path: Path) -> None:
+def test_point_without_name(tmp_path: Path) -> None:
     one = fcsv(tmp_path / 'mine.fcsv', 'RAS', 'id,1,2,3,0,0,0,1,1,1,0,,,')
     other = markups(tmp_path / 'mine.mrk.json', 'RAS', point(' ', [1, 2, 3]))
     for path in (one, other):
@@ -151,7 +150,7 @@ def test_a_point_without_a_name_is_refused(tmp_path: Path) -> None:
             read_points(path)
 
 
-def test_several_lists_are_read_each_in_its_frame(tmp_path: Path) -> None:
+def test_several_markups_lists(tmp_path: Path) -> None:
     lists = [
         {'type': 'Fiducial', 'coordinateSystem': 'RAS', 'controlPoints': [point('A', [1, 2, 3])]},
         {'type': 'Line', 'coordinateSystem': 'RAS', 'controlPoints': [point('C', [1, 2, 3])]},
@@ -162,7 +161,7 @@ def test_several_lists_are_read_each_in_its_frame(tmp_path: Path) -> None:
     assert read_points(path) == PointSet.from_mapping({'A': (1, 2, 3), 'B': (-1, -2, 3)})
 
 
-def test_other_units_are_refused(tmp_path: Path) -> None:
+def test_other_units(tmp_path: Path) -> None:
     path = markups(tmp_path / 'mine.mrk.json', 'RAS', point('A', [1, 2, 3]))
     path.write_text(path.read_text().replace('"type"', '"coordinateUnits": "m", "type"'))
     with pytest.raises(PointsFileError, match=r"mine\.mrk\.json: coordinates in 'm'"):

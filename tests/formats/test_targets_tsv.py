@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.formats.errors import PointsFileError
-from tmsprep.formats.read import read_points
+from tmsprep.formats import PointsFileError, read_points
 from tmsprep.formats.targets_tsv import read_targets, write_table
 from tmsprep.points import PointSet
 
@@ -21,7 +20,7 @@ TABLE = (
 )
 
 
-def test_a_table_by_hand(tmp_path: Path) -> None:
+def test_table_by_hand(tmp_path: Path) -> None:
     path = tmp_path / 'targets.tsv'
     path.write_text(TABLE, encoding='utf-8')
     points = read_targets(path)
@@ -33,7 +32,7 @@ def test_a_table_by_hand(tmp_path: Path) -> None:
     assert points.found.tolist() == [True, False, True]
 
 
-def test_four_decimals_and_not_available(tmp_path: Path) -> None:
+def test_decimals_and_missing(tmp_path: Path) -> None:
     table = pd.DataFrame({'label': ['A', 'B'], 'x': [1.23456, np.nan], 'status': ['ok', 'failed']})
     path = write_table(tmp_path / 'deep' / 'targets.tsv', table)
     assert path.read_text() == 'label\tx\tstatus\nA\t1.2346\tok\nB\tn/a\tfailed\n'
@@ -70,7 +69,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list) -> Non
         ('label\tx\ty\tz\nA\t1\t2\t3\t4\t5\t6\t7\nB\t1\n', ''),
     ],
 )
-def test_a_wrong_table_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_wrong_table(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / 'mine.tsv'
     path.write_text(text)
     with pytest.raises(PointsFileError, match=r'mine\.tsv') as raised:
@@ -78,17 +77,14 @@ def test_a_wrong_table_is_named(tmp_path: Path, text: str, message: str) -> None
     assert message in str(raised.value)
 
 
-def test_a_table_that_is_no_text_is_named(tmp_path: Path) -> None:
+def test_table_not_text(tmp_path: Path) -> None:
     path = tmp_path / 'mine.tsv'
     path.write_bytes(b'\xff\xfe\x00\x80label\tx')
     with pytest.raises(PointsFileError, match=r'mine\.tsv'):
         read_targets(path)
 
 
-def test_a_missing_file_and_an_unknown_kind_are_named(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     for reader in (read_targets, read_points):
         with pytest.raises(PointsFileError, match=r'not found.*none\.tsv'):
             reader(tmp_path / 'none.tsv')
-    (tmp_path / 'points.csv').touch()
-    with pytest.raises(PointsFileError, match=r'points\.csv.*\.mrk\.json'):
-        read_points(tmp_path / 'points.csv')

@@ -58,13 +58,13 @@ def assert_conformed(image: nib.Nifti1Image) -> None:
     np.testing.assert_allclose(image.get_qform(), image.affine, atol=1e-5)
 
 
-def test_there_are_48_axis_orders() -> None:
+def test_48_axis_orders() -> None:
     assert len(set(ORDERS)) == 48
     assert {''.join(nib.aff2axcodes(grid_affine(order))) for order in ORDERS} == set(ORDERS)
 
 
 @pytest.mark.parametrize('order', ORDERS)
-def test_a_known_point_stays_in_every_axis_order(order: str) -> None:
+def test_point_in_every_axis_order(order: str) -> None:
     conformed = conform(blob(grid_affine(order)))
     assert_conformed(conformed)
     np.testing.assert_allclose(centroid(conformed), CENTRE + OFFSET, rtol=0, atol=0.05)
@@ -76,7 +76,7 @@ def test_a_known_point_stays_in_every_axis_order(order: str) -> None:
     sizes=st.tuples(*[st.floats(1.5, 2.5)] * 3),
     angles=st.tuples(*[st.floats(-30, 30)] * 3),
 )
-def test_a_known_point_stays_in_oblique_images(
+def test_point_in_oblique_images(
     order: str, sizes: tuple[float, ...], angles: tuple[float, ...]
 ) -> None:
     place = CENTRE + OFFSET / 2
@@ -86,7 +86,7 @@ def test_a_known_point_stays_in_oblique_images(
 
 
 @pytest.mark.parametrize('order', ['RAS', 'LPS', 'ASR', 'IPL'])
-def test_one_millimetre_is_copied(order: str) -> None:
+def test_1_mm_is_copied(order: str) -> None:
     affine = grid_affine(order, (1.0, 1.0, 1.0))
     data = np.random.default_rng(0).random(SHAPE, dtype=np.float32) + 1
     conformed = conform(nib.Nifti1Image(data, affine))
@@ -100,7 +100,7 @@ def test_one_millimetre_is_copied(order: str) -> None:
     assert np.count_nonzero(copied) == data.size
 
 
-def test_a_conformed_image_is_conformed_to_itself() -> None:
+def test_conform_twice() -> None:
     once = conform(blob(grid_affine('RAS', angles=(10, 20, 30))))
     twice = conform(once)
     np.testing.assert_array_equal(twice.affine, once.affine)
@@ -108,7 +108,7 @@ def test_a_conformed_image_is_conformed_to_itself() -> None:
 
 
 @pytest.mark.parametrize('order', ['RAS', 'RAI', 'ASL'])
-def test_a_tall_field_of_view_keeps_the_vertex(order: str) -> None:
+def test_tall_field_of_view(order: str) -> None:
     # 330 mm from neck to air, head up to 300 mm: the grid has room for 256.
     upright = np.zeros((20, 24, 165), np.float32)
     upright[4:16, 4:20, :150] = 100.0
@@ -129,14 +129,14 @@ def test_a_tall_field_of_view_keeps_the_vertex(order: str) -> None:
     assert found[2] > 230
 
 
-def test_the_middle_of_an_image_that_fits_is_the_middle_of_the_grid() -> None:
+def test_middle_of_the_grid() -> None:
     conformed = conform(blob(grid_affine('RAS')))
     middle = nib.affines.apply_affine(conformed.affine, [128] * 3)
     # Within half a voxel, since a voxel centre of the input is kept.
     assert (np.abs(middle - CENTRE) <= np.array(SIZES) / 2 + 1e-9).all()
 
 
-def test_a_mask_is_moved_by_world_coordinates() -> None:
+def test_mask_by_world_coordinates() -> None:
     like = conform(blob(grid_affine('RAS')))
     source = blob(grid_affine('PIR', (1.0, 1.0, 1.0)))
     inside = nib.Nifti1Image((source.get_fdata() > 500).astype(np.uint8), source.affine)
@@ -150,7 +150,7 @@ def test_a_mask_is_moved_by_world_coordinates() -> None:
     np.testing.assert_allclose(centroid(moved), centroid(inside), rtol=0, atol=0.501)
 
 
-def test_a_mask_may_have_other_values_than_one() -> None:
+def test_mask_values_over_half() -> None:
     data = np.zeros((4, 4, 4), np.float32)
     data[1, 2, 3], data[0, 0, 0] = 255, 0.4
     image = nib.Nifti1Image(data, np.eye(4))

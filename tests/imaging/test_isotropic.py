@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.imaging.isotropic import conform_isotropic
+from tmsprep.imaging.isotropic import conform_isotropic, upsample_sinc
 
 ORDERS = [
     ''.join(letters) for axes in permutations(('LR', 'PA', 'IS')) for letters in product(*axes)
 ]
 PLACE = np.array([8.3, -23.7, 41.4])
+SINC_AFFINE = np.array([[0, -0.75, 0, 10], [0.75, 0, 0, -20], [0, 0, 0.75, 5], [0, 0, 0, 1.0]])
 
 
 def grid_affine(
@@ -47,7 +48,7 @@ def assert_isotropic(image: nib.Nifti1Image, voxel_mm: float) -> None:
     angles=st.tuples(*[st.floats(-25, 25)] * 3),
     voxel_mm=st.floats(0.5, 1.5),
 )
-def test_a_place_stays_in_world_mm(
+def test_points_keep_world_mm(
     order: str,
     shape: tuple[int, ...],
     sizes: tuple[float, ...],
@@ -78,7 +79,7 @@ def test_a_place_stays_in_world_mm(
     sizes=st.tuples(*[st.floats(0.3, 4.0)] * 3),
     voxel_mm=st.floats(0.3, 2.0),
 )
-def test_the_field_of_view_stays(
+def test_field_of_view(
     order: str, shape: tuple[int, ...], sizes: tuple[float, ...], voxel_mm: float
 ) -> None:
     affine = grid_affine(order, sizes, (5.0, -8.0, 3.0), shape)
@@ -97,7 +98,7 @@ def test_the_field_of_view_stays(
 
 
 @pytest.mark.parametrize('order', ['RAS', 'LPS', 'ASR', 'IPL'])
-def test_voxels_of_the_wanted_size_are_copied(order: str) -> None:
+def test_wanted_size_is_copied(order: str) -> None:
     shape = (5, 6, 7)
     affine = grid_affine(order, (0.7503, 0.75, 0.7498), (10, 20, -5), shape)
     data = np.random.default_rng(0).random(shape, dtype=np.float32)
@@ -119,7 +120,7 @@ def test_one_axis_by_hand() -> None:
     np.testing.assert_allclose(np.ravel(finer.dataobj), [0, 2, 6, 8])
 
 
-def test_smaller_voxels_are_averaged_by_hand() -> None:
+def test_averaging_by_hand() -> None:
     # Voxels twice as large: pairs are averaged.
     data = np.array([8.0, 16, 0, 0], np.float32).reshape(4, 1, 1)
     image = nib.Nifti1Image(data, np.diag([0.5, 1, 1, 1]))
@@ -128,7 +129,7 @@ def test_smaller_voxels_are_averaged_by_hand() -> None:
     np.testing.assert_allclose(np.ravel(coarser.dataobj), [12, 0])
 
 
-def test_detail_too_fine_for_the_voxels_does_not_show() -> None:
+def test_no_aliasing() -> None:
     stripes = np.tile(np.array([0, 10], np.float32), 20).reshape(40, 1, 1)
     image = nib.Nifti1Image(stripes, np.diag([0.25, 1, 1, 1]))
     inner = np.ravel(conform_isotropic(image, 1.0).dataobj)[1:-1]
@@ -136,6 +137,51 @@ def test_detail_too_fine_for_the_voxels_does_not_show() -> None:
 
 
 @pytest.mark.parametrize('voxel_mm', [0.0, -1.0, float('nan'), float('inf')])
-def test_a_size_that_is_none_is_refused(voxel_mm: float) -> None:
+def test_impossible_voxel_size(voxel_mm: float) -> None:
     with pytest.raises(ValueError, match='positive'):
         conform_isotropic(nib.Nifti1Image(np.ones((2, 2, 2), np.float32), np.eye(4)), voxel_mm)
+
+
+def waves(places: np.ndarray, length: int) -> np.ndarray:
+    """Periodic function of an index, well below the Nyquist frequency of `length` samples."""
+    angle = 2 * np.pi * places / length
+    return 3 + np.cos(angle) - 2 * np.sin(2 * angle) + 0.5 * np.cos(3 * angle + 0.4)
+
+
+def band_limited(shape: tuple[int, ...], factor: int) -> np.ndarray:
+    lines = [waves(np.arange(n * factor) / factor, n) for n in shape]
+    return np.einsum('i,j,k->ijk', *lines)
+
+
+@pytest.mark.parametrize('factor', [1, 2, 3])
+def test_sinc_is_exact_for_waves(factor: int) -> None:
+    shape = (8, 9, 10)
+    image = nib.Nifti1Image(band_limited(shape, 1).astype(np.float32), SINC_AFFINE)
+    finer = upsample_sinc(image, factor)
+    np.testing.assert_allclose(finer.dataobj, band_limited(shape, factor), atol=5e-4)
+    assert finer.get_data_dtype() == np.float32
+
+
+def test_sinc_keeps_input_voxels() -> None:
+    data = np.random.default_rng(0).random((6, 5, 4), dtype=np.float32)
+    finer = upsample_sinc(nib.Nifti1Image(data, SINC_AFFINE))
+    assert finer.shape == (12, 10, 8)
+    np.testing.assert_allclose(np.asarray(finer.dataobj)[::2, ::2, ::2], data, atol=1e-5)
+    np.testing.assert_allclose(finer.header.get_zooms(), 0.375)
+    for index in ([0, 0, 0], [5, 4, 3]):
+        old = nib.affines.apply_affine(SINC_AFFINE, index)
+        new = nib.affines.apply_affine(finer.affine, 2 * np.array(index))
+        np.testing.assert_allclose(new, old)
+
+
+def test_sinc_wraps_around() -> None:
+    # Between the last voxel (8) and the first one (0), half way by symmetry.
+    data = np.repeat([0.0, 8.0], 4).reshape(8, 1, 1).astype(np.float32)
+    last = np.asarray(upsample_sinc(nib.Nifti1Image(data, np.eye(4))).dataobj)[-1, 0, 0]
+    assert last == pytest.approx(4, abs=1e-5)
+
+
+@pytest.mark.parametrize('factor', [0, -2, 1.5])
+def test_impossible_sinc_factor(factor: float) -> None:
+    with pytest.raises(ValueError, match='whole number'):
+        upsample_sinc(nib.Nifti1Image(np.ones((2, 2, 2), np.float32), np.eye(4)), factor)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tmsprep.imaging.read import ImageError, read_t1w
+from tmsprep.imaging.read import ImageError, load_nifti, read_geometry, read_image
 
 SHAPE = (8, 9, 10)
 NAME = 'sub-01_T1w.nii.gz'
@@ -143,7 +143,7 @@ def plain_nifti(path: Path) -> None:
     path.with_suffix('').rename(path)
 
 
-# What is made, a word of the problem, a word of the cure.
+#: How the file is made, a word of the problem, a word of the cure.
 BAD: dict[str, tuple[Callable[[Path], None], str, str]] = {
     'missing': (nothing, 'no such file', 'Check the name'),
     'folder': (directory, 'not a file', 'one .nii.gz file'),
@@ -213,12 +213,12 @@ BAD: dict[str, tuple[Callable[[Path], None], str, str]] = {
 
 
 @pytest.mark.parametrize('case', BAD)
-def test_bad_input_is_named_with_its_cure(tmp_path: Path, case: str) -> None:
+def test_bad_image_is_named(tmp_path: Path, case: str) -> None:
     make, problem, cure = BAD[case]
     path = tmp_path / NAME
     make(path)
     with pytest.raises(ImageError) as caught:
-        read_t1w(path)
+        read_image(path)
     message = str(caught.value)
     assert message.startswith(f'{path}: ')
     assert problem in message
@@ -229,12 +229,10 @@ def test_bad_input_is_named_with_its_cure(tmp_path: Path, case: str) -> None:
 
 @pytest.mark.parametrize('extension', ['.nii', '.nii.gz'])
 @pytest.mark.parametrize('kind', [nib.Nifti1Image, nib.Nifti2Image])
-def test_good_image_keeps_data_and_frame(
-    tmp_path: Path, extension: str, kind: type[nib.Nifti1Image]
-) -> None:
+def test_good_image(tmp_path: Path, extension: str, kind: type[nib.Nifti1Image]) -> None:
     path = tmp_path / f'données d’élève{extension}'
     nib.save(kind.from_image(image()), path)
-    read = read_t1w(path)
+    read = read_image(path)
     assert type(read) is nib.Nifti1Image
     assert read.get_data_dtype() == np.float32
     np.testing.assert_array_equal(read.get_fdata(), voxels())
@@ -242,45 +240,74 @@ def test_good_image_keeps_data_and_frame(
         np.testing.assert_allclose(affine, OBLIQUE, atol=1e-4)
 
 
-def test_scaled_integers_are_scaled(tmp_path: Path) -> None:
+def test_scaled_integers(tmp_path: Path) -> None:
     made = image(voxels().astype(np.int16))
     made.header.set_slope_inter(0.5, 3)
     save(tmp_path / NAME, made)
-    np.testing.assert_array_equal(read_t1w(tmp_path / NAME).get_fdata(), voxels() / 2 + 3)
+    np.testing.assert_array_equal(read_image(tmp_path / NAME).get_fdata(), voxels() / 2 + 3)
 
 
-def test_last_dimension_of_one_is_dropped(tmp_path: Path) -> None:
+def test_fourth_dimension_of_one(tmp_path: Path) -> None:
     save(tmp_path / NAME, image(voxels()[..., None]))
-    np.testing.assert_array_equal(read_t1w(tmp_path / NAME).get_fdata(), voxels())
+    np.testing.assert_array_equal(read_image(tmp_path / NAME).get_fdata(), voxels())
 
 
-def test_few_nan_become_zero_with_a_warning(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_few_nan_become_zero(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(tmp_path / NAME, image(with_nan(7)))
     with caplog.at_level(logging.WARNING):
-        read = read_t1w(tmp_path / NAME)
+        read = read_image(tmp_path / NAME)
     expected = voxels()
     expected.flat[-7:] = 0
     np.testing.assert_array_equal(read.get_fdata(), expected)
     assert f'{tmp_path / NAME}: 7 voxels' in caplog.text
 
 
-def test_nan_slope_means_no_slope(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_nan_slope(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     save(tmp_path / NAME, image(voxels().astype(np.int16)))
     patch_header(tmp_path / NAME, 'scl_slope', np.nan)
     with caplog.at_level(logging.WARNING):
-        read = read_t1w(tmp_path / NAME)
+        read = read_image(tmp_path / NAME)
     np.testing.assert_array_equal(read.get_fdata(), voxels())
     assert 'scl_slope' in caplog.text
     assert NAME in caplog.text
+
+
+def test_geometry(tmp_path: Path) -> None:
+    made = image(voxels()[..., None])
+    made.set_sform(OBLIQUE, 2)
+    save(tmp_path / NAME, made)
+    shape, affine, code = read_geometry(tmp_path / NAME)
+    assert (shape, code) == (SHAPE, 2)
+    np.testing.assert_allclose(affine, OBLIQUE, atol=1e-6)
+    np.testing.assert_array_equal(affine, read_image(tmp_path / NAME).affine)
+
+
+def test_geometry_without_frame(tmp_path: Path) -> None:
+    code_both_zero(tmp_path / NAME)
+    with pytest.raises(ImageError, match=rf'{NAME}: qform_code and sform_code are both 0'):
+        read_geometry(tmp_path / NAME)
+
+
+def test_load_nifti(tmp_path: Path) -> None:
+    save(tmp_path / NAME, image(np.ones((*SHAPE, 3), np.uint8), qform=None, sform=None))
+    loaded = load_nifti(tmp_path / NAME)
+    assert loaded.shape == (*SHAPE, 3)
+    assert loaded.get_data_dtype() == np.uint8
+
+
+@pytest.mark.parametrize('case', ['missing', 'empty', 'header cut', 'zipped text', 'Analyze'])
+def test_load_nifti_unreadable(tmp_path: Path, case: str) -> None:
+    BAD[case][0](tmp_path / NAME)
+    with pytest.raises(ImageError, match=NAME) as caught:
+        load_nifti(tmp_path / NAME)
+    assert '\n' not in str(caught.value)
 
 
 @given(damage=st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), max_size=3))
 # More bytes per row than a C long counts.
 @example(damage=[(111, 95)])
 @settings(max_examples=150, deadline=None)
-def test_damaged_header_never_breaks_out(
+def test_damaged_header(
     tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]
 ) -> None:
     path = tmp_path_factory.mktemp('damaged') / 'sub-01_T1w.nii'
@@ -289,18 +316,18 @@ def test_damaged_header_never_breaks_out(
         content[place] = value
     path.write_bytes(content)
     with contextlib.suppress(ImageError):
-        read = read_t1w(path)
+        read = read_image(path)
         assert np.isfinite(read.get_fdata()).all()
         assert np.isfinite(read.affine).all()
 
 
 @pytest.mark.shared
 @pytest.mark.parametrize('dataset', ['ds000011', 'ds002748', 'studyforrest', 'ixi'])
-def test_real_images_pass(dataset: str) -> None:
+def test_real_images(dataset: str) -> None:
     root = Path(__file__).resolve().parents[3] / 'shared' / 'data' / dataset
     if not root.is_dir():
         pytest.skip('needs the development images')
     path = sorted(root.glob('sub-*/anat/*_T1w.nii.gz'))[0]
-    read = read_t1w(path)
+    read = read_image(path)
     np.testing.assert_allclose(read.affine, nib.load(path).affine, atol=1e-6)
     assert read.shape == nib.load(path).shape[:3]

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmsprep.imaging.errors import ImageError
-from tmsprep.imaging.scanner_frame import scanner_affine
+from tmsprep.imaging.scanner_frame import ImageError, scanner_affine
 
 SHAPE = (100, 120, 140)
 
@@ -28,7 +27,7 @@ def rotation(angles: tuple[float, float, float], size: float = 1.0) -> np.ndarra
     return nib.affines.from_matvec(turn * size, [5, 6, 7])
 
 
-def test_one_code_of_zero_leaves_the_other_matrix() -> None:
+def test_one_code_of_zero() -> None:
     one, other = rotation((0.1, 0.2, 0.3)), rotation((0.3, 0.1, 0.2))
     for qcode, scode, expected in ((1, 0, one), (0, 2, other)):
         affine, code = scanner_affine(header(one, qcode, other, scode), SHAPE, 'x')
@@ -36,17 +35,20 @@ def test_one_code_of_zero_leaves_the_other_matrix() -> None:
         assert code == qcode + scode
 
 
-def test_sform_wins_where_both_agree_within_the_limits() -> None:
+def test_sform_is_preferred() -> None:
     one, other = np.eye(4), np.eye(4)
     other[0, 3] = 0.9
     affine, _ = scanner_affine(header(one, 1, other, 1), SHAPE, 'x')
     np.testing.assert_allclose(affine, other, atol=1e-6)
 
 
-def test_template_codes_are_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+def test_template_code_warns(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         scanner_affine(header(np.eye(4), 4, np.eye(4), 4), SHAPE, 'x.nii')
-    assert 'x.nii: the header says (sform_code 4)' in caplog.text
+    assert (
+        'x.nii: the header places the image in a template, not in the scanner (sform_code 4)'
+        in caplog.text
+    )
 
 
 @given(
@@ -54,7 +56,7 @@ def test_template_codes_are_warned_about(caplog: pytest.LogCaptureFixture) -> No
     size=st.floats(0.2, 5),
     turn=st.floats(1.05, 170),
 )
-def test_any_turn_over_one_degree_is_refused_and_none_is_accepted(
+def test_turn_over_one_degree(
     angles: tuple[float, float, float], size: float, turn: float
 ) -> None:
     one = rotation(angles, size)

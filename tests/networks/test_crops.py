@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.imaging.pyramid import average_pyramid
+from tmsprep.imaging.volume import average_pyramid
 from tmsprep.networks.crops import crop_positions, sample, snap_to_voxels
 
 SIZE = 32

@@ -16,17 +16,18 @@ from nibabel.affines import apply_affine
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.phantoms.anatomy import head_template
 from tmsprep.phantoms.deformation import random_map
-from tmsprep.phantoms.neuromelanin import NeuromelaninPhantom, make_neuromelanin
-from tmsprep.phantoms.neuromelanin_anatomy import BOTTOM, TOP, draw_nuclei
-from tmsprep.phantoms.neuromelanin_command import main
-from tmsprep.phantoms.neuromelanin_dataset import write_neuromelanin
-from tmsprep.phantoms.neuromelanin_distractors import draw_distractors
-from tmsprep.phantoms.neuromelanin_masks import draw_all_masks
-from tmsprep.phantoms.neuromelanin_scan import lay_grid
-from tmsprep.phantoms.neuromelanin_signal import PONS_CENTRE, flash
+from tmsprep.phantoms.neuromelanin import (
+    NeuromelaninPhantom,
+    make_neuromelanin,
+    write_neuromelanin,
+)
+from tmsprep.phantoms.neuromelanin.__main__ import main
+from tmsprep.phantoms.neuromelanin.anatomy import BOTTOM, TOP, draw_distractors, draw_nuclei
+from tmsprep.phantoms.neuromelanin.masks import draw_masks
+from tmsprep.phantoms.neuromelanin.scan import PONS_CENTRE, flash, lay_grid
 
+#: Seed of a participant without a visible right locus coeruleus.
 ONE_SIDED = 0
-"""Seed of a person without a visible right locus coeruleus."""
 
 SEEDS = st.integers(0, 10_000)
 
@@ -40,11 +41,11 @@ def nuclei_of(seed: int) -> tuple:
     return draw_nuclei(random_map(seed), np.random.default_rng([seed, 11]))
 
 
-def masks_of(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def masks_of(seed: int) -> tuple[np.ndarray, ...]:
     """Truth and raters without the image."""
     mapping = random_map(seed)
     grid = lay_grid(mapping, 'stem', 0.75, np.random.default_rng([seed, 12]))
-    truth, raters = draw_all_masks(nuclei_of(seed), grid, mapping, seed)
+    truth, raters = draw_masks(nuclei_of(seed), grid, mapping, seed)
     return tuple(np.asarray(image.dataobj) for image in (truth, *raters))
 
 
@@ -52,7 +53,7 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
     return 2 * (one & other).sum() / (one.sum() + other.sum())
 
 
-def test_flash_contrast_by_hand():
+def test_flash_by_hand():
     # exp(-20/832), exp(-20/1331) and exp(-20/4000) in the steady state of 23 degrees give 0.16404,
     # 0.13119 and 0.05931 for white matter, grey matter and fluid with water 0.70, 0.82 and 1.
     found = flash(np.array([0, 0.18, 0.69, 1.0]))
@@ -60,7 +61,7 @@ def test_flash_contrast_by_hand():
 
 
 @pytest.mark.parametrize('seed', [ONE_SIDED, 1, 2])
-def test_points_are_the_centres_of_mass_of_the_truth(seed):
+def test_points_are_mask_centres(seed):
     phantom = clean(seed)
     truth = np.asarray(phantom.truth.dataobj)
     assert phantom.points.labels == ('LLC', 'RLC')
@@ -70,14 +71,14 @@ def test_points_are_the_centres_of_mass_of_the_truth(seed):
             assert np.linalg.norm(found - point) < 0.1
 
 
-def test_left_is_left_and_label_1():
+def test_left_is_label_1():
     points = clean(1).points
     assert points['LLC'][0] < points['RLC'][0]
     assert 6 < points['RLC'][0] - points['LLC'][0] < 12
 
 
 @pytest.mark.parametrize('seed', [ONE_SIDED, 1])
-def test_contrast_in_a_clean_phantom_is_the_one_asked_for(seed):
+def test_contrast_of_clean_phantom(seed):
     phantom = clean(seed)
     data, inverse = phantom.image.get_fdata(), np.linalg.inv(phantom.image.affine)
     pons = (
@@ -98,14 +99,14 @@ def test_contrast_in_a_clean_phantom_is_the_one_asked_for(seed):
         assert ratio == pytest.approx(phantom.parameters[f'{label}_contrast'], rel=0.002)
 
 
-def test_an_absent_side_has_no_point_and_no_label():
+def test_absent_side():
     phantom = clean(ONE_SIDED)
     np.testing.assert_array_equal(phantom.points.found, [True, False])
     for mask in (phantom.truth, *phantom.raters):
         assert set(np.unique(np.asarray(mask.dataobj))) == {0, 1}
 
 
-def test_raters_differ_as_humans_do():
+def test_dice_between_raters():
     found = []
     for seed in range(12):
         _, first, second = masks_of(seed)
@@ -115,7 +116,7 @@ def test_raters_differ_as_humans_do():
     assert min(found) > 0
 
 
-def test_masks_lie_on_the_grid_of_a_sinc_upsampled_image():
+def test_mask_grid_after_sinc():
     phantom = clean(1)
     to_voxels = np.linalg.inv(phantom.image.affine) @ phantom.truth.affine
     np.testing.assert_allclose(to_voxels[:3, :3], np.eye(3) / 2, atol=1e-5)
@@ -126,7 +127,7 @@ def test_masks_lie_on_the_grid_of_a_sinc_upsampled_image():
 
 @given(seed=SEEDS)
 @settings(deadline=None, max_examples=50)
-def test_what_is_drawn_lies_within_the_stated_ranges(seed):
+def test_nuclei_within_ranges(seed):
     nuclei = nuclei_of(seed)
     assert any(nucleus is not None for nucleus in nuclei)
     for nucleus in filter(None, nuclei):
@@ -137,7 +138,7 @@ def test_what_is_drawn_lies_within_the_stated_ranges(seed):
 
 @given(seed=SEEDS)
 @settings(deadline=None, max_examples=30)
-def test_other_bright_structures_stay_away_from_the_nuclei(seed):
+def test_distractors_keep_distance(seed):
     mapping = random_map(seed)
     rods = draw_distractors(mapping, np.random.default_rng([seed, 13]))
     line = np.linspace(TOP, BOTTOM, 10)
@@ -148,7 +149,7 @@ def test_other_bright_structures_stay_away_from_the_nuclei(seed):
         assert np.linalg.norm(rod.line[:, None] - homes, axis=-1).min() > 4
 
 
-def test_people_differ_by_1_to_3_mm_beyond_the_deformation():
+def test_spread_of_nuclei():
     places = []
     for seed in range(60):
         left = nuclei_of(seed)[0]
@@ -158,7 +159,7 @@ def test_people_differ_by_1_to_3_mm_beyond_the_deformation():
     assert 1 < distances.mean() < 3
 
 
-def test_same_seed_same_bytes_and_another_grid_the_same_points():
+def test_seed_and_coverage():
     one, two = (make_neuromelanin(3, coverage='stem', voxel_mm=1.5) for _ in range(2))
     assert one.image.to_bytes() == two.image.to_bytes()
     assert one.raters[1].to_bytes() == two.raters[1].to_bytes()
@@ -171,7 +172,7 @@ def test_same_seed_same_bytes_and_another_grid_the_same_points():
     assert np.abs(slab.image.affine[1, 2]) > 0.2
 
 
-def test_the_template_as_source_gives_the_template():
+def test_template_as_source():
     head = head_template()
     source = nib.Nifti1Image(head.t1w * 123, head.affine)
     found = make_neuromelanin(4, coverage='stem', voxel_mm=1.5, source=source, clean=True)
@@ -182,12 +183,12 @@ def test_the_template_as_source_gives_the_template():
 @pytest.mark.parametrize(
     ('shape', 'words'), [((9, 9, 9), 'register it to MNI152'), ((9, 9, 9, 2), '3D')]
 )
-def test_a_source_that_does_not_fit_is_refused(shape, words):
+def test_wrong_source(shape, words):
     with pytest.raises(ValueError, match=words):
         make_neuromelanin(1, source=nib.Nifti1Image(np.zeros(shape, np.float32), np.eye(4)))
 
 
-def test_unknown_coverage_is_refused():
+def test_unknown_coverage():
     with pytest.raises(ValueError, match='whole, slab, stem'):
         make_neuromelanin(1, coverage='foot')
 
@@ -198,7 +199,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_neuromelanin(folder, [ONE_SIDED, 1], coverage='stem', voxel_mm=1.5)
 
 
-def test_dataset_holds_truth_and_raters(dataset):
+def test_dataset_truth_and_raters(dataset):
     name = 'sub-001/anat/sub-001_acq-neuromelanin'
     points = read_targets(dataset / 'derivatives' / 'truth' / f'{name}_desc-truth_targets.tsv')
     np.testing.assert_array_equal(points.found, [True, False])
@@ -217,14 +218,14 @@ def test_dataset_holds_truth_and_raters(dataset):
 def test_dataset_is_valid_bids(dataset):
     validator = Path(sys.executable).with_name('bids-validator-deno')
     if not validator.is_file():
-        pytest.skip('bids-validator-deno is not installed beside this Python')
+        pytest.skip('bids-validator-deno is not installed with this Python')
     folders = [dataset, *(dataset / 'derivatives' / n for n in ('truth', 'rater1', 'rater2'))]
     for folder in folders:
         run = subprocess.run([validator, folder], capture_output=True, text=True, check=False)
         assert run.returncode == 0, run.stdout
 
 
-def test_command_writes_and_refuses_a_full_folder(tmp_path, capsys):
+def test_command(tmp_path, capsys):
     arguments = [str(tmp_path / 'new'), '--coverage', 'stem', '--voxel-size', '2', '--seed', '5']
     assert main(arguments) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / 'new')

@@ -1,27 +1,27 @@
-"""Which file of annotated points belongs to which T1w image."""
+"""Assign files of annotated points to images."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tmsprep.bids.description import read_description
+from tmsprep.bids.description import generated_by_tmsprep
 from tmsprep.bids.filters import matches
 from tmsprep.bids.names import ENTITIES, BidsError, ImageRef, natural_key, shorten
+from tmsprep.methods import method_names
 
+#: Name of a rater whose files have no desc-<rater>.
 RATER = 'rater'
-"""What a rater is called whose files have no desc-<rater>."""
 
 _LABEL = r'[a-zA-Z0-9+]+'
 _NAME = re.compile(
     rf'(?P<stem>sub-{_LABEL}(?:_[a-z]+-{_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)'
     r'(?P<extension>\.tsv|\.mrk\.json|\.fcsv|\.txt)'
 )
-_OWN = re.compile(r'_desc-(cnn|syn|expert)(_|$)')
 # Names of the scanner frame; points of any other space are not where their numbers say.
 _SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
 _FORM = (
@@ -38,7 +38,7 @@ class AnnotationFile:
     path : Path
         The file.
     image : ImageRef
-        Whose points they are.
+        The image that the points were set in.
     rater : str
         Label of desc, or `RATER`.
     """
@@ -58,7 +58,7 @@ class FoundAnnotations(NamedTuple):
     problems : dict
         For each participant with something wrong, one message per problem.
     notes : list of str
-        What was left aside without being wrong.
+        Messages about files that are not used without being wrong.
     """
 
     files: list[AnnotationFile]
@@ -67,7 +67,7 @@ class FoundAnnotations(NamedTuple):
 
 
 def find_annotations(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> FoundAnnotations:
-    """Find everybody's files of points by their names; none is opened but tables of other names.
+    """Find files of points by their names; only tables with other names are opened.
 
     Parameters
     ----------
@@ -92,20 +92,20 @@ def find_annotations(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> 
         raise BidsError(f'{folder}: no file of points here. Name them {_FORM}. {" ".join(notes)}')
     found = FoundAnnotations([], defaultdict(list), notes)
     chosen: dict[tuple[str, str], list[AnnotationFile]] = defaultdict(list)
-    left_aside = []
+    not_chosen = []
     for path in candidates:
-        subject = _NAME.fullmatch(path.name)['stem'].split('_')[0].removeprefix('sub-')
+        subject = _stem(path).split('_')[0].removeprefix('sub-')
         try:
             file = _assign(path, folder, images)
         except BidsError as error:
             found.problems[subject].append(str(error))
             continue
         if file is None:
-            left_aside.append(path.name)
+            not_chosen.append(path.name)
         else:
             chosen[file.image.stem, file.rater].append(file)
-    if left_aside:
-        notes.append(f'Files of people or sessions not in this run: {shorten(left_aside)}.')
+    if not_chosen:
+        notes.append(f'Files of participants or sessions not in this run: {shorten(not_chosen)}.')
     for files in chosen.values():
         _add(files, found)
     stems = [image.stem for several in images.values() for image in several]
@@ -131,8 +131,7 @@ def annotated_names(folder: Path) -> list[dict[str, str]]:
     """
     names: dict[str, list[dict[str, str]]] = defaultdict(list)
     for path in _candidates(Path(folder))[0]:
-        stem = _NAME.fullmatch(path.name)['stem']
-        pairs = dict(part.split('-') for part in stem.split('_'))
+        pairs = dict(part.split('-', 1) for part in _stem(path).split('_'))
         name = {key: label for key, label in pairs.items() if key not in ('desc', 'space')}
         if name not in names[name['sub']]:
             names[name['sub']].append(name)
@@ -145,7 +144,7 @@ def annotated_names(folder: Path) -> list[dict[str, str]]:
 
 
 def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
-    """List files of points with good names, in natural order; notes on others and on our own."""
+    """List files of points with good names, in natural order; notes on others and own outputs."""
     good, own, misnamed = [], [], []
     for path in sorted(folder.rglob('*'), key=lambda path: natural_key(str(path))):
         hidden = any(part.startswith('.') for part in path.relative_to(folder).parts)
@@ -154,7 +153,7 @@ def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
         match = _NAME.fullmatch(path.name)
         if match is None or _has_other_suffix(match):
             misnamed.append(str(path.relative_to(folder)))
-        elif _is_own_output(path, match['stem']):
+        elif is_own_output(path):
             own.append(str(path.relative_to(folder)))
         else:
             good.append(path)
@@ -167,7 +166,7 @@ def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
     if own:
         notes.append(
             f'Outputs of tmsprep itself in {folder} are not used as annotations: '
-            f'{shorten(own)}. If somebody has corrected them, name that rater in desc-<rater>.'
+            f'{shorten(own)}. If a rater has corrected them, name the rater in desc-<rater>.'
         )
     return good, notes
 
@@ -191,20 +190,29 @@ def _looks_like_points(path: Path) -> bool:
     return {'label', 'x', 'y', 'z'} <= set(columns)
 
 
-def _is_own_output(path: Path, stem: str) -> bool:
-    """Tell a prediction by its desc and by who made the data set that it lies in."""
-    own = _OWN.search(stem)
-    if own is None:
-        return False
-    if own[1] == 'expert' and not path.with_suffix('.json').is_file():
-        # A rater may be called so; our table never stands without its sidecar.
-        return False
-    for parent in path.absolute().parents:
-        description = parent / 'dataset_description.json'
-        if description.is_file():
-            programs = read_description(description).get('GeneratedBy', [])
-            return any(isinstance(p, dict) and p.get('Name') == 'tmsprep' for p in programs)
-    return False
+def is_own_output(path: Path, others: Collection[str] = ()) -> bool:
+    """Tell an output of this package by its name and by its data set.
+
+    Parameters
+    ----------
+    path : Path
+        A file whose name is one of BIDS.
+    others : collection of str
+        Values of the entity ``desc`` that are names of outputs, beyond those of all methods.
+    """
+    entities = dict(part.split('-', 1) for part in path.name.split('_') if '-' in part)
+    desc = entities.get('desc', '')
+    if desc == 'expert' and 'protocol' not in entities:
+        # A rater may have this name; a table of this package never stands without its sidecar.
+        own = path.with_suffix('.json').is_file()
+    else:
+        own = 'protocol' in entities or desc in {*method_names(), *others}
+    return own and generated_by_tmsprep(path)
+
+
+def _stem(path: Path) -> str:
+    """All entities of a file's name, without its suffix."""
+    return path.name.rpartition('_')[0]
 
 
 def _entities(path: Path, stem: str) -> dict[str, str]:
@@ -218,8 +226,8 @@ def _entities(path: Path, stem: str) -> dict[str, str]:
 def _assign(
     path: Path, folder: Path, images: Mapping[str, Sequence[ImageRef]]
 ) -> AnnotationFile | None:
-    """Find the image that a file belongs to; None if it is of a person or session left aside."""
-    entities = _entities(path, _NAME.fullmatch(path.name)['stem'])
+    """Find the image that a file belongs to; None if its participant or session was not chosen."""
+    entities = _entities(path, _stem(path))
     _check_folders(path, folder, entities)
     rater, space = entities.pop('desc', RATER), entities.pop('space', 'T1w')
     if space not in _SPACES:
@@ -237,7 +245,7 @@ def _assign(
             f'{path}: its name fits several images: {_names(fitting)}. Add the entities '
             '(ses, acq, run, ...) of the image that the points were set in.'
         )
-    if _is_left_aside(entities, images):
+    if _is_not_chosen(entities, images):
         return None
     if entities['sub'] not in images:
         raise BidsError(
@@ -251,19 +259,19 @@ def _assign(
 
 
 def _check_folders(path: Path, folder: Path, entities: Mapping[str, str]) -> None:
-    """Refuse a file in the folder of another person or session than its name says."""
+    """Refuse a file in the folder of another participant or session than its name says."""
     for part in path.relative_to(folder).parts[:-1]:
         key, dash, label = part.partition('-')
         if dash and key in ('sub', 'ses') and entities.get(key) != label:
             raise BidsError(
                 f'{path}: lies in the folder {part}, but its name says '
                 f'{f"{key}-{entities[key]}" if key in entities else f"nothing of {key}"}. Find '
-                'out whose points these are, and move or rename the file.'
+                'out which participant was annotated, and move or rename the file.'
             )
 
 
-def _is_left_aside(entities: Mapping[str, str], images: Mapping[str, Sequence[ImageRef]]) -> bool:
-    """Tell whether the person, or the session, exists but was not chosen for this run."""
+def _is_not_chosen(entities: Mapping[str, str], images: Mapping[str, Sequence[ImageRef]]) -> bool:
+    """Tell whether the participant, or session, exists but was not chosen for this run."""
     anyone = next((image for several in images.values() for image in several), None)
     if anyone is None:
         return False

@@ -38,12 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     import nibabel as nib
 
     from tmsprep.atomic import atomic_path
-    from tmsprep.imaging.errors import ImageError
-    from tmsprep.imaging.read import read_t1w
-    from tmsprep.imaging.sinc import upsample_sinc
+    from tmsprep.imaging.isotropic import upsample_sinc
+    from tmsprep.imaging.read import ImageError, read_image
 
     try:
-        finer = upsample_sinc(read_t1w(options.image), options.factor)
+        finer = upsample_sinc(read_image(options.image), options.factor)
         with atomic_path(options.output) as partial:
             nib.save(finer, partial)
     except (ImageError, ValueError, OSError) as error:

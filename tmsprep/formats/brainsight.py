@@ -1,4 +1,4 @@
-"""Targets in text files that Brainsight (Rogue Research) exports and imports."""
+"""Targets in the text files of Brainsight (Rogue Research)."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ import numpy as np
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
-from tmsprep.formats.errors import PointsFileError
 from tmsprep.formats.parsing import (
+    DECIMALS,
+    PointsFileError,
     add_point,
     check_writable,
     known_points,
     read_lines,
+    rounded,
     three_numbers,
 )
-from tmsprep.formats.targets_tsv import DECIMALS
 from tmsprep.points import PointSet
 
+#: Brainsight's name of the frame: the sform of the image, with code 1 (scanner).
 SYSTEM = 'NIfTI:S:Scanner'
-"""The frame by its name in Brainsight: the image's sform, of code 1 (scanner)."""
 
 _AXES = ('Loc. X', 'Loc. Y', 'Loc. Z')
 _COLUMNS = ('Target Name', *_AXES, *(f'm{axis}n{i}' for axis in range(3) for i in range(3)))
-# What Brainsight itself writes for a point that was set with the mouse: no orientation.
+#: What Brainsight itself writes for a point that was set with the mouse, without orientation.
 _ORIENTATION = (-1, 0, 0, 0, -1, 0, 0, 0, 1)
 _NOTES = (
     '# Notes: Each column is delimited by a tab. '
     'Each value within a column is delimited by a semicolon.'
 )
-_UNDEFINED = '(null)'
 
 
 def read_brainsight(path: Path) -> PointSet:
-    """Read the targets of a Brainsight text file; samples, landmarks and sessions are passed over.
+    """Read the targets of a Brainsight text file; samples, landmarks and sessions are ignored.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def read_brainsight(path: Path) -> PointSet:
     Raises
     ------
     PointsFileError
-        If the file is not of that form, its frame is not that of a NIfTI image, it holds no
-        targets, or a name repeats.
+        If the file is not of that form, its frame is not that of a NIfTI image, it has no targets,
+        or a name repeats.
     """
     lines = read_lines(path)
     _check_header(lines, path)
@@ -65,13 +65,13 @@ def read_brainsight(path: Path) -> PointSet:
             add_point(points, label, position, path)
     if 'Target Name' not in sections:
         raise PointsFileError(
-            f'{path}: holds no targets. Export again with Brainsight and tick the targets.'
+            f'{path}: no targets. Export again with Brainsight and select the targets.'
         )
     return PointSet.from_mapping(points)
 
 
 def _check_header(lines: list[str], path: Path) -> None:
-    header = {}
+    header: dict[str, str] = {}
     for line in lines:
         match = re.fullmatch(r'#\s*([^:\t]+):\s*([^\t]*)', line)
         if match:
@@ -80,7 +80,7 @@ def _check_header(lines: list[str], path: Path) -> None:
     if not system.lower().startswith('nifti:'):
         raise PointsFileError(
             f'{path}: not a Brainsight export in the frame of the NIfTI image (coordinate system '
-            f'{system}). Export the targets again and choose {SYSTEM}, or what the list offers '
+            f'{system}). Export the targets again and choose {SYSTEM}, or another system '
             'that begins with NIfTI.'
         )
     units = header.get('units', 'millimetres')
@@ -94,13 +94,13 @@ def _target(line: str, columns: list[str], where: str) -> tuple[str, np.ndarray]
     try:
         if len(cells) > len(columns):
             raise ValueError('more values than columns')
-        place = [row[axis] for axis in _AXES]
-        if place == [_UNDEFINED] * 3:
+        position = [row[axis] for axis in _AXES]
+        if position == ['(null)'] * 3:
             return cells[0], np.full(3, np.nan)
-        return cells[0], three_numbers(place)
+        return cells[0], three_numbers(position)
     except (KeyError, ValueError) as error:
         raise PointsFileError(
-            f'{where}: not a target of Brainsight ({error!r}). Correct the line, or export again.'
+            f'{where}: not a Brainsight target ({error!r}). Correct the line, or export again.'
         ) from error
 
 
@@ -110,11 +110,11 @@ def write_brainsight(path: Path, points: PointSet, system: str = SYSTEM) -> Path
     Parameters
     ----------
     path : Path
-        The file.
+        File to write.
     points : PointSet
         mm, RAS+, in the frame that `system` names. Missing points are left out.
     system : str
-        Name of the frame in Brainsight: ``NIfTI:S:`` or ``NIfTI:Q:`` for sform or qform, then the
+        Brainsight's name of the frame: ``NIfTI:S:`` or ``NIfTI:Q:`` for sform or qform, then the
         meaning of its code, such as ``Scanner`` or ``Aligned``.
 
     Raises
@@ -134,7 +134,6 @@ def write_brainsight(path: Path, points: PointSet, system: str = SYSTEM) -> Path
     _check_header(lines, path)
     lines.append('# ' + '\t'.join(_COLUMNS))
     for label, place in known_points(points):
-        # Adding 0 turns -0.0 into 0.0.
-        numbers = np.array([*place, *_ORIENTATION]).round(DECIMALS) + 0.0
+        numbers = rounded(np.array([*place, *_ORIENTATION]))
         lines.append('\t'.join([label, *(f'{number:.{DECIMALS}f}' for number in numbers)]))
     return write_text(path, '\n'.join(lines) + '\n')

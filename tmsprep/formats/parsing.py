@@ -1,14 +1,21 @@
-"""What every reader and writer of points needs."""
+"""Checks and conversions that the readers and writers of all formats share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tmsprep.formats.errors import PointsFileError
 from tmsprep.points import PointSet
+
+#: Decimals of written coordinates in mm: below any error, and the same digits on every machine.
+DECIMALS = 4
+
+
+class PointsFileError(ValueError):
+    """A file of points that cannot be used; the message names the file and the cure."""
 
 
 def read_lines(path: Path) -> list[str]:
@@ -27,8 +34,8 @@ def read_lines(path: Path) -> list[str]:
         ) from error
 
 
-def three_numbers(values: Iterable[object]) -> np.ndarray:
-    """Return a known place, shape (3,).
+def three_numbers(values: Iterable[Any]) -> np.ndarray:
+    """Return the position of a known point, shape (3,).
 
     Raises
     ------
@@ -48,42 +55,47 @@ def add_point(points: dict[str, np.ndarray], label: str, position: np.ndarray, p
     Raises
     ------
     PointsFileError
-        If it has no name, or one that was there before.
+        If its name is empty or already in `points`.
     """
     if not label.strip():
         raise PointsFileError(
             f'{path}: a point has no name. Give every point the name of a target.'
         )
     if label in points:
-        raise PointsFileError(
-            f'{path}: the point {label!r} stands twice in the file. Take one of them away.'
-        )
+        raise PointsFileError(f'{path}: the point {label!r} appears twice. Remove one of them.')
     points[label] = position
 
 
 def known_points(points: PointSet) -> Iterator[tuple[str, np.ndarray]]:
-    """Go through the points that are not missing: name, and place of shape (3,) in mm, RAS+."""
-    for label, place, found in zip(points.labels, points.coordinates, points.found, strict=True):
+    """Iterate over the points that are not missing: name, and position (3,) in mm, RAS+."""
+    for label, position, found in zip(
+        points.labels, points.coordinates, points.found, strict=True
+    ):
         if found:
-            yield label, place
+            yield label, position
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """Round to the written decimals, without negative zeros."""
+    return np.round(values, DECIMALS) + 0.0
 
 
 def check_writable(labels: Iterable[str], path: Path, separators: str = '') -> None:
-    """Refuse names that a program would read otherwise than they are written.
+    """Refuse names that would not be read as they were written.
 
     Parameters
     ----------
     labels : iterable of str
-        The names.
+        Names of the points.
     path : Path
-        The file to be written, for the message.
+        File to be written, for the message.
     separators : str
-        Characters that part one value from the next in this format.
+        Characters with a meaning in the format.
 
     Raises
     ------
     PointsFileError
-        If a name is empty, begins with #, begins or ends with a space, or holds a separator, a
+        If a name is empty, begins with #, begins or ends with a space, or contains a separator, a
         tab, a line break or another character that cannot be printed.
     """
     for label in labels:

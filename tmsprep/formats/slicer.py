@@ -1,4 +1,4 @@
-"""Points in 3D Slicer's files: Markups JSON and the older fcsv."""
+"""Points in the files of 3D Slicer: Markups JSON and the older fcsv."""
 
 from __future__ import annotations
 
@@ -8,23 +8,28 @@ from pathlib import Path
 
 import numpy as np
 
-from tmsprep.formats.errors import PointsFileError
-from tmsprep.formats.parsing import add_point, read_lines, three_numbers
+from tmsprep.atomic import write_text
+from tmsprep.formats.parsing import (
+    DECIMALS,
+    PointsFileError,
+    add_point,
+    check_writable,
+    known_points,
+    read_lines,
+    rounded,
+    three_numbers,
+)
 from tmsprep.points import PointSet
 
-_TO_RAS = {
-    'RAS': np.array([1.0, 1.0, 1.0]),
-    '0': np.array([1.0, 1.0, 1.0]),
-    'LPS': np.array([-1.0, -1.0, 1.0]),
-    '1': np.array([-1.0, -1.0, 1.0]),
-}
-"""What turns a file's coordinates into RAS+, by the frame that its header names."""
-
-FCSV_COLUMNS = 'id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID'
+_SCHEMA = (
+    'https://raw.githubusercontent.com/Slicer/Slicer/main/Modules/Loadable/Markups/Resources/'
+    'Schema/markups-schema-v1.0.0.json#'
+)
+_FCSV_COLUMNS = 'id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID'
 
 
 def read_markups(path: Path) -> PointSet:
-    """Read the points of a Slicer ``.mrk.json`` file, those of all its lists together.
+    """Read the points of all point lists in a Slicer ``.mrk.json`` file.
 
     Parameters
     ----------
@@ -50,13 +55,13 @@ def read_markups(path: Path) -> PointSet:
         ) from error
     if not lists:
         raise PointsFileError(
-            f'{path}: holds no list of points (type Fiducial). Give the targets as a point list.'
+            f'{path}: no point list (type Fiducial). Save the targets as a point list.'
         )
     return PointSet.from_mapping(points)
 
 
 def _add_list(points: dict[str, np.ndarray], markup: dict, path: Path) -> None:
-    sign = slicer_sign(markup.get('coordinateSystem'), path)
+    sign = _sign(markup.get('coordinateSystem'), path)
     units = markup.get('coordinateUnits', 'mm')
     if units not in ('mm', ['mm'] * 3):
         raise PointsFileError(f'{path}: coordinates in {units!r}; give them in mm.')
@@ -81,13 +86,13 @@ def read_fcsv(path: Path) -> PointSet:
         or a label repeats.
     """
     lines = read_lines(path)
-    header = dict(
-        (part.strip() for part in line.lstrip('# ').split('=', 1))
-        for line in lines
-        if line.startswith('#') and '=' in line
-    )
-    sign = slicer_sign(header.get('CoordinateSystem'), path)
-    columns = [name.strip() for name in header.get('columns', FCSV_COLUMNS).split(',')]
+    header = {}
+    for line in lines:
+        name, equals, value = line.lstrip('# ').partition('=')
+        if line.startswith('#') and equals:
+            header[name.strip()] = value.strip()
+    sign = _sign(header.get('CoordinateSystem'), path)
+    columns = [name.strip() for name in header.get('columns', _FCSV_COLUMNS).split(',')]
     points: dict[str, np.ndarray] = {}
     for line in lines:
         if line.strip() and not line.startswith('#'):
@@ -99,7 +104,7 @@ def read_fcsv(path: Path) -> PointSet:
 def _fcsv_point(line: str, columns: list[str], path: Path) -> tuple[str, np.ndarray]:
     row: dict[str, str] = {}
     try:
-        # Row by row, so that a lone quotation mark does not swallow the rows after it.
+        # One row at a time, so that a single quotation mark does not swallow the rows after it.
         (cells,) = csv.reader([line], strict=True)
         row = dict(zip(columns, cells, strict=False))
         if len(cells) > len(columns):
@@ -114,25 +119,81 @@ def _fcsv_point(line: str, columns: list[str], path: Path) -> tuple[str, np.ndar
         ) from error
 
 
-def slicer_sign(frame: object, path: Path) -> np.ndarray:
-    """Return what turns coordinates of a named frame into RAS+ and back, shape (3,).
+def write_markups(path: Path, points: PointSet, frame: str = 'LPS') -> Path:
+    """Write a Slicer ``.mrk.json`` file (Markups schema 1.0.0), whole or not at all.
 
     Parameters
     ----------
-    frame : object
-        RAS or 0, LPS or 1.
     path : Path
-        The file, for the message.
+        File to write.
+    points : PointSet
+        mm, RAS+. A missing point is written as undefined, so that Slicer asks for it.
+    frame : str
+        'LPS', which Slicer itself writes, or 'RAS'.
 
     Raises
     ------
     PointsFileError
-        If the frame is another.
+        If the frame is another, or a name cannot be written.
     """
-    try:
-        return _TO_RAS[str(frame).strip().upper()]
-    except KeyError:
+    check_writable(points.labels, path)
+    places = rounded(np.nan_to_num(points.coordinates) * _sign(frame, path))
+    control = [
+        {
+            'id': str(number),
+            'label': label,
+            'position': place.tolist(),
+            'positionStatus': 'defined' if found else 'undefined',
+        }
+        for number, (label, place, found) in enumerate(
+            zip(points.labels, places, points.found, strict=True), 1
+        )
+    ]
+    markup = {
+        'type': 'Fiducial',
+        'coordinateSystem': frame,
+        'coordinateUnits': 'mm',
+        'controlPoints': control,
+    }
+    return write_text(path, json.dumps({'@schema': _SCHEMA, 'markups': [markup]}, indent=1) + '\n')
+
+
+def write_fcsv(path: Path, points: PointSet, frame: str = 'LPS') -> Path:
+    """Write a Slicer ``.fcsv`` file, whole or not at all.
+
+    Parameters
+    ----------
+    path : Path
+        File to write.
+    points : PointSet
+        mm, RAS+. Missing points are left out, as the format cannot mark them.
+    frame : str
+        'LPS' or 'RAS'; also '1' or '0', as Slicer before 4.11 wrote them.
+
+    Raises
+    ------
+    PointsFileError
+        If the frame is another, or a name cannot be written.
+    """
+    check_writable(points.labels, path, separators=',"')
+    sign = _sign(frame, path)
+    lines = [
+        '# Markups fiducial file version = 4.11',
+        f'# CoordinateSystem = {frame}',
+        f'# columns = {_FCSV_COLUMNS}',
+    ]
+    for number, (label, place) in enumerate(known_points(points), 1):
+        x, y, z = (f'{value:.{DECIMALS}f}' for value in rounded(place * sign))
+        lines.append(f'{number},{x},{y},{z},0,0,0,1,1,1,0,{label},,')
+    return write_text(path, '\n'.join(lines) + '\n')
+
+
+def _sign(frame: object, path: Path) -> np.ndarray:
+    """Return the signs, shape (3,), that convert coordinates of a named frame to RAS+ and back."""
+    name = str(frame).strip().upper()
+    if name not in ('RAS', '0', 'LPS', '1'):
         raise PointsFileError(
             f'{path}: coordinate system {frame!r} is neither RAS nor LPS; without it left and '
-            'right cannot be told. Save the points again with 3D Slicer.'
-        ) from None
+            'right cannot be told apart. Save the points again with 3D Slicer.'
+        )
+    return np.array([1.0, 1.0, 1.0] if name in ('RAS', '0') else [-1.0, -1.0, 1.0])

@@ -1,4 +1,4 @@
-"""Our own table of targets."""
+"""Tables of targets."""
 
 from __future__ import annotations
 
@@ -9,11 +9,8 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.atomic import atomic_path
-from tmsprep.formats.errors import PointsFileError
+from tmsprep.formats.parsing import DECIMALS, PointsFileError, check_writable
 from tmsprep.points import PointSet
-
-DECIMALS = 4
-"""A tenth of a micrometre: below any error, and the same digits on every machine."""
 
 
 def read_targets(path: Path) -> PointSet:
@@ -28,7 +25,7 @@ def read_targets(path: Path) -> PointSet:
     ------
     PointsFileError
         If the file is missing or lacks a column, a row is longer than the header, a coordinate is
-        no number, or a label repeats.
+        not a number, or a label repeats.
     """
     path = Path(path)
     if not path.is_file():
@@ -45,7 +42,7 @@ def read_targets(path: Path) -> PointSet:
 def _read_table(path: Path) -> pd.DataFrame:
     """Read a table strictly: no label is taken for a missing value, no column for an index."""
     with warnings.catch_warnings():
-        # Rows longer than the header: nobody knows which column a number belongs to.
+        # A row longer than the header: its numbers may belong to any column.
         warnings.simplefilter('error', pd.errors.ParserWarning)
         return pd.read_csv(
             path,
@@ -58,7 +55,15 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> Path:
-    """Write a table as BIDS wants it: tabs, ``n/a`` for missing, a fixed number of decimals."""
+    """Write a table in the form of BIDS: tabs, ``n/a`` for missing, four decimals."""
     with atomic_path(path) as partial:
         table.to_csv(partial, sep='\t', na_rep='n/a', index=False, float_format=f'%.{DECIMALS}f')
     return Path(path)
+
+
+def write_tsv(path: Path, points: PointSet) -> Path:
+    """Write points (mm, RAS+) as a table that `read_targets` reads."""
+    check_writable(points.labels, path)
+    table = pd.DataFrame(points.coordinates, columns=['x', 'y', 'z'])
+    table.insert(0, 'label', points.labels)
+    return write_table(path, table)

@@ -14,8 +14,7 @@ from tmsprep.bids.names import ImageRef, labels_in, natural_key
 from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.errors import RATER
 from tmsprep.evaluation.rater_copies import copied_between_people, describe_copy
-from tmsprep.formats.errors import PointsFileError
-from tmsprep.formats.read import read_points
+from tmsprep.formats import PointsFileError, read_points
 from tmsprep.group.derived import Derived, image_of
 from tmsprep.group.head import outside_head
 from tmsprep.group.issues import Issue

@@ -1,1 +1,1 @@
-"""From an image file to the arrays that localisers see; numpy and nibabel only."""
+"""From an image file to the arrays that localizers see; numpy, scipy and nibabel only."""

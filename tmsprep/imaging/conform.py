@@ -1,43 +1,57 @@
-"""One grid for every input: 256 x 256 x 256 voxels of 1 mm, RAI."""
+"""One grid for all inputs: 256 x 256 x 256 voxels of 1 mm, RAI."""
 
 from __future__ import annotations
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.ndimage import affine_transform
 
+#: Voxels along each axis, also mm (Baxter et al. 2021, 2.1).
 CONFORMED_SIZE = 256
-"""Voxels along each axis, also mm (Baxter et al. 2021, section 2.1)."""
 
-CONFORMED_AXES = ('L', 'P', 'S')
-"""nibabel's name for the orientation that ITK calls RAI (from right, anterior, inferior)."""
+#: nibabel's name for the orientation that ITK calls RAI (from right, anterior, inferior).
+_CONFORMED_AXES = ('L', 'P', 'S')
 
+#: An affine whose skew displaces no voxel of the grid by more than this counts as axis-aligned.
 _SKEW_TOLERANCE_MM = 1e-3
-"""Below this displacement across the grid an affine counts as axis-aligned (our choice)."""
 
+#: Room kept above the head if the field of view is too tall for the grid; not given in the paper.
 _AIR_ABOVE_VERTEX_MM = 10.0
-"""Room kept above the head if the field of view is too tall for the grid (our choice)."""
 
 
 def conform(image: nib.spatialimages.SpatialImage) -> nib.Nifti1Image:
-    """Resample an image to the grid that all localisers share, by linear interpolation.
+    """Resample an image to the grid that all localizers share, by linear interpolation.
 
     The world frame is kept: a point found in the result, through its affine, is a point in mm,
     RAS+, in the input's own scanner frame, whatever its axis order, voxel size or obliqueness.
-    The grid is aligned with the world's axes and one of its voxel centres falls on a voxel centre
+    The grid is aligned with the world axes and one of its voxel centres falls on a voxel centre
     of the input, so that an axis-aligned 1 mm image is copied, not blurred. A field of view larger
-    than the grid is cut below the head rather than through the vertex. What the input does not
-    cover is 0.
+    than the grid is cut below the head rather than through the vertex. Voxels outside the field of
+    view are 0.
 
     Parameters
     ----------
     image : nibabel spatial image
-        Three-dimensional, with an invertible affine without shear (see `imaging.read`).
+        Three-dimensional, with an invertible affine without shear (see `read_image`).
 
     Returns
     -------
     nibabel.Nifti1Image
         float32, shape (256, 256, 256), 1 mm, axes L-P-S (ITK: RAI), qform and sform equal.
+
+    Examples
+    --------
+    A bright voxel of a 2 mm image in RAS order stays at (20, 40, 60) mm:
+
+    >>> data = np.zeros((40, 50, 60), np.float32)
+    >>> data[10, 20, 30] = 1
+    >>> conformed = conform(nib.Nifti1Image(data, np.diag([2.0, 2, 2, 1])))
+    >>> conformed.shape, nib.aff2axcodes(conformed.affine)
+    ((256, 256, 256), ('L', 'P', 'S'))
+    >>> brightest = np.unravel_index(np.argmax(conformed.dataobj), conformed.shape)
+    >>> apply_affine(conformed.affine, brightest)
+    array([20., 40., 60.])
     """
     data, affine = _reorient(image)
     grid = _grid_affine(data, affine)
@@ -47,14 +61,14 @@ def conform(image: nib.spatialimages.SpatialImage) -> nib.Nifti1Image:
 def resample_mask(
     mask: nib.spatialimages.SpatialImage, like: nib.spatialimages.SpatialImage
 ) -> nib.Nifti1Image:
-    """Bring a binary mask onto another image's grid, nearest neighbour, by world coordinates.
+    """Resample a binary mask to the grid of another image, nearest neighbour.
 
     Parameters
     ----------
     mask : nibabel spatial image
         Voxels over 0.5 are inside.
     like : nibabel spatial image
-        Defines grid and affine of the result.
+        Image in the same world frame whose grid is used.
 
     Returns
     -------
@@ -82,7 +96,7 @@ def _reorient(image: nib.spatialimages.SpatialImage) -> tuple[np.ndarray, np.nda
     """Voxels as float32 and their affine, axes flipped and swapped (never resampled) to L-P-S."""
     data = np.asanyarray(image.dataobj, dtype=np.float32)
     current = nib.io_orientation(image.affine)
-    wanted = nib.orientations.axcodes2ornt(CONFORMED_AXES)
+    wanted = nib.orientations.axcodes2ornt(_CONFORMED_AXES)
     change = nib.orientations.ornt_transform(current, wanted)
     affine = image.affine @ nib.orientations.inv_ornt_aff(change, image.shape)
     return nib.orientations.apply_orientation(data, change), affine
@@ -91,17 +105,16 @@ def _reorient(image: nib.spatialimages.SpatialImage) -> tuple[np.ndarray, np.nda
 def _grid_affine(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """Affine of the conformed grid, anchored on the input voxel nearest the wanted centre."""
     anchor = np.rint((np.array(data.shape) - 1) / 2)
-    height = data.shape[2] * np.linalg.norm(affine[:3, 2])
-    if height > CONFORMED_SIZE:
-        anchor[2] = _slice_below_vertex(data, np.linalg.norm(affine[:3, 2]))
-    world = affine[:3, :3] @ anchor + affine[:3, 3]
+    thickness = float(np.linalg.norm(affine[:3, 2]))
+    if data.shape[2] * thickness > CONFORMED_SIZE:
+        anchor[2] = _slice_below_vertex(data, thickness)
     grid = np.diag([-1.0, -1.0, 1.0, 1.0])
-    grid[:3, 3] = world - grid[:3, :3] @ np.full(3, CONFORMED_SIZE // 2)
+    grid[:3, 3] = apply_affine(affine, anchor) - grid[:3, :3] @ np.full(3, CONFORMED_SIZE // 2)
     return grid
 
 
 def _slice_below_vertex(data: np.ndarray, thickness_mm: float) -> float:
-    """Index of the slice at mid-grid when the head's highest slice lies just below its top."""
+    """Index of the slice to put at mid-grid so that the vertex lies just below the top."""
     bright = data > data.mean()
     profile = bright.mean(axis=(0, 1))
     head = np.flatnonzero(profile > 0.05 * profile.max())

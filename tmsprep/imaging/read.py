@@ -1,21 +1,22 @@
-"""A T1w from its file, or a message that says what is wrong with it."""
+"""Read an image, or say what is wrong with it."""
 
 from __future__ import annotations
 
 import logging
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
-from tmsprep.imaging.errors import ImageError
-from tmsprep.imaging.scanner_frame import scanner_affine
+from tmsprep.imaging.scanner_frame import ImageError, scanner_affine
 
-__all__ = ['MAX_NON_FINITE', 'ImageError', 'read_geometry', 'read_t1w']
+__all__ = ['MAX_NON_FINITE', 'ImageError', 'load_nifti', 'read_geometry', 'read_image']
 
-# Up to this share of voxels that are not numbers is taken as background (our choice): programs
-# that correct or mask an image leave some, but more would hide a part of the head.
+#: Up to this share of NaN and infinite voxels is taken as background: programs that correct or
+#: mask an image leave some, but more would hide a part of the head.
 MAX_NON_FINITE = 0.01
 
 _AGAIN = 'Convert the DICOM files again (dcm2niix), or copy the file again from its source.'
@@ -32,12 +33,12 @@ _UNREADABLE = (
 logger = logging.getLogger(__name__)
 
 
-def read_t1w(path: Path) -> nib.Nifti1Image:
-    """Read a T1w image and refuse what could only give wrong points.
+def read_image(path: Path) -> nib.Nifti1Image:
+    """Read an image for localization and refuse what could only give wrong points.
 
-    The data are read once. A fourth dimension of size 1 is dropped. Voxels that are not finite
-    become 0, with a warning, if they are few. A slope that is not a number counts as none, with a
-    warning: the scale of the intensities does not matter here.
+    A fourth dimension of size 1 is dropped. A few voxels that are not finite become 0, with a
+    warning. An invalid slope is ignored, with a warning, as the scale of the intensities does not
+    matter here.
 
     Parameters
     ----------
@@ -47,14 +48,14 @@ def read_t1w(path: Path) -> nib.Nifti1Image:
     Returns
     -------
     nibabel.Nifti1Image
-        3D, float32, finite. Its qform and sform are the same matrix, which takes voxel indices to
-        mm, RAS+; `tmsprep.imaging.scanner_frame.scanner_affine` says which of the two it is.
+        3D, float32, finite. Its qform and sform are the same matrix, from voxel indices to mm,
+        RAS+; `scanner_affine` describes which of the two in the file it is.
 
     Raises
     ------
     ImageError
-        If the file is missing, not an image of numbers in three dimensions, without one clear
-        frame, or empty of contrast. The message names the file and the cure.
+        If the file is missing, damaged, not a 3D image of numbers, without an unambiguous frame,
+        or without contrast. The message names the file and the cure.
     """
     path = Path(path)
     shape, affine, code = read_geometry(path)
@@ -68,7 +69,7 @@ def read_t1w(path: Path) -> nib.Nifti1Image:
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int], np.ndarray, int]:
-    """Read where the voxels of a T1w are, from its header alone.
+    """Read the grid of an image from its header alone.
 
     Parameters
     ----------
@@ -80,14 +81,14 @@ def read_geometry(path: Path) -> tuple[tuple[int, int, int], np.ndarray, int]:
     shape : tuple of int
         Numbers of voxels along the three axes.
     affine : numpy.ndarray
-        Shape (4, 4), voxel indices to mm, RAS+; the one of `read_t1w`.
+        Shape (4, 4), voxel indices to mm, RAS+; the one of `read_image`.
     code : int
         Its NIfTI code.
 
     Raises
     ------
     ImageError
-        As `read_t1w`, as far as a header tells.
+        As `read_image`, as far as the header shows it.
     """
     path = Path(path)
     _check_file(path)
@@ -98,8 +99,43 @@ def read_geometry(path: Path) -> tuple[tuple[int, int, int], np.ndarray, int]:
     return shape, affine, code
 
 
+def load_nifti(path: Path) -> nib.Nifti1Image:
+    """Open a NIfTI file, such as a derivative, without the checks of `read_image`.
+
+    Shape, data type and frame are as in the file; voxels are read when they are used.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.nii`` or ``.nii.gz`` file.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged or not NIfTI. The message names the file and the cure.
+    """
+    path = Path(path)
+    _check_file(path)
+    with _named_errors(path):
+        image = nib.load(path)
+    if not isinstance(image, nib.Nifti1Image):
+        raise ImageError(f'{path}: not a NIfTI image. {_AGAIN}')
+    return image
+
+
+@contextmanager
+def _named_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of reading a damaged file into an `ImageError` that names it."""
+    try:
+        yield
+    except nib.spatialimages.HeaderDataError as error:
+        raise ImageError(f'{path}: the header is broken ({error}). {_AGAIN}') from error
+    except _UNREADABLE as error:
+        raise ImageError(f'{path}: cut short or damaged ({error}). {_AGAIN}') from error
+
+
 def _check_file(path: Path) -> None:
-    """Refuse what is no file, or is plainly another kind of one."""
+    """Refuse a path without a file, and a file whose first bytes contradict its name."""
     if path.is_symlink() and not path.exists():
         raise ImageError(
             f'{path}: a link that leads nowhere; its content has not been fetched. Run: '
@@ -108,7 +144,7 @@ def _check_file(path: Path) -> None:
     if not path.exists():
         raise ImageError(f'{path}: no such file. Check the name, or index the data set again.')
     if not path.is_file():
-        raise ImageError(f'{path}: not a file. A T1w is one .nii.gz file.')
+        raise ImageError(f'{path}: not a file. Give one .nii.gz file.')
     try:
         with path.open('rb') as file:
             start = file.read(352)
@@ -127,7 +163,7 @@ def _check_file(path: Path) -> None:
 
 
 def _misnamed(start: bytes) -> str:
-    """Say what a file is whose name and first bytes contradict each other."""
+    """Describe a file whose first bytes contradict its name."""
     if start[:2] == b'\x1f\x8b':
         return 'compressed, but not named .nii.gz. Rename it, or decompress it (gunzip).'
     if start[344:347] in (b'n+1', b'n+2') or start[4:7] == b'n+2':
@@ -138,12 +174,9 @@ def _misnamed(start: bytes) -> str:
 
 
 def _read_header(path: Path) -> nib.Nifti1Header:
-    """Return the header as it is in the file, before nibabel stumbles over it or mends it."""
-    try:
-        with nib.openers.ImageOpener(path) as file:
-            block = file.read(nib.Nifti2Header.sizeof_hdr)
-    except _UNREADABLE as error:
-        raise ImageError(f'{path}: cut short or damaged ({error}). {_AGAIN}') from error
+    """Return the header as it is in the file: nibabel would refuse or repair some of them."""
+    with _named_errors(path), nib.openers.ImageOpener(str(path)) as file:
+        block = file.read(nib.Nifti2Header.sizeof_hdr)
     for kind in (nib.Nifti1Header, nib.Nifti2Header):
         if kind.may_contain_header(block):
             return kind(block[: kind.sizeof_hdr], check=False)
@@ -151,18 +184,18 @@ def _read_header(path: Path) -> nib.Nifti1Header:
 
 
 def _volume_shape(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
-    """Return the shape without further dimensions of size 1."""
+    """Return the shape without trailing dimensions of size 1."""
     if len(shape) > 3 and max(shape[3:]) > 1:
         raise ImageError(
-            f'{path}: {len(shape)}D with {np.prod(shape[3:])} volumes ({shape}), not one T1w. '
+            f'{path}: {len(shape)}D with {np.prod(shape[3:])} volumes ({shape}), not one. '
             'Give one volume, for example the first: fslroi FILE OUT 0 1; or correct the suffix.'
         )
     if len(shape) < 3 or min(shape[:3]) < 2:
         raise ImageError(
-            f'{path}: flat (shape {shape}), perhaps a localiser; a T1w has three dimensions. '
+            f'{path}: flat (shape {shape}), perhaps a scout scan; three dimensions are needed. '
             'Give the whole volume.'
         )
-    return shape[:3]
+    return shape[0], shape[1], shape[2]
 
 
 def _check_type(header: nib.Nifti1Header, path: Path) -> None:
@@ -170,50 +203,45 @@ def _check_type(header: nib.Nifti1Header, path: Path) -> None:
         dtype = header.get_data_dtype()
     except KeyError as error:
         raise ImageError(
-            f'{path}: the header is broken (datatype {error} is not known). {_AGAIN}'
+            f'{path}: the header is broken (unknown datatype {error}). {_AGAIN}'
         ) from error
     if dtype.fields is not None:
         raise ImageError(
-            f'{path}: colours (RGB), perhaps a screenshot or a map of directions, not a T1w. '
-            'Give the image of grey values.'
+            f'{path}: colours (RGB), perhaps a screenshot or a map of directions. Give the image '
+            'of grey values.'
         )
     if dtype.kind == 'c':
         raise ImageError(
             f'{path}: complex numbers. Give the magnitude image (part-mag in BIDS names).'
         )
     if dtype.kind not in 'iuf':
-        raise ImageError(f'{path}: voxels of type {dtype} are no grey values. {_AGAIN}')
+        raise ImageError(f'{path}: voxels of type {dtype} are not grey values. {_AGAIN}')
     if not np.isfinite(header['scl_slope']):
         logger.warning(
             '%s: scl_slope in the header is %s; read without a slope. To silence this, write the '
             'file again with nibabel or dcm2niix.',
-            *(path, header['scl_slope']),
+            path,
+            header['scl_slope'],
         )
 
 
 def _read_data(path: Path) -> np.ndarray:
-    try:
-        image = nib.load(path)
-        # NaN and values beyond float32 are counted afterwards.
-        with np.errstate(over='ignore', invalid='ignore'):
-            data = image.get_fdata(dtype=np.float32, caching='unchanged')
-    except nib.spatialimages.HeaderDataError as error:
-        raise ImageError(f'{path}: the header is broken ({error}). {_AGAIN}') from error
-    except _UNREADABLE as error:
-        raise ImageError(f'{path}: cut short or damaged ({error}). {_AGAIN}') from error
-    return np.asarray(data)
+    image = load_nifti(path)
+    # NaN and values beyond float32 are counted afterwards.
+    with _named_errors(path), np.errstate(over='ignore', invalid='ignore'):
+        return np.asarray(image.get_fdata(dtype=np.float32, caching='unchanged'))
 
 
 def _check_voxels(data: np.ndarray, path: Path) -> None:
-    """Set few values that are not finite to 0; refuse many, and an image without contrast."""
-    # NaN and infinity show in the extremes, which are needed anyway and cost less than a count.
+    """Set a few non-finite voxels to 0; refuse many of them, and an image without contrast."""
+    # NaN and infinity show in the extremes, which are needed anyway and are faster than a count.
     if not np.isfinite([data.min(), data.max()]).all():
-        _fill_holes(data, path)
+        _zero_non_finite(data, path)
     if data.min() == data.max():
-        raise ImageError(f'{path}: all voxels are {data.flat[0]:g}; there is no image. {_AGAIN}')
+        raise ImageError(f'{path}: all voxels are {data.flat[0]:g}: an empty image. {_AGAIN}')
 
 
-def _fill_holes(data: np.ndarray, path: Path) -> None:
+def _zero_non_finite(data: np.ndarray, path: Path) -> None:
     bad = ~np.isfinite(data)
     count = int(bad.sum())
     if count > MAX_NON_FINITE * data.size:
@@ -223,4 +251,4 @@ def _fill_holes(data: np.ndarray, path: Path) -> None:
             'set them to 0: fslmaths FILE -nan OUT.'
         )
     data[bad] = 0
-    logger.warning('%s: %d voxels are NaN or infinite and are taken as 0.', path, count)
+    logger.warning('%s: %d voxels are NaN or infinite and are set to 0.', path, count)

@@ -1,4 +1,4 @@
-"""The one affine of a NIfTI header, or why there is none."""
+"""The scanner frame of a NIfTI header, or the reason why it has none."""
 
 from __future__ import annotations
 
@@ -8,31 +8,33 @@ from itertools import product
 import nibabel as nib
 import numpy as np
 
-from tmsprep.imaging.errors import ImageError
-
-# How far the header's two matrices may be apart before it matters which one the neuronavigator
-# used: below half of a usual voxel and below what a coil can be turned by (our choice).
+#: How far apart qform and sform may be before it matters which of them the neuronavigator used:
+#: less than half a usual voxel, and less than the precision with which a coil is oriented.
 MAX_SHIFT_MM = 1.0
 MAX_TURN_DEGREES = 1.0
-# Shear beyond rounding (our choice); scanners do not make any.
+#: Largest shear that is taken for rounding; scanners produce none.
 MAX_SHEAR_DEGREES = 0.1
-# Sizes of voxels outside of this mean that the unit is not mm, or no head (our choice).
+#: Voxel sizes outside this range mean that the unit is not mm, or that the image shows no head.
 VOXEL_SIZES_MM = (0.1, 10.0)
-# NIfTI's codes for frames of a template: 3 Talairach, 4 MNI152, 5 another one.
+#: NIfTI codes of template frames: Talairach, MNI152, another template.
 TEMPLATE_CODES = (3, 4, 5)
 
 logger = logging.getLogger(__name__)
 
 
+class ImageError(ValueError):
+    """An image that cannot be used; the message names the file and the cure."""
+
+
 def scanner_affine(
     header: nib.Nifti1Header, shape: tuple[int, int, int], name: str
 ) -> tuple[np.ndarray, int]:
-    """Decide on the affine of an image.
+    """Return the affine of an image if its header is unambiguous.
 
-    NIfTI holds two matrices from voxels to mm, the qform (a rotation and voxel sizes) and the
-    sform (any matrix), each with a code that is 0 if it is not in use. The sform is taken if it
-    is in use, else the qform, as nibabel does. Where both are in use they must agree, because
-    programs differ in which one they take, and a neuronavigator may take the other one.
+    NIfTI stores two matrices from voxels to mm, the qform (a rotation and voxel sizes) and the
+    sform (any matrix), each with a code that is 0 if it is not in use. As in nibabel, the sform
+    is used if its code is not 0, else the qform. Where both are in use they must agree, because
+    programs differ in which one they use, and a neuronavigator may use the other one.
 
     Parameters
     ----------
@@ -41,21 +43,21 @@ def scanner_affine(
     shape : tuple of int
         Numbers of voxels along the three axes.
     name : str
-        The file, for messages.
+        File name for messages.
 
     Returns
     -------
     affine : numpy.ndarray
         Shape (4, 4), voxel indices to mm, RAS+.
     code : int
-        Its NIfTI code, 1 for the scanner's frame.
+        Its NIfTI code, 1 for the scanner frame.
 
     Raises
     ------
     ImageError
-        If a code is not known or both are 0, the matrices differ by over `MAX_SHIFT_MM` at a
-        corner of the volume or by over `MAX_TURN_DEGREES`, or one in use is not finite, singular
-        or sheared, or its voxel sizes are not in `VOXEL_SIZES_MM`.
+        If a code is unknown or both are 0, if the matrices differ by more than `MAX_SHIFT_MM` at a
+        corner of the volume or by more than `MAX_TURN_DEGREES`, or if a matrix in use is not
+        finite, singular, sheared, or has voxel sizes outside `VOXEL_SIZES_MM`.
     """
     qcode, scode = _codes(header, name)
     affines = {}
@@ -70,9 +72,11 @@ def scanner_affine(
     which, code = ('sform', scode) if scode > 0 else ('qform', qcode)
     if code in TEMPLATE_CODES:
         logger.warning(
-            '%s: the header says (%s_code %d) that its mm are those of a template, not of the '
-            'scanner; the coordinates of the targets will be so too.',
-            *(name, which, code),
+            '%s: the header places the image in a template, not in the scanner (%s_code %d); the '
+            'coordinates of the targets will be in the frame of that template.',
+            name,
+            which,
+            code,
         )
     return affines[which].astype(np.float64), code
 
@@ -106,16 +110,16 @@ def _qform(header: nib.Nifti1Header, name: str) -> np.ndarray:
 
 
 def _check_matrix(affine: np.ndarray, which: str, name: str) -> None:
-    again = 'Convert the DICOM files again (dcm2niix), or take the image as the scanner wrote it.'
+    again = 'Convert the DICOM files again (dcm2niix), or use the image as the scanner wrote it.'
     if not np.isfinite(affine).all():
         raise ImageError(f'{name}: the {which} in the header is not finite. {again}')
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     smallest, largest = VOXEL_SIZES_MM
-    # The volume of a voxel against that of a box of the same edges: 0 if flat.
+    # Volume of a voxel relative to a box with the same edges: 0 if flat.
     if not sizes.all() or abs(np.linalg.det(affine[:3, :3] / sizes)) < 1e-3:
         raise ImageError(
             f'{name}: the {which} in the header cannot be inverted (all zero, or axes that lie in '
-            f'one plane), so voxels have no place in mm. {again}'
+            f'one plane), so voxels have no position in mm. {again}'
         )
     if sizes.min() < smallest or sizes.max() > largest:
         found = ' x '.join(f'{size:.4g}' for size in sizes)
@@ -127,13 +131,13 @@ def _check_matrix(affine: np.ndarray, which: str, name: str) -> None:
     if shear > MAX_SHEAR_DEGREES:
         raise ImageError(
             f'{name}: the {which} in the header has shear (axes {shear:.2f} degrees off the right '
-            'angle), which programs read in different ways. Take the image before it was '
+            'angle), which programs read in different ways. Use the image before it was '
             'registered, or resample it to a grid without shear (e.g. nilearn resample_img).'
         )
 
 
 def _shear_degrees(affine: np.ndarray) -> float:
-    """Return how far the least upright pair of axes is from 90 degrees."""
+    """Return the largest deviation of two axes from 90 degrees."""
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     cosines = np.abs((axes.T @ axes)[np.triu_indices(3, 1)])
     return float(np.degrees(np.arcsin(np.clip(cosines.max(), 0, 1))))
@@ -160,6 +164,6 @@ def _turn_degrees(one: np.ndarray, other: np.ndarray) -> float:
     between = axes[0].T @ axes[1]
     if np.linalg.det(between) < 0:
         return 180.0
-    # The trace loses half of the digits near 0 degrees; the off-diagonal part does not.
+    # Near 0 degrees the trace loses half of its digits; the antisymmetric part does not.
     sine = np.linalg.norm(between - between.T) / np.sqrt(8)
     return float(np.degrees(np.arctan2(sine, (np.trace(between) - 1) / 2)))

@@ -47,12 +47,12 @@ class Conform(SimpleInterface):
 
         from tmsprep.imaging.conform import conform
         from tmsprep.imaging.isotropic import conform_isotropic
-        from tmsprep.imaging.normalise import percentile_window
-        from tmsprep.imaging.read import read_t1w
+        from tmsprep.imaging.read import read_image
+        from tmsprep.imaging.volume import percentile_window
         from tmsprep.networks.archive import file_sha256
 
         path = Path(self.inputs.in_file)
-        image = read_t1w(path)
+        image = read_image(path)
         window = percentile_window(
             np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
         )

@@ -15,10 +15,8 @@ from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.consensus import Agreement, consensus
 from tmsprep.evaluation.rater_copies import copied_between_people, describe_copy
 from tmsprep.evaluation.status import DISAGREEMENT_MM
-from tmsprep.formats.errors import PointsFileError
-from tmsprep.formats.read import read_points
-from tmsprep.imaging.errors import ImageError
-from tmsprep.imaging.read import read_geometry
+from tmsprep.formats import PointsFileError, read_points
+from tmsprep.imaging.read import ImageError, read_geometry
 from tmsprep.methods.baxter2021.cohort import Annotated
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol

@@ -11,7 +11,7 @@ import torch
 from scipy import ndimage
 
 from tmsprep.imaging.conform import as_image
-from tmsprep.imaging.pyramid import halve
+from tmsprep.imaging.volume import halve
 from tmsprep.networks.archive import read_archive, rebuilding, write_archive
 from tmsprep.networks.unet import BrainUNet, UNetSettings
 

@@ -1,4 +1,4 @@
-"""Phantom heads: T1-weighted scans in which the truth is known."""
+"""Phantom heads: simulated T1-weighted scans in which every target is known exactly."""
 
 from tmsprep.phantoms.dataset import write_dataset
 from tmsprep.phantoms.head import Phantom, make_head

@@ -1,26 +1,27 @@
-"""A smooth map from the template to a person's head whose inverse exists by construction."""
+"""A smooth map from the template to an individual head that is invertible by construction."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
-# The displacement changes by at most this much per mm, so it can neither fold nor tear, and
-# every step of the inversion at least halves the error. Our choice.
+#: Upper bound of the displacement's change per mm: below 1 the map cannot fold, and below 0.5
+#: every step of the inversion at least halves the error.
 LIPSCHITZ = 0.4
 
-# Where a Gaussian is steepest, per unit of height over width: exp(-1/2).
+#: Largest slope of a Gaussian of height 1 and width 1: exp(-1/2).
 _STEEPEST = np.exp(-0.5)
 
-# The centroid of the template's brain, mm, RAS+: rotation and scale leave it in place.
+#: Centroid of the template's brain, mm, RAS+: the fixed point of rotation and scaling.
 BRAIN_CENTRE = np.array([0.0, -22.0, 9.5])
 
 
 @dataclass(frozen=True, eq=False)
 class SmoothMap:
-    """Points of the template to points of one head: Gaussian displacements, then an affine.
+    """Map from the template to one head: Gaussian displacements, then an affine.
 
     ``forward(x) = A(x + sum_k d_k exp(-|x - c_k|^2 / (2 s_k^2)))``
 
@@ -38,7 +39,7 @@ class SmoothMap:
     Raises
     ------
     ValueError
-        If the displacements are too steep for the inverse to be certain.
+        If the displacements are too steep for the map to be certainly invertible.
     """
 
     affine: np.ndarray
@@ -62,17 +63,15 @@ class SmoothMap:
 
     def forward(self, points: np.ndarray) -> np.ndarray:
         """Template points to points of the head, shape (n, 3), mm, RAS+; exact."""
-        moved = points + self.displacement(points)
-        return moved @ self.affine[:3, :3].T + self.affine[:3, 3]
+        return apply_affine(self.affine, points + self.displacement(points))
 
     def inverse(self, points: np.ndarray, tolerance: float = 1e-6) -> np.ndarray:
         """Points of the head to template points, shape (n, 3), mm, RAS+.
 
-        The fixed-point iteration x <- A^-1(y) - displacement(x) shrinks the error by
-        `LIPSCHITZ` at least each time; it stops when no point moves more than `tolerance` mm.
+        The fixed-point iteration x <- A^-1(y) - displacement(x) reduces the error by a factor of
+        `LIPSCHITZ` or less in each step; it stops when no point moves more than `tolerance` mm.
         """
-        inverse = np.linalg.inv(self.affine)
-        target = points @ inverse[:3, :3].T + inverse[:3, 3]
+        target = apply_affine(np.linalg.inv(self.affine), points)
         found, step = target, np.inf
         while step > tolerance:
             closer = target - self.displacement(found)
@@ -84,17 +83,16 @@ class SmoothMap:
 def random_map(seed: int, *, bumps: int = 6) -> SmoothMap:
     """Draw the map of one head.
 
-    All ranges are our choice. The template's brain is larger than most (1.9 litres), hence
-    scales of 0.86 to 1.02, which give the 1.2 to 1.7 litres of adults; rotations are up to 5
-    degrees about each axis, shifts up to 15 mm, displacements 2 to 5 mm high and 20 to 35 mm
-    wide.
+    The template's brain is larger than most (1.9 litres), hence scales of 0.86 to 1.02, which give
+    the 1.2 to 1.7 litres of adults; rotations are up to 5 degrees about each axis, shifts up to 15
+    mm, displacements 2 to 5 mm high and 20 to 35 mm wide.
 
     Parameters
     ----------
     seed : int
-        Of the random numbers; the same seed gives the same map.
+        Random seed; the same seed gives the same map.
     bumps : int
-        How many Gaussian displacements.
+        Number of Gaussian displacements.
     """
     rng = np.random.default_rng([seed, 1])
     centres = BRAIN_CENTRE + rng.uniform(-1, 1, (bumps, 3)) * [60, 75, 60]
@@ -107,7 +105,7 @@ def random_map(seed: int, *, bumps: int = 6) -> SmoothMap:
 
 
 def _random_affine(rng: np.random.Generator) -> np.ndarray:
-    """Draw rotation, scale and shift about the brain's centre, shape (4, 4)."""
+    """Draw rotation, scaling and shift about the brain's centre, shape (4, 4)."""
     rotation = Rotation.from_euler('xyz', rng.uniform(-5, 5, 3), degrees=True).as_matrix()
     affine = np.eye(4)
     affine[:3, :3] = rotation @ np.diag(rng.uniform([0.86, 0.92, 0.87], [0.96, 1.02, 0.97]))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from tmsprep.formats import read_points
 from tmsprep.imaging.conform import conform, resample_mask
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.registration.brain import Brain, brain_mask, cut_brain
@@ -45,14 +45,16 @@ class Atlas:
 
 
 def default_atlas(protocol: Protocol) -> Atlas:
-    """Take nilearn's MNI152 and the points that ship with this package.
+    """Take nilearn's MNI152, with the points that the protocol names.
 
     Raises
     ------
     ValueError
-        If the shipped table has none of the protocol's targets.
+        If the protocol names none, or a table with none of its targets.
     """
-    points = _shipped_points().reindex(protocol.labels)
+    points = PointSet.from_mapping({}, protocol.labels)
+    if protocol.atlas:
+        points = read_points(protocol.file(protocol.atlas['points'])).reindex(protocol.labels)
     if not points.found.any():
         raise ValueError(
             f'the default atlas has no target of the protocol {protocol.name!r}: give your own '
@@ -78,14 +80,14 @@ def user_atlas(image: Path, points: PointSet, mask: Path | None = None) -> Atlas
     ------
     ValueError
         If no point is known, a point lies outside the image, or a whole head has no mask. An
-        unreadable image raises its subclass `tmsprep.imaging.errors.ImageError`.
+        unreadable image raises its subclass `tmsprep.imaging.read.ImageError`.
     """
     if not points.found.any():
         raise ValueError(f'no target is known in the atlas {image}')
-    source = read_t1w(image)
+    source = read_image(image)
     _require_inside(points, source, Path(image))
     grid = conform(source)
-    own = resample_mask(read_t1w(mask), grid) if mask is not None else None
+    own = resample_mask(read_image(mask), grid) if mask is not None else None
     try:
         return Atlas(USER_ATLAS, grid, brain_mask(grid, own), points)
     except ValueError as error:
@@ -97,15 +99,6 @@ def _template() -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 
     return load_mni152_template(resolution=1), load_mni152_brain_mask(resolution=1)
-
-
-def _shipped_points() -> PointSet:
-    import pandas as pd
-
-    resource = files('tmsprep.data') / f'atlas_targets_{DEFAULT_ATLAS}.tsv'
-    with as_file(resource) as path:
-        table = pd.read_csv(path, sep='\t', na_values='n/a')
-    return PointSet(tuple(table['label']), table[['x', 'y', 'z']].to_numpy(dtype=np.float64))
 
 
 def _require_inside(points: PointSet, image: nib.spatialimages.SpatialImage, where: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tmsprep.imaging.pyramid import average_pyramid
+from tmsprep.imaging.volume import average_pyramid
 from tmsprep.methods.baxter2021.augmentation import (
     Augmentation,
     ThickSlices,

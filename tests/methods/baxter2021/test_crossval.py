@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from tmsprep.imaging.errors import ImageError
-from tmsprep.imaging.pyramid import average_pyramid
+from tmsprep.imaging.read import ImageError
+from tmsprep.imaging.volume import average_pyramid
 from tmsprep.learning.folds import Job
 from tmsprep.methods.baxter2021.augmentation import Augmentation
 from tmsprep.methods.baxter2021.cohort import Person

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from tmsprep.formats.read import read_points
-from tmsprep.imaging.pyramid import average_pyramid
+from tmsprep.formats import read_points
+from tmsprep.imaging.volume import average_pyramid
 from tmsprep.learning.log import read_log
 from tmsprep.methods.baxter2021.augmentation import Augmentation
 from tmsprep.methods.baxter2021.cohort import Annotated, Person

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tmsprep.imaging.pyramid import average_pyramid
+from tmsprep.imaging.volume import average_pyramid
 from tmsprep.methods.baxter2021.network import (
     MultiResolutionNet,
     NetworkSettings,

@@ -13,10 +13,14 @@ from scipy.spatial import ConvexHull
 
 from tmsprep.atomic import atomic_path
 from tmsprep.imaging.conform import CONFORMED_SIZE, conform, resample_mask
-from tmsprep.imaging.frames import to_volume_mm
-from tmsprep.imaging.normalise import normalise, percentile_window
-from tmsprep.imaging.pyramid import average_pyramid, halve
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
+from tmsprep.imaging.volume import (
+    average_pyramid,
+    halve,
+    normalise,
+    percentile_window,
+    to_volume_mm,
+)
 from tmsprep.points import PointSet
 
 N_LEVELS = 6
@@ -97,7 +101,7 @@ def _load(person: Annotated, cache: Path) -> Person:
 
 
 def _prepare(person: Annotated, path: Path, details: Path) -> None:
-    image = read_t1w(person.image)
+    image = read_image(person.image)
     conformed = conform(image)
     volume = normalise(conformed.get_fdata(dtype=np.float32), percentile_window(image.dataobj))
     levels = average_pyramid(volume, N_LEVELS)

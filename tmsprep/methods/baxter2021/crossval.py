@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tmsprep.imaging.frames import to_world_mm
+from tmsprep.imaging.volume import to_world_mm
 from tmsprep.learning.folds import Job
 from tmsprep.methods.baxter2021.augmentation import Augmentation
 from tmsprep.methods.baxter2021.cohort import Person

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tmsprep.evaluation.dispersion import dispersion
 from tmsprep.imaging.conform import CONFORMED_SIZE
-from tmsprep.imaging.frames import to_volume_mm
+from tmsprep.imaging.volume import to_volume_mm
 from tmsprep.learning.folds import Job
 from tmsprep.methods.baxter2021.prepared import Prepared
 from tmsprep.points import PointSet

@@ -9,8 +9,8 @@ import torch
 
 from tmsprep.methods.baxter2021.network import MultiResolutionNet, Sampler
 
+#: Coarse levels that suffice to see how the head lies (to 4 mm; on 2 mm images as good as all).
 _LEVELS_TO_ALIGN = 4
-"""Coarse levels that suffice to see how the head lies (to 4 mm; on 2 mm images as good as all)."""
 
 
 def locate(
@@ -21,7 +21,7 @@ def locate(
 ) -> torch.Tensor:
     """Find all targets in one image.
 
-    The paper looks once. Given the mean `shape`, this looks twice (ours): the coarse levels find
+    The paper looks once. Given the mean `shape`, this looks twice: the coarse levels find
     how the head lies, and the fine ones see it turned, shifted and scaled to where most training
     heads lay. Given `mirror` too, the second look is also taken in a mirror, and the two averaged.
 
@@ -106,7 +106,7 @@ def similarity(
         scale = (values * signs).sum() / np.square(a - centre_a).sum()
         matrix = scale * (u * signs) @ vt
     shift = centre_b - matrix @ centre_a
-    return tuple(torch.from_numpy(part).to(destination) for part in (matrix, shift))
+    return torch.from_numpy(matrix).to(destination), torch.from_numpy(shift).to(destination)
 
 
 def _moved(sampler: Sampler, matrix: torch.Tensor, shift: torch.Tensor) -> Sampler:

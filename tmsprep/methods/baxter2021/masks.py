@@ -10,7 +10,7 @@ import nibabel as nib
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, derivative_path, natural_key
 from tmsprep.imaging.conform import conform
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
 from tmsprep.networks.archive import file_sha256
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
 from tmsprep.registration.brain import brain_mask, is_skull_stripped
@@ -64,7 +64,7 @@ def extract_mask(image: Path, weights: Path, folder: Path) -> Path:
     """
     path = folder / f'{file_sha256(image)[:16]}_mask.nii.gz'
     if not path.is_file():
-        conformed = conform(read_t1w(image))
+        conformed = conform(read_image(image))
         # The network would strip a stripped image once more and lose the outer cortex.
         if is_skull_stripped(conformed):
             mask = brain_mask(conformed)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.methods.base import Method, Request
-from tmsprep.methods.baxter2021.options import OPTIONS
+from tmsprep.methods.base import Method, Request, find_weights
+from tmsprep.methods.baxter2021.options import OPTIONS, WEIGHTS_KIND
 from tmsprep.outcome import Outcome
+from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
 
 if TYPE_CHECKING:
@@ -28,17 +30,23 @@ class MultiResolutionCNN(Method):
             'weights of this package the reference points are made by rule, not by human experts, '
             'so it is not the distance from where a stimulation works',
             'mm',
-            long_name='90 % error',
         ),
     }
     options = OPTIONS
     any_points = True
+    uses_gpu = True
+
+    def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Method.resources`."""
+        return find_weights(self.name, WEIGHTS_KIND, protocol, options.get('weights'))[0]
 
     def locate(self, request: Request) -> Outcome:
         """See `Method.locate`."""
-        raise NotImplementedError
+        from tmsprep.methods.baxter2021.localize import localize_image
 
-    def section(self, image: ImageRef, layout: Layout) -> Section:
+        return localize_image(self.name, request)
+
+    def section(self, image: ImageRef, layout: Layout) -> Section | None:
         """See `Method.section`."""
         from tmsprep.methods.baxter2021.section import section
 

@@ -72,7 +72,7 @@ class Prepared:
 
 
 def prepare(person: Annotated, cache: Path, fingerprint: str) -> Prepared:
-    """Conform an image and keep it in `cache`; see `read_t1w` for what can go wrong."""
+    """Conform an image and keep it in `cache`; see `read_image` for what can go wrong."""
     load_cohort([person], cache)
     affine = np.load(Path(cache) / f'{person.name}.npz')['affine']
     return Prepared(

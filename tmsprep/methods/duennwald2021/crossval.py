@@ -13,7 +13,7 @@ import numpy as np
 
 from tmsprep.evaluation.overlap import dice, false_discovery_rate
 from tmsprep.imaging.isotropic import conform_isotropic
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
 from tmsprep.learning.loop import Report, Trained
 from tmsprep.methods.duennwald2021.components import keep_plausible
 from tmsprep.methods.duennwald2021.contrast import contrast_ratios, reference_region, volume_mm3
@@ -269,7 +269,7 @@ def evaluate_person(
         ]
     if segmenter is None:
         return points, segments
-    raw = conform_isotropic(read_t1w(record.image), record.voxel_mm)
+    raw = conform_isotropic(read_image(record.image), record.voxel_mm)
     for method, labels, seconds in segmentations(segmenter, person, guide, methods):
         took = seconds + (seconds_to_find if method == 'lpp' else 0.0)
         segments += [

@@ -16,7 +16,7 @@ from tmsprep.evaluation.overlap import dice, false_discovery_rate
 from tmsprep.group.issues import Issue
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import read_mask, resample_labels
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
 from tmsprep.methods.duennwald2021.contrast import contrast_ratios, reference_region, volume_mm3
 from tmsprep.methods.duennwald2021.group_sources import (
     POINT_COLUMNS,
@@ -208,7 +208,7 @@ def _intensities(
         if not any(i.subject == image.subject and i.message == message for i in issues):
             issues.append(Issue(image.subject, message, 'warning'))
         return None
-    volume = conform_isotropic(read_t1w(image.path), voxel_mm)
+    volume = conform_isotropic(read_image(image.path), voxel_mm)
     if volume.shape != labels.shape or not np.allclose(volume.affine, labels.affine, atol=1e-3):
         raise ValueError(
             f'{image.path}: the segmentation in the outputs is on another grid; run the '

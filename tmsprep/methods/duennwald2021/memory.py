@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nibabel as nib
+from nibabel.affines import voxel_sizes
 
-from tmsprep.imaging.errors import ImageError
-from tmsprep.imaging.read import read_geometry
-from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
-from tmsprep.methods.duennwald2021.weights import load_coeruleus
-from tmsprep.networks.archive import WeightsError
+from tmsprep.imaging.read import ImageError, read_geometry
+from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
+from tmsprep.networks.archive import WeightsError, read_metadata
 
+if TYPE_CHECKING:
+    from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
+
+#: Memory of a process with Torch and Nipype (measured).
 _BASE_GB = 0.6
-"""Of a process with Torch and Nipype (measured)."""
 
+#: Bytes per voxel and image: intensities and labels.
 _KEPT = 5
-"""Bytes per voxel and person: intensities and labels."""
 
+#: Copies of the finest level's features that a step keeps: 2.2 GB in all were measured for
+#: 1.3 million voxels with recipe duennwald2021, and 0.5 GB with quick, for which this is too much.
 _MAPS = 23.0
-"""Copies of the finest level's features that a step keeps: 2.2 GB in all were measured for
-1.3 million voxels with recipe duennwald2021, and 0.5 GB with quick, for which this is too much."""
 
+#: Bytes per voxel and feature of the finest level, applied (measured: 30.2).
 _APPLIED = 31.0
-"""Bytes per voxel and feature of the finest level, applied (measured: 30.2)."""
 
+#: Bytes per voxel of image, heatmaps and labels (measured: 20 for points alone).
 _VOLUMES = 40
-"""Bytes per voxel of image, heatmaps and labels (measured: 20 for points alone)."""
 
 
 def training_gb(images: Sequence[Path], voxel_mm: float, recipe: CoeruleusRecipe) -> float:
@@ -36,7 +39,7 @@ def training_gb(images: Sequence[Path], voxel_mm: float, recipe: CoeruleusRecipe
     Parameters
     ----------
     images : sequence of Path
-        Of everybody; those that cannot be read do not count.
+        All images; those that cannot be read do not count.
     voxel_mm : float
         Edge of the isotropic voxels.
     recipe : CoeruleusRecipe
@@ -55,21 +58,21 @@ def applying_gb(images: Sequence[Path], weights: Path) -> float:
     Parameters
     ----------
     images : sequence of Path
-        Of which one is looked at at a time; those that cannot be read do not count.
+        The largest counts; those that cannot be read do not.
     weights : Path
-        What is applied; of its networks the first localising one, the largest, counts.
+        Weights file; the first localising network, the largest, counts.
 
     Raises
     ------
     WeightsError
         If the file holds something else, or no localising network.
     """
-    model = load_coeruleus(weights)
-    if not model.localizers:
+    metadata = read_metadata(weights, WEIGHTS_KIND)
+    settings = next(iter(json.loads(metadata['localizer'])), None)
+    if settings is None:
         raise WeightsError(f'{weights} holds no network that localises; give other weights')
-    settings = model.localizers[0].settings
-    voxels = max((_voxels(path, model.voxel_mm) for path in images), default=0.0)
-    per_voxel = _APPLIED * settings.features[0] / settings.block**3 + _VOLUMES
+    voxels = max((_voxels(path, float(metadata['voxel_mm'])) for path in images), default=0.0)
+    per_voxel = _APPLIED * settings['features'][0] / settings['block'] ** 3 + _VOLUMES
     return _BASE_GB + voxels * per_voxel / 1e9
 
 
@@ -78,5 +81,4 @@ def _voxels(path: Path, voxel_mm: float) -> float:
         shape, affine, _ = read_geometry(path)
     except (ImageError, OSError):
         return 0.0
-    size = nib.affines.voxel_sizes(affine)
-    return float((size * shape).prod() / voxel_mm**3)
+    return float((voxel_sizes(affine) * shape).prod() / voxel_mm**3)

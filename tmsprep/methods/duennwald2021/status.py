@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tmsprep.evaluation.status import STATUSES, point_status
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
+#: Distance between left and right: published maps have about 5 to 12 mm, and both points may be
+#: off. The post-processing of a segmentation has the same limits.
 PAIR_DISTANCE_MM = (3.0, 18.0)
-"""Between left and right (our choice: published maps have about 5 to 12 mm, and both points may be
-off). The post-processing of a segmentation has the same limits."""
 
+#: Spread of a heatmap around its mean. In simulated images like those of the training it was 2 to
+#: 6.5 mm in 9 of 10, and 18 and 30 mm in a whole head that the network was not trained for.
 MAX_SPREAD_MM = 10.0
-"""Of a heatmap around its mean (our choice). In simulated people like those of the training it was
-2 to 6.5 mm in 9 of 10, and 18 and 30 mm in a whole head that the network was not trained for."""
 
+#: Status of a point of the locus coeruleus, with its meaning.
 PAIR_STATUSES = {
     **{name: STATUSES[name] for name in ('ok', 'wrong_side', 'outside_image', 'failed')},
     'far_apart': 'found, but left and right are not {:g} to {:g} mm apart'.format(
@@ -24,15 +27,14 @@ PAIR_STATUSES = {
     'diffuse': f'found, but the heatmap spreads over more than {MAX_SPREAD_MM:g} mm, so that the '
     'point is a mean of many places',
 }
-"""Status of a point of the locus coeruleus, with its meaning."""
 
 
 def pair_status(
     points: PointSet,
     protocol: Protocol,
-    shape: tuple[int, ...],
-    affine: np.ndarray,
-    spread_mm: np.ndarray,
+    shape: Sequence[int],
+    affine: np.ndarray | Sequence[Sequence[float]],
+    spread_mm: np.ndarray | Sequence[float | None],
 ) -> list[str]:
     """Judge both points; the gravest finding wins, in the order of `PAIR_STATUSES`' last four.
 
@@ -44,10 +46,12 @@ def pair_status(
         mm, RAS+.
     protocol : Protocol
         With a left and a right target that mirror each other.
-    shape, affine : tuple of int, numpy.ndarray
-        Of the image that the points lie in.
-    spread_mm : numpy.ndarray
-        Shape (2,): of `heatmap_spread`, NaN where not known.
+    shape : sequence of int
+        Shape of the image that the points lie in.
+    affine : array_like
+        Its affine, shape (4, 4).
+    spread_mm : array_like
+        Shape (2,): of `heatmap_spread`, NaN or None where not known.
 
     Returns
     -------
@@ -60,7 +64,7 @@ def pair_status(
     low, high = PAIR_DISTANCE_MM
     far = (apart < low) | (apart > high)
     diffuse = np.asarray(spread_mm, dtype=float) > MAX_SPREAD_MM
-    found = point_status(points, None, protocol, shape, affine)
+    found = point_status(points, None, protocol, tuple(shape), np.asarray(affine))
     return [
         status if status != 'ok' else 'far_apart' if far[i] else 'diffuse' if diffuse[i] else 'ok'
         for i, status in enumerate(found)

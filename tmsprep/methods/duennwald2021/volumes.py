@@ -14,8 +14,8 @@ from tmsprep.atomic import atomic_path
 from tmsprep.evaluation.centres import centres_of_mass
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import read_mask, resample_labels
-from tmsprep.imaging.normalise import normalise, percentile_window
-from tmsprep.imaging.read import read_t1w
+from tmsprep.imaging.read import read_image
+from tmsprep.imaging.volume import normalise, percentile_window
 from tmsprep.points import PointSet
 
 LABELS = ('LLC', 'RLC')
@@ -92,7 +92,7 @@ def load_volumes(
     Raises
     ------
     ImageError
-        As `read_t1w`.
+        As `read_image`.
     ValueError
         If a mask holds other labels than 0, 1 and 2; the message names the file.
     """
@@ -127,7 +127,7 @@ def _fingerprint(person: LabelledVolume, voxel_mm: float) -> str:
 
 
 def _prepare(person: LabelledVolume, voxel_mm: float) -> dict[str, np.ndarray]:
-    conformed = conform_isotropic(read_t1w(person.image), voxel_mm)
+    conformed = conform_isotropic(read_image(person.image), voxel_mm)
     data = conformed.get_fdata(dtype=np.float32)
     points, labels = np.full((2, 3), np.nan), np.empty(0, np.uint8)
     if person.mask is not None:

@@ -12,11 +12,13 @@ import pytest
 
 from tmsprep.evaluation.conformal import ErrorRadius
 from tmsprep.interfaces.figures import error_circles
-from tmsprep.interfaces.localize import LocalizeCNN
+from tmsprep.interfaces.localize import Locate
+from tmsprep.methods.baxter2021.weights import load_localizer, save_localizer
 from tmsprep.outcome import Outcome
-from tmsprep.protocols import load_protocol
+from tmsprep.protocols import Target, load_protocol
 
-LABELS = load_protocol('tms').labels
+PROTOCOL = load_protocol('tms')
+LABELS = PROTOCOL.labels
 N = (14, 8, *[14] * 9)
 QUANTILES = (2.0, np.inf, *[4.0] * 9)
 
@@ -36,24 +38,23 @@ def localize(
     tmp_path: Path, weights: Path, conformed: Path, calibration: Mapping[str, Any] | None
 ) -> Outcome:
     """Run the node with weights that carry a calibration."""
-    from tmsprep.methods.baxter2021.weights import load_localizer, save_localizer
-
     calibrated = replace(load_localizer(weights), calibration=calibration)
     path = save_localizer(tmp_path / 'calibrated.safetensors', calibrated)
-    node = LocalizeCNN(
+    # A target that the networks do not know; such weights are refused before a run.
+    targets = (Target('NEW', 'L', 'new', ''), *PROTOCOL.targets)
+    node = Locate(
+        method='cnn',
         conformed=str(conformed),
         properties=str(conformed.with_name('properties.json')),
-        weights=str(path),
-        weights_sha256='abc',
-        # A target that the networks do not know.
-        labels=['NEW', *LABELS],
+        protocol=replace(PROTOCOL, targets=targets),
+        resources={'weights': str(path), 'weights_sha256': 'abc'},
     )
     (tmp_path / 'node').mkdir()
     return Outcome.read(node.run(cwd=str(tmp_path / 'node')).outputs.outcome)
 
 
 @pytest.mark.parametrize('floor_mm', [None, 0.5])
-def test_the_radius_of_each_target(
+def test_radius(
     tmp_path: Path, random_weights: Path, conformed: Path, floor_mm: float | None
 ) -> None:
     calibration = ErrorRadius(LABELS, 0.9, QUANTILES, N, floor_mm)
@@ -74,15 +75,13 @@ def test_the_radius_of_each_target(
     }
 
 
-def test_without_a_calibration_there_is_no_radius(
-    tmp_path: Path, random_weights: Path, conformed: Path
-) -> None:
+def test_no_calibration(tmp_path: Path, random_weights: Path, conformed: Path) -> None:
     outcome = localize(tmp_path, random_weights, conformed, None)
     assert list(outcome.columns) == ['dispersion_mm']
     assert 'Calibration' not in outcome.details
 
 
-def test_a_calibration_of_another_level_is_refused_by_name(
+def test_calibration_of_another_level(
     tmp_path: Path, random_weights: Path, conformed: Path
 ) -> None:
     calibration = ErrorRadius(LABELS, 0.8, QUANTILES, N)
@@ -92,7 +91,7 @@ def test_a_calibration_of_another_level_is_refused_by_name(
     assert 'is for 0.8, not 0.9' in outcome.error['message']
 
 
-def test_circles_are_those_of_the_tables(tmp_path: Path) -> None:
+def test_error_circles(tmp_path: Path) -> None:
     names = ['label', 'hemisphere', 'region', 'x', 'y', 'z', 'status', 'error90_mm']
     rows = [['LA', 'L', 'a', '1', '2', '3', 'ok', '4.5'], ['RA', *'Ra123', 'ok', 'n/a']]
     tables = {}
@@ -100,5 +99,18 @@ def test_circles_are_those_of_the_tables(tmp_path: Path) -> None:
         path = tmp_path / f'{method}.tsv'
         path.write_text('\n'.join('\t'.join(row[:columns]) for row in [names, *rows]) + '\n')
         path.with_suffix('.json').write_text('{}')
-        tables[method] = str(path)
+        tables[method] = path
     assert error_circles(tables) == {'LA': {'cnn': 4.5}, 'RA': {}}
+
+
+def test_failure(tmp_path: Path, conformed: Path) -> None:
+    node = Locate(
+        method='cnn',
+        conformed=str(conformed),
+        properties=str(conformed.with_name('properties.json')),
+        protocol=PROTOCOL,
+        resources={'weights': str(tmp_path / 'none'), 'weights_sha256': ''},
+    )
+    outcome = Outcome.read(node.run(cwd=str(tmp_path)).outputs.outcome)
+    assert (outcome.method, outcome.points) == ('cnn', None)
+    assert 'weights file not found' in outcome.error['message']

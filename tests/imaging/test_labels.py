@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tmsprep.imaging.input_grid import label_image, save_heatmap
 from tmsprep.imaging.isotropic import conform_isotropic
+from tmsprep.imaging.labels import label_image, save_heatmap
 
 
 def turned_grid(axes: tuple[int, ...], signs: tuple[int, ...], tilt: float) -> np.ndarray:
@@ -22,7 +22,7 @@ def turned_grid(axes: tuple[int, ...], signs: tuple[int, ...], tilt: float) -> n
 
 
 @pytest.mark.parametrize('tilt', [0.0, 0.3])
-def test_labels_go_back_to_every_order_of_axes(tilt: float) -> None:
+def test_label_image_axis_orders(tilt: float) -> None:
     labels = np.random.default_rng(1).integers(0, 3, (4, 5, 6)).astype(np.uint8)
     for axes, signs in product(permutations(range(3)), product((1, -1), repeat=3)):
         affine = turned_grid(axes, signs, tilt)
@@ -34,7 +34,7 @@ def test_labels_go_back_to_every_order_of_axes(tilt: float) -> None:
         np.testing.assert_allclose(image.affine, affine)
 
 
-def test_labels_stay_on_the_isotropic_grid_if_the_input_has_other_voxels() -> None:
+def test_label_image_other_voxels() -> None:
     affine = np.diag([0.5, 0.5, 3.0, 1.0])
     upright = conform_isotropic(nib.Nifti1Image(np.zeros((12, 12, 4), np.uint8), affine), 0.75)
     labels = np.asanyarray(upright.dataobj).astype(np.uint8)
@@ -43,7 +43,7 @@ def test_labels_stay_on_the_isotropic_grid_if_the_input_has_other_voxels() -> No
     assert image.shape == (8, 8, 16)
 
 
-def test_a_heatmap_is_read_as_it_was_but_for_its_scale(tmp_path: Path) -> None:
+def test_heatmap_round_trip(tmp_path: Path) -> None:
     heatmap = np.random.default_rng(2).random((6, 5, 4), dtype=np.float32) * 1e-3
     image = nib.load(save_heatmap(tmp_path / 'h.nii.gz', heatmap, np.eye(4)))
     assert image.get_data_dtype() == np.int16

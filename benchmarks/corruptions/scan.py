@@ -1,4 +1,4 @@
-"""One scan with what is known about it, before and after it is spoilt on purpose."""
+"""A scan with its known points, before and after a corruption."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tmsprep.points import PointSet
 
 @dataclass(frozen=True, eq=False)
 class Scan:
-    """A scan as it came.
+    """A scan before any corruption.
 
     Parameters
     ----------
     image : nibabel.Nifti1Image
         3D T1w.
     points : PointSet
-        Known places, mm, RAS+, in the image's scanner frame; missing allowed.
+        Known points, mm, RAS+, in the scanner frame of the image; some may be missing.
     brain : numpy.ndarray
-        Boolean, the image's shape: where the brain is.
+        Brain mask, boolean, shape of the image.
     """
 
     image: nib.Nifti1Image
@@ -30,11 +30,11 @@ class Scan:
 
     @property
     def data(self) -> np.ndarray:
-        """Intensities, float32, the image's shape."""
+        """Intensities, float32, shape of the image."""
         return np.asanyarray(self.image.dataobj, dtype=np.float32)
 
     def along(self, direction: np.ndarray) -> np.ndarray:
-        """Position of every voxel along a direction.
+        """Return the position of every voxel along a direction.
 
         Parameters
         ----------
@@ -44,7 +44,7 @@ class Scan:
         Returns
         -------
         numpy.ndarray
-            The image's shape, float32, mm from the origin of the scanner frame.
+            Shape of the image, float32, mm from the origin of the scanner frame.
         """
         steps = direction @ self.image.affine[:3, :3]
         origin = float(direction @ self.image.affine[:3, 3])
@@ -55,19 +55,25 @@ class Scan:
 
 @dataclass(frozen=True, eq=False)
 class Corrupted:
-    """What has become of a scan.
+    """A scan after a corruption.
 
     Parameters
     ----------
     image : nibabel.Nifti1Image
-        The spoilt image; it may have another grid.
+        The corrupted image; its grid may differ from that of the scan.
     points : PointSet
-        Where the known places are now, mm, RAS+, in its frame.
+        The known points, moved with the head, mm, RAS+, in the frame of `image`.
     motion : numpy.ndarray
-        Shape (4, 4): from a place in the scan to where it is now, mm, RAS+. Its determinant is
-        negative after a reflection, which leaves the names of points as they were.
+        Motion of the head, shape (4, 4), mm, RAS+ of the scan to mm, RAS+ of `image`. Its
+        determinant is negative after a reflection, which does not rename the points.
     """
 
     image: nib.Nifti1Image
     points: PointSet
     motion: np.ndarray = field(default_factory=lambda: np.eye(4))
+
+
+def random_direction(rng: np.random.Generator) -> np.ndarray:
+    """Return a unit vector, shape (3,), uniformly distributed over all directions."""
+    vector = rng.standard_normal(3)
+    return vector / np.linalg.norm(vector)

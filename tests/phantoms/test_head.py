@@ -18,9 +18,9 @@ from scipy.ndimage import map_coordinates
 from tmsprep.phantoms import make_head, write_dataset
 from tmsprep.phantoms.__main__ import main
 from tmsprep.phantoms.anatomy import head_template
-from tmsprep.phantoms.atlas_points import atlas_points
 from tmsprep.phantoms.deformation import BRAIN_CENTRE, LIPSCHITZ, SmoothMap, random_map
-from tmsprep.phantoms.grid import Grid, inversion_residual, sample, template_places
+from tmsprep.phantoms.head import atlas_points
+from tmsprep.phantoms.scanner import Grid, inversion_residual, sample, template_places
 from tmsprep.protocols import load_protocol
 
 COARSE = (2.0, 2.0, 2.0)
@@ -63,14 +63,14 @@ def test_one_bump_by_hand():
     np.testing.assert_allclose(found, [[21, 2, 11], [61, 2, 3 + 8 * np.exp(-0.5)]])
 
 
-def test_steep_displacement_is_refused():
+def test_steep_displacement():
     with pytest.raises(ValueError, match=r'1\.21 mm per mm'):
         SmoothMap(np.eye(4), np.zeros((1, 3)), np.array([[20.0, 0, 0]]), np.array([10.0]))
 
 
 @given(seed=SEEDS, points=TEMPLATE_POINTS)
 @settings(deadline=None)
-def test_inverse_undoes_forward_and_forward_undoes_inverse(seed, points):
+def test_map_and_inverse(seed, points):
     mapping, points = random_map(seed), np.array(points)
     np.testing.assert_allclose(mapping.inverse(mapping.forward(points)), points, atol=1e-4)
     np.testing.assert_allclose(mapping.forward(mapping.inverse(points)), points, atol=1e-4)
@@ -78,7 +78,7 @@ def test_inverse_undoes_forward_and_forward_undoes_inverse(seed, points):
 
 @given(seed=SEEDS, points=TEMPLATE_POINTS)
 @settings(deadline=None)
-def test_volumes_change_within_the_bound(seed, points):
+def test_volume_change_of_map(seed, points):
     mapping, points, step = random_map(seed), np.array(points), 1e-3
     columns = [
         (mapping.forward(points + step * axis) - mapping.forward(points - step * axis)) / 2 / step
@@ -92,7 +92,7 @@ def test_volumes_change_within_the_bound(seed, points):
 
 @given(seed=SEEDS)
 @settings(deadline=None)
-def test_heads_lie_where_heads_lie(seed):
+def test_position_of_heads(seed):
     affine = random_map(seed).affine
     assert np.linalg.norm(apply_affine(affine, BRAIN_CENTRE) - BRAIN_CENTRE) <= 15
     scales = np.linalg.norm(affine[:3, :3], axis=0)
@@ -101,7 +101,7 @@ def test_heads_lie_where_heads_lie(seed):
     assert np.linalg.det(affine[:3, :3]) > 0
 
 
-def test_blob_around_atlas_point_lands_on_truth():
+def test_blob_lands_on_truth():
     head, affine = clean_head(0), np.eye(4)
     for point, truth in zip(atlas_points().coordinates, head.points.coordinates, strict=True):
         affine[:3, 3] = point - 12
@@ -116,7 +116,7 @@ def test_blob_around_atlas_point_lands_on_truth():
         assert np.linalg.norm(centroid - truth) < 0.3
 
 
-def test_image_shows_template_tissue_where_the_map_says():
+def test_tissue_follows_the_map():
     template, points = head_template(), brain_points(20_000)
     expected = map_coordinates(
         template.t1w, apply_affine(np.linalg.inv(template.affine), points).T, order=1
@@ -132,7 +132,7 @@ def test_image_shows_template_tissue_where_the_map_says():
     ('axcodes', 'voxel_size', 'oblique'),
     [('RAS', (2, 2, 2), (0, 0, 0)), ('PSR', (1.4, 2.5, 3), (12, -8, 5))],
 )
-def test_grid_is_inverted_closely_enough(axcodes, voxel_size, oblique):
+def test_inversion_residual(axcodes, voxel_size, oblique):
     mapping = random_map(7)
     grid = Grid.around(
         mapping.forward(BRAIN_CENTRE[None])[0],
@@ -147,7 +147,7 @@ def test_grid_is_inverted_closely_enough(axcodes, voxel_size, oblique):
 @pytest.mark.parametrize(
     ('axcodes', 'oblique'), [('PSR', (0, 0, 0)), ('LPI', (0, 0, 0)), ('ASL', (10.0, -6.0, 4.0))]
 )
-def test_grid_changes_the_array_and_not_the_world(axcodes, oblique):
+def test_grid_keeps_the_world(axcodes, oblique):
     plain, turned = clean_head(0), clean_head(0, axcodes, oblique)
     assert ''.join(nib.aff2axcodes(turned.image.affine)) == axcodes
     assert turned.points == plain.points
@@ -159,7 +159,7 @@ def test_grid_changes_the_array_and_not_the_world(axcodes, oblique):
     assert np.abs(difference).mean() < 30  # white matter is 1000
 
 
-def test_oblique_grid_is_turned_by_the_angle():
+def test_oblique_grid():
     grid = Grid.around(np.zeros(3), fov=(10, 10, 10), voxel_size=(1, 1, 2), oblique=(0, 0, 90))
     assert grid.shape == (10, 10, 5)
     np.testing.assert_allclose(grid.affine[:3, :3], [[0, -1, 0], [1, 0, 0], [0, 0, 2]], atol=1e-12)
@@ -175,7 +175,7 @@ def test_impossible_grid(arguments):
         make_head(0, **arguments)
 
 
-def test_same_seed_same_head_other_seed_other_head():
+def test_seeds():
     first, second = (make_head(5, voxel_size=(4, 4, 4)) for _ in range(2))
     other = make_head(6, voxel_size=(4, 4, 4))
     assert np.array_equal(first.image.dataobj, second.image.dataobj)
@@ -194,7 +194,7 @@ def test_header():
     np.testing.assert_allclose(qform, sform, atol=1e-4)
 
 
-def test_whole_head_is_in_the_field_of_view():
+def test_head_in_field_of_view():
     head = clean_head(0)
     data = head.image.get_fdata()
     for face in (data[0], data[-1], data[:, 0], data[:, -1], data[:, :, -1]):
@@ -227,7 +227,7 @@ def test_contrast_of_a_t1w():
     assert air < 0.1 * white
 
 
-def test_atlas_points_are_the_protocols_and_lie_in_grey_matter():
+def test_atlas_points():
     from nilearn.datasets import load_mni152_gm_template
 
     protocol, points = load_protocol('tms'), atlas_points()
@@ -241,7 +241,7 @@ def read_table(path: Path) -> list[dict[str, str]]:
     return list(csv.DictReader(path.read_text().splitlines(), delimiter='\t'))
 
 
-def test_data_set_is_valid_and_holds_the_truth(tmp_path):
+def test_dataset_is_valid_bids(tmp_path):
     folder = write_dataset(tmp_path / 'heads', [11, 12], ['A', '007'], voxel_size=(4, 4, 4))
     validator = Path(sys.executable).with_name('bids-validator-deno')
     for dataset in (folder, folder / 'derivatives' / 'truth'):
@@ -262,7 +262,7 @@ def test_data_set_is_valid_and_holds_the_truth(tmp_path):
     assert source == ['bids:raw:sub-007/anat/sub-007_T1w.nii.gz']
 
 
-def test_data_set_refuses_a_used_folder_and_repeated_labels(tmp_path):
+def test_dataset_refusals(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(FileExistsError, match='not empty'):
         write_dataset(tmp_path, [0])

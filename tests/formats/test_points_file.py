@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.formats.errors import PointsFileError
-from tmsprep.formats.read import read_points
-from tmsprep.formats.write import write_points
+from tmsprep.formats import PointsFileError, read_points, write_points
 from tmsprep.points import PointSet
 
 POINTS = PointSet.from_mapping(
@@ -52,7 +50,7 @@ def test_round_trips(
     )
 
 
-def test_markups_as_slicer_wants_them(tmp_path: Path) -> None:
+def test_write_markups(tmp_path: Path) -> None:
     path = write_points(tmp_path / 'p.mrk.json', POINTS)
     markup = json.loads(path.read_text())['markups'][0]
     assert (markup['type'], markup['coordinateSystem']) == ('Fiducial', 'LPS')
@@ -65,7 +63,7 @@ def test_markups_as_slicer_wants_them(tmp_path: Path) -> None:
     assert '-0.0' not in path.read_text()
 
 
-def test_fcsv_as_slicer_wants_it(tmp_path: Path) -> None:
+def test_write_fcsv(tmp_path: Path) -> None:
     path = write_points(tmp_path / 'p.fcsv', POINTS)
     lines = path.read_text().splitlines()
     assert lines[1] == '# CoordinateSystem = LPS'
@@ -75,7 +73,7 @@ def test_fcsv_as_slicer_wants_it(tmp_path: Path) -> None:
     ]
 
 
-def test_a_table(tmp_path: Path) -> None:
+def test_write_table(tmp_path: Path) -> None:
     path = write_points(tmp_path / 'p.tsv', POINTS.reindex(['LOFC', 'ROFC']))
     assert path.read_text() == (
         'label\tx\ty\tz\nLOFC\t-10.5000\t20.0000\t30.0000\nROFC\tn/a\tn/a\tn/a\n'
@@ -84,14 +82,14 @@ def test_a_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('name', ['p.tsv', 'p.txt', 'p.mrk.json', 'p.fcsv'])
 @pytest.mark.parametrize('label', ['', ' A', 'A ', '#A', 'A\tB', 'A\nB', 'A\u2028B'])
-def test_a_name_that_would_change_is_refused(tmp_path: Path, name: str, label: str) -> None:
+def test_unwritable_name(tmp_path: Path, name: str, label: str) -> None:
     with pytest.raises(PointsFileError, match=name.replace('.', r'\.')):
         write_points(tmp_path / name, PointSet.from_mapping({label: (1, 2, 3)}))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('label', ['A,B', 'A"B'])
-def test_separators_of_fcsv_are_refused(tmp_path: Path, label: str) -> None:
+def test_separators_of_fcsv(tmp_path: Path, label: str) -> None:
     points = PointSet.from_mapping({label: (1, 2, 3)})
     with pytest.raises(PointsFileError, match=r'p\.fcsv'):
         write_points(tmp_path / 'p.fcsv', points)
@@ -99,10 +97,22 @@ def test_separators_of_fcsv_are_refused(tmp_path: Path, label: str) -> None:
         assert read_points(write_points(tmp_path / name, points)) == points
 
 
-def test_an_unknown_kind_and_frame_are_refused(tmp_path: Path) -> None:
+def test_unknown_format_and_frame(tmp_path: Path) -> None:
     with pytest.raises(PointsFileError, match=r'p\.csv.*\.mrk\.json'):
         write_points(tmp_path / 'p.csv', POINTS)
     for name in ('p.mrk.json', 'p.fcsv'):
         with pytest.raises(PointsFileError, match="'IJK' is neither"):
             write_points(tmp_path / name, POINTS, frame='IJK')
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize('name', ['p.txt', 'p.mrk.json', 'p.fcsv'])
+def test_no_negative_zero(tmp_path: Path, name: str) -> None:
+    path = write_points(tmp_path / name, POINTS.reindex(['7']), frame='RAS')
+    assert '-0.0' not in path.read_text()
+
+
+def test_read_unknown_format(tmp_path: Path) -> None:
+    (tmp_path / 'points.csv').touch()
+    with pytest.raises(PointsFileError, match=r'points\.csv.*\.mrk\.json'):
+        read_points(tmp_path / 'points.csv')

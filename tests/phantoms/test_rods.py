@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 
-from tmsprep.phantoms.neuromelanin_rods import Rod
+from tmsprep.phantoms.neuromelanin.anatomy import Rod
 
 UP = np.array([0.0, 0.0, 1.0])
 ORIGIN = np.zeros(3)
@@ -26,13 +26,13 @@ def test_depth_by_hand():
     np.testing.assert_allclose(rod.depth(points), [1, 0.6, -2, -0.5], atol=1e-9)
 
 
-def test_bent_rod_has_its_centre_of_mass_between_chord_and_bend():
+def test_centroid_of_bent_rod():
     rod = Rod.spindle(ORIGIN, UP, length=100, thickness=1, bend=np.array([1.0, 0, 0]))
     # Integral of (1 - u^2)(1 - u^4) over that of (1 - u^4): (1 - 1/3 - 1/5 + 1/7) / (1 - 1/5).
     np.testing.assert_allclose(rod.centroid, [(1 - 1 / 3 - 1 / 5 + 1 / 7) / 0.8, 0, 0], atol=5e-3)
 
 
-def test_labelled_volume_is_that_of_a_capsule():
+def test_label_volume_of_capsule():
     # Off the lattice, on which a round disc of whole voxels would be 2 % too small.
     rod = Rod(np.array([[0.05, 0.03, -3.02], [0.05, 0.03, 2.98]]), np.array([1.0, 1.0]))
     shape, affine = fine_grid(5, 0.125)
@@ -43,7 +43,7 @@ def test_labelled_volume_is_that_of_a_capsule():
     assert set(np.unique(labels)) == {0, 2}
 
 
-def test_painted_signal_is_the_level_inside_and_half_at_the_surface():
+def test_paint_by_hand():
     rod = Rod(np.array([[0, 0, -3.0], [0, 0, 3.0]]), np.array([1.0, 1.0]))
     shape, affine = fine_grid(5, 0.5)
     volume = np.full(shape, 10.0)
@@ -52,7 +52,7 @@ def test_painted_signal_is_the_level_inside_and_half_at_the_surface():
     np.testing.assert_allclose(volume[middle : middle + 4, middle, middle], [20, 20, 15, 10])
 
 
-def test_a_rod_outside_the_volume_changes_nothing():
+def test_rod_outside_volume():
     rod = Rod.spindle(np.array([0, 0, 100.0]), UP, length=10, thickness=2)
     shape, affine = fine_grid(5, 0.5)
     volume, labels = np.ones(shape), np.zeros(shape, np.uint8)
@@ -70,9 +70,7 @@ def test_a_rod_outside_the_volume_changes_nothing():
     shift=st.floats(-0.2, 0.2),
 )
 @settings(deadline=None, max_examples=20)
-def test_labels_have_their_centre_of_mass_where_the_curve_says(
-    direction, bend, length, thickness, shift
-):
+def test_label_centre_of_mass(direction, bend, length, thickness, shift):
     axis = np.array([*direction, 2.0])
     axis /= np.linalg.norm(axis)
     rod = Rod.spindle(

@@ -1,4 +1,4 @@
-"""Simulated neuromelanin scans as a BIDS data set, truth and raters beside them."""
+"""Simulated neuromelanin scans as a BIDS data set, with truth and raters as derivatives."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from tmsprep.phantoms.bids_files import (
+from tmsprep.phantoms.dataset import (
     TEMPLATE_LICENCE,
+    require_empty,
     scan_sidecar,
     write_descriptions,
     write_image,
     write_json,
     write_table,
 )
-from tmsprep.phantoms.neuromelanin import NeuromelaninPhantom, make_neuromelanin
+from tmsprep.phantoms.neuromelanin.scan import NeuromelaninPhantom, make_neuromelanin
 
 _SIMULATED = 'SIMULATED IMAGES. No person was scanned.'
 
@@ -27,32 +28,38 @@ _README = f"""Neuromelanin phantoms made by tmsprep
 bundled with nilearn, or the image that was given) in the contrast of a FLASH scan, deformed by a
 smooth map. Two bright rods are painted where the loci coerulei are, and other bright structures
 elsewhere; then come blur, a coil field and noise. All numbers and their sources are in the
-docstrings of tmsprep/phantoms/neuromelanin*.py. Do not use these images for claims about people.
+comments of tmsprep/phantoms/neuromelanin/*.py. Results on these images do not hold for humans.
 
 derivatives/truth    exact masks (1 left, 2 right) and centres of mass (mm, RAS+)
-derivatives/rater1   what a simulated rater draws who marks the core
-derivatives/rater2   what a simulated rater draws who marks generously
+derivatives/rater1   masks of a simulated rater who draws the core
+derivatives/rater2   masks of a simulated rater who draws generously
 
 Masks cover a box around the brainstem and have voxels half as large as the image's.
-participants.tsv holds what was drawn for each person; n/a is a side that cannot be seen.
+participants.tsv lists the random parameters of each participant; n/a: side not visible.
 
 {TEMPLATE_LICENCE}"""
 
 _SIDECAR = scan_sidecar('neuromelanin phantom') | {'ImageComments': _SIMULATED}
 
-_MASK = {
+_MASK: dict[str, object] = {
     'Description': 'Loci coerulei: 1 left, 2 right',
     'Resolution': 'Voxels half as large as those of the T1w, in a box around the brainstem',
 }
 
-_TRUTH = {
+_LEVELS = [
+    ['index', 'name', 'abbreviation'],
+    ['1', 'Left locus coeruleus', 'LLC'],
+    ['2', 'Right locus coeruleus', 'RLC'],
+]
+
+_TRUTH: dict[str, object] = {
     'Description': 'Exact centres of mass of the simulated loci coerulei; n/a: not visible',
     'CoordinateSystem': 'scanner, RAS+',
     'CoordinateUnits': 'mm',
 }
 
 _COLUMNS = {
-    'phantom_seed': {'Description': 'Random seed of the person'},
+    'phantom_seed': {'Description': 'Random seed of the participant'},
     **{
         f'{label}_{name}': {'Description': f'{text} of the {side} locus coeruleus'} | unit
         for label, side in (('LLC', 'left'), ('RLC', 'right'))
@@ -82,14 +89,14 @@ def write_neuromelanin(
     voxel_mm: float = 0.75,
     source: nib.Nifti1Image | None = None,
 ) -> Path:
-    """Write simulated scans as a valid BIDS data set; labels are 001, 002, ...
+    """Write simulated scans as a valid BIDS data set; participants are 001, 002, ...
 
     Parameters
     ----------
     folder : str or Path
-        Made if it does not exist; must be empty otherwise.
+        New or empty folder.
     seeds : sequence of int
-        One person for each.
+        Random seed of each participant.
     coverage, voxel_mm, source
         See `make_neuromelanin`.
 
@@ -101,16 +108,15 @@ def write_neuromelanin(
     Raises
     ------
     FileExistsError
-        If `folder` holds anything already.
+        If `folder` is not empty.
     """
     folder = Path(folder)
-    if folder.exists() and any(folder.iterdir()):
-        raise FileExistsError(f'{folder} is not empty: give a new folder')
+    require_empty(folder)
     rows = []
     for number, seed in enumerate(seeds, start=1):
         label = f'{number:03d}'
         phantom = make_neuromelanin(seed, coverage=coverage, voxel_mm=voxel_mm, source=source)
-        _write_person(folder, label, phantom)
+        _write_participant(folder, label, phantom)
         values = {'phantom_seed': seed, **phantom.parameters}
         rows.append([f'sub-{label}', *(_text(values[name]) for name in _COLUMNS)])
     write_table(folder / 'participants.tsv', [['participant_id', *_COLUMNS], *rows])
@@ -119,12 +125,12 @@ def write_neuromelanin(
     return folder
 
 
-def _write_person(folder: Path, label: str, phantom: NeuromelaninPhantom) -> None:
-    """Write the scan, then masks and points, each with its sidecar."""
+def _write_participant(folder: Path, label: str, phantom: NeuromelaninPhantom) -> None:
+    """Write scan, masks and points, each with its sidecar."""
     name = f'sub-{label}/anat/sub-{label}_acq-neuromelanin'
     write_image(folder / f'{name}_T1w.nii.gz', phantom.image)
     write_json(folder / f'{name}_T1w.json', _SIDECAR | {'PhantomParameters': phantom.parameters})
-    sources = {'Sources': [f'bids:raw:{name}_T1w.nii.gz']}
+    sources: dict[str, object] = {'Sources': [f'bids:raw:{name}_T1w.nii.gz']}
     masks = {
         'truth': ('truth', phantom.truth),
         'rater1': ('manual', phantom.raters[0]),
@@ -134,9 +140,7 @@ def _write_person(folder: Path, label: str, phantom: NeuromelaninPhantom) -> Non
         stem = folder / 'derivatives' / rater / f'{name}_desc-{description}_dseg'
         write_image(stem.with_suffix('.nii.gz'), mask)
         write_json(stem.with_suffix('.json'), _MASK | sources)
-        levels = [['index', 'name', 'abbreviation']]
-        levels += [['1', 'Left locus coeruleus', 'LLC'], ['2', 'Right locus coeruleus', 'RLC']]
-        write_table(stem.with_suffix('.tsv'), levels)
+        write_table(stem.with_suffix('.tsv'), _LEVELS)
     stem = folder / 'derivatives' / 'truth' / f'{name}_desc-truth_targets'
     rows = [
         [target, target[0], 'locus coeruleus', *(_text(v) for v in point)]
@@ -148,7 +152,7 @@ def _write_person(folder: Path, label: str, phantom: NeuromelaninPhantom) -> Non
 
 
 def _text(value: object) -> str:
-    """Format a cell of a table: four decimals, n/a for what is missing."""
+    """Format a cell of a table: four decimals, n/a for a missing value."""
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return 'n/a'
     return f'{value:.4f}' if isinstance(value, float) else str(value)
