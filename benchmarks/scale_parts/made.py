@@ -14,7 +14,7 @@ import pandas as pd
 from tmsprep.bids.description import write_dataset_description
 from tmsprep.derivatives import write_targets
 from tmsprep.formats import read_points
-from tmsprep.group.derived import image_of
+from tmsprep.group.derivatives import image_of
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol

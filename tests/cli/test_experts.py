@@ -16,6 +16,7 @@ from tmsprep.cli.checks import check_paths
 from tmsprep.cli.experts import read_experts, write_expert_tables
 from tmsprep.cli.run import main
 from tmsprep.config import ParticipantConfig
+from tmsprep.group.derivatives import read_derivatives
 from tmsprep.interfaces.figures import scatter
 from tmsprep.methods import get_method
 from tmsprep.protocols import load_protocol
@@ -135,6 +136,10 @@ def test_own_table(config: ParticipantConfig) -> None:
     write_dataset_description(config.out_dir, config.bids_dir, PROTOCOL)
     with pytest.raises(BidsError, match='Outputs of tmsprep itself'):
         find_annotations(survey(config).images, config.out_dir)
+
+    protocol, layout = load_protocol('tms'), Layout(config.out_dir, 'tms')
+    derived = read_derivatives(layout, config.bids_dir, protocol, ('cnn', 'syn'))
+    assert (len(derived.points), derived.issues) == (0, [])
 
 
 def test_scatter(config: ParticipantConfig, tmp_path: Path) -> None:

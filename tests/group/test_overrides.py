@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tmsprep.config import RunConfig
 from tmsprep.formats.targets_tsv import write_table
-from tmsprep.group.collect import Group, collect_group
+from tmsprep.group.analysis import Group
 from tmsprep.group.overrides import read_overrides
 
 if TYPE_CHECKING:
@@ -23,10 +22,7 @@ def three(study: Study) -> Study:
 
 
 def collect(study: Study, overrides: Path | None) -> Group:
-    settings = {'protocol': str(study.protocol_file), 'annotations': study.points}
-    return collect_group(
-        RunConfig(study.bids, study.out, 'group', agreement_overrides=overrides, **settings)
-    )
+    return study.collect(overrides=overrides)
 
 
 def table(study: Study, *rows: str) -> Path:

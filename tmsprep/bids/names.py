@@ -196,8 +196,8 @@ class Layout:
     >>> layout = Layout(Path('out'), 'locus-coeruleus')
     >>> layout.report('01').as_posix()
     'out/sub-01_protocol-locuscoeruleus.html'
-    >>> layout.level('group', 'people').as_posix()
-    'out/group_protocol-locuscoeruleus_people.tsv'
+    >>> layout.level('group', 'participants').as_posix()
+    'out/group_protocol-locuscoeruleus_participants.tsv'
     """
 
     out_dir: Path

@@ -13,6 +13,7 @@ from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
 
 if TYPE_CHECKING:
+    from tmsprep.group.analysis import Group, GroupResult
     from tmsprep.reports.sections import Section
 
 
@@ -52,3 +53,23 @@ class MultiResolutionCNN(Method):
         from tmsprep.methods.baxter2021.section import section
 
         return section(image, layout)
+
+    def analyse_group(self, group: Group) -> GroupResult:
+        """See `Method.analyse_group`; adds Tables 2 to 5 of the paper."""
+        from tmsprep.methods.baxter2021.group import analyse_group
+
+        return analyse_group(group)
+
+    def group_sections(self, result: GroupResult) -> list[Section]:
+        """See `Method.group_sections`."""
+        from tmsprep.methods.baxter2021.group_section import group_sections
+
+        request = result.group.request
+        return group_sections(
+            result.tables,
+            request.layout,
+            request.protocol,
+            threshold_mm=request.threshold_mm,
+            margin_mm=request.margin_mm,
+            seed=request.random_seed,
+        )

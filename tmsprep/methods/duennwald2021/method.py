@@ -17,6 +17,7 @@ from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
 
 if TYPE_CHECKING:
+    from tmsprep.group.analysis import Group, GroupRequest, GroupResult
     from tmsprep.reports.sections import Section
 
 
@@ -135,3 +136,25 @@ class CoReUNetMethod(Method):
         from tmsprep.methods.duennwald2021.section import section
 
         return section(image, layout)
+
+    def collect_group(self, request: GroupRequest) -> Group:
+        """See `Method.collect_group`; compares with the masks of one rater."""
+        from tmsprep.methods.duennwald2021.group import collect_group
+
+        return collect_group(request, self.name)
+
+    def analyse_group(self, group: Group) -> GroupResult:
+        """See `Method.analyse_group`; makes the tables of the paper."""
+        from tmsprep.methods.duennwald2021.group import analyse_group
+
+        return analyse_group(group)
+
+    def group_sections(self, result: GroupResult) -> list[Section]:
+        """See `Method.group_sections`."""
+        from tmsprep.methods.duennwald2021.group_section import group_sections
+
+        request, measured = result.group.request, result.group.extra
+        settings = {level: given.settings for level, given in measured.items()}
+        return group_sections(
+            result.tables, request.layout, request.protocol, settings, request.random_seed
+        )
