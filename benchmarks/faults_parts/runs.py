@@ -16,8 +16,9 @@ import psutil
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CNN = ('--localizers', 'cnn', '--nprocs', '1')
+
+#: A run that takes longer hangs.
 PATIENCE_S = 600
-"""A run that takes longer hangs (our choice)."""
 
 
 class Seen(NamedTuple):
