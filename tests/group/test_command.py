@@ -60,7 +60,7 @@ def test_whole_group(full: Callable[[], Study], capsys: pytest.CaptureFixture[st
     assert two['Expert Var. (leave one out)'] == 2.0
     four = read(study, 'table4').query('label == "LA"')
     assert four['mean_mm'].tolist() == [2.0, 1.0]
-    assert 'medical device' in (study.out / 'group.html').read_text()
+    assert 'medical device' in study.layout.level('group', extension='.html').read_text()
 
 
 def test_outdated_tables_deleted(full: Callable[[], Study]) -> None:
@@ -76,7 +76,7 @@ def test_one_point_each(study: Study) -> None:
     study.outputs('sub-01', cnn=study.truth)
     assert run(study, annotated=False) == 0
     assert len(read(study, 'targets')) == 3
-    assert (study.out / 'group.html').is_file()
+    assert study.layout.level('group', extension='.html').is_file()
 
 
 def test_raters_alone(study: Study) -> None:

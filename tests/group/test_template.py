@@ -165,11 +165,12 @@ def test_in_report(full: Callable[[], Study], capsys: pytest.CaptureFixture[str]
     study = full()
     line = [study.bids, study.out, 'group', '--protocol', study.protocol_file]
     assert main([str(word) for word in line]) == 0
-    assert "no points are given in a template's space" in (study.out / 'group.html').read_text()
+    path = study.out / 'group_protocol-toy.html'
+    assert 'no points are given in the space of a template' in path.read_text()
     register(study, 'sub-01')
     assert main([str(word) for word in line]) == 0
-    report = (study.out / 'group.html').read_text()
-    assert 'Points of all people in the space MNI152NLin2009aSym' in report
+    report = path.read_text()
+    assert 'Points of all participants in the space MNI152NLin2009aSym' in report
     assert 'sub-02: an image has no registration' in capsys.readouterr().err
     table = pd.read_csv(study.layout.level('group', 'participants'), sep='\t')
     assert table['outcome'].tolist() == ['complete', 'complete']
@@ -190,7 +191,7 @@ def test_real_registration(tmp_path: Path, tmsprep: Callable) -> None:
     apart = np.linalg.norm(table[['x', 'y', 'z']].to_numpy() - atlas.coordinates, axis=1)
     assert apart.max() < 0.5
     assert tmsprep(data_set, out, 'group').returncode == 0
-    assert 'in the space MNI152NLin2009aSym' in (out / 'group.html').read_text()
+    assert 'in the space MNI152NLin2009aSym' in (out / 'group_protocol-tms.html').read_text()
 
 
 def test_many_images(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:

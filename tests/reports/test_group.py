@@ -191,6 +191,17 @@ def test_no_points(tmp_path: Path) -> None:
     assert page.text.count('Left out:') == 5
 
 
+def test_hidden_methods(tmp_path: Path) -> None:
+    points = points_of(3, ALL)
+    variants = {'cnn': 'crossval-a', 'syn': 'crossval-b'}
+    points['method'] = points['method'].replace(variants)
+    text = write(tmp_path, points, hidden=['crossval-a']).text.replace('\N{NO-BREAK SPACE}', ' ')
+    assert 'Raters 2.0 mm, CV b 5.0 mm.' in text
+    # Still counted.
+    assert 'CV a 3 3 6 0' in text
+    assert 'CV a minus Consensus' not in text
+
+
 def test_sections_alone(tmp_path: Path) -> None:
     content = GroupContent(3, sections=[Section('Only', 'Said by the method.')])
     page = Page(write_group_report(Layout(tmp_path, 'pair'), PAIR, content))

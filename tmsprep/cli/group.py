@@ -85,6 +85,7 @@ def _write_report(result: GroupResult, sections: Sequence[Section]) -> Path:
         agreement=None if points is None else result.tables.get('agreement'),
         template_points=result.template_points,
         template=result.template,
+        hidden=result.hidden,
         sections=sections,
         remarks=[Remark(who, why, severity) for severity, who, why in in_common(group.issues)],
         reference=result.settings.get('Raters', ''),

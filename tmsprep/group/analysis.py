@@ -133,6 +133,8 @@ class GroupResult:
         As `Group.points`, with x, y, z in mm, RAS+, in the space of a template.
     template : str
         Name of that space.
+    hidden : tuple of str
+        Methods that only the tables and the counts of the report show.
     """
 
     group: Group
@@ -142,6 +144,7 @@ class GroupResult:
     settings: Mapping[str, Any] = field(default_factory=dict)
     template_points: pd.DataFrame | None = None
     template: str = ''
+    hidden: tuple[str, ...] = ()
 
 
 #: Columns that several analyses have.

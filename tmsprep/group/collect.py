@@ -12,7 +12,7 @@ from tmsprep.group.analysis import Group, GroupRequest
 from tmsprep.group.crossval import predicted_points, read_predictions, reference_points
 from tmsprep.group.derivatives import read_derivatives
 from tmsprep.group.issues import Issue, known_participants, participants_without
-from tmsprep.group.overrides import apply_overrides, read_overrides
+from tmsprep.group.overrides import apply_overrides
 from tmsprep.group.points import agreement_table, consensus_points, in_order
 from tmsprep.group.raters import RaterPoints, compare_raters, rater_table, read_raters
 
@@ -89,7 +89,7 @@ def _agreements(request: GroupRequest, raters: Sequence[RaterPoints]) -> pd.Data
     path = request.overrides
     if path is None or not raters:
         return agreements
-    return apply_overrides(agreements, rater_table(raters), read_overrides(path), path)
+    return apply_overrides(agreements, rater_table(raters), path)
 
 
 def _absent(

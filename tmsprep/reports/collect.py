@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.reports.styles import EXPERT
+from tmsprep.derivatives import EXPERT
 
 _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 _Read = TypeVar('_Read')

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,9 @@ class GroupContent:
         ``group_section.group_sections``.
     remarks : sequence of Remark
         What is missing or failed, and findings on files.
+    hidden : collection of str
+        Methods that only the tables and the counts show, such as all variants of a
+        cross-validation but the one that is compared with other methods.
     reference : str
         One sentence on who the raters are, '' if that is not known.
     seed : int
@@ -90,6 +93,7 @@ class GroupContent:
     template: str = ''
     sections: Sequence[Section] = ()
     remarks: Sequence[Remark] = ()
+    hidden: Collection[str] = ()
     reference: str = ''
     seed: int = 1
 
@@ -137,14 +141,20 @@ def write_group_report(layout: Layout, protocol: Protocol, content: GroupContent
 def _comparisons(layout: Layout, protocol: Protocol, content: GroupContent) -> list[Section]:
     if content.points is None or content.errors is None:
         return []
+    points = _without(content.hidden, content.points)
+    errors = _without(content.hidden, content.errors)
     return [
         participants_section(content.points),
-        errors_section(layout, protocol, content.errors),
-        largest_section(layout, content.errors),
-        agreement_section(layout, content.points, content.agreement),
-        directions_section(layout, content.points),
+        errors_section(layout, protocol, errors),
+        largest_section(layout, errors),
+        agreement_section(layout, points, content.agreement),
+        directions_section(layout, points),
         brain_section(layout, content.template_points, content.template),
     ]
+
+
+def _without(hidden: Collection[str], table: pd.DataFrame) -> pd.DataFrame:
+    return table[~table['method'].isin(list(hidden))]
 
 
 def gather(remarks: Sequence[Remark]) -> list[Mapping[str, Any]]:
@@ -162,7 +172,8 @@ def summary_page(protocol: Protocol, content: GroupContent, sections: Sequence[S
     warnings = [warning for section in sections for warning in section.warnings]
     verdict, tables = f'{content.participants} participants compared.', []
     if content.points is not None and content.errors is not None:
-        table = distance_table(content.errors, protocol, content.seed)
+        errors = _without(content.hidden, content.errors)
+        table = distance_table(errors, protocol, content.seed)
         verdict, tables = _verdict(table), [table]
         facts = [*consensus_facts(content.points), *facts]
     if content.reference:

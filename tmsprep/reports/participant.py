@@ -9,6 +9,7 @@ from typing import Any
 
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import Layout
+from tmsprep.derivatives import EXPERT
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.methods import get_method, method_names, names_of
 from tmsprep.protocols import Protocol
@@ -19,7 +20,7 @@ from tmsprep.reports.collect import (
 )
 from tmsprep.reports.references import PIPELINE
 from tmsprep.reports.sections import Page, Picture, Section, render
-from tmsprep.reports.styles import EXPERT, method_order, method_style
+from tmsprep.reports.styles import method_order, method_style
 from tmsprep.reports.summary import (
     ERROR_RADIUS,
     TargetRow,

@@ -91,7 +91,7 @@ def plot_registration(
     path : Path
         The SVG file to write.
     titles : tuple of str
-        What the two are, such as 'after rigid and affine' and 'after SyN'.
+        What the two are, such as 'after rigid and affine' and 'at the end'.
 
     Returns
     -------

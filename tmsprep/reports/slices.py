@@ -76,7 +76,7 @@ def plot_target(
     image : nibabel image or Volume
         Any axis order, oblique or not.
     points : mapping of str to numpy.ndarray
-        Method ('cnn', 'syn', 'expert', or any other) to (x, y, z), mm RAS+ in the image's world.
+        Method, or 'expert' for the raters, to (x, y, z), mm RAS+ in the world of the image.
         NaN means that the method has no point; the figure says so.
     path : Path
         The SVG file to write.

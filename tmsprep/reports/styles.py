@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tmsprep.derivatives import EXPERT
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, ENSEMBLE, RATER
 from tmsprep.methods import get_method, method_names
 from tmsprep.reports.svg import marker
@@ -31,9 +32,6 @@ class MethodStyle:
         shape = marker(self.marker, 0, 0, 8, fill=self.colour, stroke='black')
         return Markup(f'<svg class="mark" viewBox="-6 -6 12 12">{shape}</svg>')
 
-
-#: Table of the raters' consensus in one image, in the place of a method.
-EXPERT = 'expert'
 
 #: Shape, scale and colour on grey of the methods, in the order of the registry; blue, green and
 #: red (experts) as in Figure 4 of Baxter et al. 2021, lightened. The circle is larger and the

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from tmsprep.derivatives import EXPERT
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.evaluation.status import STATUSES
 from tmsprep.methods import get_method, method_names
 from tmsprep.reports.collect import TargetsTable
 from tmsprep.reports.sections import Number
-from tmsprep.reports.styles import EXPERT, MethodStyle, method_order, method_style, pair_name
+from tmsprep.reports.styles import MethodStyle, method_order, method_style, pair_name
 
 #: Column of the radius of the ball that holds 90 % of errors, drawn around the points.
 ERROR_RADIUS = 'error90_mm'

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pandas as pd
 
 from tmsprep.evaluation.errors import (
+    CROSSVAL,
     RATER,
     errors_against_consensus,
     leave_one_rater_out,
@@ -62,13 +64,23 @@ COLUMNS: dict[str, Column] = {
 
 def analyse_group(group: Group) -> GroupResult:
     """Compare methods and raters, and add the tables of the paper that the points allow."""
-    result = compare_group(group)
+    result, tables = compare_group(group), paper_tables(group)
     return replace(
         result,
-        tables={**result.tables, **paper_tables(group)},
+        tables={**result.tables, **tables},
+        hidden=other_variants(group, tables),
         descriptions={**result.descriptions, **DESCRIPTIONS},
         columns={**result.columns, **COLUMNS},
     )
+
+
+def other_variants(group: Group, tables: Mapping[str, pd.DataFrame]) -> tuple[str, ...]:
+    """Name the cross-validated variants that Tables 2 and 3 do not compare with other methods."""
+    if 'table2' not in tables:
+        return ()
+    compared = set(tables['table2']['method'])
+    methods = group.points['method'].unique()
+    return tuple(m for m in methods if m.startswith(CROSSVAL) and m not in compared)
 
 
 def paper_tables(group: Group) -> dict[str, pd.DataFrame]:

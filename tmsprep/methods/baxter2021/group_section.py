@@ -18,7 +18,8 @@ from tmsprep.reports.sections import Section, Table
 from tmsprep.reports.styles import group_style
 
 _STARS = """\
-Bold: significant after Holm-Bonferroni correction over the family (* 5 %, ** 1 %, *** 0.1 %)"""
+Bold: significant after Holm-Bonferroni correction over the family (one star: 5 %, two: 1 %, \
+three: 0.1 %)"""
 
 #: Table to title and explanation.
 TABLES = {

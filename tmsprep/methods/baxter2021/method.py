@@ -31,6 +31,7 @@ class MultiResolutionCNN(Method):
             'weights of this package the reference points are made by rule, not by human experts, '
             'so it is not the distance from where a stimulation works',
             'mm',
+            long_name='90 % error',
         ),
     }
     options = OPTIONS

@@ -21,7 +21,7 @@ class SynAtlas(Method):
     """Carry the points of an annotated atlas into the image by SyN (Avants et al. 2008)."""
 
     name = 'syn'
-    title = 'SyN'
+    title = 'Atlas (SyN)'
     description = 'Targets of an annotated atlas, moved by SyN registration (Avants et al. 2008)'
     options = OPTIONS
     # The registration starts from the points of the network, if it runs.
