@@ -1,10 +1,10 @@
-"""Tables of targets and their sidecars, as files."""
+"""The derivatives of one image: tables of targets, and what else its methods write."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,116 +12,127 @@ import numpy as np
 import pandas as pd
 
 from tmsprep import __version__
-from tmsprep.atomic import write_text
-from tmsprep.bids.names import ImageRef, derivative_path
-from tmsprep.disclaimer import DISCLAIMER
-from tmsprep.evaluation.status import STATUSES, point_status
-from tmsprep.formats.targets_tsv import read_targets, write_table
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.disclaimer import disclaimer
+from tmsprep.formats.targets_tsv import read_targets
+from tmsprep.methods import get_method, methods_of
+from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
-from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
 
 logger = logging.getLogger(__name__)
 
-DESCRIPTIONS = {
-    'cnn': 'Targets by a multi-resolution convolutional network (Baxter et al. 2021)',
-    'syn': 'Targets of an annotated atlas, moved by SyN registration (Avants et al. 2008)',
-}
+#: Value of the entity ``desc`` of the table of the raters' consensus.
+EXPERT = 'expert'
 
-COLUMNS: dict[str, dict[str, Any]] = {
-    'label': {'Description': 'Name of the target'},
-    'hemisphere': {'Description': 'Side of the brain', 'Levels': {'L': 'left', 'R': 'right'}},
-    'region': {'Description': 'Brain region'},
-    'x': {'Description': 'Position towards the right', 'Units': 'mm'},
-    'y': {'Description': 'Position towards the front', 'Units': 'mm'},
-    'z': {'Description': 'Position towards the top', 'Units': 'mm'},
-    'status': {'Description': 'What is known about the point', 'Levels': STATUSES},
-    'dispersion_mm': {
-        'Description': 'Mean distance of the networks of the ensemble from their mean (Baxter et '
-        'al. 2021, equation 3). Compare it between ensembles of the same size only',
-        'Units': 'mm',
-    },
-    'error90_mm': {
-        'Description': 'Radius of a ball around the point. For 9 of 10 new people it holds the '
-        'reference point. This was measured on the people of the calibration, and is valid for '
-        'images like theirs: nothing is promised for other scanners, contrasts or patients. With '
-        'the weights that come with tmsprep the reference points are made by rule, not by human '
-        'experts, so it is not the distance from where a stimulation works',
-        'Units': 'mm',
-    },
-    'distance_to_cnn_mm': {'Description': 'Distance from the point by the CNN', 'Units': 'mm'},
-    'distance_to_syn_mm': {'Description': 'Distance from the point by SyN', 'Units': 'mm'},
-}
-"""Every column that a table of targets can have, for its sidecar."""
+#: Columns that every table of targets begins with.
+FIRST_COLUMNS = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 
 
-def targets_table(
-    outcome: Outcome,
-    other: Outcome | None,
+def write_outcomes(
+    layout: Layout,
+    image: ImageRef,
+    outcomes: Mapping[str, Outcome],
     protocol: Protocol,
-    shape: tuple[int, ...],
-    affine: np.ndarray,
-) -> pd.DataFrame:
-    """One row per target of the protocol, whatever happened.
+    properties: Mapping[str, Any],
+    random_seed: int,
+) -> dict[str, Path]:
+    """Write the table, the sidecar and the further derivatives of each method of one image.
+
+    Tables of the other methods of the protocol, from earlier runs, stay if they are of the same
+    image and targets; their distances from the new points are written again. Otherwise they are
+    deleted: they would be wrong points.
 
     Parameters
     ----------
-    outcome, other : Outcome
-        Of this method and, if it was asked for, of the other.
+    layout : Layout
+        Names of the outputs.
+    image : ImageRef
+        The input; its entities name the outputs.
+    outcomes : mapping
+        Method to outcome, for those that were run.
+    protocol : Protocol
+        The targets.
+    properties : mapping
+        Of the input: 'shape', 'affine', 'sha256'.
+    random_seed : int
+        Seed of the run.
+
+    Returns
+    -------
+    dict
+        Method that was run to its table.
+    """
+    delete_outdated(layout, image, protocol, properties['sha256'])
+    entries = image_entries(image, protocol, properties, random_seed)
+    known = {
+        name: outcomes[name] if name in outcomes else _read_outcome(layout, image, name)
+        for name in dict.fromkeys([*(m.name for m in methods_of(protocol)), *outcomes])
+    }
+    everything = {name: outcome for name, outcome in known.items() if outcome is not None}
+    tables = {}
+    for name, outcome in everything.items():
+        method = get_method(name)
+        others = [other for other in everything.values() if other is not outcome]
+        table = targets_table(method, outcome, others, protocol, properties)
+        path = layout.table(image, name)
+        if name in outcomes:
+            _write_table(path, table, method, {**entries, **_details(outcome)})
+            method.write(outcome, image, layout, protocol, entries)
+            tables[name] = path
+        else:
+            _write_table(path, table, method, outcome.details)
+    return tables
+
+
+def targets_table(
+    method: Method,
+    outcome: Outcome,
+    others: Sequence[Outcome],
+    protocol: Protocol,
+    properties: Mapping[str, Any],
+) -> pd.DataFrame:
+    """Make the table of one method: one row per target of the protocol, whatever happened.
+
+    Parameters
+    ----------
+    method : Method
+        The method.
+    outcome : Outcome
+        Of this method.
+    others : sequence of Outcome
+        Of the other methods, in the order of the protocol.
     protocol : Protocol
         The targets, in order.
-    shape, affine : tuple of int, numpy.ndarray
-        Of the input image.
+    properties : mapping
+        Of the input: 'shape' and 'affine'.
     """
-    points = _points(outcome, protocol)
-    counterpart = None if other is None else _points(other, protocol)
-    coordinates = points.coordinates
-    table = pd.DataFrame(
-        {
-            'label': protocol.labels,
-            'hemisphere': [target.hemisphere for target in protocol.targets],
-            'region': [target.region for target in protocol.targets],
-            'x': coordinates[:, 0],
-            'y': coordinates[:, 1],
-            'z': coordinates[:, 2],
-            'status': point_status(points, counterpart, protocol, shape, affine),
-        }
-    )
-    for name, values in outcome.columns.items():
-        table[name] = np.array(values, dtype=np.float64)
-    if counterpart is not None:
-        table[f'distance_to_{other.method}_mm'] = points.distance(counterpart)
-    return table
-
-
-def targets_sidecar(
-    outcome: Outcome,
-    image: ImageRef,
-    properties: Mapping[str, Any],
-    columns: list[str],
-    random_seed: int,
-) -> dict[str, Any]:
-    """Say what the table's numbers mean, which image they refer to, and how they were made."""
-    sidecar = {
-        'Method': outcome.method,
-        'Description': DESCRIPTIONS[outcome.method],
-        **image_entries(image, properties, random_seed),
-        **outcome.details,
+    points = points_of(outcome, protocol)
+    columns: dict[str, Any] = {
+        'label': protocol.labels,
+        'hemisphere': [target.hemisphere for target in protocol.targets],
+        'region': [target.region for target in protocol.targets],
+        **dict(zip('xyz', points.coordinates.T, strict=True)),
+        'status': method.status(outcome, others, protocol, properties),
     }
-    if outcome.error is not None:
-        sidecar['Error'] = outcome.error['message']
-    return {**sidecar, **{name: COLUMNS[name] for name in columns}}
+    for name, values in outcome.columns.items():
+        columns[name] = np.array(values, dtype=np.float64)
+    for other in others:
+        columns[f'distance_to_{other.method}_mm'] = points.distance(points_of(other, protocol))
+    return pd.DataFrame(columns)
 
 
 def image_entries(
-    image: ImageRef, properties: Mapping[str, Any], random_seed: int
+    image: ImageRef,
+    protocol: Protocol,
+    properties: Mapping[str, Any],
+    random_seed: int | None = None,
 ) -> dict[str, Any]:
-    """Say which image and frame a table refers to, and what it must not be used for."""
+    """Entries of a sidecar: which image the derivative is of, and what it must not be used for."""
+    seed = {} if random_seed is None else {'RandomSeed': random_seed}
     return {
-        'CoordinateSystem': 'scanner, RAS+',
-        'CoordinateSystemDescription': 'The world frame of the NIfTI image named below, as given '
-        'by its affine: x to the right, y to the front, z to the top',
-        'CoordinateUnits': 'mm',
+        'Protocol': protocol.name,
         'Sources': [image.uri],
         'ReferenceImage': {
             'Path': str(image.relative_path),
@@ -130,109 +141,181 @@ def image_entries(
             'SHA256': properties['sha256'],
         },
         'SoftwareVersion': __version__,
-        'RandomSeed': random_seed,
-        'Disclaimer': DISCLAIMER,
+        **seed,
+        'Disclaimer': disclaimer(protocol),
     }
 
 
-def write_targets(
-    out_dir: Path,
-    image: ImageRef,
-    outcomes: Mapping[str, Outcome],
-    protocol: Protocol,
-    properties: Mapping[str, Any],
-    random_seed: int,
+def _details(outcome: Outcome) -> dict[str, Any]:
+    failed = outcome.points is None and outcome.error is not None
+    error = {'Error': outcome.error['message']} if failed and outcome.error else {}
+    return {**outcome.details, **error}
+
+
+def _write_table(
+    path: Path, table: pd.DataFrame, method: Method, entries: Mapping[str, Any]
+) -> None:
+    columns: dict[str, Column] = {
+        **method.columns,
+        'status': column('What is known about the point', **method.statuses),
+    }
+    for name in table.columns:
+        if name.startswith('distance_to_'):
+            other = get_method(name.removeprefix('distance_to_').removesuffix('_mm'))
+            columns[name] = column(f'Distance from the point by {other.title}', 'mm')
+    write_table(path, table, method.description, columns, Method=method.name, **entries)
+
+
+def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | None:
+    """Read the outcome of a method back from its table of an earlier run; None without one."""
+    path = layout.table(image, method)
+    sidecar = read_json(path.with_suffix('.json'))
+    if not (path.is_file() and sidecar):
+        return None
+    table = pd.read_csv(path, sep='\t', na_values=['n/a'], keep_default_na=False)
+    described = {*COLUMNS, *get_method(method).columns} - set(FIRST_COLUMNS)
+    columns = {
+        name: [None if np.isnan(value) else float(value) for value in table[name]]
+        for name in table.columns
+        if name in described
+    }
+    apart = {*table.columns, *FRAME, 'Method', 'Description'}
+    details = {key: value for key, value in sidecar.items() if key not in apart}
+    return Outcome(method, read_targets(path), columns, details)
+
+
+def delete_outdated(
+    layout: Layout, image: ImageRef, protocol: Protocol, sha256: str
 ) -> list[Path]:
-    """Write the table and the sidecar of each method of one T1w.
+    """Delete tables of an earlier run that are of another image or other targets, and figures.
+
+    The image may have been replaced under the same name, and the list of targets under the name
+    of the protocol. Files of other origin are left alone.
 
     Parameters
     ----------
-    out_dir : Path
-        Folder of all derivatives.
+    layout : Layout
+        Names of the outputs.
     image : ImageRef
-        The input; its entities name the outputs.
-    outcomes : Mapping
-        Method to outcome, for those that were asked for.
+        The source.
     protocol : Protocol
-        The targets.
-    properties : Mapping
-        Of the input: 'shape', 'affine', 'sha256'.
-    random_seed : int
-        Of the run.
+        The targets as they are now.
+    sha256 : str
+        Checksum of the image as it is now.
 
     Returns
     -------
     list of Path
-        Table and sidecar of each method.
+        The deleted tables.
     """
-    earlier = earlier_outcomes(out_dir, image, set(DESCRIPTIONS) - set(outcomes), properties)
-    everything = {**outcomes, **earlier}
-    written = []
-    for method, outcome in everything.items():
-        other = next((o for name, o in everything.items() if name != method), None)
-        table = targets_table(
-            outcome, other, protocol, tuple(properties['shape']), np.array(properties['affine'])
+    deleted = []
+    for name in (*(method.name for method in methods_of(protocol)), EXPERT):
+        path = layout.table(image, name)
+        if not is_own_table(path) or _holds(path, protocol, sha256):
+            continue
+        logger.warning(
+            '%s: deleted, because it was of other targets or of another image of the same name',
+            path,
         )
-        path = _table_path(out_dir, image, method)
-        if method in outcomes:
-            sidecar = targets_sidecar(outcome, image, properties, list(table.columns), random_seed)
-            # The sidecar first: a table never stands without its frame.
-            written.append(write_json(path.with_suffix('.json'), sidecar))
-            written.append(write_table(path, table))
-        else:
-            write_table(path, table)
-    return written
+        path.unlink()
+        path.with_suffix('.json').unlink()
+        deleted.append(path)
+    if deleted:
+        for path in layout.figures(image):
+            path.unlink()
+    return deleted
 
 
-def earlier_outcomes(
-    out_dir: Path, image: ImageRef, methods: Iterable[str], properties: Mapping[str, Any]
-) -> dict[str, Outcome]:
-    """Take up the tables that earlier runs wrote of methods that this one does not run.
+def is_own_table(path: Path) -> bool:
+    """Tell whether this package has written a table, by its sidecar."""
+    return path.is_file() and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
 
-    They stay if they are of the same image, and their distances to the new points are written
-    anew. Of another image under the same name they are deleted: they would be wrong points.
+
+def _holds(path: Path, protocol: Protocol, sha256: str) -> bool:
+    reference = read_json(path.with_suffix('.json')).get('ReferenceImage', {})
+    try:
+        labels = read_targets(path).labels
+    except ValueError:
+        return False
+    return reference.get('SHA256') == sha256 and labels == protocol.labels
+
+
+def write_experts(
+    layout: Layout,
+    image: ImageRef,
+    table: pd.DataFrame,
+    protocol: Protocol,
+    properties: Mapping[str, Any],
+    columns: Mapping[str, Column],
+    **entries: Any,
+) -> Path:
+    """Write the table of the raters' consensus on one image.
 
     Parameters
     ----------
-    out_dir, image : Path, ImageRef
-        Whose tables.
-    methods : iterable of str
-        Those that are not run.
-    properties : Mapping
-        Of the image as it is now.
+    layout : Layout
+        Names of the outputs.
+    image : ImageRef
+        The source.
+    table : pandas.DataFrame
+        One row per target.
+    protocol : Protocol
+        The targets.
+    properties : mapping
+        Of the image: 'shape', 'affine', 'sha256'.
+    columns : mapping
+        Descriptions of the columns beyond `tmsprep.tables.COLUMNS`.
+    **entries : Any
+        Entries of the sidecar, such as the raters.
     """
-    found = {}
-    for method in methods:
-        path = _table_path(out_dir, image, method)
-        sidecar = path.with_suffix('.json')
-        if not (path.is_file() and sidecar.is_file()):
-            continue
-        reference = json.loads(sidecar.read_text(encoding='utf-8')).get('ReferenceImage', {})
-        if reference.get('SHA256') != properties['sha256']:
-            logger.warning('%s: deleted, as it was of another image of the same name', path)
-            path.unlink()
-            sidecar.unlink()
-            continue
-        table = pd.read_csv(path, sep='\t', na_values=['n/a'])
-        columns = {
-            name: [None if np.isnan(value) else value for value in table[name]]
-            for name in table.columns
-            if name in COLUMNS and name.endswith('_mm') and not name.startswith('distance')
-        }
-        found[method] = Outcome(method, read_targets(path), columns)
-    return found
+    return write_table(
+        layout.table(image, EXPERT),
+        table,
+        'Consensus of the raters of this image (Baxter et al. 2021, section 2.1)',
+        columns,
+        **{'Method': EXPERT, **image_entries(image, protocol, properties), **entries},
+    )
 
 
-def _table_path(out_dir: Path, image: ImageRef, method: str) -> Path:
-    return derivative_path(out_dir, image, desc=method, suffix='targets', extension='.tsv')
+def unfinished(
+    layout: Layout, image: ImageRef, methods: Iterable[Method], options: Mapping[str, Any]
+) -> Iterator[str]:
+    """Say what keeps an image from being done; nothing if it is.
+
+    It is done if each table of each method exists, is not older than the image, and has a row
+    that is not ``failed``.
+
+    Parameters
+    ----------
+    layout : Layout
+        Names of the outputs.
+    image : ImageRef
+        The source.
+    methods : iterable of Method
+        Methods of the run.
+    options : mapping
+        Option name to value, of the command and of the methods.
+    """
+    for path in (table for m in methods for table in m.tables(layout, image, options)):
+        if not path.is_file():
+            yield f'no {path.name}'
+        elif path.stat().st_mtime < _modified(image.path):
+            yield f'{image.path.name} is younger than {path.name}'
+        elif _has_failed(path):
+            yield f'{path.name}: every target failed'
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> Path:
-    """Write a sidecar, whole or not at all."""
-    return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + '\n')
+def _modified(path: Path) -> float:
+    """Time of the last change, 0 if it says nothing."""
+    try:
+        modified = path.stat().st_mtime
+    except OSError:
+        # A link to an image that was removed after it had been used.
+        return 0.0
+    # A clock that is ahead; the table would never be younger.
+    return modified if modified <= time.time() else 0.0
 
 
-def _points(outcome: Outcome, protocol: Protocol) -> PointSet:
-    if outcome.points is None:
-        return PointSet.from_mapping({}, protocol.labels)
-    return outcome.points.reindex(protocol.labels)
+def _has_failed(path: Path) -> bool:
+    table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+    return 'status' in table and bool((table['status'] == 'failed').all())

@@ -40,9 +40,10 @@ class Outcome:
     details : dict
         What the sidecar says of the method, JSON-ready.
     error : dict or None
-        'message' and 'traceback' of a failure.
+        'message' and 'traceback' of a failure; together with points, of a later step.
     files : dict
-        Files made on the way, such as a mask or a heatmap: key to path.
+        Files made on the way: key to path. 'mask' is a brain mask in the frame of the image, which
+        the figures of all methods use.
     extra : dict
         What else the method hands to its own `write` and `plot`, JSON-ready.
     """
@@ -56,9 +57,9 @@ class Outcome:
     extra: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def failed(cls, method: str, error: Exception) -> Outcome:
-        """Wrap an exception that is being handled."""
-        return cls(method, error=describe_error(error))
+    def failed(cls, method: str, error: Exception, files: dict[str, str] | None = None) -> Outcome:
+        """Wrap an exception that is being handled, with the files made before it."""
+        return cls(method, error=describe_error(error), files=files or {})
 
     def write(self, path: Path) -> Path:
         """Write as JSON; missing coordinates are null."""

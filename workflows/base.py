@@ -2,49 +2,57 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from nipype import Workflow
 
-from tmsprep.bids import ImageRef
-from tmsprep.config import RunConfig
-from tmsprep.workflows.resources import RunResources
-from tmsprep.workflows.t1w import init_t1w_wf
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.methods.base import Method
+from tmsprep.protocols import Protocol
+from tmsprep.workflows.image import Computing, init_image_wf, workflow_name
 
 
-def init_tmsprep_wf(
+def init_participant_wf(
     *,
-    config: RunConfig,
-    images: Mapping[str, Sequence[ImageRef]],
-    resources: RunResources,
-    name: str = 'tmsprep_wf',
+    images: Sequence[ImageRef],
+    protocol: Protocol,
+    layout: Layout,
+    methods: Sequence[Method],
+    resources: Mapping[str, Mapping[str, Any]],
+    computing: Computing,
+    work_dir: Path,
+    derivatives: Sequence[Path] = (),
 ) -> Workflow:
-    """Join the workflows of all T1w images; they do not depend on each other.
+    """Join the workflows of all images, which do not depend on each other.
+
+    Its name, and so its directory, is that of the protocol, since protocols can share a working
+    directory.
 
     Parameters
     ----------
-    config : RunConfig
-        Settings of the run.
-    images : Mapping
-        Participant label to T1w images.
-    resources : RunResources
-        Files that all share.
-    name : str
-        Of the workflow and of its folder inside the working folder.
+    images : sequence of ImageRef
+        The inputs.
+    work_dir : Path
+        Directory of intermediate results.
+    protocol, layout, methods, resources, computing, derivatives
+        As for `init_image_wf`.
     """
-    workflow = Workflow(name=name, base_dir=str(config.work_dir))
-    for image in (image for several in images.values() for image in several):
-        workflow.add_nodes(
-            [
-                init_t1w_wf(
-                    image=image, config=config, resources=resources, name=workflow_name(image)
-                )
-            ]
+    workflow = Workflow(name=f'{layout.label}_wf', base_dir=str(work_dir))
+    paths = [image.path for image in images]
+    mem_gb = {m.name: m.memory_gb(resources[m.name], paths) for m in methods}
+    for image in images:
+        one = init_image_wf(
+            image=image,
+            protocol=protocol,
+            layout=layout,
+            methods=methods,
+            resources=resources,
+            mem_gb=mem_gb,
+            computing=computing,
+            derivatives=derivatives,
+            name=workflow_name(image),
         )
+        workflow.add_nodes([one])
     return workflow
-
-
-def workflow_name(image: ImageRef) -> str:
-    """Name of an image's workflow: its entities, in letters that Nipype takes."""
-    return re.sub(r'\W', '_', image.stem) + f'_{image.suffix}_wf'

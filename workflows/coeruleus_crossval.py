@@ -22,7 +22,7 @@ from tmsprep.interfaces.coeruleus_crossval import (
 from tmsprep.learning.folds import participant_of
 from tmsprep.methods.duennwald2021.folds import FoldPlan, plan_folds, training_seed
 from tmsprep.protocols import load_protocol
-from tmsprep.workflows.t1w import fingerprint
+from tmsprep.workflows.image import fingerprint
 
 if TYPE_CHECKING:
     from tmsprep.methods.duennwald2021.volumes import LabelledVolume

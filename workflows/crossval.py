@@ -22,7 +22,7 @@ from tmsprep.interfaces.crossval import (
 )
 from tmsprep.learning.folds import Job, participant_of, plan_jobs
 from tmsprep.protocols import load_protocol
-from tmsprep.workflows.t1w import fingerprint
+from tmsprep.workflows.image import fingerprint
 
 if TYPE_CHECKING:
     from tmsprep.methods.baxter2021.cohort import Annotated

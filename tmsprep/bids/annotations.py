@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from tmsprep.bids.description import read_description
+from tmsprep.bids.description import generated_by_tmsprep
 from tmsprep.bids.filters import matches
 from tmsprep.bids.names import ENTITIES, BidsError, ImageRef, natural_key, shorten
+from tmsprep.methods import method_names
 
+#: Name of a rater whose files have no desc-<rater>.
 RATER = 'rater'
-"""What a rater is called whose files have no desc-<rater>."""
 
 _LABEL = r'[a-zA-Z0-9+]+'
 _NAME = re.compile(
     rf'(?P<stem>sub-{_LABEL}(?:_[a-z]+-{_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)'
     r'(?P<extension>\.tsv|\.mrk\.json|\.fcsv|\.txt)'
 )
-_OWN = re.compile(r'_desc-(cnn|syn|expert)(_|$)')
 # Names of the scanner frame; points of any other space are not where their numbers say.
 _SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
 _FORM = (
@@ -154,7 +154,7 @@ def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
         match = _NAME.fullmatch(path.name)
         if match is None or _has_other_suffix(match):
             misnamed.append(str(path.relative_to(folder)))
-        elif _is_own_output(path, match['stem']):
+        elif is_own_output(path):
             own.append(str(path.relative_to(folder)))
         else:
             good.append(path)
@@ -191,20 +191,24 @@ def _looks_like_points(path: Path) -> bool:
     return {'label', 'x', 'y', 'z'} <= set(columns)
 
 
-def _is_own_output(path: Path, stem: str) -> bool:
-    """Tell a prediction by its desc and by who made the data set that it lies in."""
-    own = _OWN.search(stem)
-    if own is None:
-        return False
-    if own[1] == 'expert' and not path.with_suffix('.json').is_file():
-        # A rater may be called so; our table never stands without its sidecar.
-        return False
-    for parent in path.absolute().parents:
-        description = parent / 'dataset_description.json'
-        if description.is_file():
-            programs = read_description(description).get('GeneratedBy', [])
-            return any(isinstance(p, dict) and p.get('Name') == 'tmsprep' for p in programs)
-    return False
+def is_own_output(path: Path, others: Collection[str] = ()) -> bool:
+    """Tell an output of this package by its name and by its data set.
+
+    Parameters
+    ----------
+    path : Path
+        A file whose name is one of BIDS.
+    others : collection of str
+        Values of the entity ``desc`` that are names of outputs, beyond those of all methods.
+    """
+    entities = dict(part.split('-', 1) for part in path.name.split('_') if '-' in part)
+    desc = entities.get('desc', '')
+    if desc == 'expert' and 'protocol' not in entities:
+        # A rater may have this name; a table of this package never stands without its sidecar.
+        own = path.with_suffix('.json').is_file()
+    else:
+        own = 'protocol' in entities or desc in {*method_names(), *others}
+    return own and generated_by_tmsprep(path)
 
 
 def _entities(path: Path, stem: str) -> dict[str, str]:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tmsprep import __version__, atomic
 from tmsprep.bids.names import BidsError
+from tmsprep.protocols import Protocol
 
 BIDS_VERSION = '1.10.0'
 # Outputs that BIDS has no names for. The validator wants folders without a slash at the end.
 BIDSIGNORE = (
-    *('*_targets.tsv', '*_targets.json', '*_xfm.*', '*.html', 'group_*', 'figures', 'logs'),
-    *('localizer_*', 'train_log.tsv', 'crossval_*', 'coeruleus_*', '*_segmentation.*'),
+    *('*_protocol-*', '*.html', 'group_*', 'crossval_*', 'train_*', 'localizer_*'),
+    *('figures', 'logs'),
 )
 
 
-def write_dataset_description(out_dir: Path, bids_dir: Path) -> None:
+def write_dataset_description(out_dir: Path, bids_dir: Path, protocol: Protocol) -> None:
     """Write dataset_description.json and .bidsignore of the outputs.
 
     Files are replaced as a whole and only if they change, so that parallel jobs that write to the
@@ -29,6 +31,8 @@ def write_dataset_description(out_dir: Path, bids_dir: Path) -> None:
         The folder of the outputs, made if need be.
     bids_dir : Path
         The data set that they come from, 'raw' in BIDS URIs.
+    protocol : Protocol
+        The targets; the name of the outputs says those of all protocols of the folder.
 
     Raises
     ------
@@ -36,8 +40,11 @@ def write_dataset_description(out_dir: Path, bids_dir: Path) -> None:
         If the folder belongs to another data set or program.
     """
     check_out_dir(out_dir)
-    description = json.dumps(_describe(bids_dir), indent=2, ensure_ascii=False) + '\n'
-    _replace(out_dir / 'dataset_description.json', description)
+    path = out_dir / 'dataset_description.json'
+    earlier = read_description(path).get('Protocols', {}) if path.is_file() else {}
+    protocols = dict(sorted({**earlier, protocol.name: protocol.words['targets']}.items()))
+    description = _describe(bids_dir, protocols)
+    _replace(path, json.dumps(description, indent=2, ensure_ascii=False) + '\n')
     ignore = out_dir / '.bidsignore'
     lines = ignore.read_text(encoding='utf-8').splitlines() if ignore.is_file() else []
     missing = [line for line in BIDSIGNORE if line not in lines]
@@ -83,20 +90,32 @@ def read_description(path: Path) -> dict[str, Any]:
     return description
 
 
-def _describe(bids_dir: Path) -> dict[str, Any]:
+def generated_by_tmsprep(path: Path) -> bool:
+    """Tell whether a file lies in a data set that this package has made."""
+    for parent in path.absolute().parents:
+        description = parent / 'dataset_description.json'
+        if description.is_file():
+            programs = read_description(description).get('GeneratedBy', [])
+            return any(isinstance(p, dict) and p.get('Name') == 'tmsprep' for p in programs)
+    return False
+
+
+def _describe(bids_dir: Path, protocols: Mapping[str, str]) -> dict[str, Any]:
     path = bids_dir / 'dataset_description.json'
     raw = read_description(path) if path.is_file() else {}
     url = bids_dir.resolve().as_uri()
     source = {'URL': url}
     if isinstance(raw.get('DatasetDOI'), str):
         source['DOI'] = raw['DatasetDOI']
+    targets = ' and '.join(dict.fromkeys(protocols.values()))
     return {
-        'Name': f'tmsprep: stimulation targets of {raw.get("Name") or bids_dir.resolve().name}',
+        'Name': f'tmsprep: {targets} of {raw.get("Name") or bids_dir.resolve().name}',
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
         'GeneratedBy': [{'Name': 'tmsprep', 'Version': __version__}],
         'SourceDatasets': [source],
         'DatasetLinks': {'raw': url},
+        'Protocols': dict(protocols),
     }
 
 

@@ -237,6 +237,11 @@ class Layout:
         """Name a figure of the report."""
         return self.derivative(image, suffix, '.svg', desc=desc, folder='figures')
 
+    def figures(self, image: ImageRef) -> list[Path]:
+        """List the figures of one image, by name."""
+        folder = self.figure(image, 'any').parent
+        return sorted(folder.glob(f'{image.stem}_protocol-{self.label}_*.svg'))
+
     def report(self, subject: str) -> Path:
         """Name the report of one participant; `subject` is the label without 'sub-'."""
         return self.out_dir / f'sub-{subject}_protocol-{self.label}.html'
@@ -251,9 +256,13 @@ class Layout:
         return self.out_dir / 'logs' / f'sub-{subject}'
 
     def record(self, image: ImageRef, node: str) -> Path:
-        """Name the error record of one step for one image."""
+        """Name the error record of one step for one image; '*' for all steps."""
         name = f'{image.stem}_{image.suffix}_protocol-{self.label}_{node}.error.json'
         return self.logs(image.subject) / name
+
+    def problems(self, subject: str) -> Path:
+        """Name the record of what is wrong with the input files of one participant."""
+        return self.logs(subject) / f'sub-{subject}_protocol-{self.label}_input.error.json'
 
     def records(self, subject: str) -> list[Path]:
         """List the error records of one participant, by name."""

@@ -8,18 +8,16 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from tmsprep.config import LOCALIZERS
+from tmsprep.bids.names import ImageRef, Layout, derivative_path
+from tmsprep.config import RunConfig
+from tmsprep.methods import method_names
 
-if TYPE_CHECKING:
-    from tmsprep.bids import ImageRef
-
+#: Label of the one participant.
 SUBJECT = '01'
-"""Label of the one participant."""
 
+#: Seed of the phantom head.
 SEED = 1
-"""Which head; our choice."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog='tmsprep-demo',
         description='Make a phantom head whose targets are known exactly, run tmsprep on it, and '
-        'print how far each target is from the truth. Called again, it goes on where it stopped.',
+        'print how far each target is from the truth. Called again, it resumes.',
     )
     parser.add_argument(
         'folder', type=Path, help='for the data set, the outputs and the working folder'
@@ -66,9 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         parser.error(str(error))
     code = run([*command, *arguments.options])
-    report = out_dir / f'sub-{SUBJECT}.html'
+    layout = Layout(out_dir, RunConfig.protocol)
+    report = layout.report(SUBJECT)
     if report.is_file():
-        measured = distances(bids_dir, out_dir, image)
+        measured = distances(bids_dir, layout, image)
         sys.stdout.write(f'\n{describe(measured)}\nreport: {report}\n')
     return code
 
@@ -76,14 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 def phantom_image(bids_dir: Path) -> ImageRef:
     """Make the data set of one phantom head, or take the one that is there.
 
-    It is made in a folder beside and then renamed, so `bids_dir` is complete if it exists.
+    It is made in a temporary folder and then renamed, so `bids_dir` is complete if it exists.
 
     Raises
     ------
     FileExistsError
         If `bids_dir` holds something else.
     """
-    from tmsprep.bids import ImageRef
     from tmsprep.phantoms import write_dataset
 
     path = bids_dir / f'sub-{SUBJECT}' / 'anat' / f'sub-{SUBJECT}_T1w.nii.gz'
@@ -101,27 +99,24 @@ def phantom_image(bids_dir: Path) -> ImageRef:
 
 def truth_path(bids_dir: Path, image: ImageRef) -> Path:
     """Where the exact positions of a phantom's targets are."""
-    from tmsprep.bids import derivative_path
-
     truth = bids_dir / 'derivatives' / 'truth'
     return derivative_path(truth, image, desc='truth', suffix='targets', extension='.tsv')
 
 
-def distances(bids_dir: Path, out_dir: Path, image: ImageRef) -> dict[str, dict[str, float]]:
-    """Measure how far each target is from the truth.
+def distances(bids_dir: Path, layout: Layout, image: ImageRef) -> dict[str, dict[str, float]]:
+    """Measure the distance of each target from the truth.
 
     Returns
     -------
     dict
         Method to target to mm, for the methods that left a table; NaN for a target not found.
     """
-    from tmsprep.bids import derivative_path
     from tmsprep.formats import read_points
 
     truth = read_points(truth_path(bids_dir, image))
     measured = {}
-    for method in LOCALIZERS:
-        path = derivative_path(out_dir, image, desc=method, suffix='targets', extension='.tsv')
+    for method in method_names():
+        path = layout.table(image, method)
         if path.is_file():
             errors = truth.distance(read_points(path)).tolist()
             measured[method] = dict(zip(truth.labels, errors, strict=True))

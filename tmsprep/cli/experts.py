@@ -2,33 +2,40 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tmsprep import __version__
-from tmsprep.bids import BidsError, ImageRef, derivative_path
-from tmsprep.disclaimer import DISCLAIMER
+import numpy as np
+
+from tmsprep.bids import BidsError
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.protocols import Protocol
 
 if TYPE_CHECKING:
-    from tmsprep.config import RunConfig
+    from tmsprep.config import ParticipantConfig
     from tmsprep.group.experts import Experts
 
 logger = logging.getLogger('tmsprep')
 
-METHOD = 'expert'
 
-
-def read_experts(config: RunConfig, images: Mapping[str, Sequence[ImageRef]]) -> Experts | None:
-    """Read the raters' points, and say what is wrong with them.
+def read_experts(
+    config: ParticipantConfig,
+    protocol: Protocol,
+    layout: Layout,
+    images: Mapping[str, Sequence[ImageRef]],
+) -> Experts | None:
+    """Read the raters' points, and log what is wrong with them.
 
     Parameters
     ----------
-    config : RunConfig
+    config : ParticipantConfig
         Settings of the run.
+    protocol : Protocol
+        The targets.
+    layout : Layout
+        Names of the outputs.
     images : mapping
         For each participant's label the images of this run.
 
@@ -45,15 +52,15 @@ def read_experts(config: RunConfig, images: Mapping[str, Sequence[ImageRef]]) ->
     """
     if config.annotations is None:
         return None
+    from tmsprep.derivatives import EXPERT
     from tmsprep.group.experts import collect_experts
     from tmsprep.group.issues import in_common
-    from tmsprep.protocols import load_protocol
 
     experts = collect_experts(
         images,
         config.annotations,
         config.bids_dir,
-        load_protocol(config.protocol),
+        protocol,
         config.consensus_threshold,
         config.participant_label,
     )
@@ -62,7 +69,7 @@ def read_experts(config: RunConfig, images: Mapping[str, Sequence[ImageRef]]) ->
         logger.log(levels[severity], '%s: %s', who, message)
     for image in (image for several in images.values() for image in several):
         if image.stem in experts.tables:
-            _check_owner(table_path(config.out_dir, image))
+            _check_owner(layout.table(image, EXPERT))
             _log_disagreements(image, experts)
     logger.info('points of raters for %d images', len(experts.tables))
     return experts
@@ -79,95 +86,73 @@ def _log_disagreements(image: ImageRef, experts: Experts) -> None:
         )
 
 
-def write_experts(config: RunConfig, images: Sequence[ImageRef], experts: Experts | None) -> None:
-    """Write each image's table and sidecar, and delete those of an earlier run that do not hold.
+def write_expert_tables(
+    protocol: Protocol,
+    layout: Layout,
+    images: Sequence[ImageRef],
+    experts: Experts | None,
+    threshold_mm: float,
+) -> None:
+    """Write the raters' table of each image, and delete those of an earlier run that do not hold.
 
     Parameters
     ----------
-    config : RunConfig
-        Settings of the run.
+    protocol : Protocol
+        The targets.
+    layout : Layout
+        Names of the outputs.
     images : sequence of ImageRef
-        Those of the run.
+        Images of the run.
     experts : Experts or None
         None if this run was given no points: tables of an earlier run stay if they are of the
         same image and targets.
+    threshold_mm : float
+        Largest distance between raters who agree.
     """
-    from tmsprep.derivatives import write_json
-    from tmsprep.formats.targets_tsv import write_table
+    from tmsprep.derivatives import EXPERT, delete_outdated, is_own_table, write_experts
+    from tmsprep.group.experts import COLUMNS
 
     for image in images:
-        path = table_path(config.out_dir, image)
+        path = layout.table(image, EXPERT)
         if experts is not None and image.stem in experts.tables:
-            # The sidecar first: a table never stands without its frame.
-            write_json(path.with_suffix('.json'), _sidecar(config, image, experts))
-            write_table(path, experts.tables[image.stem])
-        elif _is_own(path) and (experts is not None or not _still_holds(config, image, path)):
-            logger.warning('%s: deleted, as it is not of this image, targets and points', path)
+            shape, affine = experts.geometry[image.stem]
+            write_experts(
+                layout,
+                image,
+                experts.tables[image.stem],
+                protocol,
+                {
+                    'shape': shape,
+                    'affine': np.asarray(affine).tolist(),
+                    'sha256': _sha256(image.path),
+                },
+                COLUMNS,
+                Raters=experts.raters[image.stem],
+                ConsensusThreshold=threshold_mm,
+            )
+        elif is_own_table(path) and experts is not None:
+            logger.warning('%s: deleted, because no rater of this run has points there', path)
             path.unlink()
             path.with_suffix('.json').unlink()
-
-
-def table_path(out_dir: Path, image: ImageRef) -> Path:
-    """Where the experts' table of an image lies."""
-    return derivative_path(out_dir, image, desc=METHOD, suffix='targets', extension='.tsv')
-
-
-def _still_holds(config: RunConfig, image: ImageRef, path: Path) -> bool:
-    from tmsprep.formats.targets_tsv import read_targets
-    from tmsprep.protocols import load_protocol
-
-    reference = _read_sidecar(path).get('ReferenceImage', {})
-    if not image.path.is_file() or reference.get('SHA256') != _sha256(image.path):
-        return False
-    return read_targets(path).labels == load_protocol(config.protocol).labels
+        elif is_own_table(path):
+            delete_outdated(layout, image, protocol, _sha256(image.path))
 
 
 def _check_owner(path: Path) -> None:
-    if path.exists() and not _is_own(path):
+    from tmsprep.derivatives import is_own_table
+
+    if path.exists() and not is_own_table(path):
         raise BidsError(
             f'{path}: tmsprep has not written this file, and its own table would go here. Move '
             'it to another folder, to be given as --annotations.'
         )
 
 
-def _is_own(path: Path) -> bool:
-    sidecar = _read_sidecar(path)
-    return path.is_file() and sidecar.get('Method') == METHOD and 'SoftwareVersion' in sidecar
-
-
-def _read_sidecar(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.with_suffix('.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _sidecar(config: RunConfig, image: ImageRef, experts: Experts) -> dict[str, Any]:
-    from tmsprep.group.experts import COLUMNS
-
-    shape, affine = experts.geometry[image.stem]
-    return {
-        'Method': METHOD,
-        'Description': 'Consensus of the raters of this image (Baxter et al. 2021, section 2.1)',
-        'Raters': experts.raters[image.stem],
-        'ConsensusThreshold': config.consensus_threshold,
-        'CoordinateSystem': 'scanner, RAS+',
-        'CoordinateSystemDescription': 'The world frame of the NIfTI image named below, as given '
-        'by its affine: x to the right, y to the front, z to the top',
-        'CoordinateUnits': 'mm',
-        'Sources': [image.uri],
-        'ReferenceImage': {
-            'Path': str(image.relative_path),
-            'Shape': list(shape),
-            'Affine': affine.tolist(),
-            'SHA256': _sha256(image.path),
-        },
-        'SoftwareVersion': __version__,
-        'Disclaimer': DISCLAIMER,
-        **COLUMNS,
-    }
-
-
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Checksum of an image; '' if it cannot be read, which its own steps will report."""
+    from tmsprep.networks.archive import file_sha256
+
+    try:
+        return file_sha256(path)
+    except OSError:
+        return ''

@@ -3,73 +3,77 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from tmsprep.bids import survey
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.methods import methods_of
+from tmsprep.methods.base import Method, gather_resources
+from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.running.claims import TAKEN, claim_participants
 from tmsprep.running.exit_codes import EXIT_FAILED
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
 
-    from tmsprep.bids import ImageRef, Survey
-    from tmsprep.config import RunConfig
+    from tmsprep.bids import Survey
+    from tmsprep.config import ParticipantConfig
     from tmsprep.group.experts import Experts
 
 logger = logging.getLogger('tmsprep')
 
-Images = Mapping[str, 'Sequence[ImageRef]']
+Images = Mapping[str, Sequence[ImageRef]]
 
 
-class Steps(NamedTuple):
-    """What one protocol does for itself at the participant level.
+@dataclass(frozen=True)
+class ParticipantRun:
+    """One run of the participant level.
 
     Parameters
     ----------
-    workflow : callable
-        Settings and images to the workflow of all images.
-    last_node : str
-        Name of an image's last node.
-    report : callable
-        Output folder and participant's label to the report, written.
-    outputs : callable
-        Settings and an image to the files that must be there in the end.
-    is_ours : callable
-        Whether a failed node's name is one of this protocol.
+    config : ParticipantConfig
+        Settings.
+    protocol : Protocol
+        The targets.
+    layout : Layout
+        Names of the outputs.
+    methods : list of Method
+        Methods to run, in the order of the protocol.
     """
 
-    workflow: Callable[[RunConfig, Images], Workflow]
-    last_node: str
-    report: Callable[[Path, str], Path]
-    outputs: Callable[[RunConfig, ImageRef], Iterable[Path]]
-    is_ours: Callable[[str], bool]
+    config: ParticipantConfig
+    protocol: Protocol
+    layout: Layout
+    methods: list[Method]
+
+    @classmethod
+    def of(cls, config: ParticipantConfig) -> ParticipantRun:
+        """Read the protocol of the settings."""
+        protocol = load_protocol(config.protocol)
+        layout = Layout(config.out_dir, protocol.name)
+        return cls(config, protocol, layout, methods_of(protocol, config.localizers))
+
+    def problems(self, subject: str, images: Sequence[ImageRef]) -> Iterator[str]:
+        """Say what failed for a participant, or else what is not finished."""
+        from tmsprep.derivatives import unfinished
+        from tmsprep.failures import read_records
+
+        records = read_records(self.layout, subject)
+        yield from (f'{record["node"]}: {record["message"]}' for record in records)
+        if not records:
+            for image in images:
+                yield from unfinished(self.layout, image, self.methods, self.config.options)
 
 
-def run_participant(config: RunConfig, found: Survey, log_dir: Path) -> int:
-    """Localise the targets in everybody that was found; see `run_steps`."""
-    from tmsprep.reports.participant import write_participant_report
-
-    def is_ours(node: str) -> bool:
-        return not node.startswith('coeruleus_')
-
-    steps = Steps(_workflow, 'figures', write_participant_report, _tables, is_ours)
-    return run_steps(config, found, log_dir, steps)
-
-
-def run_steps(config: RunConfig, found: Survey, log_dir: Path, steps: Steps) -> int:
-    """Do the steps of a protocol for everybody that was found.
+def run_level(config: ParticipantConfig) -> int:
+    """Localise the targets of a protocol in all images of a run.
 
     Parameters
     ----------
-    config : RunConfig
+    config : ParticipantConfig
         Settings of the run.
-    found : Survey
-        Images, and what stands in the way of others.
-    log_dir : Path
-        Of this run.
-    steps : Steps
-        Of the protocol.
 
     Returns
     -------
@@ -78,91 +82,119 @@ def run_steps(config: RunConfig, found: Survey, log_dir: Path, steps: Steps) -> 
 
     Raises
     ------
+    BidsError
+        If participants or files of points cannot be used.
+    ResourceError
+        If weights or an atlas are missing or made for other targets; nothing has been run then.
     RuntimeError
-        If Nipype stopped for a reason that no image can be blamed for.
+        If Nipype stopped for a reason that concerns no single image.
     """
+    run = ParticipantRun.of(config)
+    found = survey(config)
     if config.reports_only and not config.dry_run:
-        _write_reports(config, found.images, steps)
-        return _conclude(config, found.images, steps)
+        _write_reports(run, found.images)
+        return _conclude(run, found.images)
+    resources = gather_resources(run.methods, run.protocol, config.options)
     from tmsprep.cli.experts import read_experts
 
-    experts = read_experts(config, found.images)
+    experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
-        return _describe(found.images, found.problems, experts)
+        return _describe(found, experts)
+    config.to_toml(config.log_dir / 'config.toml')
     with claim_participants(config, found.images) as mine:
-        _record_problems(config, found, mine)
+        _record_problems(run, found, mine)
         try:
-            _execute(config, mine, log_dir, steps, experts)
+            _execute(run, mine, resources, experts)
         finally:
-            _write_reports(config, mine, steps)
-        others = set(found.images) - set(mine)
-        return _conclude(config, found.images, steps, experts, others)
+            _write_reports(run, mine)
+        return _conclude(run, found.images, experts, set(found.images) - set(mine))
 
 
-def _record_problems(config: RunConfig, found: Survey, subjects: Iterable[str]) -> None:
+def _record_problems(run: ParticipantRun, found: Survey, subjects: Iterable[str]) -> None:
     from tmsprep.failures import record_problems
 
     for subject in subjects:
         problems = found.problems.get(subject, [])
-        record_problems(config.out_dir, subject, problems)
+        record_problems(run.layout, subject, problems)
         for problem in problems:
             logger.error('sub-%s: %s', subject, problem)
 
 
 def _execute(
-    config: RunConfig,
+    run: ParticipantRun,
     images: Images,
-    log_dir: Path,
-    steps: Steps,
+    resources: Mapping[str, Mapping[str, Any]],
     experts: Experts | None,
 ) -> None:
     """Build and run the workflow."""
-    from tmsprep.cli.experts import write_experts
+    from tmsprep.cli.experts import write_expert_tables
     from tmsprep.running.execution import execute, prepare_run
 
-    everyone = [image for several in images.values() for image in several]
-    prepare_run(config, log_dir, everyone)
+    every = [image for several in images.values() for image in several]
+    prepare_run(run.config, run.config.log_dir, every)
     # Before the workflow is built, which takes up the tables that are there.
-    write_experts(config, everyone, experts)
-    if not everyone:
+    write_expert_tables(run.protocol, run.layout, every, experts, run.config.consensus_threshold)
+    if not every:
         return
     from tmsprep.running.progress import Progress
-    from tmsprep.workflows.base import workflow_name
+    from tmsprep.workflows.image import workflow_name
 
     def finished(node: Node) -> str:
-        last = node.name == steps.last_node
+        last = node.name == 'figures'
         return node.fullname.split('.')[1].removesuffix('_wf') if last else ''
 
-    workflow = steps.workflow(config, images)
-    logger.info('%d T1w images of %d participants', len(everyone), len(images))
-    progress = Progress(len(workflow._get_all_nodes()), len(everyone), finished)
-    names = {workflow_name(image): image for image in everyone}
-    execute(workflow, config, log_dir, progress, names)
+    workflow = _workflow(run, every, resources)
+    logger.info('%d images of %d participants', len(every), len(images))
+    progress = Progress(len(workflow._get_all_nodes()), len(every), finished)
+    names = {workflow_name(image): image for image in every}
+    execute(workflow, run.config, run.config.log_dir, progress, names)
 
 
-def _workflow(config: RunConfig, images: Images) -> Workflow:
-    from tmsprep.workflows.base import init_tmsprep_wf
-    from tmsprep.workflows.resources import gather_resources
+def _workflow(
+    run: ParticipantRun,
+    images: Sequence[ImageRef],
+    resources: Mapping[str, Mapping[str, Any]],
+) -> Workflow:
+    from tmsprep.workflows.base import init_participant_wf
+    from tmsprep.workflows.image import Computing
 
-    return init_tmsprep_wf(config=config, images=images, resources=gather_resources(config))
+    config = run.config
+    return init_participant_wf(
+        images=images,
+        protocol=run.protocol,
+        layout=run.layout,
+        methods=run.methods,
+        resources=resources,
+        computing=Computing(
+            random_seed=config.random_seed,
+            threads=config.omp_nthreads,
+            cpus=config.nprocs,
+            use_gpu=config.device == 'cuda',
+            run_id=config.run_id,
+        ),
+        work_dir=config.work_dir,
+        derivatives=config.derivatives,
+    )
 
 
-def _write_reports(config: RunConfig, images: Iterable[str], steps: Steps) -> None:
-    for subject in images:
-        logger.info('report: %s', steps.report(config.out_dir, subject))
+def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> None:
+    from tmsprep.reports.participant import write_participant_report
+
+    for subject in subjects:
+        path = write_participant_report(run.layout, run.protocol, subject)
+        logger.info('report: %s', path)
 
 
 def _conclude(
-    config: RunConfig,
+    run: ParticipantRun,
     images: Images,
-    steps: Steps,
     experts: Experts | None = None,
     others: Collection[str] = (),
 ) -> int:
-    """Say who failed and why, or was left to another run, and give the exit code."""
+    """Log which participants failed and why, or belong to another run; give the exit code."""
     failed = dict.fromkeys(sorted(others), TAKEN)
     for subject, several in images.items():
-        problems = [] if subject in others else list(_problems(config, subject, several, steps))
+        problems = [] if subject in others else list(run.problems(subject, several))
         if problems:
             failed[subject] = '; '.join(problems)
     for subject, messages in failed.items():
@@ -184,42 +216,16 @@ def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:
     return conclude(errors_by_subject(experts.issues if experts else ()), done, what)
 
 
-def _problems(
-    config: RunConfig, subject: str, images: Sequence[ImageRef], steps: Steps
-) -> Iterator[str]:
-    """Whatever was recorded, and every table that should be there but is not."""
-    from tmsprep.failures import read_records
-
-    records = [r for r in read_records(config.out_dir, subject) if steps.is_ours(r['node'])]
-    yield from (f'{record["node"]}: {record["message"]}' for record in records)
-    if records:
-        return
-    for path in (path for image in images for path in steps.outputs(config, image)):
-        if not path.is_file():
-            yield f'{path} was not written'
-
-
-def _tables(config: RunConfig, image: ImageRef) -> Iterator[Path]:
-    from tmsprep.bids import derivative_path
-
-    for method in config.localizers:
-        yield derivative_path(
-            config.out_dir, image, desc=method, suffix='targets', extension='.tsv'
-        )
-
-
-def _describe(
-    images: Images,
-    problems: Mapping[str, Sequence[str]],
-    experts: Experts | None,
-) -> int:
-    """Say what would be done."""
-    for subject, several in images.items():
+def _describe(found: Survey, experts: Experts | None) -> int:
+    """Log what would be done."""
+    for subject, several in found.images.items():
         for image in several:
             logger.info('sub-%s: would run on %s', subject, image.relative_path)
-        for problem in problems.get(subject, ()):
+        for problem in found.problems.get(subject, ()):
             logger.error('sub-%s: %s', subject, problem)
-    if problems:
-        logger.error('dry run: %d of %d participants cannot run', len(problems), len(images))
+    if found.problems:
+        logger.error(
+            'dry run: %d of %d participants cannot run', len(found.problems), len(found.images)
+        )
         return EXIT_FAILED
     return _conclude_experts(experts, 'dry run: nothing was written', 'dry run')

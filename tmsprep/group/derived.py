@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import ImageRef, derivative_path, labels_in
-from tmsprep.derivatives import DESCRIPTIONS
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import point_table
+from tmsprep.methods import method_names
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults, SubjectResults, collect_subject
 
@@ -119,7 +119,7 @@ def _rows(
 ) -> Iterable[tuple[object, ...]]:
     labels = set(protocol.labels)
     for method, table in image.tables.items():
-        if method not in DESCRIPTIONS:
+        if method not in method_names():
             continue
         geometry = _geometry(table.sidecar)
         if geometry is not None:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from tmsprep.bids.names import ImageRef
-from tmsprep.derivatives import COLUMNS as TARGET_COLUMNS
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.evaluation.errors import errors_against_consensus
 from tmsprep.evaluation.variability import expert_variability
@@ -20,6 +19,7 @@ from tmsprep.group.points import point_table
 from tmsprep.group.raters import RaterPoints, rater_table, read_raters
 from tmsprep.imaging.read import ImageError, read_geometry
 from tmsprep.protocols import Protocol
+from tmsprep.tables import COLUMNS as TARGET_COLUMNS
 
 COLUMNS: dict[str, dict[str, Any]] = {
     **{name: TARGET_COLUMNS[name] for name in ('label', 'hemisphere', 'region', 'x', 'y', 'z')},

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 
 from tmsprep import __version__
-from tmsprep.derivatives import write_json
 from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.evaluation.errors import RATER
 from tmsprep.formats.targets_tsv import write_table
 from tmsprep.group.collect import Group
 from tmsprep.group.columns import COLUMNS, Z_SCORE
 from tmsprep.group.issues import Issue
+from tmsprep.tables import write_json
 
 DESCRIPTIONS = {
     'targets': 'Every point of every person, image, target and method',

@@ -1,12 +1,12 @@
-"""Nipype wrapper of the figures of one T1w."""
+"""Nipype wrapper of the figures of one image."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
@@ -16,28 +16,25 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from tmsprep.bids.names import ImageRef, derivative_path
-from tmsprep.points import PointSet
-from tmsprep.protocols import load_protocol
-
-if TYPE_CHECKING:
-    from tmsprep.reports.planes import Volume
-    from tmsprep.reports.summary import Number, TargetRow
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import EXPERT
+from tmsprep.formats.targets_tsv import read_targets
+from tmsprep.methods import get_method
+from tmsprep.outcome import Outcome
+from tmsprep.protocols import Protocol
 
 
 class PlotFiguresInputSpec(BaseInterfaceInputSpec):
     """Inputs of `PlotFigures`."""
 
-    bids_dir = traits.Str(mandatory=True, desc='data set')
-    in_file = traits.Str(mandatory=True, desc='T1w image')
-    out_dir = traits.Str(mandatory=True, desc='folder of all derivatives')
-    protocol = traits.Str(mandatory=True, desc='name or path of a protocol')
-    conformed = File(exists=True, mandatory=True, desc='conformed T1w')
+    image = traits.Any(mandatory=True, desc='an `ImageRef`')
+    layout = traits.Any(mandatory=True, desc='a `Layout`')
+    protocol = traits.Any(mandatory=True, desc='a `Protocol`')
     tables = traits.Dict(mandatory=True, desc='method to table of targets')
-    expert = File(exists=True, desc='table of the experts')
-    mask = File(exists=True, desc='brain mask')
-    before = File(exists=True, desc='atlas after its linear alignment, on the conformed grid')
-    after = File(exists=True, desc='atlas after SyN, on the conformed grid')
+    outcomes = traits.Dict(mandatory=True, desc='method to the file of its outcome')
+    conformed = File(exists=True, desc='image on the common grid')
+    isotropic = File(exists=True, desc='image on isotropic voxels, for methods that want these')
+    expert = File(exists=True, desc='table of the raters')
 
 
 class PlotFiguresOutputSpec(TraitedSpec):
@@ -47,92 +44,111 @@ class PlotFiguresOutputSpec(TraitedSpec):
 
 
 class PlotFigures(SimpleInterface):
-    """Draw every target, all targets together, and the registration."""
+    """Draw every target, all targets together, and what each method adds."""
 
     input_spec = PlotFiguresInputSpec
     output_spec = PlotFiguresOutputSpec
     always_run = True
 
     def _run_interface(self, runtime):
-        import nibabel as nib
-
-        from tmsprep.formats.targets_tsv import read_targets
-        from tmsprep.reports.planes import Volume
-
-        tables = dict(self.inputs.tables)
-        if isdefined(self.inputs.expert):
-            tables['expert'] = self.inputs.expert
-        points = {method: read_targets(path) for method, path in tables.items()}
-        # Read once: a dozen figures look at the same voxels.
-        volume = Volume.from_image(nib.load(self.inputs.conformed))
+        given = self.inputs
+        tables = {method: Path(path) for method, path in given.tables.items()}
+        outcomes = {method: Outcome.read(path) for method, path in given.outcomes.items()}
+        conformed = {
+            isotropic: Path(path)
+            for isotropic, path in ((False, given.conformed), (True, given.isotropic))
+            if isdefined(path)
+        }
+        shown = dict(tables)
+        if isdefined(given.expert):
+            shown[EXPERT] = Path(given.expert)
         written = [
-            *self._plot_targets(volume, points, tables),
-            *self._plot_overviews(volume, points),
+            *plot_points(
+                next(iter(conformed.values())),
+                shown,
+                given.protocol,
+                given.image,
+                given.layout,
+                mask=next((o.files['mask'] for o in outcomes.values() if 'mask' in o.files), None),
+            )
         ]
+        for name, outcome in outcomes.items():
+            method, points = get_method(name), read_targets(tables[name])
+            image = conformed[method.isotropic]
+            written += method.plot(outcome, image, points, given.image, given.layout)
         self._results['figures'] = [str(path) for path in written]
         return runtime
 
-    def _path(self, what: str) -> Path:
-        image = ImageRef.from_path(Path(self.inputs.bids_dir), Path(self.inputs.in_file))
-        out_dir = Path(self.inputs.out_dir)
-        return derivative_path(
-            out_dir, image, desc=what, suffix='T1w', extension='.svg', folder='figures'
-        )
 
-    def _plot_targets(
-        self,
-        volume: Volume,
-        points: Mapping[str, PointSet],
-        tables: Mapping[str, str],
-    ) -> Iterator[Path]:
-        """Draw each target that any method found."""
-        import numpy as np
+def plot_points(
+    conformed: Path,
+    tables: Mapping[str, Path],
+    protocol: Protocol,
+    image: ImageRef,
+    layout: Layout,
+    mask: str | None = None,
+) -> Iterator[Path]:
+    """Draw each target that any method found, and all targets together.
 
-        from tmsprep.reports.slices import plot_target
+    Parameters
+    ----------
+    conformed : Path
+        The conformed image.
+    tables : mapping
+        Method, or `EXPERT`, to table of targets.
+    protocol : Protocol
+        The targets.
+    image : ImageRef
+        The source.
+    layout : Layout
+        Names of the outputs.
+    mask : str, optional
+        File of a brain mask.
 
-        circles, measures = error_circles(tables), scatter(tables)
-        for target in load_protocol(self.inputs.protocol).targets:
-            named = {method: found[target.label] for method, found in points.items()}
-            if any(np.isfinite(point).all() for point in named.values()):
-                yield plot_target(
-                    volume,
-                    named,
-                    self._path(target.label),
-                    label=target.label,
-                    region=target.region,
-                    circles=circles[target.label],
-                    measures=measures.get(target.label),
-                )
+    Yields
+    ------
+    Path
+        The figures.
+    """
+    import nibabel as nib
 
-    def _plot_overviews(self, volume: Volume, points: Mapping[str, PointSet]) -> Iterator[Path]:
-        """Draw all targets together, the brain mask, and the atlas before and after SyN."""
-        import nibabel as nib
+    from tmsprep.reports.overview import plot_overview
+    from tmsprep.reports.planes import Volume
+    from tmsprep.reports.slices import plot_target
 
-        from tmsprep.reports.overview import plot_overview
-        from tmsprep.reports.registration import plot_mask, plot_registration
-
-        mask = nib.load(self.inputs.mask) if isdefined(self.inputs.mask) else None
-        yield plot_overview(volume, points, self._path('overview'), mask=mask)
-        if mask is not None:
-            yield plot_mask(volume, mask, self._path('brain'))
-        if isdefined(self.inputs.after):
-            before, after = nib.load(self.inputs.before), nib.load(self.inputs.after)
-            titles = ('after rigid and affine', 'after SyN')
-            yield plot_registration(
-                volume, before, after, self._path('registration'), titles=titles
+    points = {method: read_targets(path) for method, path in tables.items()}
+    # Read once: a dozen figures look at the same voxels.
+    volume = Volume.from_image(nib.load(conformed))
+    circles, measures = error_circles(tables), scatter(tables)
+    for target in protocol.targets:
+        named = {method: found[target.label] for method, found in points.items()}
+        if any(np.isfinite(point).all() for point in named.values()):
+            yield plot_target(
+                volume,
+                named,
+                layout.figure(image, target.label),
+                label=target.label,
+                region=target.region,
+                circles=circles.get(target.label, {}),
+                measures=measures.get(target.label),
             )
+    brain = None if mask is None else nib.load(mask)
+    yield plot_overview(volume, points, layout.figure(image, 'overview'), mask=brain)
 
 
-def error_circles(tables: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """Return target to method to the radius in mm that the table promises, if it does."""
-    return {
-        row.label: {e.method: e.error90.value for e in row.estimates if e.error90}
-        for row in _rows(tables)
-    }
+def error_circles(tables: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+    """Return target to method to the radius in mm that the table states, if it does."""
+    circles: dict[str, dict[str, float]] = {}
+    for method, path in tables.items():
+        for label, radius in _column(path, 'error90_mm').items():
+            named = circles.setdefault(label, {})
+            if math.isfinite(radius):
+                named[method] = radius
+    return circles
 
 
-def scatter(tables: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """Return what Figure 4 of Baxter et al. 2021 says beside the errors, if there are experts.
+def scatter(tables: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+    """Return the numbers that Figure 4 of Baxter et al. 2021 adds to the errors, if raters exist.
 
     Parameters
     ----------
@@ -143,27 +159,30 @@ def scatter(tables: Mapping[str, str]) -> dict[str, dict[str, float]]:
     -------
     dict
         Target to expert variability (EV) and network dispersion (ND) in mm, NaN if missing;
-        without experts nothing, without an ensemble no dispersion.
+        without raters nothing, without an ensemble no dispersion.
     """
-    if 'expert' not in tables:
+    if EXPERT not in tables:
         return {}
-    found = {}
-    for row in _rows(tables):
-        by_method = {estimate.method: estimate for estimate in row.estimates}
-        expert, cnn = by_method.get('expert'), by_method.get('cnn')
-        measures = {'Expert variability (EV)': _value(expert and expert.variability)}
-        if cnn is not None and cnn.dispersion is not None:
-            measures['CNN dispersion (ND)'] = cnn.dispersion.value
-        found[row.label] = measures
-    return found
+    names = {
+        f'{get_method(method).title} dispersion (ND)': _column(path, 'dispersion_mm')
+        for method, path in tables.items()
+        if method != EXPERT
+    }
+    return {
+        label: {
+            'Expert variability (EV)': variability,
+            **{name: spread[label] for name, spread in names.items() if label in spread},
+        }
+        for label, variability in _column(tables[EXPERT], 'variability_mm').items()
+    }
 
 
-def _value(number: Number | None) -> float:
-    return math.nan if number is None else number.value
+def _column(path: Path, name: str) -> dict[str, float]:
+    """Target to a number of its row, NaN where missing; empty if there is no such column."""
+    import pandas as pd
 
-
-def _rows(tables: Mapping[str, str]) -> list[TargetRow]:
-    from tmsprep.reports.collect import read_targets
-    from tmsprep.reports.summary import target_rows
-
-    return target_rows({method: read_targets(Path(path)) for method, path in tables.items()})
+    table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+    if name not in table:
+        return {}
+    numbers = pd.to_numeric(table[name], errors='coerce')
+    return dict(zip(table['label'], numbers.tolist(), strict=True))

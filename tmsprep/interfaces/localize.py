@@ -1,106 +1,98 @@
-"""Nipype wrapper of the CNN localiser."""
+"""Nipype wrapper of the methods."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
+    DynamicTraitedSpec,
     File,
     SimpleInterface,
     TraitedSpec,
+    isdefined,
     traits,
 )
+from nipype.interfaces.io import add_traits
 
+from tmsprep.methods import get_method
+from tmsprep.methods.base import Request
 from tmsprep.outcome import Outcome
-
-if TYPE_CHECKING:
-    from tmsprep.evaluation.conformal import ErrorRadius
+from tmsprep.tables import read_json
 
 
-class LocalizeCNNInputSpec(BaseInterfaceInputSpec):
-    """Inputs of `LocalizeCNN`."""
+class TakesOutcomes(SimpleInterface):
+    """Interface with one more input per method, ``outcome_<method>``: the file of its outcome.
 
-    conformed = File(exists=True, mandatory=True, desc='conformed T1w')
-    properties = File(exists=True, mandatory=True, desc='of the T1w, see `Conform`')
-    weights = File(exists=True, mandatory=True, desc='safetensors file of an ensemble')
-    weights_sha256 = traits.Str(mandatory=True, desc='so that new weights are noticed')
-    labels = traits.List(traits.Str, mandatory=True, desc='targets of the protocol')
+    Parameters
+    ----------
+    methods : sequence of str
+        Names of the methods.
+    **inputs : Any
+        The other inputs.
+    """
+
+    def __init__(self, methods: Sequence[str] = (), **inputs: Any) -> None:
+        super().__init__(**inputs)
+        self._methods = tuple(methods)
+        add_traits(self.inputs, [f'outcome_{method}' for method in self._methods])
+
+    def outcome_files(self) -> dict[str, Path]:
+        """Return method to the file of its outcome, for those that are connected."""
+        given = {method: getattr(self.inputs, f'outcome_{method}') for method in self._methods}
+        return {method: Path(path) for method, path in given.items() if isdefined(path)}
+
+
+class LocateInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
+    """Inputs of `Locate`."""
+
+    method = traits.Str(mandatory=True, desc='name of the method')
+    conformed = File(exists=True, mandatory=True, desc='conformed image')
+    properties = File(exists=True, mandatory=True, desc='of the image, see `Conform`')
+    # Hashed by its representation, so that a changed list of targets is noticed.
+    protocol = traits.Any(mandatory=True, desc='a `Protocol`')
+    resources = traits.Dict(mandatory=True, desc='of the method, with checksums of its files')
+    random_seed = traits.Int(1, usedefault=True)
+    # Not called num_threads: Nipype would set that to the node's n_procs.
+    threads = traits.Int(1, usedefault=True, desc='the result may depend on it')
     version = traits.Str(desc='of tmsprep, so that new code is not answered from the cache')
     use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='compute on CUDA')
 
 
-class OutcomeOutputSpec(TraitedSpec):
-    """Output of every localiser."""
+class LocateOutputSpec(TraitedSpec):
+    """Output of `Locate`."""
 
     outcome = File(exists=True, desc='JSON, see `tmsprep.outcome`')
 
 
-class LocalizeCNN(SimpleInterface):
-    """Find all targets by the network; a failure is an outcome, not a crash."""
+class Locate(TakesOutcomes):
+    """Find all targets by one method; a failure is an outcome, not a crash."""
 
-    input_spec = LocalizeCNNInputSpec
-    output_spec = OutcomeOutputSpec
+    input_spec = LocateInputSpec
+    output_spec = LocateOutputSpec
 
     def _run_interface(self, runtime):
+        folder = Path(runtime.cwd)
         try:
-            outcome = self._localize()
+            method = get_method(self.inputs.method)
+            outcome = method.locate(self._request(folder))
         except Exception as error:
-            outcome = Outcome.failed('cnn', error)
-        self._results['outcome'] = str(outcome.write(Path(runtime.cwd) / 'outcome.json'))
+            outcome = Outcome.failed(self.inputs.method, error)
+        self._results['outcome'] = str(outcome.write(folder / 'outcome.json'))
         return runtime
 
-    def _localize(self) -> Outcome:
-        import nibabel as nib
-        import torch
-
-        from tmsprep.evaluation.dispersion import dispersion
-        from tmsprep.methods.baxter2021.localize import localize
-        from tmsprep.methods.baxter2021.weights import load_localizer
-
-        # One thread, whatever the machine: sums in another order differ in the last digits.
-        torch.set_num_threads(1)
-        properties = json.loads(Path(self.inputs.properties).read_text(encoding='utf-8'))
-        localizer = load_localizer(self.inputs.weights)
-        found = localize(
-            nib.load(self.inputs.conformed),
-            tuple(properties['window']),
-            localizer,
-            'cuda' if self.inputs.use_gpu else 'cpu',
+    def _request(self, folder: Path) -> Request:
+        given = self.inputs
+        return Request(
+            conformed=Path(given.conformed),
+            properties=read_json(given.properties),
+            protocol=given.protocol,
+            resources=given.resources,
+            earlier={name: Outcome.read(path) for name, path in self.outcome_files().items()},
+            folder=folder,
+            device='cuda' if given.use_gpu else 'cpu',
+            random_seed=given.random_seed,
+            threads=given.threads,
         )
-        spread = dict(zip(localizer.labels, dispersion(found.members).tolist(), strict=True))
-        known = {'dispersion_mm': spread} if len(found.members) > 1 else {}
-        details = {
-            'Weights': {
-                'Name': localizer.card.get('name', Path(self.inputs.weights).stem),
-                'SHA256': self.inputs.weights_sha256,
-                'TrainingData': localizer.card.get('data', 'not stated'),
-            },
-            'EnsembleSize': len(found.members),
-        }
-        if localizer.calibration is not None:
-            calibration = self._read_calibration(localizer.calibration)
-            known['error90_mm'] = calibration.finite_radii(spread)
-            details['Calibration'] = {
-                'Level': calibration.level,
-                'People': dict(zip(calibration.labels, calibration.n, strict=True)),
-                'ScaledByDispersion': calibration.floor_mm is not None,
-            }
-        labels = self.inputs.labels
-        columns = {name: [of.get(label) for label in labels] for name, of in known.items()}
-        return Outcome('cnn', found.points.reindex(labels), columns, details)
-
-    def _read_calibration(self, content: Mapping[str, Any]) -> ErrorRadius:
-        from tmsprep.evaluation.conformal import LEVEL, ErrorRadius
-
-        try:
-            calibration = ErrorRadius.from_dict(content)
-            if calibration.level != LEVEL:
-                raise ValueError(f'the calibration is for {calibration.level}, not {LEVEL}')
-        except ValueError as error:
-            cure = 'calibrate the weights again, or use others'
-            raise ValueError(f'{self.inputs.weights}: {error}: {cure}') from error
-        return calibration

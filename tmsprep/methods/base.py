@@ -6,6 +6,7 @@ no method and no protocol. All they know is in the classes here.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.bids.names import ImageRef, Layout, shorten
 from tmsprep.evaluation.status import STATUSES, point_status
+from tmsprep.networks.archive import WeightsError, file_sha256, read_metadata
 from tmsprep.options import Option
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -99,6 +101,8 @@ class Method(ABC):
     isotropic : bool
         Whether images are conformed to isotropic voxels of `Protocol.voxel_mm` in their own field
         of view, rather than to the common grid.
+    uses_gpu : bool
+        Whether it computes on a GPU if there is one.
     learner : Learner or None
         How it is trained and cross-validated, if it learns.
     """
@@ -113,6 +117,7 @@ class Method(ABC):
     after: ClassVar[tuple[str, ...]] = ()
     any_points: ClassVar[bool] = False
     isotropic: ClassVar[bool] = False
+    uses_gpu: ClassVar[bool] = False
     learner: ClassVar[Learner | None] = None
 
     def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -140,7 +145,10 @@ class Method(ABC):
     def image_resources(
         self, image: ImageRef, layout: Layout, derivatives: Sequence[Path]
     ) -> dict[str, Any]:
-        """Find earlier derivatives of one image that replace a computation; JSON-ready."""
+        """Find earlier derivatives of one image that replace a computation; JSON-ready.
+
+        They are added to what `resources` returned.
+        """
         return {}
 
     def memory_gb(self, resources: Mapping[str, Any], images: Sequence[Path]) -> float:
@@ -209,13 +217,32 @@ class Method(ABC):
         protocol : Protocol
             The targets.
         entries : mapping
-            Entries that every sidecar has: source, reference image, version, disclaimer.
+            Entries that every sidecar has: source, reference image, seed, disclaimer.
         """
 
     def plot(
         self, outcome: Outcome, conformed: Path, points: PointSet, image: ImageRef, layout: Layout
     ) -> list[Path]:
-        """Draw figures beyond those of every method; list the files."""
+        """Draw figures beyond those of every method.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            Of this method.
+        conformed : Path
+            As in `Request`.
+        points : PointSet
+            Of the table, mm, RAS+, in the order of the protocol; NaN where missing.
+        image : ImageRef
+            The source.
+        layout : Layout
+            Names of the outputs.
+
+        Returns
+        -------
+        list of Path
+            The figures.
+        """
         return []
 
     def section(self, image: ImageRef, layout: Layout) -> Section | None:
@@ -228,3 +255,75 @@ def points_of(outcome: Outcome, protocol: Protocol) -> PointSet:
     if outcome.points is None:
         return PointSet.from_mapping({}, protocol.labels)
     return outcome.points.reindex(protocol.labels)
+
+
+def gather_resources(
+    methods: Sequence[Method], protocol: Protocol, options: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
+    """Find the resources of all methods of a run: method to what `Method.resources` returned.
+
+    Raises
+    ------
+    ResourceError
+        If one is missing or made for other targets; the message names all that are.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    problems = []
+    for method in methods:
+        try:
+            found[method.name] = method.resources(protocol, options)
+        except ResourceError as error:
+            problems.append(f'{method.name}: {error}')
+    if problems:
+        raise ResourceError('; '.join(problems))
+    return found
+
+
+def find_weights(
+    method: str, kind: str, protocol: Protocol, given: Path | None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Find the weights of a method, and refuse those of other targets; reads their header only.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    kind : str
+        As in `tmsprep.networks.archive.read_metadata`.
+    protocol : Protocol
+        The targets, and the default weights.
+    given : Path or None
+        Weights to use instead of the default ones.
+
+    Returns
+    -------
+    tuple of dict
+        'weights' and 'weights_sha256'; and the texts of the file.
+
+    Raises
+    ------
+    ResourceError
+        If there are none, or they lack a target.
+    """
+    path = given
+    if path is None and method in protocol.weights:
+        path = protocol.file(protocol.weights[method])
+    if path is None:
+        raise ResourceError(
+            f'protocol {protocol.name} has no default weights. Give --weights FILE, or train '
+            f'them on your annotated images: tmsprep BIDS_DIR WEIGHTS train --protocol '
+            f'{protocol.name} --annotations DIR; then give --weights '
+            f'WEIGHTS/localizer_{protocol.name}.safetensors'
+        )
+    try:
+        metadata = read_metadata(path, kind)
+        labels = json.loads(metadata['labels'])
+    except (WeightsError, KeyError, ValueError) as error:
+        raise ResourceError(f'{error}') from error
+    missing = [label for label in protocol.labels if label not in labels]
+    if missing:
+        raise ResourceError(
+            f'{path}: trained for {shorten(labels)}, and lacks {shorten(missing)} of protocol '
+            f'{protocol.name}; give --weights of this protocol, or the --protocol of these weights'
+        )
+    return {'weights': str(path), 'weights_sha256': file_sha256(path)}, metadata

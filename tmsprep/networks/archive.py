@@ -59,6 +59,34 @@ def _in_order(content: bytes) -> bytes:
     return len(ordered).to_bytes(8, 'little') + ordered + content[8 + length :]
 
 
+def read_metadata(path: Path, kind: str) -> dict[str, str]:
+    """Read the texts of a weights file from its header alone, without Torch.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, is not safetensors, or holds something else than `kind`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f'weights file not found: {path}')
+    try:
+        with path.open('rb') as stream:
+            length = int.from_bytes(stream.read(8), 'little')
+            if length > path.stat().st_size:
+                raise ValueError('its header is cut short')
+            metadata = json.loads(stream.read(length)).get('__metadata__', {})
+    except (ValueError, AttributeError) as error:
+        raise WeightsError(f'{path} is not a safetensors file: {error}') from error
+    _check_kind(path, metadata, kind)
+    return metadata
+
+
+def _check_kind(path: Path, metadata: Mapping[str, str], kind: str) -> None:
+    if metadata.get('format') != kind:
+        raise WeightsError(f'{path} does not hold {kind} weights; give another file')
+
+
 def read_archive(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Read tensors (as float32) and metadata.
 
@@ -79,8 +107,7 @@ def read_archive(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
             tensors = {name: archive.get_tensor(name).float() for name in names}
     except Exception as error:
         raise WeightsError(f'{path} is not a safetensors file: {error}') from error
-    if metadata.get('format') != kind:
-        raise WeightsError(f'{path} does not hold {kind} weights; give another file')
+    _check_kind(path, metadata, kind)
     return tensors, metadata
 
 

@@ -134,9 +134,13 @@ class Protocol:
         return np.array([t.mirror in self.labels for t in self.targets])
 
     def file(self, name: str) -> Path:
-        """Path of a file that the protocol names, which need not exist."""
-        folder = Path(str(files('tmsprep.data'))) if self.folder is None else self.folder
-        return folder / name
+        """Path of a file that the protocol names, which need not exist.
+
+        It lies in the directory of the protocol file, else among the data of the package.
+        """
+        own = None if self.folder is None else self.folder / name
+        shipped = Path(str(files('tmsprep.data'))) / name
+        return own if own is not None and (own.exists() or not shipped.exists()) else shipped
 
 
 def load_protocol(name: str | Path) -> Protocol:

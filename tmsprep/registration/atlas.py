@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.resources import as_file, files
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
+from tmsprep.formats import read_points
 from tmsprep.imaging.conform import conform, resample_mask
 from tmsprep.imaging.read import read_image
 from tmsprep.points import PointSet
@@ -45,14 +45,16 @@ class Atlas:
 
 
 def default_atlas(protocol: Protocol) -> Atlas:
-    """Take nilearn's MNI152 and the points that ship with this package.
+    """Take nilearn's MNI152, with the points that the protocol names.
 
     Raises
     ------
     ValueError
-        If the shipped table has none of the protocol's targets.
+        If the protocol names none, or a table with none of its targets.
     """
-    points = _shipped_points().reindex(protocol.labels)
+    points = PointSet.from_mapping({}, protocol.labels)
+    if protocol.atlas:
+        points = read_points(protocol.file(protocol.atlas['points'])).reindex(protocol.labels)
     if not points.found.any():
         raise ValueError(
             f'the default atlas has no target of the protocol {protocol.name!r}: give your own '
@@ -97,15 +99,6 @@ def _template() -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 
     return load_mni152_template(resolution=1), load_mni152_brain_mask(resolution=1)
-
-
-def _shipped_points() -> PointSet:
-    import pandas as pd
-
-    resource = files('tmsprep.data') / f'atlas_targets_{DEFAULT_ATLAS}.tsv'
-    with as_file(resource) as path:
-        table = pd.read_csv(path, sep='\t', na_values='n/a')
-    return PointSet(tuple(table['label']), table[['x', 'y', 'z']].to_numpy(dtype=np.float64))
 
 
 def _require_inside(points: PointSet, image: nib.spatialimages.SpatialImage, where: Path) -> None:

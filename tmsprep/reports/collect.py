@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_TABLE = re.compile(r'^(?P<image>.+)_desc-(?P<method>[A-Za-z0-9]+)_targets\.tsv$')
-_FIGURE = re.compile(r'^(?P<image>.+)_desc-(?P<what>[A-Za-z0-9]+)_T1w\.svg$')
+_TABLE = '^(?P<image>.+){}_desc-(?P<method>[A-Za-z0-9]+)_targets\\.tsv$'
+_FIGURE = '^(?P<image>.+){}_desc-(?P<what>[A-Za-z0-9]+)_T1w\\.svg$'
 _COERULEUS = 'coreunet'
 # The table of protocol locus-coeruleus, whose steps are named coeruleus_<step>.
 _AFTER_THE_TABLES = ('figures', 'coeruleus_figures')
@@ -121,7 +121,7 @@ class SubjectResults:
         return SubjectResults(self.subject, images, self.errors, self.problems)
 
 
-def collect_subject(out_dir: Path, subject: str) -> SubjectResults:
+def collect_subject(out_dir: Path, subject: str, label: str = '') -> SubjectResults:
     """Read the derivatives and the error records of one person.
 
     Parameters
@@ -130,6 +130,8 @@ def collect_subject(out_dir: Path, subject: str) -> SubjectResults:
         The output folder.
     subject : str
         The person's label, with or without ``sub-``.
+    label : str
+        Value of the entity ``protocol`` of the outputs.
 
     Returns
     -------
@@ -143,8 +145,9 @@ def collect_subject(out_dir: Path, subject: str) -> SubjectResults:
     name = f'sub-{subject.removeprefix("sub-")}'
     images: dict[str, ImageResults] = {}
     problems: list[str] = []
+    entity = f'_protocol-{label}' if label else ''
     for path in sorted((out_dir / name).glob('**/*_targets.tsv')):
-        match = _TABLE.match(path.name)
+        match = re.match(_TABLE.format(entity), path.name)
         if match:
             try:
                 table = read_targets(path)
@@ -153,11 +156,11 @@ def collect_subject(out_dir: Path, subject: str) -> SubjectResults:
                 continue
             _image(images, match['image']).tables[match['method']] = table
     for path in sorted((out_dir / name).glob('**/figures/*.svg')):
-        match = _FIGURE.match(path.name)
+        match = re.match(_FIGURE.format(entity), path.name)
         if match:
             _image(images, match['image']).figures[match['what']] = path
     errors = []
-    for path in sorted((out_dir / 'logs' / name).glob('*.error.json')):
+    for path in sorted((out_dir / 'logs' / name).glob(f'*{entity}_*.error.json')):
         try:
             record = read_error(path)
         except (OSError, ValueError) as error:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tmsprep.atomic import write_text
+from tmsprep.bids.names import Layout
+from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ErrorRecord, ImageResults, collect_subject
 from tmsprep.reports.methods import method_texts
 from tmsprep.reports.styles import method_order, method_style
@@ -82,7 +84,7 @@ class ImagePage:
         return ', '.join(counts)
 
 
-def write_participant_report(out_dir: Path, subject: str) -> Path:
+def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -> Path:
     """Write the report of one person from what lies in the output folder.
 
     The file holds its figures and needs no network, no scripts and no other file. The same
@@ -91,17 +93,19 @@ def write_participant_report(out_dir: Path, subject: str) -> Path:
 
     Parameters
     ----------
-    out_dir : Path
-        The output folder.
+    layout : Layout
+        Names of the outputs.
+    protocol : Protocol
+        The targets.
     subject : str
-        The person's label, with or without ``sub-``.
+        The person's label, without ``sub-``.
 
     Returns
     -------
     Path
-        ``out_dir/sub-<label>.html``.
+        The report.
     """
-    results = collect_subject(out_dir, subject).of_protocol(coeruleus=False)
+    results = collect_subject(layout.out_dir, subject, layout.label)
     html = render_report(
         'report_participant.html.jinja',
         subject=results.subject,
@@ -111,7 +115,7 @@ def write_participant_report(out_dir: Path, subject: str) -> Path:
         problems=results.problems,
         method_name=lambda method: method_style(method).name,
     )
-    return write_text(Path(out_dir) / f'{results.subject}.html', html)
+    return write_text(layout.report(subject), html)
 
 
 def image_page(image: ImageResults) -> ImagePage:

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from tmsprep.atomic import remove_partials
-from tmsprep.failures import logs_of
 from tmsprep.running.locks import lock_labels
 
 if TYPE_CHECKING:
@@ -49,10 +48,9 @@ def claim_participants(
         lock_labels(config.work_dir, sorted(free)) as mine,
     ):
         for subject in sorted(mine):
-            for report in (f'sub-{subject}.html', f'sub-{subject}_protocol-'):
-                remove_partials(config.out_dir, report)
-            for folder in (config.out_dir / f'sub-{subject}', logs_of(config.out_dir, subject)):
-                remove_partials(folder, below=True)
+            remove_partials(config.out_dir, f'sub-{subject}_protocol-')
+            for root in (config.out_dir, config.out_dir / 'logs'):
+                remove_partials(root / f'sub-{subject}', below=True)
         for subject in images:
             if subject not in mine:
                 logger.warning('sub-%s: %s', subject, TAKEN)

@@ -131,16 +131,20 @@ def prepare_run(config: RunConfig, log_dir: Path, images: Sequence[ImageRef]) ->
         Whose failed nodes are to be tried again.
     """
     from tmsprep.bids import write_dataset_description
+    from tmsprep.bids.names import Layout
     from tmsprep.failures import forget_failed_nodes
+    from tmsprep.protocols import load_protocol
     from tmsprep.running.locks import short_lock
+
+    protocol = load_protocol(config.protocol)
 
     with short_lock(config.out_dir / 'logs', 'descriptions'):
         for name in ('dataset_description.json', '.bidsignore'):
             remove_partials(config.out_dir, name)
-        write_dataset_description(config.out_dir, config.bids_dir)
+        write_dataset_description(config.out_dir, config.bids_dir, protocol)
     prepare_nipype(config, log_dir)
     for image in images:
-        forget_failed_nodes(config.out_dir, config.work_dir, image)
+        forget_failed_nodes(Layout(config.out_dir, protocol.name), config.work_dir, image)
 
 
 def execute(
@@ -170,8 +174,11 @@ def execute(
     RuntimeError
         If something stopped that no image can be blamed for.
     """
+    from tmsprep.bids.names import Layout
     from tmsprep.failures import record_crashes
+    from tmsprep.protocols import load_protocol
 
+    layout = Layout(config.out_dir, load_protocol(config.protocol).name)
     if config.write_graph:
         _write_graph(workflow, log_dir / 'graph.dot')
     # Not from the file, which another run with the same working folder may have replaced.
@@ -181,7 +188,7 @@ def execute(
         stopped = run_workflow(workflow, config, progress)
     finally:
         progress.close()
-        crashes = record_crashes(log_dir, config.out_dir, dict(images))
+        crashes = record_crashes(log_dir, layout, images)
     if stopped and not crashes:
         # No image can be blamed, and outputs of an earlier run must not pass for this one's.
         raise RuntimeError(stopped)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
 
+from tmsprep.evaluation.conformal import LEVEL, ErrorRadius
+from tmsprep.evaluation.dispersion import dispersion
 from tmsprep.imaging.volume import average_pyramid, normalise, to_world_mm
+from tmsprep.methods.base import Request
 from tmsprep.methods.baxter2021.locate import locate
 from tmsprep.methods.baxter2021.network import Sampler, pyramid_sampler
-from tmsprep.methods.baxter2021.weights import Localizer
+from tmsprep.methods.baxter2021.weights import Localizer, load_localizer
+from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 
 
@@ -61,6 +68,62 @@ def localize(
             estimates.append(found.double().cpu().numpy())
     world = to_world_mm(np.stack(estimates), conformed.affine)
     return Localization(PointSet(localizer.labels, world.mean(axis=0)), world)
+
+
+def localize_image(name: str, request: Request) -> Outcome:
+    """Find all targets of a protocol, with their dispersion and, if calibrated, their radius.
+
+    Parameters
+    ----------
+    name : str
+        Name of the method.
+    request : Request
+        Its resources are 'weights' and 'weights_sha256'.
+
+    Raises
+    ------
+    ValueError
+        If the calibration of the weights is not one for `LEVEL`.
+    """
+    # One thread, whatever the machine: sums in another order differ in the last digits.
+    torch.set_num_threads(1)
+    weights = Path(request.resources['weights'])
+    localizer = load_localizer(weights)
+    lower, upper = request.properties['window']
+    found = localize(nib.load(request.conformed), (lower, upper), localizer, request.device)
+    spread = dict(zip(localizer.labels, dispersion(found.members).tolist(), strict=True))
+    known = {'dispersion_mm': spread} if len(found.members) > 1 else {}
+    details: dict[str, Any] = {
+        'Weights': {
+            'Name': localizer.card.get('name', weights.stem),
+            'SHA256': request.resources['weights_sha256'],
+            'TrainingData': localizer.card.get('data', 'not stated'),
+        },
+        'EnsembleSize': len(found.members),
+    }
+    if localizer.calibration is not None:
+        calibration = _read_calibration(weights, localizer.calibration)
+        known['error90_mm'] = calibration.finite_radii(spread)
+        details['Calibration'] = {
+            'Level': calibration.level,
+            'People': dict(zip(calibration.labels, calibration.n, strict=True)),
+            'ScaledByDispersion': calibration.floor_mm is not None,
+        }
+    labels = request.protocol.labels
+    columns = {column: [of.get(label) for label in labels] for column, of in known.items()}
+    return Outcome(name, found.points.reindex(labels), columns, details)
+
+
+def _read_calibration(weights: Path, content: Mapping[str, Any]) -> ErrorRadius:
+    try:
+        calibration = ErrorRadius.from_dict(content)
+        if calibration.level != LEVEL:
+            raise ValueError(f'the calibration is for {calibration.level}, not {LEVEL}')
+    except ValueError as error:
+        raise ValueError(
+            f'{weights}: {error}: calibrate the weights again, or use others'
+        ) from error
+    return calibration
 
 
 def _empty_outside(sampler: Sampler) -> Sampler:

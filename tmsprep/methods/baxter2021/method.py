@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
-from tmsprep.methods.base import Method, Request
-from tmsprep.methods.baxter2021.options import OPTIONS
+from tmsprep.methods.base import Method, Request, find_weights
+from tmsprep.methods.baxter2021.options import OPTIONS, WEIGHTS_KIND
 from tmsprep.outcome import Outcome
+from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
 
 
@@ -28,7 +30,14 @@ class MultiResolutionCNN(Method):
     }
     options = OPTIONS
     any_points = True
+    uses_gpu = True
+
+    def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Method.resources`."""
+        return find_weights(self.name, WEIGHTS_KIND, protocol, options.get('weights'))[0]
 
     def locate(self, request: Request) -> Outcome:
         """See `Method.locate`."""
-        raise NotImplementedError
+        from tmsprep.methods.baxter2021.localize import localize_image
+
+        return localize_image(self.name, request)

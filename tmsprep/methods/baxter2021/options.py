@@ -6,6 +6,9 @@ from pathlib import Path
 
 from tmsprep.options import Option
 
+#: Kind of the weights files, see `tmsprep.networks.archive`.
+WEIGHTS_KIND = 'tmsprep-multiresolution-1'
+
 LEARNING = ('train', 'crossval')
 
 #: Residual layers common to all levels, of their own, or left out (Baxter et al. 2021, Table 4).

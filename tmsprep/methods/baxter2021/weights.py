@@ -11,9 +11,8 @@ from typing import Any
 import torch
 
 from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings
+from tmsprep.methods.baxter2021.options import WEIGHTS_KIND
 from tmsprep.networks.archive import read_archive, rebuilding, write_archive
-
-_KIND = 'tmsprep-multiresolution-1'
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,12 @@ def save_localizer(path: Path, localizer: Localizer) -> Path:
         'shape': json.dumps(None if localizer.shape is None else localizer.shape.tolist()),
         'calibration': json.dumps(localizer.calibration),
     }
-    return write_archive(path, _KIND, tensors, metadata)
+    return write_archive(path, WEIGHTS_KIND, tensors, metadata)
 
 
 def load_localizer(path: Path) -> Localizer:
     """Read an ensemble; see `read_archive` for what can go wrong."""
-    tensors, metadata = read_archive(path, _KIND)
+    tensors, metadata = read_archive(path, WEIGHTS_KIND)
     with rebuilding(path):
         members = tuple(
             _rebuild(NetworkSettings(**settings), tensors, f'{i}.')

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from tmsprep import __version__
-from tmsprep.derivatives import write_json
 from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.formats.targets_tsv import write_table
 from tmsprep.methods.duennwald2021.group_columns import COLUMNS, DESCRIPTIONS
+from tmsprep.tables import write_json
 
 _WHOLE = ('fold', 'n', 'people', 'missing', 'undefined', 'folds')
 

@@ -1,18 +1,30 @@
-"""Find the left and right locus coeruleus in one volume by an ensemble."""
+"""Find the left and right locus coeruleus in one image by an ensemble, and segment both."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
+import nibabel as nib
 import numpy as np
 import torch
 
-from tmsprep.methods.duennwald2021.weights import CoeruleusModel
+from tmsprep.evaluation.dispersion import dispersion
+from tmsprep.imaging.labels import save_heatmap
+from tmsprep.imaging.volume import normalise, percentile_window
+from tmsprep.methods.base import Request, points_of
+from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing_measures
+from tmsprep.methods.duennwald2021.status import heatmap_spread, pair_status
+from tmsprep.methods.duennwald2021.weights import CoeruleusModel, load_coeruleus
+from tmsprep.outcome import Outcome, describe_error
+from tmsprep.points import PointSet
 
 
 @dataclass(frozen=True)
 class Located:
-    """What an ensemble says about one volume.
+    """Answer of an ensemble for one volume.
 
     Parameters
     ----------
@@ -49,10 +61,143 @@ def locate_volume(model: CoeruleusModel, intensities: np.ndarray, device: str = 
     if intensities.ndim != 3:
         raise ValueError(f'a volume has three dimensions, not the shape {intensities.shape}')
     volume = torch.from_numpy(np.ascontiguousarray(intensities, np.float32))[None].to(device)
-    points, heatmaps = [], 0
+    points, heatmaps = [], np.zeros((2, *intensities.shape), np.float32)
     with torch.inference_mode():
         for network in model.localizers:
             found, maps = network.to(device)(volume)
             points.append(found[0].double().cpu().numpy())
             heatmaps = heatmaps + maps[0].cpu().numpy() / len(model.localizers)
     return Located(np.stack(points), heatmaps)
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """The networks, the conformed image, and its intensities, the percentiles at 0 and 1."""
+
+    model: CoeruleusModel
+    volume: nib.Nifti1Image
+    intensities: np.ndarray
+
+
+def locate_image(name: str, request: Request) -> Outcome:
+    """Localise and segment both sides of one image.
+
+    Parameters
+    ----------
+    name : str
+        Name of the method.
+    request : Request
+        Its resources are 'weights', 'weights_sha256' and 'segmentation', the ways to segment.
+
+    Returns
+    -------
+    Outcome
+        Its files are 'heatmap_<label>' and 'labels_<segmentation>'. ``extra['segmentations']``
+        has for each way 'rows' of `measure_segmentation`, 'error', and 'details' for the sidecar.
+        A failed segmentation keeps the points.
+    """
+    ways = request.resources['segmentation']
+    try:
+        prepared = _prepare(request)
+    except Exception as error:
+        failed = Outcome.failed(name, error)
+        return replace(failed, extra={'segmentations': _failed(ways, failed.error)})
+    try:
+        outcome = _localise(name, prepared, request)
+    except Exception as error:
+        outcome = Outcome.failed(name, error)
+    files: dict[str, str] = {}
+    problem = outcome.error
+    try:
+        found, files = _segment(prepared, outcome, request)
+    except Exception as error:
+        described = describe_error(error)
+        found, problem = _failed(ways, described), problem or described
+    return replace(
+        outcome,
+        error=problem,
+        files={**outcome.files, **files},
+        extra={'segmentations': found},
+    )
+
+
+def _failed(ways: Iterable[str], error: dict[str, str] | None) -> dict[str, Any]:
+    nothing = {'rows': missing_measures('failed'), 'details': {}, 'error': error}
+    return dict.fromkeys(ways, nothing)
+
+
+def _prepare(request: Request) -> _Prepared:
+    # One thread, whatever the machine: sums in another order differ in the last digits.
+    torch.set_num_threads(1)
+    model = load_coeruleus(Path(request.resources['weights']))
+    for network in (*model.localizers, *model.segmenters):
+        network.to(request.device)
+    volume = nib.load(request.conformed)
+    # As in training: the window is that of the isotropic volume.
+    data = volume.get_fdata(dtype=np.float32)
+    return _Prepared(model, volume, normalise(data, percentile_window(data)))
+
+
+def _localise(name: str, prepared: _Prepared, request: Request) -> Outcome:
+    model, affine = prepared.model, prepared.volume.affine
+    found = locate_volume(model, prepared.intensities, request.device)
+    members = found.points @ affine[:3, :3].T + affine[:3, 3]
+    # A side without any point in the training set is unknown to the networks.
+    trained = model.card.get('targets', ' '.join(model.labels)).split()
+    known = np.array([label in trained for label in model.labels])
+    points = np.where(known[:, None], members.mean(axis=0), np.nan)
+    columns: dict[str, list[float | None]] = {
+        'heatmap_spread_mm': [heatmap_spread(h, model.voxel_mm) for h in found.heatmaps]
+    }
+    if len(members) > 1:
+        columns['dispersion_mm'] = dispersion(members).tolist()
+    files = {
+        f'heatmap_{label}': str(save_heatmap(request.folder / f'{label}.nii.gz', heatmap, affine))
+        for label, heatmap in zip(model.labels, found.heatmaps, strict=True)
+    }
+    details = {**_details(model, request), 'EnsembleSize': len(members)}
+    return Outcome(name, PointSet(model.labels, points), columns, details, files=files)
+
+
+def _segment(
+    prepared: _Prepared, outcome: Outcome, request: Request
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Label and measure both sides in each way; the results, and the files of labels."""
+    from tmsprep.methods.duennwald2021.crossval import segmentations
+    from tmsprep.methods.duennwald2021.volumes import Volume
+
+    model, volume, ways = prepared.model, prepared.volume, request.resources['segmentation']
+    if outcome.error is not None and 'lpp' in ways:
+        raise ValueError(
+            'there is no point to centre the patch of lpp on, as the localisation failed '
+            f'({outcome.error["message"]}); cure that first'
+        )
+    details = _details(model, request)
+    if not model.segmenters:
+        rows = missing_measures('no_network')
+        return {way: {'rows': rows, 'error': None, 'details': details} for way in ways}, {}
+    points = points_of(outcome, request.protocol)
+    shape, affine = (request.properties[key] for key in ('shape', 'affine'))
+    spread = outcome.columns.get('heatmap_spread_mm', [None] * len(points))
+    statuses = pair_status(points, request.protocol, shape, affine, spread)
+    voxels = points.transformed(np.linalg.inv(volume.affine)).coordinates
+    person = Volume('', torch.from_numpy(prepared.intensities), volume.affine, torch.empty(0, 3))
+    raw, found, files = volume.get_fdata(dtype=np.float32), {}, {}
+    for way, labels, _ in segmentations(model, person, voxels, ways):
+        files[f'labels_{way}'] = str(request.folder / f'{way}.nii.gz')
+        nib.save(nib.Nifti1Image(labels, volume.affine), files[f'labels_{way}'])
+        rows = measure_segmentation(labels, raw, volume.affine, points.coordinates, statuses)
+        found[way] = {'rows': rows, 'error': None, 'details': details}
+    return found, files
+
+
+def _details(model: CoeruleusModel, request: Request) -> dict[str, Any]:
+    """Describe the weights for a sidecar."""
+    return {
+        'Weights': {
+            'Name': model.card.get('name', Path(request.resources['weights']).stem),
+            'SHA256': request.resources['weights_sha256'],
+            'TrainingData': model.card.get('data', 'not stated'),
+        },
+        'VoxelSize': model.voxel_mm,
+    }

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from tmsprep.bids.annotations import is_own_output
 from tmsprep.bids.filters import matches
 from tmsprep.bids.names import ENTITIES, BidsError, ImageRef, natural_key, shorten
+from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 
 _LABEL = r'[a-zA-Z0-9+]+'
 _NAME = re.compile(
@@ -18,7 +20,6 @@ _NAME = re.compile(
 )
 _OF_THE_MASK = ('hemi', 'desc', 'label', 'res')
 _SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
-_OWN = ('npp', 'pp', 'lpp')
 FORM = (
     'sub-<label>[_<entity>-<label>][_desc-<rater>]_dseg.nii.gz with the labels 1 (left) and 2 '
     '(right), or two files _hemi-L_..._mask.nii.gz and _hemi-R_..._mask.nii.gz'
@@ -87,7 +88,7 @@ def find_masks(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> FoundM
         entities = _mask_entities(path, folder)
         if entities is None:
             continue
-        if entities.get('desc') in _OWN:
+        if is_own_output(path, SEGMENTATIONS):
             own.append(path.name)
             continue
         try:

@@ -13,7 +13,9 @@ from tmsprep.methods.duennwald2021.contrast import (
     reference_region,
     volume_mm3,
 )
+from tmsprep.tables import Column, column
 
+#: Status of one side of a segmentation, with its meaning.
 SEGMENTATION_STATUSES = {
     'ok': 'segmented and measured',
     'check_points': 'segmented and measured, but a localised point, by which the reference region '
@@ -24,10 +26,23 @@ SEGMENTATION_STATUSES = {
     'no_network': 'the weights hold no network that segments',
     'failed': 'the segmentation failed; see the report',
 }
-"""Status of one side of a segmentation, with its meaning."""
 
+#: Columns of numbers, before those of the reference region's place.
 MEASURES = ('volume_mm3', 'cr_median', 'cr_maximum', 'reference_median')
-"""Columns of numbers, before those of the reference region's place."""
+
+_PLACE = ('reference_x', 'reference_y', 'reference_z')
+
+_RATIO = 'over the median signal of the reference region; 1 is no contrast'
+
+#: Columns of the table of one segmentation.
+SEGMENTATION_COLUMNS: dict[str, Column] = {
+    'status': column('What is known about this side', **SEGMENTATION_STATUSES),
+    'volume_mm3': column('Volume of the labelled voxels', 'mm^3'),
+    'cr_median': column(f'Median signal of the labelled voxels {_RATIO}'),
+    'cr_maximum': column(f'Largest signal of the labelled voxels {_RATIO}'),
+    'reference_median': column('Median signal of the reference region'),
+    **{name: column(f'{name[-1]} of the middle of the reference region', 'mm') for name in _PLACE},
+}
 
 
 def measure_segmentation(
@@ -75,9 +90,6 @@ def measure_segmentation(
             }
         )
     return rows
-
-
-_PLACE = ('reference_x', 'reference_y', 'reference_z')
 
 
 def missing_measures(status: str) -> list[dict[str, Any]]:

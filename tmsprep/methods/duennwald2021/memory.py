@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nibabel as nib
+from nibabel.affines import voxel_sizes
 
 from tmsprep.imaging.read import ImageError, read_geometry
-from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
-from tmsprep.methods.duennwald2021.weights import load_coeruleus
-from tmsprep.networks.archive import WeightsError
+from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
+from tmsprep.networks.archive import WeightsError, read_metadata
+
+if TYPE_CHECKING:
+    from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
 
 _BASE_GB = 0.6
 """Of a process with Torch and Nipype (measured)."""
@@ -63,12 +67,12 @@ def applying_gb(images: Sequence[Path], weights: Path) -> float:
     WeightsError
         If the file holds something else, or no localising network.
     """
-    model = load_coeruleus(weights)
-    if not model.localizers:
+    metadata = read_metadata(weights, WEIGHTS_KIND)
+    settings = next(iter(json.loads(metadata['localizer'])), None)
+    if settings is None:
         raise WeightsError(f'{weights} holds no network that localises; give other weights')
-    settings = model.localizers[0].settings
-    voxels = max((_voxels(path, model.voxel_mm) for path in images), default=0.0)
-    per_voxel = _APPLIED * settings.features[0] / settings.block**3 + _VOLUMES
+    voxels = max((_voxels(path, float(metadata['voxel_mm'])) for path in images), default=0.0)
+    per_voxel = _APPLIED * settings['features'][0] / settings['block'] ** 3 + _VOLUMES
     return _BASE_GB + voxels * per_voxel / 1e9
 
 
@@ -77,5 +81,4 @@ def _voxels(path: Path, voxel_mm: float) -> float:
         shape, affine, _ = read_geometry(path)
     except (ImageError, OSError):
         return 0.0
-    size = nib.affines.voxel_sizes(affine)
-    return float((size * shape).prod() / voxel_mm**3)
+    return float((voxel_sizes(affine) * shape).prod() / voxel_mm**3)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
-from tmsprep.methods.base import Method, Request
-from tmsprep.methods.duennwald2021.options import OPTIONS
-from tmsprep.methods.duennwald2021.status import PAIR_STATUSES
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.methods.base import Method, Request, ResourceError, find_weights, points_of
+from tmsprep.methods.duennwald2021.options import OPTIONS, WEIGHTS_KIND
+from tmsprep.methods.duennwald2021.status import PAIR_STATUSES, pair_status
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
+from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
 
 
@@ -28,7 +34,93 @@ class CoReUNetMethod(Method):
     statuses = PAIR_STATUSES
     options = OPTIONS
     isotropic = True
+    uses_gpu = True
+
+    def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Method.resources`."""
+        found, metadata = find_weights(self.name, WEIGHTS_KIND, protocol, options.get('weights'))
+        there = tuple(json.loads(metadata['labels'])), float(metadata['voxel_mm'])
+        wanted = protocol.labels, protocol.voxel_mm
+        if there != wanted:
+            raise ResourceError(
+                f'{found["weights"]}: trained for {there}, but protocol {protocol.name} has '
+                f'{wanted} (targets, edge of a voxel in mm); give weights of this protocol'
+            )
+        if not json.loads(metadata['localizer']):
+            raise ResourceError(
+                f'{found["weights"]} holds no network that localises; give other weights'
+            )
+        return {**found, 'segmentation': list(options.get('segmentation', ()))}
+
+    def memory_gb(self, resources: Mapping[str, Any], images: Sequence[Path]) -> float:
+        """See `Method.memory_gb`."""
+        from tmsprep.methods.duennwald2021.memory import applying_gb
+
+        return applying_gb(images, Path(resources['weights']))
 
     def locate(self, request: Request) -> Outcome:
         """See `Method.locate`."""
-        raise NotImplementedError
+        from tmsprep.methods.duennwald2021.locate import locate_image
+
+        return locate_image(self.name, request)
+
+    def status(
+        self,
+        outcome: Outcome,
+        others: Sequence[Outcome],
+        protocol: Protocol,
+        properties: Mapping[str, Any],
+    ) -> list[str]:
+        """See `Method.status`."""
+        return pair_status(
+            points_of(outcome, protocol),
+            protocol,
+            properties['shape'],
+            properties['affine'],
+            outcome.columns.get('heatmap_spread_mm', [None] * len(protocol.labels)),
+        )
+
+    def tables(self, layout: Layout, image: ImageRef, options: Mapping[str, Any]) -> list[Path]:
+        """See `Method.tables`."""
+        segmentations = [
+            layout.table(image, how, 'segmentation') for how in options.get('segmentation', ())
+        ]
+        return [layout.table(image, self.name), *segmentations]
+
+    def write(
+        self,
+        outcome: Outcome,
+        image: ImageRef,
+        layout: Layout,
+        protocol: Protocol,
+        entries: Mapping[str, Any],
+    ) -> None:
+        """See `Method.write`."""
+        from tmsprep.methods.duennwald2021.derivatives import write_derivatives
+
+        write_derivatives(outcome, image, layout, protocol, entries)
+
+    def plot(
+        self, outcome: Outcome, conformed: Path, points: PointSet, image: ImageRef, layout: Layout
+    ) -> list[Path]:
+        """See `Method.plot`."""
+        import nibabel as nib
+
+        from tmsprep.methods.duennwald2021.figures import SIDES, Scene, plot_heatmaps, plot_labels
+        from tmsprep.reports.planes import Volume
+
+        if not points.found.any():
+            return []
+        scene = Scene(Volume.from_image(nib.load(conformed)), points.coordinates)
+        files = outcome.files
+        heatmaps = {
+            side: nib.load(files[f'heatmap_{label}'])
+            for side, label in zip(SIDES, points.labels, strict=True)
+        }
+        path = layout.figure(image, self.name, 'heatmap')
+        written = [plot_heatmaps(scene, heatmaps, path)]
+        for how in outcome.extra['segmentations']:
+            if labels := files.get(f'labels_{how}'):
+                path = layout.figure(image, how, 'dseg')
+                written.append(plot_labels(scene, nib.load(labels), path))
+        return written

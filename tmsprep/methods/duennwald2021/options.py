@@ -6,6 +6,9 @@ from pathlib import Path
 
 from tmsprep.options import Option
 
+#: Kind of the weights files, see `tmsprep.networks.archive`.
+WEIGHTS_KIND = 'tmsprep-locus-coeruleus-1'
+
 LEARNING = ('train', 'crossval')
 
 #: Ways to segment (Duennwald et al. 2021, section 2.3), with what they do.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from tmsprep.evaluation.status import STATUSES, point_status
@@ -30,9 +32,9 @@ PAIR_STATUSES = {
 def pair_status(
     points: PointSet,
     protocol: Protocol,
-    shape: tuple[int, ...],
-    affine: np.ndarray,
-    spread_mm: np.ndarray,
+    shape: Sequence[int],
+    affine: np.ndarray | Sequence[Sequence[float]],
+    spread_mm: np.ndarray | Sequence[float | None],
 ) -> list[str]:
     """Judge both points; the gravest finding wins, in the order of `PAIR_STATUSES`' last four.
 
@@ -44,10 +46,12 @@ def pair_status(
         mm, RAS+.
     protocol : Protocol
         With a left and a right target that mirror each other.
-    shape, affine : tuple of int, numpy.ndarray
-        Of the image that the points lie in.
-    spread_mm : numpy.ndarray
-        Shape (2,): of `heatmap_spread`, NaN where not known.
+    shape : sequence of int
+        Shape of the image that the points lie in.
+    affine : array_like
+        Its affine, shape (4, 4).
+    spread_mm : array_like
+        Shape (2,): of `heatmap_spread`, NaN or None where not known.
 
     Returns
     -------
@@ -60,7 +64,7 @@ def pair_status(
     low, high = PAIR_DISTANCE_MM
     far = (apart < low) | (apart > high)
     diffuse = np.asarray(spread_mm, dtype=float) > MAX_SPREAD_MM
-    found = point_status(points, None, protocol, shape, affine)
+    found = point_status(points, None, protocol, tuple(shape), np.asarray(affine))
     return [
         status if status != 'ok' else 'far_apart' if far[i] else 'diffuse' if diffuse[i] else 'ok'
         for i, status in enumerate(found)

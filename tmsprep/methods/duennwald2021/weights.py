@@ -10,11 +10,10 @@ from pathlib import Path
 import torch
 
 from tmsprep.methods.duennwald2021.coreunet import CoReUNet, CoReUNetSettings
+from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
 from tmsprep.methods.duennwald2021.patch_unet import PatchUNet, PatchUNetSettings
 from tmsprep.networks.archive import read_archive, rebuilding, write_archive
 from tmsprep.networks.unet import UNet
-
-_KIND = 'tmsprep-locus-coeruleus-1'
 
 
 @dataclass(frozen=True)
@@ -60,12 +59,12 @@ def save_coeruleus(path: Path, model: CoeruleusModel) -> Path:
             for group, networks in groups.items()
         },
     }
-    return write_archive(path, _KIND, tensors, metadata)
+    return write_archive(path, WEIGHTS_KIND, tensors, metadata)
 
 
 def load_coeruleus(path: Path) -> CoeruleusModel:
     """Read all networks; see `read_archive` for what can go wrong."""
-    tensors, metadata = read_archive(path, _KIND)
+    tensors, metadata = read_archive(path, WEIGHTS_KIND)
     with rebuilding(path):
         localizers = tuple(
             _rebuild(CoReUNet(CoReUNetSettings(**settings)), tensors, f'localizer.{i}.')

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
 from tmsprep.methods.syn.options import OPTIONS
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
+from tmsprep.protocols import Protocol
 
 
 class SynAtlas(Method):
@@ -18,6 +25,64 @@ class SynAtlas(Method):
     after = ('cnn',)
     any_points = True
 
+    def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Method.resources`."""
+        from tmsprep.methods.syn.files import find_atlas
+
+        return find_atlas(protocol, options)
+
+    def image_resources(
+        self, image: ImageRef, layout: Layout, derivatives: Sequence[Path]
+    ) -> dict[str, Any]:
+        """See `Method.image_resources`."""
+        from tmsprep.methods.syn.files import find_given
+
+        return find_given(image, layout, derivatives)
+
+    def memory_gb(self, resources: Mapping[str, Any], images: Sequence[Path]) -> float:
+        """See `Method.memory_gb`."""
+        return 3.0
+
+    def cpus(self, threads: int) -> int:
+        """See `Method.cpus`."""
+        return threads
+
     def locate(self, request: Request) -> Outcome:
         """See `Method.locate`."""
-        raise NotImplementedError
+        from tmsprep.methods.syn.locate import register_image
+
+        return register_image(self.name, request)
+
+    def write(
+        self,
+        outcome: Outcome,
+        image: ImageRef,
+        layout: Layout,
+        protocol: Protocol,
+        entries: Mapping[str, Any],
+    ) -> None:
+        """See `Method.write`."""
+        from tmsprep.methods.syn.files import write_mask, write_transforms
+
+        write_mask(outcome, image, layout)
+        write_transforms(outcome, image, layout)
+
+    def plot(
+        self, outcome: Outcome, conformed: Path, points: PointSet, image: ImageRef, layout: Layout
+    ) -> list[Path]:
+        """See `Method.plot`."""
+        import nibabel as nib
+
+        from tmsprep.reports.planes import Volume
+        from tmsprep.reports.registration import plot_mask, plot_registration
+
+        written = []
+        volume = Volume.from_image(nib.load(conformed))
+        if mask := outcome.files.get('mask'):
+            written.append(plot_mask(volume, nib.load(mask), layout.figure(image, 'brain')))
+        if after := outcome.files.get('after'):
+            before = nib.load(outcome.files['before'])
+            path = layout.figure(image, 'registration')
+            titles = ('after rigid and affine', 'after SyN')
+            written.append(plot_registration(volume, before, nib.load(after), path, titles=titles))
+        return written

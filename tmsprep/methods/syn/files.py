@@ -1,0 +1,160 @@
+"""The atlas, and masks and transforms among the derivatives."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tmsprep.atomic import atomic_path
+from tmsprep.bids.names import ImageRef, Layout, derivative_path, shorten
+from tmsprep.formats import read_points
+from tmsprep.methods.base import ResourceError
+from tmsprep.networks.archive import file_sha256
+from tmsprep.outcome import Outcome
+from tmsprep.protocols import Protocol
+from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS
+from tmsprep.tables import write_json
+
+#: For the sidecars of transforms.
+TRANSFORM_DESCRIPTION = (
+    'Composite transform of ITK (LPS, mm). It resamples images from the first space to the '
+    'second; points move the other way, from the second space to the first'
+)
+
+
+def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Find the annotated atlas; see `tmsprep.methods.base.Method.resources`.
+
+    Returns
+    -------
+    dict
+        'atlas', `DEFAULT_ATLAS` or a file; 'atlas_targets', a file; 'checksums' of both files;
+        'brain_weights', a file; 'preset'.
+
+    Raises
+    ------
+    ResourceError
+        If there is no atlas, or it has none of the targets.
+    """
+    image, targets = options.get('atlas'), options.get('atlas_targets')
+    if (image is None) != (targets is None):
+        raise ResourceError('--atlas and --atlas-targets belong together; give both')
+    if image is None:
+        if not protocol.atlas:
+            raise ResourceError(
+                f'protocol {protocol.name} has no default atlas. Give a T1w with its '
+                f'{protocol.words["targets"]}: --atlas FILE --atlas-targets FILE'
+            )
+        name, targets = protocol.atlas['image'], protocol.file(protocol.atlas['points'])
+        image = None if name == DEFAULT_ATLAS else protocol.file(name)
+    files = [path for path in (image, targets) if path is not None]
+    brain = protocol.file('brain_extraction.safetensors')
+    for path in (*files, brain):
+        if not path.is_file():
+            raise ResourceError(f'file not found: {path}')
+    _check_targets(targets, protocol)
+    return {
+        'atlas': DEFAULT_ATLAS if image is None else str(image),
+        'atlas_targets': str(targets),
+        'checksums': [file_sha256(path) for path in files],
+        'brain_weights': str(brain),
+        'preset': 'sloppy' if options.get('sloppy') else options.get('syn_preset', 'default'),
+    }
+
+
+def _check_targets(path: Path, protocol: Protocol) -> None:
+    try:
+        points = read_points(path)
+    except ValueError as error:
+        raise ResourceError(f'--atlas-targets: {error}') from error
+    if not points.reindex(protocol.labels).found.any():
+        raise ResourceError(
+            f'{path}: has none of the targets of protocol {protocol.name}, such as '
+            f'{shorten(list(protocol.labels), 3)}; give --atlas and --atlas-targets with them'
+        )
+
+
+def atlas_name(atlas: str) -> str:
+    """Name of an atlas in the names of transforms, from the resource 'atlas'."""
+    return DEFAULT_ATLAS if atlas == DEFAULT_ATLAS else USER_ATLAS
+
+
+def find_given(image: ImageRef, layout: Layout, folders: Sequence[Path]) -> dict[str, Any]:
+    """Find the brain mask, and transforms of both directions, made for an image earlier.
+
+    Parameters
+    ----------
+    image : ImageRef
+        The input.
+    layout : Layout
+        Names of the outputs; names without the protocol are accepted as well.
+    folders : sequence of Path
+        Searched in order, each where a derivative data set has the file, and at its top.
+
+    Returns
+    -------
+    dict
+        'given_mask', a file; 'given_transforms', atlas to files from and to the T1w. What is
+        missing is left out.
+    """
+    found: dict[str, Any] = {}
+    mask = _find(image, layout, folders, suffix='mask', extension='.nii.gz', desc='brain')
+    if mask is not None:
+        found['given_mask'] = str(mask)
+    for atlas in (DEFAULT_ATLAS, USER_ATLAS):
+        pair = [
+            _find(image, layout, folders, suffix='xfm', extension='.h5', **_spaces(*names))
+            for names in (('T1w', atlas), (atlas, 'T1w'))
+        ]
+        if all(pair):
+            found.setdefault('given_transforms', {})[atlas] = [str(path) for path in pair]
+    return found
+
+
+def _spaces(start: str, end: str) -> dict[str, str]:
+    return {'from': start, 'to': end, 'mode': 'image'}
+
+
+def _find(image: ImageRef, layout: Layout, folders: Sequence[Path], **name: str) -> Path | None:
+    for folder in folders:
+        for protocol in ({'protocol': layout.label}, {}):
+            path = derivative_path(folder, image, **name, **protocol)
+            for candidate in (path, folder / path.name):
+                if candidate.is_file():
+                    return candidate
+    return None
+
+
+def write_mask(outcome: Outcome, image: ImageRef, layout: Layout) -> None:
+    """Copy the brain mask, if there is one."""
+    if 'mask' not in outcome.files:
+        return
+    path = layout.derivative(image, 'mask', '.nii.gz', desc='brain')
+    sidecar = {
+        'Type': 'Brain',
+        'Sources': [image.uri],
+        'SpatialReference': 'orig',
+        'Description': 'Brain mask on the conformed grid (1 mm), in the frame of the T1w',
+    }
+    write_json(path.with_name(path.name.replace('.nii.gz', '.json')), sidecar)
+    _copy(outcome.files['mask'], path)
+
+
+def write_transforms(outcome: Outcome, image: ImageRef, layout: Layout) -> None:
+    """Copy the transforms of both directions, if there are any."""
+    atlas = outcome.details.get('Atlas', {}).get('Name', '')
+    for key, spaces in (('to_atlas', ('T1w', atlas)), ('from_atlas', (atlas, 'T1w'))):
+        if key not in outcome.files:
+            continue
+        source = outcome.files[key]
+        path = layout.derivative(image, 'xfm', Path(source).suffix, **_spaces(*spaces))
+        sidecar = {'Sources': [image.uri], 'Description': TRANSFORM_DESCRIPTION}
+        write_json(path.with_suffix('.json'), sidecar)
+        _copy(source, path)
+
+
+def _copy(source: str, destination: Path) -> None:
+    with atomic_path(destination) as partial:
+        shutil.copyfile(source, partial)

@@ -1,0 +1,165 @@
+"""Find the brain, register the atlas to it, and move the atlas's points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from tmsprep.formats import read_points
+from tmsprep.imaging.conform import conform, resample_mask
+from tmsprep.imaging.read import read_image
+from tmsprep.methods.base import Request
+from tmsprep.methods.syn.files import atlas_name
+from tmsprep.outcome import Outcome
+from tmsprep.registration.atlas import Atlas, default_atlas, user_atlas
+from tmsprep.registration.brain import brain_mask, is_skull_stripped
+from tmsprep.registration.frames import read_linear, write_linear
+from tmsprep.registration.names import DEFAULT_ATLAS
+from tmsprep.registration.syn import RegistrationResult, register
+from tmsprep.registration.transforms import move_points, warp_image
+
+#: Grid of the atlas images that are only drawn, mm.
+FIGURE_SPACING_MM = 2
+
+
+def register_image(name: str, request: Request) -> Outcome:
+    """Move the points of the atlas into one image.
+
+    Parameters
+    ----------
+    name : str
+        Name of the method.
+    request : Request
+        Its resources are those of `find_atlas` and `find_given`. Points of an earlier method are
+        one more start of the registration.
+
+    Returns
+    -------
+    Outcome
+        Its files are 'mask', the brain on the conformed grid; 'to_atlas' and 'from_atlas', the
+        transforms; 'before' and 'after', the atlas in the space of the image after the linear
+        part and after SyN. A failed registration keeps the mask.
+    """
+    files: dict[str, str] = {}
+    given = request.resources.get('given_transforms', {})
+    transforms = given.get(atlas_name(request.resources['atlas']), [])
+    try:
+        try:
+            files['mask'] = _find_brain(request)
+        except Exception:
+            # Transforms that are given need no mask.
+            if not transforms:
+                raise
+        atlas = _read_atlas(request)
+        if transforms:
+            return _reuse(name, atlas, transforms, files)
+        return _register(name, atlas, files, request)
+    except Exception as error:
+        return Outcome.failed(name, error, files)
+
+
+def _find_brain(request: Request) -> str:
+    """Take the given mask, that of a stripped image, or extract the brain."""
+    conformed = nib.load(request.conformed)
+    given = request.resources.get('given_mask')
+    if given is not None:
+        mask = resample_mask(nib.load(given), conformed)
+    else:
+        mask = _extract(conformed, request.resources['brain_weights'])
+        # The network would strip a stripped image once more and lose the outer cortex.
+        mask = brain_mask(conformed) if mask is None else mask
+    path = request.folder / 'mask.nii.gz'
+    nib.save(mask, path)
+    return str(path)
+
+
+def _extract(conformed: nib.Nifti1Image, weights: str) -> nib.Nifti1Image | None:
+    """Find the brain in a whole head; None if the image is skull-stripped."""
+    import torch
+
+    from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
+
+    if is_skull_stripped(conformed):
+        return None
+    torch.set_num_threads(1)
+    return extract_brain(conformed, load_brain_unet(Path(weights)))
+
+
+def _read_atlas(request: Request) -> Atlas:
+    given = request.resources
+    if given['atlas'] == DEFAULT_ATLAS:
+        return default_atlas(request.protocol)
+    points = read_points(Path(given['atlas_targets'])).reindex(request.protocol.labels)
+    image = Path(given['atlas'])
+    brain = _extract(conform(read_image(image)), given['brain_weights'])
+    mask = None
+    if brain is not None:
+        mask = request.folder / 'atlas_mask.nii.gz'
+        nib.save(brain, mask)
+    return user_atlas(image, points, mask)
+
+
+def _reuse(name: str, atlas: Atlas, transforms: list[str], files: dict[str, str]) -> Outcome:
+    to_atlas, from_atlas = transforms
+    points = move_points(atlas.points, Path(to_atlas))
+    details = {'Atlas': {'Name': atlas.name}, 'ReusedTransform': Path(to_atlas).name}
+    files = {**files, 'to_atlas': to_atlas, 'from_atlas': from_atlas}
+    return Outcome(name, points, details=details, files=files)
+
+
+def _register(name: str, atlas: Atlas, files: dict[str, str], request: Request) -> Outcome:
+    conformed = nib.load(request.conformed)
+    starts = [earlier.points for earlier in request.earlier.values() if earlier.points is not None]
+    result = register(
+        conformed,
+        atlas,
+        work_dir=request.folder / 'transforms',
+        mask=nib.load(files['mask']),
+        initial_points=starts[0] if starts else None,
+        preset=request.resources['preset'],
+        random_seed=request.random_seed,
+        n_threads=request.threads,
+    )
+    files = {
+        **files,
+        'to_atlas': str(result.to_atlas),
+        'from_atlas': str(result.from_atlas),
+        **_warp_atlas(atlas, result, conformed, request.folder),
+    }
+    return Outcome(name, result.points, details=_details(atlas, result, request), files=files)
+
+
+def _warp_atlas(
+    atlas: Atlas, result: RegistrationResult, conformed: nib.Nifti1Image, folder: Path
+) -> dict[str, str]:
+    """Bring the atlas into the space of the image, for the figures."""
+    step = FIGURE_SPACING_MM
+    grid = conformed.slicer[::step, ::step, ::step]
+    inverse = write_linear(
+        np.linalg.inv(read_linear(result.linear)), folder / 'transforms' / 'inverse.mat'
+    )
+    files = {}
+    for key, transform in (('before', inverse), ('after', result.from_atlas)):
+        files[key] = str(folder / f'{key}.nii.gz')
+        nib.save(warp_image(atlas.image, transform, grid), files[key])
+    return files
+
+
+def _details(atlas: Atlas, result: RegistrationResult, request: Request) -> dict[str, Any]:
+    linear = result.linear_report
+    return {
+        'Atlas': {'Name': atlas.name},
+        'SynPreset': request.resources['preset'],
+        'Registration': {
+            'Start': result.start,
+            'AffineScale': list(linear.scales),
+            'Shear': linear.shear,
+            'Overlap': result.overlap,
+            'Similarity': result.similarity,
+            'JacobianRange': list(result.jacobian),
+            'Threads': request.threads,
+        },
+    }

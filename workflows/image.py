@@ -1,0 +1,187 @@
+"""The workflow of one image."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nipype import Node, Workflow
+
+from tmsprep import __version__
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import EXPERT
+from tmsprep.interfaces.conform import Conform
+from tmsprep.interfaces.derivatives import WriteDerivatives
+from tmsprep.interfaces.figures import PlotFigures
+from tmsprep.interfaces.localize import Locate
+from tmsprep.methods.base import Method
+from tmsprep.protocols import Protocol
+
+
+@dataclass(frozen=True)
+class Computing:
+    """How a run computes.
+
+    Parameters
+    ----------
+    random_seed : int
+        Seed of everything random.
+    threads : int
+        Threads of one step; the points of some methods depend on it.
+    cpus : int
+        CPUs of the run: no step gets more, as Nipype would never start it.
+    use_gpu : bool
+        Whether networks run on the GPU.
+    run_id : str
+        Name of the run.
+    """
+
+    random_seed: int = 1
+    threads: int = 1
+    cpus: int = 1
+    use_gpu: bool = False
+    run_id: str = ''
+
+
+def init_image_wf(
+    *,
+    image: ImageRef,
+    protocol: Protocol,
+    layout: Layout,
+    methods: Sequence[Method],
+    resources: Mapping[str, Mapping[str, Any]],
+    mem_gb: Mapping[str, float],
+    computing: Computing,
+    derivatives: Sequence[Path] = (),
+    name: str = 'image_wf',
+) -> Workflow:
+    """Localise all targets in one image, write derivatives and figures.
+
+    Workflow graph: ``conform`` (on the common grid) and ``isotropic`` (isotropic voxels), as far
+    as a method needs them, feed one node per method, named by it; a method that can start from the
+    points of another comes after it. All methods end in ``derivatives``, whose tables ``figures``
+    draws, with the table of the raters if the outputs hold one. A method that fails hands on the
+    reason instead of its points, so that the results of the other methods are still written.
+
+    Parameters
+    ----------
+    image : ImageRef
+        The input.
+    protocol : Protocol
+        The targets.
+    layout : Layout
+        Names of the outputs.
+    methods : sequence of Method
+        Methods of the run, in the order of the protocol.
+    resources : mapping
+        Method to what `Method.resources` returned.
+    mem_gb : mapping
+        Method to its peak memory.
+    computing : Computing
+        Seed, threads and device.
+    derivatives : sequence of Path
+        Directories with earlier derivatives of the image.
+    name : str
+        Name of the workflow.
+    """
+    workflow = Workflow(name=name)
+    conformed = _conform_nodes(image, protocol, methods)
+    nodes = {
+        method.name: _method_node(
+            method,
+            protocol,
+            {
+                **resources[method.name],
+                **method.image_resources(image, layout, derivatives),
+            },
+            [other.name for other in methods if other.name in method.after],
+            mem_gb[method.name],
+            computing,
+        )
+        for method in methods
+    }
+    where = {'image': image, 'layout': layout, 'protocol': protocol}
+    written = Node(
+        WriteDerivatives(
+            methods=list(nodes),
+            **where,
+            random_seed=computing.random_seed,
+            run_id=computing.run_id,
+        ),
+        name='derivatives',
+        mem_gb=0.5,
+    )
+    figures = Node(PlotFigures(**where), name='figures', mem_gb=1.0)
+    expert = layout.table(image, EXPERT)
+    if expert.is_file():
+        figures.inputs.expert = str(expert)
+    for method in methods:
+        node, source = nodes[method.name], conformed[method.isotropic]
+        workflow.connect(source, 'conformed', node, 'conformed')
+        workflow.connect(source, 'properties', node, 'properties')
+        workflow.connect(node, 'outcome', written, f'outcome_{method.name}')
+        for other in set(method.after) & set(nodes):
+            workflow.connect(nodes[other], 'outcome', node, f'outcome_{other}')
+    workflow.connect(next(iter(conformed.values())), 'properties', written, 'properties')
+    for isotropic, source in conformed.items():
+        field = 'isotropic' if isotropic else 'conformed'
+        workflow.connect(source, 'conformed', figures, field)
+    workflow.connect([(written, figures, [('tables', 'tables'), ('outcomes', 'outcomes')])])
+    return workflow
+
+
+def _conform_nodes(
+    image: ImageRef, protocol: Protocol, methods: Sequence[Method]
+) -> dict[bool, Node]:
+    """Make a node for each grid that a method needs: whether it is isotropic to the node."""
+    nodes = {}
+    for isotropic in sorted({method.isotropic for method in methods}):
+        grid = {'voxel_mm': protocol.voxel_mm} if isotropic else {}
+        interface = Conform(
+            in_file=str(image.path),
+            fingerprint=fingerprint(image.path),
+            version=__version__,
+            **grid,
+        )
+        name = 'isotropic' if isotropic else 'conform'
+        nodes[isotropic] = Node(interface, name=name, mem_gb=1.0)
+    return nodes
+
+
+def _method_node(
+    method: Method,
+    protocol: Protocol,
+    resources: Mapping[str, Any],
+    after: Sequence[str],
+    mem_gb: float,
+    computing: Computing,
+) -> Node:
+    interface = Locate(
+        methods=after,
+        method=method.name,
+        protocol=protocol,
+        resources=dict(resources),
+        random_seed=computing.random_seed,
+        threads=computing.threads,
+        version=__version__,
+        use_gpu=computing.use_gpu and method.uses_gpu,
+    )
+    cpus = min(method.cpus(computing.threads), computing.cpus)
+    return Node(interface, name=method.name, n_procs=cpus, mem_gb=mem_gb)
+
+
+def workflow_name(image: ImageRef) -> str:
+    """Name of an image's workflow: its entities, in letters that Nipype takes."""
+    return re.sub(r'\W', '_', image.stem) + f'_{image.suffix}_wf'
+
+
+def fingerprint(path: Path) -> str:
+    """Size and modification time of an image; a changed file must not be answered from a cache."""
+    try:
+        status = path.stat()
+    except OSError:
+        return 'unreadable'
+    return f'{status.st_size}-{status.st_mtime_ns}'
