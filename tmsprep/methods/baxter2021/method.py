@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tmsprep.methods.base import Method, Request, find_weights
 from tmsprep.methods.baxter2021.options import OPTIONS, WEIGHTS_KIND
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
+
+if TYPE_CHECKING:
+    from tmsprep.methods.learner import Learner
 
 
 class MultiResolutionCNN(Method):
@@ -41,3 +44,9 @@ class MultiResolutionCNN(Method):
         from tmsprep.methods.baxter2021.localize import localize_image
 
         return localize_image(self.name, request)
+
+    def learner(self, protocol: Protocol, options: Mapping[str, Any]) -> Learner:
+        """See `Method.learner`."""
+        from tmsprep.methods.baxter2021.learner import MultiResolutionLearner
+
+        return MultiResolutionLearner(protocol, options)
