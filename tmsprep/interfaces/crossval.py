@@ -103,7 +103,7 @@ class TrainInputSpec(NetworkInputSpec):
     """Inputs of `Train`, which is given nothing of any other participant."""
 
     training = traits.Str(mandatory=True, desc='JSON, see `tmsprep.learning.plan.Training`')
-    validation = traits.List(traits.Str, desc=_RECORDS)
+    validation = traits.List(traits.Str, [], usedefault=True, desc=_RECORDS)
 
 
 class TrainOutputSpec(TraitedSpec):

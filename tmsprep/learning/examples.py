@@ -115,7 +115,8 @@ class Record:
             'error': self.error,
             'facts': dict(self.facts),
         }
-        return json.dumps(content, sort_keys=True)
+        # Not with sorted keys: the order of the targets would be lost.
+        return json.dumps(content)
 
     @classmethod
     def from_json(cls, text: str) -> Record:

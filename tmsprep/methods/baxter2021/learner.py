@@ -205,7 +205,7 @@ class MultiResolutionLearner(Learner):
         """Join networks into an ensemble that looks at images as the recipe says."""
         from tmsprep.methods.baxter2021.validation import make_localizer
 
-        card = {'targets': ' '.join(self.known_targets(records))}
+        card = {'targets': json.dumps(self.known_targets(records))}
         members: Any = list(networks.values())
         return make_localizer(members, self.load(records), self.recipe, self.protocol, card)
 
@@ -322,7 +322,7 @@ class MultiResolutionLearner(Learner):
 
         found = predict_images(model, self.load([record]), device)[0].mean(axis=0)
         world = to_world_mm(found, np.array(record.facts['affine']))
-        known = [label in model.card['targets'].split(' ') for label in model.labels]
+        known = [label in json.loads(model.card['targets']) for label in model.labels]
         return PointSet(model.labels, np.where(np.array(known)[:, None], world, np.nan))
 
     def statuses(self, found: PointSet, reference: PointSet, record: Record) -> list[str]:

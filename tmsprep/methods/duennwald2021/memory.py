@@ -16,21 +16,21 @@ from tmsprep.networks.archive import WeightsError, read_metadata
 if TYPE_CHECKING:
     from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
 
+#: Of a process with Torch and Nipype (measured).
 _BASE_GB = 0.6
-"""Of a process with Torch and Nipype (measured)."""
 
+#: Bytes per voxel and image: intensities and labels.
 _KEPT = 5
-"""Bytes per voxel and person: intensities and labels."""
 
+#: Copies of the finest level's features that a step keeps: 2.2 GB in all were measured for
+#: 1.3 million voxels with recipe duennwald2021, and 0.5 GB with quick, for which this is too much.
 _MAPS = 23.0
-"""Copies of the finest level's features that a step keeps: 2.2 GB in all were measured for
-1.3 million voxels with recipe duennwald2021, and 0.5 GB with quick, for which this is too much."""
 
+#: Bytes per voxel and feature of the finest level, applied (measured: 30.2).
 _APPLIED = 31.0
-"""Bytes per voxel and feature of the finest level, applied (measured: 30.2)."""
 
+#: Bytes per voxel of image, heatmaps and labels (measured: 20 for points alone).
 _VOLUMES = 40
-"""Bytes per voxel of image, heatmaps and labels (measured: 20 for points alone)."""
 
 
 def training_gb(images: Sequence[Path], voxel_mm: float, recipe: CoeruleusRecipe) -> float:
@@ -39,7 +39,7 @@ def training_gb(images: Sequence[Path], voxel_mm: float, recipe: CoeruleusRecipe
     Parameters
     ----------
     images : sequence of Path
-        Of everybody; those that cannot be read do not count.
+        All images; those that cannot be read do not count.
     voxel_mm : float
         Edge of the isotropic voxels.
     recipe : CoeruleusRecipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request, ResourceError, find_weights, points_of
@@ -15,6 +15,9 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
+
+if TYPE_CHECKING:
+    from tmsprep.methods.learner import Learner
 
 
 class CoReUNetMethod(Method):
@@ -124,3 +127,9 @@ class CoReUNetMethod(Method):
                 path = layout.figure(image, how, 'dseg')
                 written.append(plot_labels(scene, nib.load(labels), path))
         return written
+
+    def learner(self, protocol: Protocol, options: Mapping[str, Any]) -> Learner:
+        """See `Method.learner`."""
+        from tmsprep.methods.duennwald2021.learner import CoeruleusLearner
+
+        return CoeruleusLearner(protocol, options)
