@@ -88,7 +88,7 @@ def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
     logger.info(
         '%d images, %d trainings, %d tests', len(examples), len(plan.trainings), len(plan.tests)
     )
-    steps = {step.name for step in (*plan.trainings, *plan.tests)}
+    steps = {t.name for t in plan.trainings} | {t.name for t in plan.tests}
 
     def milestone(node: Node) -> str:
         return node.name if node.name in steps else ''

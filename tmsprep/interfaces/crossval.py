@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -86,7 +87,7 @@ class Prepare(_Step):
     input_spec = PrepareInputSpec
     output_spec = PrepareOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         from tmsprep.learning.train import prepare_record
 
         given, folder = self.inputs, Path(runtime.cwd)
@@ -120,7 +121,7 @@ class Train(_Step):
     # Nipype keeps the directory of a node that was killed, if its inputs are still the same.
     _can_resume = True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         from tmsprep.learning.crossval import run_training
 
         device = self.device()
@@ -161,7 +162,7 @@ class TestNetworks(_Step):
     input_spec = TestInputSpec
     output_spec = TestOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         from tmsprep.learning.crossval import run_test
 
         device = self.device()
@@ -201,7 +202,7 @@ class Gather(_Step):
     # The outputs may have been deleted since: writing is cheap, so it is never skipped.
     always_run = True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         from tmsprep.learning.crossval import write_tables
 
         given = self.inputs

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from tmsprep.bids.annotations import AnnotationFile, find_annotations
@@ -156,7 +157,7 @@ def _tabulate(
     agreements: Sequence[Agreement],
 ) -> pd.DataFrame:
     names = tuple(raters)
-    given = sum(points.found.astype(int) for points in raters.values())
+    given = np.sum([points.found for points in raters.values()], axis=0)
     rows = [
         (image.stem, label, n, ' '.join(names[i] for i in a.agreeing), a.status, *a.point)
         for label, n, a in zip(protocol.labels, given, agreements, strict=True)

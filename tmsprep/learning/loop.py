@@ -187,8 +187,9 @@ def _finish_round(
 ) -> None:
     if checkpoint is not None:
         run.save(Path(checkpoint))
-    for row in rows if report is not None else ():
-        report(row)
+    if report is not None:
+        for row in rows:
+            report(row)
 
 
 def _best_start(runs: Sequence[_Run]) -> _Run:

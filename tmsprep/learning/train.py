@@ -8,6 +8,7 @@ import logging
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from tmsprep import __version__
 from tmsprep.learning.card import common_entries, write_card
 from tmsprep.learning.examples import Example, Record, points_as_dict, usable
 from tmsprep.learning.log import Row, plot_log, write_log
-from tmsprep.learning.loop import Report, Trained, fit, rounded
+from tmsprep.learning.loop import Trained, fit, rounded
 from tmsprep.learning.plan import Training, check_disjoint
 from tmsprep.protocols import Protocol
 
@@ -108,14 +109,8 @@ def train_network(
             'participants'
         )
     task = learner.task(training, records, validation, device=device, reduced=reduced)
-    told: Report | None = None
-    if report is not None:
-        total = task.schedule.total
-
-        def told(row: Row) -> None:
-            report(total, row)
-
     identity = identity_of(learner, training, records, validation)
+    told = None if report is None else partial(report, task.schedule.total)
     return fit(task, identity, checkpoint, told)
 
 

@@ -286,13 +286,12 @@ class MultiResolutionLearner(Learner):
 
     def _counts(self, training: Sequence[Record], validation: Sequence[Record]) -> list[str]:
         """Table of the number of points of each target."""
-        rows = [('images', str(len(training)), str(len(validation)))]
-        for label in reversed(self.protocol.labels):
-            counts = (
-                sum(label in self.known_targets([record]) for record in group)
-                for group in (training, validation)
-            )
-            rows.insert(0, (label, *map(str, counts)))
+        groups = training, validation
+        rows = [
+            [label, *(str(sum(label in self.known_targets([r]) for r in g)) for g in groups)]
+            for label in self.protocol.labels
+        ]
+        rows.append(['images', *(str(len(group)) for group in groups)])
         return markdown_table(('target', 'training set', 'validation set'), rows)
 
     def _error_lines(self, errors: np.ndarray | None) -> list[str]:

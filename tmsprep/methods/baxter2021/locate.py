@@ -106,7 +106,7 @@ def similarity(
         scale = (values * signs).sum() / np.square(a - centre_a).sum()
         matrix = scale * (u * signs) @ vt
     shift = centre_b - matrix @ centre_a
-    return tuple(torch.from_numpy(part).to(destination) for part in (matrix, shift))
+    return torch.from_numpy(matrix).to(destination), torch.from_numpy(shift).to(destination)
 
 
 def _moved(sampler: Sampler, matrix: torch.Tensor, shift: torch.Tensor) -> Sampler:

@@ -88,7 +88,9 @@ def _load(example: Example, cache: Path) -> PreparedImage:
 def _prepare(example: Example, path: Path, details: Path) -> None:
     image = read_image(example.image)
     conformed = conform(image)
-    volume = normalise(conformed.get_fdata(dtype=np.float32), percentile_window(image.dataobj))
+    volume = normalise(
+        conformed.get_fdata(dtype=np.float32), percentile_window(np.asanyarray(image.dataobj))
+    )
     levels = average_pyramid(volume, N_LEVELS)
     hull = np.empty((0, 3), np.float32)
     if example.mask is not None:

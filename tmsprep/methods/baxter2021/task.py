@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -153,7 +153,8 @@ class MultiResolutionTask(Task):
         training, validation = self.images.training, self.images.validation
         if not validation:
             return math.nan
-        localizer = make_localizer([network], training, self.recipe, self.protocol)
+        members = [cast(MultiResolutionNet, network)]
+        localizer = make_localizer(members, training, self.recipe, self.protocol)
         errors = errors_of(predict_images(localizer, validation, str(self.device)), validation)
         return float(np.nanmean(errors)) if np.isfinite(errors).any() else math.nan
 

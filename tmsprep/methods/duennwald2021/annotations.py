@@ -16,7 +16,7 @@ from tmsprep.bids.names import BidsError, ImageRef, shorten
 from tmsprep.evaluation.centres import centres_of_mass
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.imaging.labels import read_mask
-from tmsprep.imaging.read import read_geometry
+from tmsprep.imaging.read import load_nifti, read_geometry
 from tmsprep.learning.annotations import Annotations, collect_annotated
 from tmsprep.learning.examples import Example, participant_of
 from tmsprep.methods.duennwald2021.masks import FORM, MaskFiles, find_masks
@@ -154,7 +154,7 @@ def _read(files: MaskFiles) -> tuple[np.ndarray, np.ndarray]:
     """Labels and affine of one file with both, or of a left and a right one."""
     if len(files.paths) == 1:
         return read_mask(files.paths[0])
-    left, right = (nib.load(path) for path in files.paths)
+    left, right = (load_nifti(path) for path in files.paths)
     if left.shape != right.shape or not np.allclose(left.affine, right.affine, atol=1e-3):
         raise ValueError(
             f'{files.paths[1]}: lies on another grid than {files.paths[0].name}. Write both on '
@@ -200,7 +200,7 @@ def _add_points(
     given = collect_annotated(images, folder, protocol, threshold_mm)
     masked = set(examples)
     for example in given.examples:
-        if example.name in masked:
+        if example.name in masked or example.points is None:
             continue
         subject = example.participant[4:]
         points = example.points.reindex(LABELS)

@@ -150,7 +150,8 @@ def evaluate_fold(
     for model in (*localizers.values(), *([segmenter] if segmenter else [])):
         for network in (*model.localizers, *model.segmenters):
             network.to(device)
-    points, segments = [], []
+    points: list[dict[str, Any]] = []
+    segments: list[dict[str, Any]] = []
     for record in records:
         if record.error:
             found = failed_rows(record, localizers, methods if segmenter else ())
@@ -202,7 +203,9 @@ def evaluate_image(
     """
     (volume,) = load([record], voxel_mm)
     names = {'image': record.name, 'participant': record.participant}
-    points, segments, located = [], [], []
+    points: list[dict[str, Any]] = []
+    segments: list[dict[str, Any]] = []
+    located = []
     for augmentation, model in localizers.items():
         found, seconds = _timed(localise, model, volume, device)
         located.append((found, seconds))

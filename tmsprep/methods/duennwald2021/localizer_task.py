@@ -100,11 +100,10 @@ class LocalizerTask(Task):
         if self.augmentation is None:
             return intensities, volume.points
         generator = generator_of(self.seed, epoch, number)
-        shape = tuple(intensities.shape)
         share = min(1.0, epoch / (self.recipe.rising_epochs + 1))
         augmentation = self.augmentation.scaled(share)
-        affine = draw_affine(shape, volume.points, augmentation, generator)
-        view = resample(intensities, affine, view_shape(shape, augmentation))
+        affine = draw_affine(volume.shape, volume.points, augmentation, generator)
+        view = resample(intensities, affine, view_shape(volume.shape, augmentation))
         view = vary_intensities(view, augmentation, generator)
         return view, affine.into_view(volume.points)
 

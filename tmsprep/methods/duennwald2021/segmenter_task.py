@@ -86,8 +86,8 @@ class SegmenterTask(Task):
         device: str = 'cpu',
     ) -> None:
         torch.manual_seed(seed)
-        network = PatchUNet(recipe.patch_settings()).to(device)
-        self.networks, self.patch = [network], network.settings.patch
+        settings = recipe.patch_settings()
+        self.networks, self.patch = [PatchUNet(settings).to(device)], settings.patch
         self.training, self.validation = _with_masks(training), _with_masks(validation)
         if not self.training:
             raise ValueError('no image of the training set has a mask. Give masks.')
@@ -132,8 +132,7 @@ class SegmenterTask(Task):
         volume = self.training[number // self.recipe.patches]
         augmentation = self.recipe.patch_augmentation
         generator = generator_of(self.seed, epoch, number)
-        shape = tuple(volume.intensities.shape)
-        affine = draw_affine(shape, volume.points, augmentation, generator)
+        affine = draw_affine(volume.shape, volume.points, augmentation, generator)
         intensities, labels = self._cut(volume, affine, number % 2 == 0, generator)
         return vary_intensities(intensities, augmentation, generator), labels
 

@@ -48,6 +48,12 @@ class Volume:
     labels: torch.Tensor = field(default_factory=lambda: torch.empty(0, dtype=torch.uint8))
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along each axis."""
+        n, m, k = self.intensities.shape
+        return n, m, k
+
+    @property
     def voxel_mm(self) -> float:
         """Edge of a voxel, mm."""
         return float(np.linalg.norm(self.affine[:3, 0]))
@@ -82,7 +88,7 @@ def _load(example: Example, cache: Path, voxel_mm: float) -> Volume:
     if not path.is_file():
         prepared = _prepare(example, voxel_mm)
         with atomic_path(path) as partial:
-            np.savez(partial, **prepared)
+            np.savez(partial, allow_pickle=False, **prepared)
     with np.load(path) as known:
         points = known['points']
         if example.points is not None:
