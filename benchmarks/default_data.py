@@ -1,4 +1,4 @@
-"""The people whom the shipped weights were trained on."""
+"""The images that the shipped weights were trained on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 import pandas as pd
 
 from tmsprep.formats.targets_tsv import read_targets
-from tmsprep.methods.baxter2021.cohort import Annotated
+from tmsprep.learning.examples import Example
 from tmsprep.protocols import Protocol
 
+#: Every ninth participant is in the validation set, on which recipes are chosen and calibrated.
 VALIDATION_EVERY = 9
-"""Every ninth training person is kept aside, to choose recipes and calibrate on (our choice)."""
 
 
-def annotated_people(data: Path, protocol: Protocol, split: str) -> list[Annotated]:
-    """Everyone of one split of a BIDS data set laid out as the training data are.
+def read_examples(data: Path, protocol: Protocol, split: str) -> list[Example]:
+    """Read one split of a BIDS data set laid out as the training data are.
 
     Parameters
     ----------
@@ -23,16 +23,16 @@ def annotated_people(data: Path, protocol: Protocol, split: str) -> list[Annotat
         With ``split.tsv``, ``derivatives/reference`` (points) and ``derivatives/dlmuse``
         (parcellation).
     protocol : Protocol
-        Whose targets to read.
+        The targets.
     split : str
         'train' or 'test'.
     """
     table = pd.read_csv(data / 'split.tsv', sep='\t', dtype=str)
-    people = []
+    examples = []
     for name in table.loc[table['split'] == split, 'participant_id']:
         derived = data / 'derivatives'
         reference = derived / 'reference' / name / 'anat' / f'{name}_desc-reference_targets.tsv'
         points = read_targets(reference).reindex(protocol.labels)
         mask = derived / 'dlmuse' / name / 'anat' / f'{name}_desc-dlmuse_dseg.nii.gz'
-        people.append(Annotated(name, data / name / 'anat' / f'{name}_T1w.nii.gz', points, mask))
-    return people
+        examples.append(Example(name, data / name / 'anat' / f'{name}_T1w.nii.gz', points, mask))
+    return examples

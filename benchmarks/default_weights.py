@@ -1,12 +1,12 @@
 """Train the localizer that ships with the package.
 
 ``python benchmarks/default_weights.py DATA OUT --seed 1`` trains one network from nothing;
-with ``--start FILE --steps 280 --rate 1.2e-3 --averaging 0.99`` it goes on from another's weights.
+with ``--start FILE --steps 280 --rate 1.2e-3 --averaging 0.99`` it starts from another's weights.
 Call it again to resume. ``--assemble FILE --members A B C`` joins networks into an ensemble and
-calibrates its error radius on the people kept aside.
+calibrates its error radius on the validation set.
 
-The command `tmsprep BIDS OUT train` does the same for anybody's images; this one knows who of the
-training data was kept aside from the first network on.
+The command `tmsprep BIDS OUT train` does the same for any data set; this one keeps the validation
+set of the first network for all.
 """
 
 from __future__ import annotations
@@ -15,27 +15,30 @@ import argparse
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import torch
 
 from tmsprep.evaluation.conformal import calibrate
-from tmsprep.methods.baxter2021.cohort import Person, load_cohort
-from tmsprep.methods.baxter2021.members import bfloat16_is_fast, rounded
-from tmsprep.methods.baxter2021.recipes import recipe_named
-from tmsprep.methods.baxter2021.training import Training
+from tmsprep.learning.log import write_log
+from tmsprep.learning.loop import fit, rounded
+from tmsprep.methods.baxter2021.crossval_tables import summarise
+from tmsprep.methods.baxter2021.network import MultiResolutionNet
+from tmsprep.methods.baxter2021.prepared import PreparedImage, load_prepared
+from tmsprep.methods.baxter2021.recipes import Recipe, recipe_named
+from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask, bfloat16_is_fast
 from tmsprep.methods.baxter2021.validation import (
     dispersions_of,
     errors_of,
     make_localizer,
-    predict_people,
-    summarise,
+    predict_images,
 )
 from tmsprep.methods.baxter2021.weights import load_localizer, save_localizer
 from tmsprep.protocols import Protocol, load_protocol
 
-from default_data import VALIDATION_EVERY, annotated_people
+from default_data import VALIDATION_EVERY, read_examples
 
 logger = logging.getLogger(__name__)
 
@@ -47,27 +50,28 @@ CARD = {
 
 @dataclass(frozen=True)
 class Cohort:
-    """Who is trained on, and who is kept aside."""
+    """Training set and validation set."""
 
     protocol: Protocol
-    training: list[Person]
-    validation: list[Person]
+    training: list[PreparedImage]
+    validation: list[PreparedImage]
 
 
-def load_people(data: Path, cache: Path) -> Cohort:
-    """Prepare the training people; see `annotated_people`."""
+def load_cohort(data: Path, cache: Path) -> Cohort:
+    """Prepare the training data; see `read_examples`."""
     protocol = load_protocol('tms')
-    people = load_cohort(annotated_people(data, protocol, 'train'), cache)
-    training = [person for i, person in enumerate(people) if i % VALIDATION_EVERY]
-    return Cohort(protocol, training, people[::VALIDATION_EVERY])
+    images = load_prepared(read_examples(data, protocol, 'train'), cache)
+    training = [image for i, image in enumerate(images) if i % VALIDATION_EVERY]
+    return Cohort(protocol, training, images[::VALIDATION_EVERY])
 
 
 def train_network(
-    cohort: Cohort, out: Path, seed: int, start: Path | None, changes: dict[str, float]
+    cohort: Cohort, out: Path, seed: int, start: Path | None, recipe: Recipe
 ) -> Path:
     """Train one network, resuming from its checkpoint; return its weights file."""
-    recipe = recipe_named('default', **changes)
-    run = Training(
+    task = MultiResolutionTask(
+        # Without the validation set: it is measured once, by `assemble`.
+        Images(cohort.training),
         recipe.network_settings(len(cohort.protocol.labels)),
         recipe,
         cohort.protocol,
@@ -76,20 +80,18 @@ def train_network(
         start=None if start is None else load_localizer(start).members[0],
     )
     name = f'network-{seed}' if start is None else f'member-{seed}'
-
-    def progress(step: int, loss: float) -> None:
-        if step % 10 == 0:
-            with (out / f'{name}.log.tsv').open('a', encoding='utf-8') as stream:
-                stream.write(f'{step}\t{loss:.4f}\n')
-
-    network = run.run(cohort.training, out / f'{name}.pt', progress=progress)
+    identity = json.dumps([name, asdict(recipe), str(start)], default=dict)
+    trained = fit(task, identity, out / f'{name}.pt', lambda row: logger.info('%s: %s', name, row))
+    meaning = {name: ('loss of Baxter et al. 2021, equation 2', 'not measured')}
+    write_log(out / f'{name}.log.tsv', {name: trained.log}, 'step', meaning)
     card = {**CARD, 'seed': str(seed), 'recipe': recipe.name, 'steps': str(recipe.steps)}
+    network = cast(MultiResolutionNet, trained.network)
     localizer = make_localizer([network], cohort.training, recipe, cohort.protocol, card)
     return save_localizer(out / f'{name}.safetensors', localizer)
 
 
 def assemble(cohort: Cohort, files: Sequence[Path], destination: Path) -> dict[str, float]:
-    """Join networks, calibrate the error radius, and return the errors of those kept aside."""
+    """Join networks, calibrate the error radius, and return the errors in the validation set."""
     parts = [load_localizer(path) for path in files]
     recipe = recipe_named('default')
     card = {
@@ -99,9 +101,12 @@ def assemble(cohort: Cohort, files: Sequence[Path], destination: Path) -> dict[s
         'seeds': ' '.join(part.card['seed'] for part in parts),
         'recipe': '; '.join(f'{p.card["recipe"]}, {p.card["steps"]} steps' for p in parts),
     }
-    members = [rounded(_read_out(part.members[0], recipe.network['readout'])) for part in parts]
+    members = [
+        cast(MultiResolutionNet, rounded(_read_out(part.members[0], recipe.network['readout'])))
+        for part in parts
+    ]
     localizer = make_localizer(members, cohort.training, recipe, cohort.protocol, card)
-    predictions = predict_people(localizer, cohort.validation)
+    predictions = predict_images(localizer, cohort.validation)
     errors = errors_of(predictions, cohort.validation)
     radius = calibrate(errors, dispersions_of(predictions), localizer.labels)
     summary = {key: round(value, 3) for key, value in summarise(errors).items()}
@@ -110,7 +115,7 @@ def assemble(cohort: Cohort, files: Sequence[Path], destination: Path) -> dict[s
     return summary
 
 
-def _read_out(network: torch.nn.Module, levels: int) -> torch.nn.Module:
+def _read_out(network: MultiResolutionNet, levels: int) -> MultiResolutionNet:
     """Average the finest levels, also in a network that was trained before that was so."""
     network.settings = replace(network.settings, readout=levels)
     return network
@@ -133,17 +138,17 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    cohort = load_people(options.data, options.out / 'cache')
+    cohort = load_cohort(options.data, options.out / 'cache')
     if options.assemble:
         logger.info('%s', assemble(cohort, options.members, options.assemble))
         return
-    named = {
-        'steps': options.steps,
-        'learning_rate': options.rate,
-        'averaging': options.averaging,
-    }
-    changes = {key: value for key, value in named.items() if value is not None}
-    logger.info('%s', train_network(cohort, options.out, options.seed, options.start, changes))
+    recipe = recipe_named(
+        'default',
+        steps=options.steps,
+        learning_rate=options.rate,
+        averaging=options.averaging,
+    )
+    logger.info('%s', train_network(cohort, options.out, options.seed, options.start, recipe))
 
 
 if __name__ == '__main__':

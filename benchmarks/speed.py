@@ -31,7 +31,7 @@ from scipy.ndimage import affine_transform
 from tmsprep.imaging.conform import conform
 from tmsprep.imaging.read import read_image
 from tmsprep.imaging.volume import percentile_window
-from tmsprep.methods.baxter2021.cohort import Annotated
+from tmsprep.learning.examples import Example
 from tmsprep.methods.baxter2021.localize import localize
 from tmsprep.methods.baxter2021.weights import Localizer, load_localizer
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
@@ -42,7 +42,7 @@ from tmsprep.registration.brain import cut_brain
 from tmsprep.registration.frames import flip_points, to_ants
 from tmsprep.registration.syn import register
 
-from default_data import annotated_people
+from default_data import read_examples
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'tmsprep'
 
@@ -77,7 +77,7 @@ def cnn_path(path: Path, localizer: Localizer) -> PointSet:
     return localize(conform(image), window, localizer).points
 
 
-def cold(data: Path, people: list[Annotated]) -> float:
+def cold(data: Path, people: list[Example]) -> float:
     """Wall time of the command for some people, from nothing."""
     labels = [person.name.removeprefix('sub-') for person in people]
     with tempfile.TemporaryDirectory() as folder:
@@ -100,7 +100,7 @@ def full_syn(fixed: object, moving: object, atlas_points: PointSet) -> PointSet:
     return PointSet(atlas_points.labels, flip_points(moved[['x', 'y', 'z']].to_numpy()))
 
 
-def compare_syn(people: list[Annotated], localizer: Localizer, full: int) -> None:
+def compare_syn(people: list[Example], localizer: Localizer, full: int) -> None:
     """Print time and errors of the default registration, and of the full one at `full` mm."""
     atlas = default_atlas(load_protocol('tms'))
     unet = load_brain_unet(PACKAGE / 'data' / 'brain_extraction.safetensors')
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument('--full-spacing', type=int, default=2, help='mm')
     options = parser.parse_args()
     torch.set_num_threads(2)
-    people = annotated_people(options.data, load_protocol('tms'), 'test')
+    people = read_examples(options.data, load_protocol('tms'), 'test')
     localizer = load_localizer(PACKAGE / 'data' / 'localizer_tms.safetensors')
     path = people[0].image
     lowest, ours = seconds(lambda: floor(path)), seconds(lambda: cnn_path(path, localizer))

@@ -1,7 +1,7 @@
 """Memory and speed of training on whole volumes, as ratios of one run.
 
 ``python benchmarks/training.py [--data CACHE] [--threads 1 2]`` takes phantom heads made on the
-spot, or what `load_cohort` keeps in CACHE (``*.npy`` beside ``*.npz``).
+spot, or what `load_prepared` keeps in CACHE (``*.npy`` beside ``*.npz``).
 
 - Peak memory of training steps with a batch of 16 people of 256 x 256 x 256 voxels beyond the
   images themselves, memory-mapped and preloaded; the interpreter and Torch are included, and also
@@ -29,15 +29,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from tmsprep.imaging.conform import CONFORMED_SIZE
+from tmsprep.learning.examples import Example
 from tmsprep.methods.baxter2021.augmentation import View, draw_view
-from tmsprep.methods.baxter2021.cohort import Annotated, Person, load_cohort
-from tmsprep.methods.baxter2021.network import pyramid_sampler
+from tmsprep.methods.baxter2021.network import NetworkSettings, pyramid_sampler
+from tmsprep.methods.baxter2021.prepared import PreparedImage, load_prepared
 from tmsprep.methods.baxter2021.recipes import RECIPES, Recipe, recipe_named
-from tmsprep.methods.baxter2021.training import Training
+from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask
 from tmsprep.points import PointSet
-from tmsprep.protocols import load_protocol
+from tmsprep.protocols import Protocol, load_protocol
 
 BATCH = 16
 LABELS = load_protocol('tms').labels
@@ -55,21 +57,21 @@ def make_people(folder: Path, count: int) -> None:
         head = make_head(seed, voxel_size=(2.0, 2.0, 2.0))
         path = folder / f'sub-{seed:02d}_T1w.nii.gz'
         nib.save(head.image, path)
-        people.append(Annotated(f'sub-{seed:02d}', path, head.points.reindex(LABELS)))
-    load_cohort(people, folder)
+        people.append(Example(f'sub-{seed:02d}', path, head.points.reindex(LABELS)))
+    load_prepared(people, folder)
     for i in range(count, BATCH):
         for extension in ('.npy', '.npz'):
             os.link(folder / f'sub-{i % count:02d}{extension}', folder / f'sub-{i:02d}{extension}')
 
 
-def cached_people(cache: Path) -> list[Annotated]:
+def cached_people(cache: Path) -> list[Example]:
     """Take up to sixteen people whose images lie in a cache; their points do not matter here."""
     names = sorted(path.stem for path in cache.glob('*.npz'))[:BATCH]
     middle = np.random.default_rng(1).uniform(-40, 40, (len(LABELS), 3))
-    return [Annotated(name, cache / name, PointSet(LABELS, middle)) for name in names]
+    return [Example(name, cache / name, PointSet(LABELS, middle)) for name in names]
 
 
-def preload(person: Person) -> Person:
+def preload(person: PreparedImage) -> PreparedImage:
     """Hold a person's images in memory instead of on disk."""
     return replace(
         person,
@@ -78,7 +80,7 @@ def preload(person: Person) -> Person:
     )
 
 
-def image_mb(people: Sequence[Person]) -> float:
+def image_mb(people: Sequence[PreparedImage]) -> float:
     """Size of everyone's images."""
     images = [level for p in people for level in (*p.pyramid, *p.stripped)]
     return sum(level.numel() * level.element_size() for level in images) / MB
@@ -117,39 +119,51 @@ def pooled(volume: torch.Tensor, levels: int) -> list[torch.Tensor]:
     return pyramid
 
 
-class WholeVolumes(Training):
+class WholeVolumes(MultiResolutionTask):
     """The same training, fed with whole augmented volumes that are kept for the batch."""
 
-    def advance(self, people: Sequence[Person]) -> float:
+    def backward(self, network: nn.Module, step: int) -> float:
         """Draw and keep a batch, then let the network and its gradients run on it."""
-        generator = torch.Generator().manual_seed(self.step)
-        samplers = []
+        generator = torch.Generator().manual_seed(step)
+        images, samplers = self.images.training, []
         for i in range(self.recipe.batch):
+            image = images[i % len(images)]
             view = draw_view(
-                people[i % len(people)],
-                self.recipe.augmentation,
-                generator,
-                self._mirror,
-                self._has_mirror,
+                image, self.recipe.augmentation, generator, self._mirror, self._has_mirror
             )
             samplers.append(pyramid_sampler(pooled(whole_volume(view), 6), CONFORMED_SIZE))
-        loss = self.network(samplers).square().mean()
+        loss = network(samplers).square().mean()
         loss.backward()
         return loss.item()
 
 
+class Stepper:
+    """Takes single steps of a training."""
+
+    def __init__(self, task: MultiResolutionTask) -> None:
+        self.task, self.network, self.step = task, task.networks[0], 0
+        self.optimiser = task.schedule.optimiser(self.network.parameters())
+
+    def advance(self) -> None:
+        """Take one step."""
+        self.optimiser.zero_grad()
+        self.task.backward(self.network, self.step)
+        self.optimiser.step()
+        self.step += 1
+
+
 def measure_memory(way: str, cache: Path, recipe: str, steps: int) -> dict[str, float]:
     """Peak memory of a few steps, in this process."""
-    people = load_cohort(cached_people(cache), cache)
+    people = load_prepared(cached_people(cache), cache)
     if way == 'preloaded':
         people = [preload(person) for person in people]
     reset_peak()
     start, images = peak_mb(), image_mb(people)
-    kind = WholeVolumes if way == 'whole volumes' else Training
-    training = kind(*_settings(recipe_named(recipe, batch=BATCH)))
+    kind = WholeVolumes if way == 'whole volumes' else MultiResolutionTask
+    stepper = Stepper(kind(Images(people), *_settings(recipe_named(recipe, batch=BATCH))))
     began = time.perf_counter()
     for _ in range(steps):
-        training.advance(people)
+        stepper.advance()
     held = images if way == 'preloaded' else mapped_mb(cache)
     return {
         'images': held,
@@ -163,13 +177,17 @@ def measure_speed(
     cache: Path, recipe: str, device: str, precision: str, steps: int
 ) -> dict[str, float]:
     """People per second after one step that does not count, in this process."""
-    people = load_cohort(cached_people(cache), cache)
-    few = {'batch': 2} if device == 'cpu' else {}
-    settings = recipe_named(recipe, **few)
-    training = Training(*_settings(settings), half_precision='bf16' in precision, device=device)
+    people = load_prepared(cached_people(cache), cache)
+    settings = recipe_named(recipe, batch=2 if device == 'cpu' else None)
+    half = 'bf16' in precision
+    stepper = Stepper(
+        MultiResolutionTask(
+            Images(people), *_settings(settings), half_precision=half, device=device
+        )
+    )
     if 'compile' in precision:
-        training.network.compile()
-    times = [_seconds(lambda: training.advance(people), device) for _ in range(steps + 1)]
+        stepper.network.compile()
+    times = [_seconds(stepper.advance, device) for _ in range(steps + 1)]
     return {'people_per_second': settings.batch / float(np.median(times[1:]))}
 
 
@@ -181,7 +199,7 @@ def _seconds(call: Callable[[], object], device: str) -> float:
     return time.perf_counter() - start
 
 
-def _settings(recipe: Recipe) -> tuple:
+def _settings(recipe: Recipe) -> tuple[NetworkSettings, Recipe, Protocol, int]:
     return recipe.network_settings(len(LABELS)), recipe, load_protocol('tms'), 1
 
 
@@ -207,7 +225,7 @@ def report_memory(cache: Path, recipe: str, threads: int) -> None:
         )
     ratio = found['whole volumes']['beyond'] / found['memory-mapped']['beyond']
     speed = found['whole volumes']['seconds'] / found['memory-mapped']['seconds']
-    print(f'whole volumes / ours: {ratio:.1f} times the memory, {speed:.1f} times the time')
+    print(f'whole volumes / crops: {ratio:.1f} times the memory, {speed:.1f} times the time')
 
 
 def report_speed(cache: Path, threads: Sequence[int], steps: int) -> None:

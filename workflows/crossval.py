@@ -4,142 +4,194 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from nipype import Merge, Node, Workflow
 
 from tmsprep import __version__
-from tmsprep.config import RunConfig
-from tmsprep.interfaces.crossval import (
-    GatherFolds,
-    JoinCohort,
-    PreparePerson,
-    TrainFold,
-    points_as_json,
-    recipe_as_json,
-)
-from tmsprep.learning.folds import Job, participant_of, plan_jobs
-from tmsprep.protocols import load_protocol
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.interfaces.crossval import Gather, Prepare, TestNetworks, Train
+from tmsprep.learning.examples import Example
+from tmsprep.learning.plan import Plan
+from tmsprep.methods.learner import Learner, as_json
 from tmsprep.workflows.image import fingerprint
 
-if TYPE_CHECKING:
-    from tmsprep.methods.baxter2021.cohort import Annotated
 
-
-def init_crossval_wf(
-    *, config: RunConfig, people: Sequence[Annotated], name: str = 'crossval_wf'
-) -> Workflow:
-    """Leave every participant out once per repetition and variant.
-
-    Workflow graph: one ``prepare`` node per image feeds ``cohort``, which feeds one node per
-    training, named like ``shared_rep1_fold07``; all of them end in ``gather``, which writes the
-    tables. Trainings do not depend on each other.
+@dataclass(frozen=True)
+class CrossvalRun:
+    """What a cross-validation is made of.
 
     Parameters
     ----------
-    config : RunConfig
-        Settings of the run.
-    people : sequence of Annotated
-        Images and their points; several images of one participant are left out together.
-    name : str
-        Of the workflow and of its folder inside the working folder.
-
-    Raises
-    ------
-    ValueError
-        If people cannot be parted as the settings want; see `plan_jobs`.
+    method : str
+        Name of the method.
+    learner : Learner
+        Its learner, with the protocol and all options.
+    plan : Plan
+        All trainings and tests.
+    examples : sequence of Example
+        Annotated images.
+    images : mapping
+        Name of an example to its image.
+    layout : Layout
+        Names of the outputs.
+    settings : mapping
+        How the run is done, for the sidecars; JSON-ready.
+    mem_gb : float
+        Memory of one training or test.
+    use_gpu : bool
+        Whether networks run on the GPU.
     """
-    workflow = Workflow(name=name, base_dir=str(config.work_dir))
-    jobs = plan_jobs(
-        list(dict.fromkeys(participant_of(person.name) for person in people)),
-        folds=config.folds,
-        repetitions=config.repetitions,
-        variants=config.residual,
-        random_seed=config.random_seed,
-    )
-    recipe = recipe_as_json(config.recipe, config.steps)
-    # Lists of names are not worth a job in a queue.
-    records = Node(Merge(len(people)), name='records', run_without_submitting=True)
-    cohort = Node(JoinCohort(), name='cohort')
-    predictions = Node(Merge(len(jobs)), name='predictions', run_without_submitting=True)
+
+    method: str
+    learner: Learner
+    plan: Plan
+    examples: Sequence[Example]
+    images: Mapping[str, ImageRef]
+    layout: Layout
+    settings: Mapping[str, Any]
+    mem_gb: float = 2.0
+    use_gpu: bool = False
+
+    def inputs(self, *options: str) -> dict[str, Any]:
+        """Return the inputs of every step; it depends on the options that are named."""
+        return {
+            'method': self.method,
+            'protocol': self.learner.protocol,
+            'options': as_json(self.learner.options, options),
+            'version': __version__,
+        }
+
+
+def init_crossval_wf(*, run: CrossvalRun, work_dir: Path) -> Workflow:
+    """Train and test networks as planned.
+
+    Workflow graph: one ``prepare`` node per image; ``records01``, ... join the records of the
+    participants that a step sees; one node per training, named by it, gets the records of its
+    training set and its validation set and no others; one node per test gets the networks of its
+    trainings and the records of its test set; all end in ``gather``, which writes the tables.
+    Trainings do not depend on each other.
+
+    The name of the workflow, and so its directory, is that of the protocol and the method, since
+    protocols can share a working directory.
+
+    Parameters
+    ----------
+    run : CrossvalRun
+        What to do.
+    work_dir : Path
+        Directory of intermediate results.
+    """
+    name = f'{run.layout.label}_{run.method}_crossval_wf'
+    workflow = Workflow(name=name, base_dir=str(work_dir))
+    records = _Records(workflow, run)
+    trained = {
+        training.name: _train_node(workflow, run, records, training)
+        for training in run.plan.trainings
+    }
+    tested = [_test_node(workflow, run, records, trained, test) for test in run.plan.tests]
     gather = Node(
-        GatherFolds(
-            out_dir=str(config.out_dir),
-            protocol=config.protocol,
-            settings=json.dumps(_settings(config, recipe)),
+        Gather(
+            layout=run.layout,
+            plan=run.plan.to_json(),
+            settings=json.dumps(dict(run.settings)),
+            **run.inputs(*run.learner.options),
         ),
         name='gather',
         mem_gb=0.5,
     )
-    workflow.connect(
-        [
-            (records, cohort, [('out', 'records')]),
-            (cohort, gather, [('cohort', 'cohort')]),
-            (predictions, gather, [('out', 'predictions')]),
-        ]
-    )
-    for i, person in enumerate(people, start=1):
-        workflow.connect(_prepare_node(config, person), 'record', records, f'in{i}')
-    for i, job in enumerate(jobs, start=1):
-        train = _train_node(config, job, recipe)
-        workflow.connect(
-            [
-                (cohort, train, [('cohort', 'cohort'), ('sha256', 'cohort_sha256')]),
-                (train, predictions, [('predictions', f'in{i}')]),
-            ]
-        )
+    for field, nodes, output in (
+        ('tests', tested, 'rows'),
+        ('trainings', list(trained.values()), 'result'),
+        ('records', list(records.prepared.values()), 'record'),
+    ):
+        workflow.connect(_joined(workflow, field, nodes, output), 'out', gather, field)
     return workflow
 
 
-def _prepare_node(config: RunConfig, person: Annotated) -> Node:
-    masked = [person.image] if person.mask is None else [person.image, person.mask]
-    node = Node(
-        PreparePerson(
-            stem=person.name,
-            bids_dir=str(config.bids_dir),
-            out_dir=str(config.out_dir),
-            in_file=str(person.image),
-            points=points_as_json(person.points),
-            fingerprint=' '.join(fingerprint(path) for path in masked),
-            version=__version__,
+class _Records:
+    """Nodes that prepare the examples, and that join those of some participants."""
+
+    def __init__(self, workflow: Workflow, run: CrossvalRun) -> None:
+        self._workflow, self._run = workflow, run
+        self.prepared = {example.name: _prepare_node(run, example) for example in run.examples}
+        self._joined: dict[tuple[str, ...], Node] = {}
+
+    def connect(self, participants: Sequence[str], node: Node, field: str) -> None:
+        """Give a node the records of some participants, in their order."""
+        key = tuple(participants)
+        if not key:
+            return
+        if key not in self._joined:
+            nodes = [
+                self.prepared[example.name]
+                for participant in key
+                for example in self._run.examples
+                if example.participant == participant
+            ]
+            name = f'records{len(self._joined) + 1:02d}'
+            self._joined[key] = _joined(self._workflow, name, nodes, 'record')
+        self._workflow.connect(self._joined[key], 'out', node, field)
+
+
+def _joined(workflow: Workflow, name: str, nodes: Sequence[Node], output: str) -> Node:
+    """Join single values to a list; not worth a job in a queue."""
+    merge = Node(Merge(len(nodes)), name=name, run_without_submitting=True)
+    for i, node in enumerate(nodes, start=1):
+        workflow.connect(node, output, merge, f'in{i}')
+    return merge
+
+
+def _prepare_node(run: CrossvalRun, example: Example) -> Node:
+    return Node(
+        Prepare(
+            image=run.images[example.name],
+            layout=run.layout,
+            example=json.dumps(example.as_dict()),
+            fingerprint=' '.join(fingerprint(path) for path in example.files),
+            **run.inputs(),
         ),
-        name=f'prepare_{re.sub(r"[^0-9a-zA-Z]", "_", person.name)}',
+        name=f'prepare_{re.sub(r"[^0-9a-zA-Z]", "_", example.name)}',
         mem_gb=1.0,
     )
-    if person.mask is not None:
-        node.inputs.mask = str(person.mask)
+
+
+def _train_node(workflow: Workflow, run: CrossvalRun, records: _Records, training: Any) -> Node:
+    node = Node(
+        Train(
+            training=json.dumps(asdict(training)),
+            use_gpu=run.use_gpu,
+            **run.inputs(*run.learner.train_options),
+        ),
+        name=training.name,
+        n_procs=1,
+        mem_gb=run.mem_gb,
+    )
+    records.connect(training.train, node, 'records')
+    records.connect(training.validate, node, 'validation')
     return node
 
 
-def _train_node(config: RunConfig, job: Job, recipe: str) -> Node:
-    return Node(
-        TrainFold(
-            variant=job.variant,
-            repetition=job.repetition,
-            fold=job.fold,
-            left_out=list(job.left_out),
-            seed=job.seed,
-            recipe=recipe,
-            protocol=config.protocol,
-            targets=json.dumps([asdict(t) for t in load_protocol(config.protocol).targets]),
-            version=__version__,
-            use_gpu=config.device == 'cuda',
+def _test_node(
+    workflow: Workflow, run: CrossvalRun, records: _Records, trained: Mapping[str, Node], test: Any
+) -> Node:
+    node = Node(
+        TestNetworks(
+            test=json.dumps(asdict(test)),
+            use_gpu=run.use_gpu,
+            **run.inputs(*run.learner.train_options, *run.learner.test_options),
         ),
-        name=job.name,
+        name=test.name,
         n_procs=1,
-        mem_gb=2.0,
+        mem_gb=run.mem_gb,
     )
-
-
-def _settings(config: RunConfig, recipe: str) -> dict[str, object]:
-    """For the sidecars of the tables."""
-    return {
-        'Recipe': json.loads(recipe),
-        'Protocol': config.protocol,
-        'RandomSeed': config.random_seed,
-        'Folds': 'leave one participant out' if config.folds is None else config.folds,
-        'Repetitions': config.repetitions,
-        'Variants': list(config.residual),
-    }
+    networks = [trained[name] for name in test.trainings]
+    networks_name = f'networks_{test.name}'
+    workflow.connect(
+        _joined(workflow, networks_name, networks, 'result'), 'out', node, 'trainings'
+    )
+    records.connect(test.participants, node, 'records')
+    return node

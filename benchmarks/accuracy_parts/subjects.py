@@ -8,7 +8,7 @@ from pathlib import Path
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
-from default_data import annotated_people
+from default_data import read_examples
 
 OTHER_SCANNERS = {
     'ds000011': 'ds000011/sub-*/anat/*_T1w.nii.gz',
@@ -47,7 +47,7 @@ class Subject:
 
 def test_people(data: Path, protocol: Protocol) -> list[Subject]:
     """The people of ``ixi`` that no network was trained on."""
-    people = annotated_people(data / 'ixi', protocol, 'test')
+    people = read_examples(data / 'ixi', protocol, 'test')
     return [
         Subject('ixi', p.name, p.image, number, p.points, p.mask)
         for number, p in enumerate(people)

@@ -1,162 +1,173 @@
-"""What train and crossval share: the annotated people, their masks, and how a run ends."""
+"""What train and crossval share: the annotated images, and how a run ends."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.methods import methods_of
+from tmsprep.methods.base import ResourceError
+from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.running import EXIT_FAILED, EXIT_OK
+from tmsprep.tables import read_json
 
 if TYPE_CHECKING:
-    from tmsprep.bids import ImageRef, Survey
-    from tmsprep.config import RunConfig
+    from tmsprep.bids import FoundImages
+    from tmsprep.config import CrossvalConfig, TrainConfig
     from tmsprep.learning.annotations import Annotations
-    from tmsprep.methods.baxter2021.cohort import Annotated
-    from tmsprep.methods.duennwald2021.annotations import CoeruleusAnnotations
-    from tmsprep.methods.duennwald2021.volumes import LabelledVolume
-
-Person = TypeVar('Person', 'Annotated', 'LabelledVolume')
+    from tmsprep.learning.examples import Example
+    from tmsprep.methods.learner import Learner
 
 logger = logging.getLogger('tmsprep')
 
 
 @dataclass(frozen=True)
-class AnnotatedRun(Generic[Person]):
-    """Whom a run learns from.
+class AnnotatedRun:
+    """A run that learns from annotated images.
 
     Parameters
     ----------
-    people : list of Annotated or LabelledVolume
-        One per image.
+    config : TrainConfig or CrossvalConfig
+        Settings.
+    layout : Layout
+        Names of the outputs.
+    method : str
+        Name of the method that is trained.
+    learner : Learner
+        Its learner.
+    examples : list of Example
+        One per annotated image.
     images : dict
         Name of each to its image.
     problems : dict
         Participant's label to what was wrong, one message per problem.
     """
 
-    people: list[Person]
+    config: TrainConfig | CrossvalConfig
+    layout: Layout
+    method: str
+    learner: Learner
+    examples: list[Example]
     images: dict[str, ImageRef]
     problems: dict[str, list[str]]
 
+    @property
+    def data(self) -> str:
+        """Origin of images and annotations, in words."""
+        config, marked = self.config, any(example.mask for example in self.examples)
+        assert config.annotations is not None
+        folder = config.annotations.name
+        if marked:
+            return f'{data_set_name(config)}; masks or points from {folder}'
+        threshold = f'{config.consensus_threshold:g}'
+        return f'{data_set_name(config)}; points from {folder}, raters within {threshold} mm'
 
-def collect_people(config: RunConfig, found: Survey, log_dir: Path) -> AnnotatedRun[Annotated]:
-    """Find everybody's points, say what is wrong with them, and keep the agreement of raters.
+    def complete(self) -> list[Example]:
+        """Return the examples with what else the method needs."""
+        config = self.config
+        return self.learner.complete(
+            self.examples, self.images, config.derivatives, config.work_dir / 'masks'
+        )
 
-    Parameters
-    ----------
-    config : RunConfig
-        Settings of the run.
-    found : Survey
-        The images.
-    log_dir : Path
-        Of this run; gets ``agreements.tsv`` unless nothing is to be written.
+    def describe(self) -> int:
+        """Say what would be done, for --dry-run; return the exit code."""
+        for example in self.examples:
+            logger.info('%s: %s', example.image, self.learner.describe(example))
+        return conclude(self.problems, 'dry run: nothing was written', 'dry run')
+
+
+def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
+    """Find the annotated images, and log what is wrong with others.
 
     Raises
     ------
     BidsError
-        If there is no file of points.
+        If there are no annotations.
+    ResourceError
+        If no method of the protocol learns.
     """
-    from tmsprep.atomic import atomic_path
-    from tmsprep.learning.annotations import collect_annotated
-    from tmsprep.protocols import load_protocol
+    from tmsprep.bids import find_images
 
-    annotations = collect_annotated(
+    protocol = load_protocol(config.protocol)
+    method, learner = learner_of(protocol, config.options)
+    found = find_images(config.image_query)
+    assert config.annotations is not None
+    given = learner.collect(
         found.images,
         config.annotations,
-        load_protocol(config.protocol),
         config.consensus_threshold,
+        None if config.dry_run else config.work_dir / 'masks',
     )
-    run = whom_to_learn_from(annotations, found)
-    if not config.dry_run:
-        with atomic_path(log_dir / 'agreements.tsv') as partial:
-            annotations.agreements.to_csv(partial, sep='\t', index=False, na_rep='n/a')
-    used = {run.images[person.name].subject for person in run.people}
+    _log_problems(given, found)
+    layout = Layout(config.out_dir, protocol.name)
+    if not config.dry_run and len(given.agreements):
+        _write_agreements(config, given)
+    images = {image.stem: image for several in found.images.values() for image in several}
+    used = {images[example.name].subject for example in given.examples}
+    masks = sum(example.mask is not None for example in given.examples)
+    points = len(given.examples) - masks
     logger.info(
-        'points for %d images of %d participants; %d participants have none',
-        len(run.people),
+        '%spoints for %d images of %d participants; %d participants have none',
+        f'masks for {masks} images, ' if masks else '',
+        points,
         len(used),
-        len(set(found.images) - used - set(run.problems)),
+        len(set(found.images) - used - set(given.problems)),
     )
-    return run
+    return AnnotatedRun(
+        config, layout, method, learner, given.examples, images, dict(given.problems)
+    )
 
 
-def whom_to_learn_from(
-    given: Annotations | CoeruleusAnnotations, found: Survey
-) -> AnnotatedRun[Any]:
-    """Say what is wrong with annotations and images, and keep who can be learnt from.
+def learner_of(protocol: Protocol, options: Mapping[str, object]) -> tuple[str, Learner]:
+    """Return the first method of a protocol that learns, and its learner.
 
-    Parameters
-    ----------
-    given : Annotations or CoeruleusAnnotations
-        What the raters gave.
-    found : Survey
-        The images.
+    Raises
+    ------
+    ResourceError
+        If there is none.
     """
+    methods = methods_of(protocol)
+    for method in methods:
+        learner = method.learner(protocol, options)
+        if learner is not None:
+            return method.name, learner
+    names = ', '.join(method.name for method in methods)
+    raise ResourceError(f'protocol {protocol.name}: none of its methods ({names}) is trained')
+
+
+def _log_problems(given: Annotations, found: FoundImages) -> None:
     for note in given.notes:
         logger.warning('%s', note)
     for subject, messages in given.problems.items():
         for message in messages:
             logger.error('sub-%s: %s', subject, message)
     for subject, messages in found.problems.items():
-        # Whoever has annotations but no image is among the problems above.
+        # Participants with annotations but no image are among the problems above.
         for message in messages:
             logger.warning('sub-%s: not used: %s', subject, message)
-    images = {image.stem: image for several in found.images.values() for image in several}
-    return AnnotatedRun(list(given.people), images, dict(given.problems))
 
 
-def with_masks(config: RunConfig, run: AnnotatedRun[Annotated]) -> list[Annotated]:
-    """Give everybody a brain mask: from --derivatives, else by brain extraction.
+def _write_agreements(config: TrainConfig | CrossvalConfig, given: Annotations) -> None:
+    """Keep the agreement of the raters with the log of the run."""
+    from tmsprep.atomic import atomic_path
 
-    Without one, a person is trained on without views of the brain alone and cut views; the log
-    says so.
-    """
-    from tmsprep.methods.baxter2021.masks import extract_mask, find_mask
-
-    weights = Path(str(files('tmsprep.data'))) / 'brain_extraction.safetensors'
-    people = []
-    for person in run.people:
-        mask = find_mask(run.images[person.name], config.derivatives)
-        if mask is None:
-            try:
-                mask = extract_mask(person.image, weights, config.work_dir / 'masks')
-            except Exception as error:
-                logger.warning(
-                    '%s: no brain mask, so no stripped and cut views of it are trained on '
-                    '(%s). Give one through --derivatives.',
-                    person.image,
-                    error,
-                )
-        people.append(replace(person, mask=mask))
-    return people
+    with atomic_path(config.log_dir / 'agreements.tsv') as partial:
+        given.agreements.to_csv(partial, sep='\t', index=False, na_rep='n/a')
 
 
-def describe_people(run: AnnotatedRun[Annotated]) -> int:
-    """Say what would be done, for --dry-run."""
-    for person in run.people:
-        points = int(person.points.found.sum())
-        logger.info('%s: %d of %d points', person.image, points, len(person.points))
-    return conclude(run.problems, 'dry run: nothing was written', 'dry run')
-
-
-def data_set_name(config: RunConfig) -> str:
-    """Return what the data set calls itself, else the name of its folder."""
-    description = config.bids_dir / 'dataset_description.json'
-    name = config.bids_dir.resolve().name
-    if description.is_file():
-        name = json.loads(description.read_text(encoding='utf-8-sig')).get('Name') or name
-    return name
+def data_set_name(config: TrainConfig | CrossvalConfig) -> str:
+    """Return what the data set calls itself, else the name of its directory."""
+    description = read_json(config.bids_dir / 'dataset_description.json')
+    return description.get('Name') or config.bids_dir.resolve().name
 
 
 def conclude(
     problems: Mapping[str, Sequence[str]], done: str, what: str = 'tmsprep finished'
 ) -> int:
-    """Log the last line, and give the exit code.
+    """Log the last line, and return the exit code.
 
     Parameters
     ----------

@@ -1,97 +1,108 @@
-"""The crossval level: leave people out, train on the others, and see how far off it is."""
+"""The crossval level: train without some participants, and measure the error in them."""
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 from collections import defaultdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tmsprep.cli.annotated import (
-    AnnotatedRun,
-    collect_people,
-    conclude,
-    describe_people,
-    with_masks,
-)
+from tmsprep.cli.annotated import AnnotatedRun, conclude, find_annotated
+from tmsprep.tables import read_json
 
 if TYPE_CHECKING:
     from nipype import Node
 
-    from tmsprep.bids import Survey
-    from tmsprep.config import RunConfig
-    from tmsprep.methods.baxter2021.cohort import Annotated
+    from tmsprep.config import CrossvalConfig
 
 logger = logging.getLogger('tmsprep')
 
-_TRAINING = re.compile(r'_rep\d+_fold\d+$')
 
-
-def run_crossval(config: RunConfig, found: Survey, log_dir: Path) -> int:
-    """Cross-validate on everybody who has points.
+def run_level(config: CrossvalConfig) -> int:
+    """Cross-validate on all annotated images.
 
     Parameters
     ----------
-    config : RunConfig
+    config : CrossvalConfig
         Settings of the run.
-    found : Survey
-        Images, and what stands in the way of others.
-    log_dir : Path
-        Of this run.
 
     Returns
     -------
     int
-        0 if everything was done; 1 if somebody who has points could not be used, or a file of
-        points has an error, though the others were.
+        0 if everything was done; 1 if an annotated image could not be used, or a file of
+        annotations has an error, though the others were used.
 
     Raises
     ------
     BidsError
-        If there is no file of points.
+        If there are no annotations.
+    ResourceError
+        If no method of the protocol learns.
     RuntimeError
         If a training failed.
     ValueError
-        If people cannot be parted as the settings want.
+        If the participants cannot be divided as the settings want.
     """
-    run = collect_people(config, found, log_dir)
+    run = find_annotated(config)
     if config.dry_run:
-        return describe_people(run)
-    _execute(config, run, log_dir)
-    return conclude_crossval(config, run)
+        return run.describe()
+    _execute(run, config)
+    return _conclude(run)
 
 
-def conclude_crossval(config: RunConfig, run: AnnotatedRun[Any]) -> int:
-    """Name who could not be prepared, as the nodes recorded it, and give the exit code."""
-    from tmsprep.failures import record_path
-
-    problems = defaultdict(list, run.problems)
-    for person in run.people:
-        image = run.images[person.name]
-        path = record_path(config.out_dir, image, 'prepare')
-        if path.is_file():
-            message = json.loads(path.read_text(encoding='utf-8'))['message']
+def _conclude(run: AnnotatedRun) -> int:
+    """Name the images that could not be prepared, as the nodes recorded it."""
+    problems: dict[str, list[str]] = defaultdict(list, run.problems)
+    for example in run.examples:
+        image = run.images[example.name]
+        message = read_json(run.layout.record(image, 'prepare')).get('message')
+        if message:
             problems[image.subject].append(message)
             logger.error('sub-%s: %s', image.subject, message)
-    done = f'tmsprep finished without errors: {len(run.people)} images'
+    done = f'tmsprep finished without errors: {len(run.examples)} images'
     return conclude({k: v for k, v in problems.items() if v}, done)
 
 
-def _execute(config: RunConfig, run: AnnotatedRun[Annotated], log_dir: Path) -> None:
+def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
+    from tmsprep.learning.examples import participants_of
     from tmsprep.running.execution import execute, prepare_run
 
-    prepare_run(config, log_dir, [run.images[person.name] for person in run.people])
+    plan = run.learner.plan(participants_of(run.examples), run.examples)
+    images = [run.images[example.name] for example in run.examples]
+    prepare_run(config.execution, run.layout, run.learner.protocol, config.bids_dir, images)
+    config.to_toml(config.log_dir / 'config.toml')
     from tmsprep.running.progress import Progress
-    from tmsprep.workflows.crossval import init_crossval_wf
+    from tmsprep.workflows.crossval import CrossvalRun, init_crossval_wf
 
-    workflow = init_crossval_wf(config=config, people=with_masks(config, run))
-    nodes = workflow._get_all_nodes()
-    trainings = sum(bool(_TRAINING.search(node.name)) for node in nodes)
-    logger.info('%d images, %d trainings', len(run.people), trainings)
-    execute(workflow, config, log_dir, Progress(len(nodes), trainings, _finished_training), {})
+    examples = run.complete()
+    crossval = CrossvalRun(
+        method=run.method,
+        learner=run.learner,
+        plan=plan,
+        examples=examples,
+        images=run.images,
+        layout=run.layout,
+        settings=_settings(run, config),
+        mem_gb=run.learner.memory_gb([example.image for example in examples]),
+        use_gpu=config.device == 'cuda',
+    )
+    workflow = init_crossval_wf(run=crossval, work_dir=config.work_dir)
+    logger.info(
+        '%d images, %d trainings, %d tests', len(examples), len(plan.trainings), len(plan.tests)
+    )
+    steps = {t.name for t in plan.trainings} | {t.name for t in plan.tests}
+
+    def milestone(node: Node) -> str:
+        return node.name if node.name in steps else ''
+
+    progress = Progress(len(workflow._get_all_nodes()), len(steps), milestone)
+    execute(workflow, config.execution, run.layout, progress, {})
 
 
-def _finished_training(node: Node) -> str:
-    return node.name if _TRAINING.search(node.name) else ''
+def _settings(run: AnnotatedRun, config: CrossvalConfig) -> dict[str, object]:
+    """Say how it was done, for the sidecars of the tables."""
+    return {
+        'Data': run.data,
+        'RandomSeed': config.random_seed,
+        'Folds': 'leave one participant out' if config.folds is None else config.folds,
+        'Repetitions': config.repetitions,
+    }

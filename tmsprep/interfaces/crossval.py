@@ -1,218 +1,219 @@
-"""Nipype wrappers of the cross-validation."""
+"""Nipype interfaces of the cross-validation."""
 
 from __future__ import annotations
 
 import json
-import traceback
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
     SimpleInterface,
     TraitedSpec,
-    isdefined,
     traits,
 )
 
-from tmsprep.atomic import write_text
-from tmsprep.bids import ImageRef
 from tmsprep.failures import record_error
-from tmsprep.interfaces.crossval_inputs import PrepareInputSpec, TrainInputSpec
-from tmsprep.protocols import load_protocol
+from tmsprep.learning.examples import Example, Record
+from tmsprep.learning.plan import Plan, Test, Training
+from tmsprep.methods import get_method
+from tmsprep.methods.learner import Learner
+from tmsprep.tables import write_json
 
-if TYPE_CHECKING:
-    from tmsprep.points import PointSet
-
-
-class PreparePersonInputSpec(PrepareInputSpec):
-    """Inputs of `PreparePerson`."""
-
-    mask = traits.Str(desc='brain mask or parcellation')
-    points = traits.Str(mandatory=True, desc='JSON: label to [x, y, z] in mm RAS+, or null')
+_RECORDS = 'JSON texts, see `tmsprep.learning.examples.Record`'
 
 
-class PreparePersonOutputSpec(TraitedSpec):
-    """Output of `PreparePerson`."""
+class LearnerInputSpec(BaseInterfaceInputSpec):
+    """Inputs of every step of a cross-validation."""
 
-    record = File(exists=True, desc='JSON, see `tmsprep.methods.baxter2021.prepared`')
-
-
-class PreparePerson(SimpleInterface):
-    """Conform one image and keep its pyramid; a failure is recorded, the others go on."""
-
-    input_spec = PreparePersonInputSpec
-    output_spec = PreparePersonOutputSpec
-
-    def _run_interface(self, runtime):
-        from tmsprep.methods.baxter2021.cohort import Annotated
-        from tmsprep.methods.baxter2021.prepared import (
-            Prepared,
-            prepare,
-            rows_to_points,
-            write_cohort,
-        )
-
-        given, folder = self.inputs, Path(runtime.cwd)
-        points = rows_to_points(json.loads(given.points))
-        mask = Path(given.mask) if isdefined(given.mask) else None
-        person = Annotated(given.stem, Path(given.in_file), points, mask)
-        failure = None
-        try:
-            record = prepare(person, folder / 'cache', given.fingerprint)
-        except Exception as error:
-            message = str(error) or type(error).__name__
-            failure = {'message': message, 'traceback': traceback.format_exc()}
-            record = Prepared(given.stem, given.in_file, given.fingerprint, points, error=message)
-        image = ImageRef.from_path(Path(given.bids_dir), Path(given.in_file))
-        record_error(Path(given.out_dir), image, 'prepare', failure, folder)
-        self._results['record'] = str(write_cohort(folder / 'person.json', [record]))
-        return runtime
+    method = traits.Str(mandatory=True, desc='name of the method')
+    # Hashed by its representation, so that a changed list of targets is noticed.
+    protocol = traits.Any(mandatory=True, desc='a `Protocol`')
+    options = traits.Str('{}', usedefault=True, desc='JSON: options the step depends on')
+    version = traits.Str(desc='of tmsprep, so that new code is not answered from the cache')
 
 
-class JoinCohortInputSpec(BaseInterfaceInputSpec):
-    """Inputs of `JoinCohort`."""
+class NetworkInputSpec(LearnerInputSpec):
+    """Inputs of a step that runs a network."""
 
-    records = traits.List(File(exists=True), mandatory=True, desc='of `PreparePerson`')
-
-
-class JoinCohortOutputSpec(TraitedSpec):
-    """Outputs of `JoinCohort`."""
-
-    cohort = File(exists=True, desc='JSON with everyone')
-    sha256 = traits.Str(desc='of its content')
+    records = traits.List(traits.Str, mandatory=True, desc=_RECORDS)
+    threads = traits.Int(1, usedefault=True, nohash=True, desc='of Torch')
+    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='compute on CUDA')
 
 
-class JoinCohort(SimpleInterface):
-    """Write everyone into one file, which all trainings share."""
+class _Step(SimpleInterface):
+    """Interface that calls a learner."""
 
-    input_spec = JoinCohortInputSpec
-    output_spec = JoinCohortOutputSpec
+    def learner(self) -> Learner:
+        """Return the learner of the method."""
+        given = self.inputs
+        learner = get_method(given.method).learner(given.protocol, json.loads(given.options))
+        if learner is None:
+            raise ValueError(f'{given.method} does not learn')
+        return learner
 
-    def _run_interface(self, runtime):
-        from tmsprep.files import file_sha256
-        from tmsprep.methods.baxter2021.prepared import read_cohort, write_cohort
-
-        people = [person for path in self.inputs.records for person in read_cohort(path)]
-        path = write_cohort(Path(runtime.cwd) / 'cohort.json', people)
-        self._results.update(cohort=str(path), sha256=file_sha256(path))
-        return runtime
-
-
-class TrainFoldInputSpec(TrainInputSpec):
-    """Inputs of `TrainFold`."""
-
-    cohort = File(exists=True, mandatory=True, nohash=True, desc='JSON with everyone')
-    cohort_sha256 = traits.Str(mandatory=True, desc='its content, images and points included')
-    variant = traits.Str(mandatory=True, desc='residual layers')
-    repetition = traits.Int(mandatory=True)
-    left_out = traits.List(traits.Str, mandatory=True, desc='participants to predict')
-    protocol = traits.Str(mandatory=True, desc='name or path of a protocol')
-    targets = traits.Str(mandatory=True, desc='JSON, so that a changed protocol file is noticed')
-
-
-class TrainFoldOutputSpec(TraitedSpec):
-    """Output of `TrainFold`."""
-
-    predictions = File(exists=True, desc='JSON: the job, and the points of each left-out image')
-
-
-class TrainFold(SimpleInterface):
-    """Train without some people and localise in them; goes on from its checkpoint when killed."""
-
-    input_spec = TrainFoldInputSpec
-    output_spec = TrainFoldOutputSpec
-    # Nipype keeps the folder of a node that was killed, if its inputs are still the same.
-    _can_resume = True
-
-    def _run_interface(self, runtime):
+    def device(self) -> str:
+        """Return the device, after setting the number of threads."""
         import torch
 
-        from tmsprep.learning.folds import Job
-        from tmsprep.methods.baxter2021.crossval import recipe_from_json, run_job
-        from tmsprep.methods.baxter2021.prepared import points_to_rows, read_cohort
-
         torch.set_num_threads(self.inputs.threads)
-        given = self.inputs
-        job = Job(given.variant, given.repetition, given.fold, tuple(given.left_out), given.seed)
-        checkpoint = Path(runtime.cwd) / 'checkpoint.pt'
-        found = run_job(
-            read_cohort(given.cohort),
-            job,
-            recipe_from_json(given.recipe),
-            load_protocol(given.protocol),
-            checkpoint=checkpoint,
-            device='cuda' if given.use_gpu else 'cpu',
+        return 'cuda' if self.inputs.use_gpu else 'cpu'
+
+    def read_records(self, texts: list[str]) -> list[Record]:
+        """Read records."""
+        return [Record.from_json(text) for text in texts]
+
+
+class PrepareInputSpec(LearnerInputSpec):
+    """Inputs of `Prepare`."""
+
+    image = traits.Any(mandatory=True, desc='an `ImageRef`')
+    layout = traits.Any(mandatory=True, desc='a `Layout`')
+    example = traits.Str(mandatory=True, desc='JSON, see `tmsprep.learning.examples.Example`')
+    fingerprint = traits.Str(mandatory=True, desc='of the files, so that new ones are seen')
+
+
+class PrepareOutputSpec(TraitedSpec):
+    """Output of `Prepare`."""
+
+    # A text and no file: a training then depends on the content of its own records alone.
+    record = traits.Str(desc='JSON, see `tmsprep.learning.examples.Record`')
+
+
+class Prepare(_Step):
+    """Prepare one example; a failure is recorded, and the others are used."""
+
+    input_spec = PrepareInputSpec
+    output_spec = PrepareOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from tmsprep.learning.train import prepare_record
+
+        given, folder = self.inputs, Path(runtime.cwd)
+        example = Example.from_dict(json.loads(given.example))
+        record, failure = prepare_record(
+            self.learner(), example, given.fingerprint, folder / 'cache'
         )
-        images = {name: points_to_rows(points) for name, points in found.items()}
-        path = Path(runtime.cwd) / 'predictions.json'
-        write_text(path, json.dumps({'job': asdict(job), 'images': images}, indent=1))
-        checkpoint.unlink(missing_ok=True)
-        self._results['predictions'] = str(path)
+        record_error(given.layout, given.image, 'prepare', failure, folder)
+        self._results['record'] = record.to_json()
         return runtime
 
 
-class GatherFoldsInputSpec(BaseInterfaceInputSpec):
-    """Inputs of `GatherFolds`."""
+class TrainInputSpec(NetworkInputSpec):
+    """Inputs of `Train`, which is given nothing of any other participant."""
 
-    cohort = File(exists=True, mandatory=True, desc='JSON with everyone')
-    predictions = traits.List(File(exists=True), mandatory=True, desc='of `TrainFold`')
-    out_dir = traits.Str(mandatory=True, desc='folder of all derivatives')
-    protocol = traits.Str(mandatory=True, desc='name or path of a protocol')
+    training = traits.Str(mandatory=True, desc='JSON, see `tmsprep.learning.plan.Training`')
+    validation = traits.List(traits.Str, [], usedefault=True, desc=_RECORDS)
+
+
+class TrainOutputSpec(TraitedSpec):
+    """Output of `Train`."""
+
+    result = File(exists=True, desc='JSON, see `tmsprep.learning.crossval.run_training`')
+
+
+class Train(_Step):
+    """Train one network; resumes from its checkpoint after a kill."""
+
+    input_spec = TrainInputSpec
+    output_spec = TrainOutputSpec
+    # Nipype keeps the directory of a node that was killed, if its inputs are still the same.
+    _can_resume = True
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from tmsprep.learning.crossval import run_training
+
+        device = self.device()
+        result = run_training(
+            self.learner(),
+            Training.from_dict(json.loads(self.inputs.training)),
+            self.read_records(self.inputs.records),
+            self.read_records(self.inputs.validation),
+            Path(runtime.cwd),
+            device,
+        )
+        self._results['result'] = str(result)
+        return runtime
+
+
+class TestInputSpec(NetworkInputSpec):
+    """Inputs of `TestNetworks`."""
+
+    __test__ = False
+
+    test = traits.Str(mandatory=True, desc='JSON, see `tmsprep.learning.plan.Test`')
+    trainings = traits.List(File(exists=True), mandatory=True, desc='of `Train`')
+
+
+class TestOutputSpec(TraitedSpec):
+    """Output of `TestNetworks`."""
+
+    __test__ = False
+
+    rows = File(exists=True, desc='JSON: name of a table to its rows')
+
+
+class TestNetworks(_Step):
+    """Test networks in participants that they were not trained on."""
+
+    __test__ = False
+
+    input_spec = TestInputSpec
+    output_spec = TestOutputSpec
+
+    def _run_interface(self, runtime: Any) -> Any:
+        from tmsprep.learning.crossval import run_test
+
+        device = self.device()
+        rows = run_test(
+            self.learner(),
+            Test.from_dict(json.loads(self.inputs.test)),
+            [Path(path) for path in self.inputs.trainings],
+            self.read_records(self.inputs.records),
+            device,
+        )
+        self._results['rows'] = str(write_json(Path(runtime.cwd) / 'rows.json', rows))
+        return runtime
+
+
+class GatherInputSpec(LearnerInputSpec):
+    """Inputs of `Gather`."""
+
+    layout = traits.Any(mandatory=True, desc='a `Layout`')
+    plan = traits.Str(mandatory=True, desc='JSON, see `tmsprep.learning.plan.Plan`')
+    tests = traits.List(File(exists=True), mandatory=True, desc='of `TestNetworks`')
+    trainings = traits.List(File(exists=True), mandatory=True, desc='of `Train`')
+    records = traits.List(traits.Str, mandatory=True, desc=_RECORDS)
     settings = traits.Str(mandatory=True, desc='JSON: how it was done, for the sidecars')
 
 
-class GatherFoldsOutputSpec(TraitedSpec):
-    """Output of `GatherFolds`."""
+class GatherOutputSpec(TraitedSpec):
+    """Output of `Gather`."""
 
-    tables = traits.List(File(exists=True), desc='predictions, ensemble, summary')
+    tables = traits.List(File(exists=True), desc='all tables')
 
 
-class GatherFolds(SimpleInterface):
+class Gather(_Step):
     """Write the tables of a finished cross-validation."""
 
-    input_spec = GatherFoldsInputSpec
-    output_spec = GatherFoldsOutputSpec
+    input_spec = GatherInputSpec
+    output_spec = GatherOutputSpec
     # The outputs may have been deleted since: writing is cheap, so it is never skipped.
     always_run = True
 
-    def _run_interface(self, runtime):
-        from tmsprep.methods.baxter2021.crossval_outputs import write_outputs
-        from tmsprep.methods.baxter2021.prepared import read_cohort
+    def _run_interface(self, runtime: Any) -> Any:
+        from tmsprep.learning.crossval import write_tables
 
-        tables = write_outputs(
-            Path(self.inputs.out_dir),
-            read_cohort(self.inputs.cohort),
-            [_read_predictions(path) for path in self.inputs.predictions],
-            load_protocol(self.inputs.protocol),
-            json.loads(self.inputs.settings),
+        given = self.inputs
+        tables = write_tables(
+            self.learner(),
+            Plan.from_json(given.plan),
+            [json.loads(Path(path).read_text(encoding='utf-8')) for path in given.tests],
+            [json.loads(Path(path).read_text(encoding='utf-8')) for path in given.trainings],
+            self.read_records(given.records),
+            given.layout,
+            json.loads(given.settings),
         )
         self._results['tables'] = [str(path) for path in tables]
         return runtime
-
-
-def _read_predictions(path: str) -> tuple:
-    """Job and points of each image, as `TrainFold` wrote them."""
-    from tmsprep.learning.folds import Job
-    from tmsprep.methods.baxter2021.prepared import rows_to_points
-
-    content = json.loads(Path(path).read_text(encoding='utf-8'))
-    job = Job(**{**content['job'], 'left_out': tuple(content['job']['left_out'])})
-    return job, {name: rows_to_points(rows) for name, rows in content['images'].items()}
-
-
-def points_as_json(points: PointSet) -> str:
-    """Write points as `PreparePerson` takes them."""
-    from tmsprep.methods.baxter2021.prepared import points_to_rows
-
-    return json.dumps(points_to_rows(points))
-
-
-def recipe_as_json(name: str, steps: int | None) -> str:
-    """Write a recipe as `TrainFold` takes it, with another number of steps if one is given."""
-    from tmsprep.methods.baxter2021.crossval import recipe_to_json
-    from tmsprep.methods.baxter2021.recipes import recipe_named
-
-    return recipe_to_json(recipe_named(name, **({} if steps is None else {'steps': steps})))

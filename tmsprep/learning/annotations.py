@@ -1,12 +1,13 @@
-"""The user's own points, checked, and made one set for each image."""
+"""The points of the raters, checked and merged to one set for each image."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from tmsprep.bids.annotations import AnnotationFile, find_annotations
@@ -17,22 +18,22 @@ from tmsprep.evaluation.rater_checks import copied_between_participants, describ
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.formats import PointsFileError, read_points
 from tmsprep.imaging.read import ImageError, read_geometry
-from tmsprep.methods.baxter2021.cohort import Annotated
+from tmsprep.learning.examples import Example
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
+#: Columns of `Annotations.agreements`.
 AGREEMENT_COLUMNS = ('image', 'label', 'n_raters', 'agreeing', 'status', 'x', 'y', 'z')
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """Whom to train on, and what was found wrong on the way.
+    """The annotated images of a run, and what is wrong with others.
 
     Parameters
     ----------
-    people : list of Annotated
-        One per image with at least one point, named by the image's entities (``sub-01_ses-A``),
-        with the targets of the protocol in its order; no brain mask yet.
+    examples : list of Example
+        One per image with at least one target, in the order of the images.
     problems : dict
         For each participant's label, without 'sub-', one message per problem. Files and points
         named here are not trained on. A participant need not be one of the run's.
@@ -44,10 +45,12 @@ class Annotations:
         status (`tmsprep.evaluation.consensus.CONSENSUS_STATUSES`), and the point, mm, RAS+.
     """
 
-    people: list[Annotated]
+    examples: list[Example]
     problems: dict[str, list[str]]
     notes: list[str]
-    agreements: pd.DataFrame
+    agreements: pd.DataFrame = field(
+        default_factory=lambda: pd.DataFrame(columns=list(AGREEMENT_COLUMNS))
+    )
 
 
 def collect_annotated(
@@ -56,7 +59,7 @@ def collect_annotated(
     protocol: Protocol,
     threshold_mm: float = DISAGREEMENT_MM,
 ) -> Annotations:
-    """Find, read and check everybody's points, and take the raters' consensus.
+    """Find, read and check all files of points, and take the raters' consensus.
 
     Only headers of images are read. Several raters of one image become one point per target by
     Baxter et al. 2021, section 2.1; a target on which they do not agree is missing.
@@ -84,7 +87,7 @@ def collect_annotated(
     notes = list(found.notes)
     read = _read_all(found.files, protocol, problems, notes)
     _drop_copies(read, problems)
-    people, tables = [], []
+    examples, tables = [], []
     for image in _each(images):
         raters = {file.rater: points for file, points in read.items() if file.image is image}
         if not raters:
@@ -92,13 +95,13 @@ def collect_annotated(
         points, agreements = consensus(raters, protocol.labels, threshold_mm)
         tables.append(_tabulate(image, raters, protocol, agreements))
         if points.found.any():
-            people.append(Annotated(image.stem, image.path, points))
+            examples.append(Example(image.stem, image.path, points))
             notes += _disagreements(image, protocol, agreements)
         else:
             problems[image.subject].append(_nothing_left(image, agreements))
-    _note_unannotated(images, people, problems, notes)
-    table = pd.concat(tables) if tables else pd.DataFrame(columns=AGREEMENT_COLUMNS)
-    return Annotations(people, dict(problems), notes, table.reset_index(drop=True))
+    _note_unannotated(images, examples, problems, notes)
+    table = pd.concat(tables) if tables else pd.DataFrame(columns=list(AGREEMENT_COLUMNS))
+    return Annotations(examples, dict(problems), notes, table.reset_index(drop=True))
 
 
 def _each(images: Mapping[str, Sequence[ImageRef]]) -> list[ImageRef]:
@@ -111,7 +114,7 @@ def _read_all(
     problems: dict[str, list[str]],
     notes: list[str],
 ) -> dict[AnnotationFile, PointSet]:
-    """Read and check every file; whatever is wrong with one leaves the others alone."""
+    """Read and check every file; a problem of one does not concern the others."""
     read = {}
     for file in files:
         subject = file.image.subject
@@ -138,7 +141,7 @@ def _read_all(
 
 
 def _drop_copies(read: dict[AnnotationFile, PointSet], problems: dict[str, list[str]]) -> None:
-    """Take out files that hold another person's points: nobody knows whose they are."""
+    """Drop files with the points of another participant: either may be the copy."""
     files = list(read)
     copies = copied_between_participants([(file.image.subject, read[file]) for file in files])
     for one, (other, count) in copies.items():
@@ -154,12 +157,12 @@ def _tabulate(
     agreements: Sequence[Agreement],
 ) -> pd.DataFrame:
     names = tuple(raters)
-    given = sum(points.found.astype(int) for points in raters.values())
+    given = np.sum([points.found for points in raters.values()], axis=0)
     rows = [
         (image.stem, label, n, ' '.join(names[i] for i in a.agreeing), a.status, *a.point)
         for label, n, a in zip(protocol.labels, given, agreements, strict=True)
     ]
-    return pd.DataFrame(rows, columns=AGREEMENT_COLUMNS)
+    return pd.DataFrame(rows, columns=list(AGREEMENT_COLUMNS))
 
 
 def _disagreements(
@@ -180,12 +183,12 @@ def _nothing_left(image: ImageRef, agreements: Sequence[Agreement]) -> str:
 
 def _note_unannotated(
     images: Mapping[str, Sequence[ImageRef]],
-    people: Sequence[Annotated],
+    examples: Sequence[Example],
     problems: Mapping[str, list[str]],
     notes: list[str],
 ) -> None:
     """Name the images without points that nothing else has been said about."""
-    used = {person.name for person in people}
+    used = {example.name for example in examples}
     silent = [
         image.path.name
         for image in _each(images)

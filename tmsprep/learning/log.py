@@ -1,94 +1,116 @@
-"""What a training has to say while it goes on, kept so that a resumed one tells the same."""
+"""The log of trainings: a table and a figure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tmsprep.atomic import write_text
+import pandas as pd
 
+from tmsprep.atomic import atomic_path
+from tmsprep.tables import Column, column, write_table
 
-@dataclass(frozen=True)
-class LogRow:
-    """One line of the log.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
-    Parameters
-    ----------
-    member, step : int
-        Counted from 1.
-    loss : float
-        Mean since the line before.
-    validation_mm : float or None
-        Mean error in those kept aside, if it was measured at this step.
-    """
+#: Line of a log: 'step' or 'epoch', 'loss', and 'validation', NaN where it was not measured.
+Row = dict[str, float]
 
-    member: int
-    step: int
-    loss: float
-    validation_mm: float | None = None
+#: Network to the lines of its log.
+Logs = Mapping[str, Sequence[Row]]
+
+_COUNTS: dict[str, Column] = {
+    'step': column('Optimiser steps, from 1'),
+    'epoch': column('Passes through the training set, from 1'),
+}
 
 
-class MemberLog:
-    """The log of one training, written beside its checkpoint.
+def write_log(path: Path, logs: Logs, unit: str, meaning: Mapping[str, tuple[str, str]]) -> Path:
+    """Write the log of all networks as one table.
 
     Parameters
     ----------
     path : Path
-        The file.
-    member : int
-        Number of the network in its ensemble.
-    steps : int
-        Of the training; there is a line per hundredth, and a measurement per twentieth.
-    done : int
-        Step of the checkpoint. Later lines, which a killed run has left, are dropped.
+        Ends in ``.tsv``.
+    logs : mapping
+        Network to the lines of its log.
+    unit : str
+        Column that counts: 'step' or 'epoch'.
+    meaning : mapping
+        Network to what its loss and its validation are, with units.
     """
-
-    def __init__(self, path: Path, member: int, steps: int, done: int):
-        self.path, self.member, self.steps = path, member, steps
-        self.every = max(1, steps // 100)
-        self.rows = [row for row in read_log(path) if row.step <= done]
-        self._losses: list[float] = []
-
-    def add(self, step: int, loss: float, measure: Callable[[], float | None]) -> float | None:
-        """Take note of a step; return the error, if it was time to measure it.
-
-        Parameters
-        ----------
-        step : int
-            Counted from 1.
-        loss : float
-            Of this step.
-        measure : callable
-            Gives the mean error in mm, or None if nobody is kept aside.
-        """
-        self._losses.append(loss)
-        last = step == self.steps
-        if step % self.every and not last:
-            return None
-        measured = measure() if last or step % (5 * self.every) == 0 else None
-        mean = sum(self._losses) / len(self._losses)
-        self._losses = []
-        self.rows.append(LogRow(self.member, step, mean, measured))
-        write_log(self.path, self.rows)
-        # As the file has it, so that a resumed run knows the very same numbers.
-        self.rows = read_log(self.path)
-        return measured
-
-
-def write_log(path: Path, rows: Sequence[LogRow]) -> Path:
-    """Write lines as a table, 'n/a' where nothing was measured."""
-    lines = ['\t'.join(f.name for f in fields(LogRow))]
-    lines += ['\t'.join('n/a' if v is None else f'{v:.7g}' for v in astuple(r)) for r in rows]
-    return write_text(path, '\n'.join(lines) + '\n')
-
-
-def read_log(path: Path) -> list[LogRow]:
-    """Read what `write_log` wrote; nothing if there is no file."""
-    if not path.is_file():
-        return []
-    rows = [line.split('\t') for line in path.read_text(encoding='utf-8').splitlines()[1:]]
-    return [
-        LogRow(int(member), int(step), float(loss), None if mm == 'n/a' else float(mm))
-        for member, step, loss, mm in rows
+    rows = [
+        {
+            'network': network,
+            unit: row[unit],
+            'loss': f'{row["loss"]:.7g}',
+            'validation': '' if math.isnan(row['validation']) else f'{row["validation"]:.7g}',
+        }
+        for network, log in logs.items()
+        for row in log
     ]
+    columns = {
+        'network': column('The network'),
+        unit: _COUNTS[unit],
+        'loss': column(f'Mean since the line before: {_listed(meaning, 0)}'),
+        'validation': column(f'Measured in the validation set: {_listed(meaning, 1)}'),
+    }
+    table = pd.DataFrame(rows, columns=list(columns))
+    return write_table(path, table, 'How the networks were trained', columns)
+
+
+def _listed(meaning: Mapping[str, tuple[str, str]], which: int) -> str:
+    texts = {network: both[which] for network, both in meaning.items()}
+    if len(set(texts.values())) == 1:
+        return next(iter(texts.values()))
+    return '; '.join(f'{network}: {text}' for network, text in texts.items())
+
+
+def plot_log(path: Path, logs: Logs, unit: str, meaning: Mapping[str, tuple[str, str]]) -> Path:
+    """Draw the loss, and what was measured in the validation set.
+
+    Networks with losses of the same meaning share a row of panels.
+
+    Parameters
+    ----------
+    path : Path
+        SVG file.
+    logs, unit, meaning
+        As for `write_log`.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    kinds = list(dict.fromkeys(meaning[network] for network in logs))
+    measured = any(not math.isnan(row['validation']) for log in logs.values() for row in log)
+    columns = ('loss', 'validation') if measured else ('loss',)
+    with mpl.rc_context({'svg.hashsalt': 'tmsprep', 'svg.fonttype': 'none', 'font.size': 9}):
+        size = 4.2 * len(columns), 3.2 * len(kinds)
+        figure = Figure(figsize=size, layout='constrained')
+        panels = figure.subplots(len(kinds), len(columns), squeeze=False)
+        for axes, kind in zip(panels, kinds, strict=True):
+            shown = {network: log for network, log in logs.items() if meaning[network] == kind}
+            for panel, key, label in zip(axes, columns, kind, strict=False):
+                _draw(panel, shown, unit, key, label)
+        with atomic_path(path) as partial:
+            # Without a date, so that the same training draws the same file.
+            figure.savefig(partial, metadata={'Date': None})
+    return path
+
+
+def _draw(axes: Axes, logs: Logs, unit: str, key: str, label: str) -> None:
+    for network, log in logs.items():
+        known = [row for row in log if not math.isnan(row[key])]
+        marker = 'o' if len(known) < 50 else ''
+        counts, values = [row[unit] for row in known], [row[key] for row in known]
+        axes.plot(counts, values, label=network, marker=marker, markersize=3)
+    title = 'training set' if key == 'loss' else 'validation set'
+    axes.set(title=title, xlabel=unit, ylabel=label)
+    if key == 'loss':
+        axes.legend(frameon=False)
+        if all(row['loss'] > 0 for log in logs.values() for row in log):
+            axes.set_yscale('log')
+    else:
+        axes.set_ylim(0, None)

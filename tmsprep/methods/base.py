@@ -105,8 +105,6 @@ class Method(ABC):
         of view, rather than to the common grid.
     uses_gpu : bool
         Whether it computes on a GPU if there is one.
-    learner : Learner or None
-        How it is trained and cross-validated, if it learns.
     """
 
     name: ClassVar[str]
@@ -120,7 +118,6 @@ class Method(ABC):
     any_points: ClassVar[bool] = False
     isotropic: ClassVar[bool] = False
     uses_gpu: ClassVar[bool] = False
-    learner: ClassVar[Learner | None] = None
 
     def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
         """Find weights and other files before anything is computed.
@@ -246,6 +243,10 @@ class Method(ABC):
             The figures.
         """
         return []
+
+    def learner(self, protocol: Protocol, options: Mapping[str, Any]) -> Learner | None:
+        """Return how the method is trained and cross-validated; None if it does not learn."""
+        return None
 
     def section(self, image: ImageRef, layout: Layout) -> Section | None:
         """Part of the report beyond what every method has, from the derivatives alone."""

@@ -1,99 +1,118 @@
-"""What is shown while a run goes on: a bar on a terminal, lines in a log."""
+"""Progress of a run: a bar in a terminal, lines in a log."""
 
 from __future__ import annotations
 
 import logging
+import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nipype import Node
-    from tqdm import tqdm
 
 logger = logging.getLogger('tmsprep')
 
 
-class Progress:
-    """Of a workflow; in a log, a line per milestone.
+class _Bar:
+    """A bar that is hidden where the output is no terminal.
+
+    Parameters
+    ----------
+    total : int
+        Steps in all.
+    unit : str
+        Name of a step.
+    """
+
+    def __init__(self, total: int, unit: str) -> None:
+        from tqdm import tqdm
+
+        hidden = not sys.stderr.isatty()
+        self._bar = tqdm(total=total, unit=unit, disable=hidden, leave=False, smoothing=0.1)
+
+    def _tell(self, done: int, shown: str, line: str) -> None:
+        """Move the bar on; log a line, if there is one, where the bar is hidden."""
+        self._bar.update(done)
+        self._bar.set_postfix_str(shown, refresh=False)
+        if self._bar.disable and line:
+            logger.info('%s', line)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._bar.close()
+
+
+class Progress(_Bar):
+    """Progress of a workflow; in a log, a line per milestone.
 
     Parameters
     ----------
     total : int
         Nodes in the workflow.
     milestones : int
-        How many of them are worth a line.
+        Number of nodes that are milestones.
     milestone : callable
-        Names the milestone that a node is, '' if it is none.
+        Returns the name of the milestone that a node is, '' if it is none.
     """
 
-    def __init__(self, total: int, milestones: int, milestone: Callable[[Node], str]):
+    def __init__(self, total: int, milestones: int, milestone: Callable[[Node], str]) -> None:
+        super().__init__(total, 'step')
         self._milestones, self._milestone, self._reached = milestones, milestone, 0
         self._failed: set[str] = set()
-        self._bar = _bar(total, 'step')
 
     def __call__(self, node: Node, status: str) -> None:
-        """Take note of a node that started, ended or raised."""
+        """Note a node that started, ended or raised."""
         if status == 'start':
             return
-        self._bar.update()
         name = node.fullname.split('.')[1] if node.fullname.count('.') else node.fullname
-        self._bar.set_postfix_str(f'{name} {node.name}')
         if status == 'exception':
             self._failed.add(name)
-        reached = self._milestone(node)
+        reached, line = self._milestone(node), ''
         # Nipype's serial plugin says of nodes that it leaves out after a failure that they ended.
         if status == 'end' and reached and name not in self._failed:
             self._reached += 1
-            if self._bar.disable:
-                logger.info('%s: finished (%d of %d)', reached, self._reached, self._milestones)
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._bar.close()
+            line = f'{reached}: finished ({self._reached} of {self._milestones})'
+        self._tell(1, f'{name} {node.name}', line)
 
 
-class TrainingProgress:
-    """Of the trainings of an ensemble; in a log, a line per twentieth of a training.
+class TrainingProgress(_Bar):
+    """Progress of consecutive trainings; in a log, a line per twentieth of each.
 
     Parameters
     ----------
-    members, steps : int
-        Networks, and optimiser steps of each.
+    trainings : int
+        Number of trainings.
     """
 
-    def __init__(self, members: int, steps: int):
-        self._members, self._steps = members, steps
-        self._bar = _bar(members * steps, 'step')
+    def __init__(self, trainings: int) -> None:
+        # In hundredths of a training, since trainings differ in length.
+        super().__init__(100 * trainings, '%')
+        self._begun: list[str] = []
+        self._shown, self._told = 0, -1
 
-    def __call__(self, member: int, step: int, loss: float, validation: float | None) -> None:
-        """Take note of a step.
+    def __call__(self, name: str, total: int, row: Mapping[str, float]) -> None:
+        """Note a line of the log of a training.
 
         Parameters
         ----------
-        member, step : int
-            Counted from 1.
-        loss : float
-            Of this step.
-        validation : float or None
-            Mean error in mm of those kept aside, if it has just been measured.
+        name : str
+            Name of the training.
+        total : int
+            Last number of the first column.
+        row : mapping
+            'step' or 'epoch', 'loss' and 'validation'.
         """
-        self._bar.update((member - 1) * self._steps + step - self._bar.n)
-        shown = f'member {member} of {self._members}, loss {loss:.3f}'
-        if validation is not None:
-            shown += f', kept aside {validation:.2f} mm'
-        self._bar.set_postfix_str(shown, refresh=False)
-        every = max(1, self._steps // 20)
-        if self._bar.disable and (step % every == 0 or step == self._steps):
-            logger.info('%s: step %d of %d', shown, step, self._steps)
-
-    def close(self) -> None:
-        """Leave the terminal as it was."""
-        self._bar.close()
-
-
-def _bar(total: int, unit: str) -> tqdm:
-    from tqdm import tqdm
-
-    hidden = not sys.stderr.isatty()
-    return tqdm(total=total, unit=unit, disable=hidden, leave=False, smoothing=0.1)
+        unit, count = next(iter(row.items()))
+        if name not in self._begun:
+            self._begun.append(name)
+            self._told = -1
+        shown = f'{name}: loss {row["loss"]:.3f}'
+        if not math.isnan(row['validation']):
+            shown += f', validation {row["validation"]:.3f}'
+        twentieth, line = int(20 * count // total), ''
+        if twentieth > self._told:
+            self._told, line = twentieth, f'{shown}: {unit} {count} of {total}'
+        reached = int(100 * (len(self._begun) - 1) + 100 * count // total)
+        self._tell(reached - self._shown, shown, line)
+        self._shown = reached

@@ -1,21 +1,27 @@
-"""What else could have come from the scanner: random views of one person."""
+"""What else could have come from the scanner: random views of one image."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
 from tmsprep.imaging.conform import CONFORMED_SIZE
-from tmsprep.methods.baxter2021.cohort import Person
 from tmsprep.methods.baxter2021.network import Sampler
+from tmsprep.methods.baxter2021.prepared import PreparedImage
 from tmsprep.networks.crops import sample
 
 _EXTENT = float(CONFORMED_SIZE)
 _FARTHEST_TURN = 30.0
 _FARTHEST_SHIFT = 40.0
+
+#: Directions of `Cuts`, along L, P, S.
+_CUTS = torch.tensor(
+    [[0.0, -1.0, -1.0], [0.0, -0.5, -1.0], [0.0, 0.0, -1.0], [0.0, 1.0, -0.3], [1.0, 0.0, 0.0]]
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class Augmentation:
         sd in mm along each axis; 10 in the paper.
     far : float
         Probability that the head lies far from where it usually does: turned by up to 30 degrees
-        about any axis and shifted by up to 40 mm along each. Ours, as all that follows.
+        about any axis and shifted by up to 40 mm along each. This and all that follows is not in
+        the paper.
     scale : float
         sd of the log of the size, common to the axes; a third of it again per axis.
     mirror : float
@@ -79,7 +86,7 @@ class View:
     points : torch.Tensor
         Shape (targets, 3), mm from the corner of the view, NaN where missing.
     to_image : callable
-        Positions in the view to positions in the person's conformed volume, both in mm.
+        Positions in the view to positions in the conformed volume of the image, both in mm.
     """
 
     sampler: Sampler
@@ -88,7 +95,7 @@ class View:
 
 
 def draw_view(
-    person: Person,
+    image: PreparedImage,
     settings: Augmentation,
     generator: torch.Generator,
     mirror_permutation: torch.Tensor,
@@ -98,8 +105,8 @@ def draw_view(
 
     Parameters
     ----------
-    person : Person
-        Whose image.
+    image : PreparedImage
+        The image.
     settings : Augmentation
         How far to stray.
     generator : torch.Generator
@@ -110,11 +117,11 @@ def draw_view(
     mirrored = _chance(settings.mirror, generator)
     matrix, shift = draw_affine(settings, generator, mirrored)
     middle = _EXTENT / 2
-    points = (person.points - middle - shift) @ torch.linalg.inv(matrix).T + middle
+    points = (image.points - middle - shift) @ torch.linalg.inv(matrix).T + middle
     if mirrored:
         points = points[mirror_permutation]
         points[~has_mirror] = math.nan
-    intensities = _draw_intensities(person, settings, generator)
+    intensities = _draw_intensities(image, settings, generator)
 
     def to_image(positions: torch.Tensor) -> torch.Tensor:
         return (positions - middle) @ matrix.T + middle + shift
@@ -157,43 +164,206 @@ def _chance(probability: float, generator: torch.Generator) -> bool:
 
 
 def _draw_intensities(
-    person: Person, settings: Augmentation, generator: torch.Generator
+    image: PreparedImage, settings: Augmentation, generator: torch.Generator
 ) -> Sampler:
-    stripped = _chance(settings.stripped, generator) and len(person.stripped) > 0
-    pyramid = (person.stripped[0], *person.stripped) if stripped else person.pyramid
-    blur = int(_chance(settings.blur, generator)) + int(_chance(settings.blur / 2, generator))
-    gamma = (torch.randn(1, generator=generator) * settings.gamma).exp()
-    field = torch.randn(9, generator=generator) * settings.bias
-    sigma = torch.rand(1, generator=generator).item() * settings.noise
-    planes = _draw_cuts(person.hull, settings, generator)
-    planes += _draw_corners(person.hull, settings, generator)
-    slices = _draw_slices(settings, generator)
+    """Draw the parameters of all effects, in an order that seeds depend on, and chain them."""
+    source = draw_source(image, settings, generator)
+    effects: list[Effect] = [
+        Gamma.draw(settings, generator),
+        BiasField.draw(settings, generator),
+        Noise.draw(settings, generator),
+        Cuts.draw(image.hull, settings, generator),
+        Corners.draw(image.hull, settings, generator),
+    ]
+    slices = ThickSlices.draw(settings, generator)
 
     def intensities(level: int, positions: torch.Tensor) -> torch.Tensor:
-        volume = pyramid[max(level, blur)]
-        if slices is None or _EXTENT / volume.shape[0] >= slices.thickness:
-            values = sample(volume, positions, _EXTENT)
-        else:
-            values = slices.sample(volume, positions)
-        values = values.clamp_min(0) ** gamma * _bias_field(positions, field)
-        if sigma:
-            # Averaging 2 x 2 x 2 voxels divides independent noise by the root of eight.
-            noise = torch.randn(values.shape, generator=generator) * sigma * 8 ** (-level / 2)
-            values = (values + noise).abs()
-        for normal, offset in planes:
-            values = values.masked_fill(positions @ normal > offset, 0.0)
+        values = source.sample(level, positions, slices).clamp_min(0)
+        for effect in effects:
+            values = effect.apply(values, positions, level)
         return values
 
     return intensities
 
 
-def _bias_field(positions: torch.Tensor, field: torch.Tensor) -> torch.Tensor:
-    """Smooth gain: the exponential of a quadratic polynomial, 1 in the middle of the volume."""
-    if not field.any():
-        return torch.ones(())
-    x, y, z = (positions / (_EXTENT / 2) - 1).unbind(-1)
-    terms = (x, y, z, x * x, y * y, z * z, x * y, y * z, z * x)
-    return sum(c * term for c, term in zip(field, terms, strict=True)).exp()
+@dataclass(frozen=True)
+class Source:
+    """What a view is sampled from.
+
+    Parameters
+    ----------
+    pyramid : tuple of torch.Tensor
+        Of the whole head, or of the brain alone; finest level first.
+    blur : int
+        Levels finer than this one see it instead.
+    """
+
+    pyramid: tuple[torch.Tensor, ...]
+    blur: int
+
+    def sample(
+        self, level: int, positions: torch.Tensor, slices: ThickSlices | None
+    ) -> torch.Tensor:
+        """Intensities at positions in mm from the corner, shape (..., 3) to (...)."""
+        volume = self.pyramid[max(level, self.blur)]
+        if slices is None or _EXTENT / volume.shape[0] >= slices.thickness:
+            return sample(volume, positions, _EXTENT)
+        return slices.sample(volume, positions)
+
+
+def draw_source(
+    image: PreparedImage, settings: Augmentation, generator: torch.Generator
+) -> Source:
+    """Draw whether only the brain is shown, and how blurred."""
+    stripped = _chance(settings.stripped, generator) and len(image.stripped) > 0
+    pyramid = (image.stripped[0], *image.stripped) if stripped else image.pyramid
+    blur = int(_chance(settings.blur, generator)) + int(_chance(settings.blur / 2, generator))
+    return Source(pyramid, blur)
+
+
+class Effect(Protocol):
+    """Change of the intensities of a view."""
+
+    def apply(self, values: torch.Tensor, positions: torch.Tensor, level: int) -> torch.Tensor:
+        """Change values, shape (...), at positions in mm from the corner, shape (..., 3)."""
+
+
+@dataclass(frozen=True)
+class Gamma:
+    """Another contrast.
+
+    Parameters
+    ----------
+    exponent : torch.Tensor
+        Shape (1,).
+    """
+
+    exponent: torch.Tensor
+
+    @classmethod
+    def draw(cls, settings: Augmentation, generator: torch.Generator) -> Gamma:
+        """Draw the exponent."""
+        return cls((torch.randn(1, generator=generator) * settings.gamma).exp())
+
+    def apply(self, values: torch.Tensor, positions: torch.Tensor, level: int) -> torch.Tensor:
+        """See `Effect.apply`; values are not negative."""
+        return values**self.exponent
+
+
+@dataclass(frozen=True)
+class BiasField:
+    """Smooth gain: the exponential of a quadratic polynomial, 1 in the middle of the volume.
+
+    Parameters
+    ----------
+    coefficients : torch.Tensor
+        Shape (9,), of x, y, z, their squares and their products, from -1 to 1 in the volume.
+    """
+
+    coefficients: torch.Tensor
+
+    @classmethod
+    def draw(cls, settings: Augmentation, generator: torch.Generator) -> BiasField:
+        """Draw the coefficients."""
+        return cls(torch.randn(9, generator=generator) * settings.bias)
+
+    def apply(self, values: torch.Tensor, positions: torch.Tensor, level: int) -> torch.Tensor:
+        """See `Effect.apply`."""
+        if not self.coefficients.any():
+            return values
+        x, y, z = (positions / (_EXTENT / 2) - 1).unbind(-1)
+        terms = (x, y, z, x * x, y * y, z * z, x * y, y * z, z * x)
+        field = torch.zeros(())
+        for coefficient, term in zip(self.coefficients, terms, strict=True):
+            field = field + coefficient * term
+        return values * field.exp()
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Noise of a magnitude image.
+
+    Parameters
+    ----------
+    sd : float
+        Standard deviation at 1 mm, as a share of the intensity window.
+    generator : torch.Generator
+        Source of the noise.
+    """
+
+    sd: float
+    generator: torch.Generator
+
+    @classmethod
+    def draw(cls, settings: Augmentation, generator: torch.Generator) -> Noise:
+        """Draw the standard deviation."""
+        return cls(torch.rand(1, generator=generator).item() * settings.noise, generator)
+
+    def apply(self, values: torch.Tensor, positions: torch.Tensor, level: int) -> torch.Tensor:
+        """See `Effect.apply`."""
+        if not self.sd:
+            return values
+        # Averaging 2 x 2 x 2 voxels divides independent noise by the root of eight.
+        noise = torch.randn(values.shape, generator=self.generator) * self.sd * 8 ** (-level / 2)
+        return (values + noise).abs()
+
+
+@dataclass(frozen=True)
+class Planes:
+    """Planes beyond which the image is empty.
+
+    Parameters
+    ----------
+    planes : tuple
+        Normal, shape (3,), and offset, mm, of each.
+    """
+
+    planes: tuple[tuple[torch.Tensor, float], ...]
+
+    def apply(self, values: torch.Tensor, positions: torch.Tensor, level: int) -> torch.Tensor:
+        """See `Effect.apply`."""
+        for normal, offset in self.planes:
+            values = values.masked_fill(positions @ normal > offset, 0.0)
+        return values
+
+
+class Cuts(Planes):
+    """Planes near the brain's edge: forward and down, down, back, sideways."""
+
+    @classmethod
+    def draw(cls, hull: torch.Tensor, settings: Augmentation, generator: torch.Generator) -> Cuts:
+        """Draw which planes there are, and where."""
+        planes = []
+        for direction in _CUTS:
+            if _chance(settings.cuts / 2, generator) and len(hull):
+                normal = direction + 0.2 * torch.randn(3, generator=generator)
+                margin = 30 * torch.rand(1, generator=generator).item() - 10
+                planes.append(_plane(hull, normal, margin))
+        return cls(tuple(planes))
+
+
+class Corners(Planes):
+    """Planes that take away one or two of the volume's eight corners."""
+
+    @classmethod
+    def draw(
+        cls, hull: torch.Tensor, settings: Augmentation, generator: torch.Generator
+    ) -> Corners:
+        """Draw which corners are missing."""
+        planes = []
+        if _chance(settings.corners, generator) and len(hull):
+            for _ in range(1 + int(_chance(0.5, generator))):
+                signs = 2.0 * torch.randint(2, (3,), generator=generator) - 1
+                normal = signs * (0.5 + torch.rand(3, generator=generator))
+                margin = 20 * torch.rand(1, generator=generator).item()
+                planes.append(_plane(hull, normal, margin))
+        return cls(tuple(planes))
+
+
+def _plane(hull: torch.Tensor, normal: torch.Tensor, margin: float) -> tuple[torch.Tensor, float]:
+    """Plane at a distance from the convex hull, mm."""
+    normal = normal / normal.norm()
+    return normal, (hull @ normal).max().item() + margin
 
 
 @dataclass(frozen=True)
@@ -214,6 +384,16 @@ class ThickSlices:
     thickness: float
     phase: float
 
+    @classmethod
+    def draw(cls, settings: Augmentation, generator: torch.Generator) -> ThickSlices | None:
+        """Draw the slices; None for an image without."""
+        if not _chance(settings.thick, generator):
+            return None
+        axis = int(torch.randint(3, (1,), generator=generator))
+        thickness, phase = torch.rand(2, generator=generator).tolist()
+        thickness = 2.0 + 4.0 * thickness
+        return cls(axis, thickness, phase * thickness)
+
     def sample(self, volume: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Intensities at positions in mm from the corner, shape (..., 3) to (...)."""
         along = (positions[..., self.axis] - self.phase) / self.thickness - 0.5
@@ -232,45 +412,3 @@ class ThickSlices:
             moved[..., self.axis] = (number + part) * self.thickness + self.phase
             total += sample(volume, moved, _EXTENT)
         return total / 3
-
-
-def _draw_slices(settings: Augmentation, generator: torch.Generator) -> ThickSlices | None:
-    if not _chance(settings.thick, generator):
-        return None
-    axis = int(torch.randint(3, (1,), generator=generator))
-    thickness, phase = torch.rand(2, generator=generator).tolist()
-    thickness = 2.0 + 4.0 * thickness
-    return ThickSlices(axis, thickness, phase * thickness)
-
-
-def _draw_corners(
-    hull: torch.Tensor, settings: Augmentation, generator: torch.Generator
-) -> list[tuple[torch.Tensor, float]]:
-    """Planes (normal, offset) that take away one or two of the volume's eight corners."""
-    if not (_chance(settings.corners, generator) and len(hull)):
-        return []
-    planes = []
-    for _ in range(1 + int(_chance(0.5, generator))):
-        signs = 2.0 * torch.randint(2, (3,), generator=generator) - 1
-        normal = signs * (0.5 + torch.rand(3, generator=generator))
-        normal = normal / normal.norm()
-        margin = 20 * torch.rand(1, generator=generator).item()
-        planes.append((normal, (hull @ normal).max().item() + margin))
-    return planes
-
-
-def _draw_cuts(
-    hull: torch.Tensor, settings: Augmentation, generator: torch.Generator
-) -> list[tuple[torch.Tensor, float]]:
-    """Planes (normal, offset) near the brain's edge: forward and down, down, back, sideways."""
-    planes = []
-    directions = torch.tensor(
-        [[0.0, -1.0, -1.0], [0.0, -0.5, -1.0], [0.0, 0.0, -1.0], [0.0, 1.0, -0.3], [1.0, 0.0, 0.0]]
-    )
-    for direction in directions:
-        if _chance(settings.cuts / 2, generator) and len(hull):
-            normal = direction + 0.2 * torch.randn(3, generator=generator)
-            normal = normal / normal.norm()
-            margin = 30 * torch.rand(1, generator=generator).item() - 10
-            planes.append((normal, (hull @ normal).max().item() + margin))
-    return planes

@@ -1,94 +1,63 @@
-"""Tables of a cross-validation: every prediction, ensembles of the repetitions, summaries."""
+"""Tables of a cross-validation: ensembles of the repetitions, and summaries."""
 
 from __future__ import annotations
-
-from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from tmsprep.evaluation.errors import dispersion
-from tmsprep.imaging.conform import CONFORMED_SIZE
-from tmsprep.imaging.volume import to_volume_mm
-from tmsprep.learning.folds import Job
-from tmsprep.methods.baxter2021.prepared import Prepared
-from tmsprep.points import PointSet
+from tmsprep.methods.learner import PREDICTION_COLUMNS, STATUSES
 from tmsprep.protocols import Protocol
-
-STATUSES = {
-    'ok': 'localised, and there is a reference',
-    'outside_volume': 'localised, but outside of the conformed volume: no use',
-    'no_reference': 'localised, but without a reference there is no error',
-    'failed': 'not localised: the image could not be used, nobody in training has the target, '
-    'or the training diverged',
-}
-"""Closed vocabulary of the status column, with its meaning."""
+from tmsprep.tables import Column, column
 
 AXES = ['x', 'y', 'z']
 REFERENCE = ['reference_x', 'reference_y', 'reference_z']
+
+#: Rows of the summary over all targets, and over those for chronic pain (Table 2, MEAN).
 ALL, CHRONIC_PAIN = 'ALL', 'CHRONIC_PAIN'
-"""Rows of the summary over all targets, and over those for chronic pain (Table 2, MEAN)."""
 
 _GROUP = ['participant_id', 'image', 'variant', 'label']
 
+_VARIANT = column(
+    'Residual layers of the network',
+    separate='of their own at each level',
+    shared='common to all levels',
+    none='none',
+)
 
-def prediction_table(
-    cohort: Sequence[Prepared],
-    results: Sequence[tuple[Job, Mapping[str, PointSet]]],
-    labels: Sequence[str],
-) -> pd.DataFrame:
-    """One row per job, left-out image and target, whatever happened.
+#: Columns of the tables of predictions and of ensembles beyond the common ones.
+COLUMNS: dict[str, Column] = {
+    **PREDICTION_COLUMNS,
+    'variant': _VARIANT,
+    'status': column(
+        'What is known about the point',
+        **STATUSES,
+        outside_volume='localised, but outside of the conformed volume: no use',
+    ),
+    'repetitions': column('Number of predictions that were averaged'),
+    'single_error_mm': column('Mean error of the repetitions, one at a time', 'mm'),
+    'dispersion_mm': column(
+        'Mean distance of the repetitions from their mean (Baxter et al. 2021, equation 3)', 'mm'
+    ),
+}
 
-    Parameters
-    ----------
-    cohort : sequence of Prepared
-        Everyone, also those who could not be prepared.
-    results : sequence of tuple
-        Job, and what `run_job` gave for it.
-    labels : sequence of str
-        Targets, in table order.
-    """
-    rows = [
-        row
-        for job, found in results
-        for person in cohort
-        if person.participant in job.left_out
-        for row in _rows(job, person, found.get(person.name), labels)
-    ]
-    return pd.DataFrame(rows)
-
-
-def _rows(
-    job: Job, person: Prepared, found: PointSet | None, labels: Sequence[str]
-) -> Iterator[dict]:
-    points = PointSet.from_mapping({}, labels) if found is None else found.reindex(labels)
-    reference = person.points.reindex(labels)
-    errors = points.distance(reference)
-    outside = _outside(points, person)
-    for i, label in enumerate(labels):
-        yield {
-            'participant_id': person.participant,
-            'image': person.name,
-            'variant': job.variant,
-            'repetition': job.repetition,
-            'fold': job.fold,
-            'label': label,
-            **dict(zip(AXES, points.coordinates[i], strict=True)),
-            **dict(zip(REFERENCE, reference.coordinates[i], strict=True)),
-            'error_mm': errors[i],
-            'status': _status(points.found[i], outside[i], reference.found[i]),
-        }
+#: Columns of the summary beyond the common ones.
+SUMMARY_COLUMNS: dict[str, Column] = {
+    'variant': _VARIANT,
+    'label': column(
+        f'Name of the target; {ALL} is all targets, {CHRONIC_PAIN} all targets for chronic pain'
+    ),
+    'kind': column(
+        'What is summarised',
+        single='errors of single predictions, all repetitions together',
+        ensemble='errors of the mean of the repetitions',
+        dispersion='distances of single predictions from the mean of the repetitions',
+    ),
+}
 
 
-def _outside(points: PointSet, person: Prepared) -> np.ndarray:
-    """Boolean, shape (targets,): which points no image can hold."""
-    if not person.affine:
-        return np.zeros(len(points), bool)
-    place = to_volume_mm(points.coordinates, np.array(person.affine))
-    return points.found & ((place < 0) | (place > CONFORMED_SIZE)).any(axis=1)
-
-
-def _status(found: bool, outside: bool, has_reference: bool) -> str:
+def status_of(found: bool, outside: bool, has_reference: bool) -> str:
+    """Judge one point."""
     if not found:
         return 'failed'
     if outside:
@@ -105,7 +74,7 @@ def ensemble_table(predictions: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     predictions : pandas.DataFrame
-        Of `prediction_table`.
+        Table of predictions.
     """
     rows = []
     for key, group in predictions.groupby(_GROUP, sort=False):
@@ -120,7 +89,7 @@ def ensemble_table(predictions: pd.DataFrame) -> pd.DataFrame:
                 'error_mm': np.linalg.norm(centre - reference),
                 'single_error_mm': group['error_mm'].mean(skipna=False),
                 'dispersion_mm': dispersion(points[:, None])[0],
-                'status': _status(
+                'status': status_of(
                     np.isfinite(centre).all(),
                     (group['status'] == 'outside_volume').any(),
                     np.isfinite(reference).all(),
@@ -133,8 +102,8 @@ def ensemble_table(predictions: pd.DataFrame) -> pd.DataFrame:
 def deviations(predictions: pd.DataFrame) -> pd.Series:
     """Distance of each prediction from the mean of its repetitions, mm: the terms of equation 3.
 
-    Their mean over repetitions is the dispersion; Table 2 gives their mean and sd over people and
-    repetitions (n = 130 for 26 people).
+    Their mean over repetitions is the dispersion; Table 2 gives their mean and sd over
+    participants and repetitions (n = 130 for 26 participants).
     """
     centres = predictions.groupby(_GROUP, sort=False)[AXES].transform(
         lambda column: column.mean(skipna=False)
@@ -154,7 +123,7 @@ def summary_table(
     Parameters
     ----------
     predictions, ensemble : pandas.DataFrame
-        Of `prediction_table` and `ensemble_table`.
+        Table of predictions, and result of `ensemble_table`.
     protocol : Protocol
         The targets; those for chronic pain are averaged too, if there are any.
     """
@@ -166,7 +135,7 @@ def summary_table(
             table = table[table['variant'] == variant]
             for name, labels in _summary_groups(protocol).items():
                 values = table.loc[table['label'].isin(labels), 'error_mm'].to_numpy()
-                rows.append({'variant': variant, 'kind': kind, 'label': name, **describe(values)})
+                rows.append({'variant': variant, 'kind': kind, 'label': name, **summarise(values)})
     return pd.DataFrame(rows)
 
 
@@ -177,19 +146,23 @@ def _summary_groups(protocol: Protocol) -> dict[str, list[str]]:
     return groups | ({CHRONIC_PAIN: pain} if pain else {})
 
 
-def describe(values: np.ndarray) -> dict[str, float]:
-    """Summarise distances in mm; missing ones are left out, and n says how many are not.
+def summarise(values: np.ndarray) -> dict[str, float]:
+    """Summarise distances in mm; missing ones are left out, and n counts the others.
 
-    The sd is that of a sample (n - 1); it is missing for a single value.
+    Returns
+    -------
+    dict
+        'n', 'mean', 'sd' (of a sample; NaN for a single value), 'median', 'p95' and 'max'; NaN
+        without any value.
     """
     known = values[np.isfinite(values)]
     if not len(known):
-        return {'n': 0} | dict.fromkeys(('mean', 'sd', 'median', 'p95', 'max'), np.nan)
+        return {'n': 0} | dict.fromkeys(('mean', 'sd', 'median', 'p95', 'max'), float('nan'))
     return {
         'n': len(known),
-        'mean': known.mean(),
-        'sd': known.std(ddof=1) if len(known) > 1 else np.nan,
-        'median': np.median(known),
-        'p95': np.percentile(known, 95),
-        'max': known.max(),
+        'mean': float(known.mean()),
+        'sd': float(known.std(ddof=1)) if len(known) > 1 else float('nan'),
+        'median': float(np.median(known)),
+        'p95': float(np.percentile(known, 95)),
+        'max': float(known.max()),
     }

@@ -14,6 +14,7 @@ from tmsprep.tables import Column, column
 
 if TYPE_CHECKING:
     from tmsprep.group.analysis import Group, GroupResult
+    from tmsprep.methods.learner import Learner
     from tmsprep.reports.sections import Section
 
 
@@ -73,3 +74,9 @@ class MultiResolutionCNN(Method):
             margin_mm=request.margin_mm,
             seed=request.random_seed,
         )
+
+    def learner(self, protocol: Protocol, options: Mapping[str, Any]) -> Learner:
+        """See `Method.learner`."""
+        from tmsprep.methods.baxter2021.learner import MultiResolutionLearner
+
+        return MultiResolutionLearner(protocol, options)

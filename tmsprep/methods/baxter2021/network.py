@@ -151,14 +151,15 @@ class ResidualLayers(nn.Module):
     def __init__(self, settings: NetworkSettings):
         super().__init__()
         size, width = 3 * settings.targets, settings.residual_width
-        self.layers = nn.ModuleList(
+        layers = [
             nn.Sequential(nn.Linear(size, width), nn.ReLU(), nn.Linear(width, size))
             for _ in range(settings.residual_layers)
-        )
-        for layer in self.layers:
+        ]
+        self.layers = nn.ModuleList(layers)
+        for layer in layers:
             # Start from the identity, so that the maps learn first.
-            nn.init.zeros_(layer[2].weight)
-            nn.init.zeros_(layer[2].bias)
+            for parameter in layer[2].parameters():
+                nn.init.zeros_(parameter)
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
         """Points in mm, shape (people, targets, 3), to points of the same shape."""
@@ -211,7 +212,7 @@ class MultiResolutionNet(nn.Module):
             conformed volume.
         """
         settings = self.settings
-        device = self.levels[0].maps.device
+        device = next(self.parameters()).device
         shape = (len(samplers), settings.targets, 3)
         estimate = (
             torch.full(shape, settings.extent / 2, device=device) if start is None else start

@@ -1,109 +1,119 @@
-"""Annotated people between the nodes of a workflow: what was prepared, and what could not be."""
+"""Annotated images as networks see them, kept on disk and read piece by piece."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import torch
+from scipy.spatial import ConvexHull
 
-from tmsprep.atomic import write_text
-from tmsprep.learning.folds import participant_of
-from tmsprep.methods.baxter2021.cohort import Annotated, Person, load_cohort
+from tmsprep.atomic import atomic_path
+from tmsprep.imaging.conform import CONFORMED_SIZE, conform, resample_mask
+from tmsprep.imaging.read import load_nifti, read_image
+from tmsprep.imaging.volume import (
+    average_pyramid,
+    halve,
+    normalise,
+    percentile_window,
+    to_volume_mm,
+)
+from tmsprep.learning.examples import Example
 from tmsprep.points import PointSet
+
+N_LEVELS = 6
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """One image of a cross-validation.
+class PreparedImage:
+    """One image on the conformed grid: mm from the corner of the volume, along L, P, S.
 
     Parameters
     ----------
     name : str
-        Stem of the image, such as 'sub-01_ses-A'.
-    image : str
-        Path of the T1w.
-    fingerprint : str
-        Changes with the image and its mask.
-    points : PointSet
-        Reference, mm, RAS+, in the T1w's scanner frame; missing allowed.
-    cache : str
-        Folder of what `load_cohort` keeps; '' if the image could not be prepared.
-    affine : tuple of tuple of float
-        Of the conformed volume; empty if the image could not be prepared.
-    error : str
-        Why not; '' if it could.
+        Name of the example.
+    pyramid : tuple of torch.Tensor
+        Normalised intensities, finest level first; memory-mapped, only touched pages are read.
+    points : torch.Tensor
+        Shape (targets, 3), mm from the corner, NaN where missing.
+    stripped : tuple of torch.Tensor
+        The same pyramid with the brain alone, from 2 mm on; empty without a mask.
+    hull : torch.Tensor
+        Shape (vertices, 3): convex hull of the brain, mm from the corner; empty without a mask.
     """
 
     name: str
-    image: str
-    fingerprint: str
-    points: PointSet
-    cache: str = ''
-    affine: tuple[tuple[float, ...], ...] = ()
-    error: str = ''
-
-    @property
-    def participant(self) -> str:
-        """Such as 'sub-01'."""
-        return participant_of(self.name)
-
-    def load(self) -> Person:
-        """Memory-map the prepared image."""
-        (person,) = load_cohort(
-            [Annotated(self.name, Path(self.image), self.points)], Path(self.cache)
-        )
-        return person
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dictionary; `from_dict` reads it back."""
-        rest = {k: v for k, v in asdict(self).items() if k != 'points'}
-        return {**rest, 'points': points_to_rows(self.points)}
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> Prepared:
-        """Read what `as_dict` gave."""
-        affine = tuple(tuple(row) for row in content['affine'])
-        points = rows_to_points(content['points'])
-        return cls(**{**content, 'points': points, 'affine': affine})
+    pyramid: tuple[torch.Tensor, ...]
+    points: torch.Tensor
+    stripped: tuple[torch.Tensor, ...] = ()
+    hull: torch.Tensor = field(default_factory=lambda: torch.empty(0, 3))
 
 
-def prepare(person: Annotated, cache: Path, fingerprint: str) -> Prepared:
-    """Conform an image and keep it in `cache`; see `read_image` for what can go wrong."""
-    load_cohort([person], cache)
-    affine = np.load(Path(cache) / f'{person.name}.npz')['affine']
-    return Prepared(
-        person.name,
-        str(person.image),
-        fingerprint,
-        person.points,
-        str(cache),
-        tuple(tuple(row) for row in affine.tolist()),
+def load_prepared(examples: Iterable[Example], cache: Path) -> list[PreparedImage]:
+    """Prepare images, or read from `cache` what an earlier call prepared.
+
+    Parameters
+    ----------
+    examples : iterable of Example
+        Images with points; a mask is above 0 inside the brain.
+    cache : Path
+        Directory for about 90 MB per image.
+    """
+    return [_load(example, Path(cache)) for example in examples]
+
+
+def conformed_affine(example: Example, cache: Path) -> np.ndarray:
+    """Affine of the conformed volume of an image that was prepared, shape (4, 4)."""
+    with np.load(cache / f'{example.name}.npz') as known:
+        return known['affine']
+
+
+def _load(example: Example, cache: Path) -> PreparedImage:
+    path = cache / f'{example.name}.npy'
+    details = cache / f'{example.name}.npz'
+    if not details.is_file():
+        _prepare(example, path, details)
+    flat = torch.from_numpy(np.load(path, mmap_mode='c'))
+    with np.load(details) as known:
+        given = PointSet((), np.empty((0, 3))) if example.points is None else example.points
+        points = to_volume_mm(given.coordinates, known['affine'])
+        hull = torch.from_numpy(known['hull'])
+    pyramid, rest = _unpack(flat, range(N_LEVELS))
+    stripped = _unpack(rest, range(1, N_LEVELS))[0] if len(hull) else ()
+    return PreparedImage(example.name, pyramid, torch.from_numpy(points).float(), stripped, hull)
+
+
+def _prepare(example: Example, path: Path, details: Path) -> None:
+    image = read_image(example.image)
+    conformed = conform(image)
+    volume = normalise(
+        conformed.get_fdata(dtype=np.float32), percentile_window(np.asanyarray(image.dataobj))
     )
+    levels = average_pyramid(volume, N_LEVELS)
+    hull = np.empty((0, 3), np.float32)
+    if example.mask is not None:
+        inside = resample_mask(load_nifti(example.mask), conformed).get_fdata(dtype=np.float32)
+        levels += average_pyramid(halve(volume * inside), N_LEVELS - 1)
+        hull = _hull(inside)
+    with atomic_path(path) as partial:
+        np.save(partial, np.concatenate([level.ravel() for level in levels]))
+    with atomic_path(details) as partial:
+        np.savez(partial, affine=conformed.affine, hull=hull)
 
 
-def write_cohort(path: Path, people: Iterable[Prepared]) -> Path:
-    """Write everyone as one JSON file."""
-    return write_text(path, json.dumps([person.as_dict() for person in people], indent=1))
+def _hull(inside: np.ndarray) -> np.ndarray:
+    voxels = np.argwhere(inside[::4, ::4, ::4] > 0) * 4 + 0.5
+    return voxels[ConvexHull(voxels).vertices].astype(np.float32)
 
 
-def read_cohort(path: Path) -> list[Prepared]:
-    """Read everyone back, in order."""
-    return [Prepared.from_dict(row) for row in json.loads(Path(path).read_text(encoding='utf-8'))]
-
-
-def points_to_rows(points: PointSet) -> dict[str, list[float] | None]:
-    """Label to [x, y, z]; None where missing, as JSON has no NaN."""
-    return {
-        label: point.tolist() if np.isfinite(point).all() else None
-        for label, point in zip(points.labels, points.coordinates, strict=True)
-    }
-
-
-def rows_to_points(rows: Mapping[str, Sequence[float] | None]) -> PointSet:
-    """Read what `points_to_rows` gave."""
-    known = {label: row for label, row in rows.items() if row is not None}
-    return PointSet.from_mapping(known, rows)
+def _unpack(
+    flat: torch.Tensor, levels: Sequence[int]
+) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+    pyramid = []
+    for level in levels:
+        n = CONFORMED_SIZE // 2**level
+        pyramid.append(flat[: n**3].view(n, n, n))
+        flat = flat[n**3 :]
+    return tuple(pyramid), flat

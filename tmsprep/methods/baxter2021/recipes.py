@@ -21,7 +21,7 @@ class Recipe:
     steps : int
         Optimiser steps.
     batch : int
-        People per step.
+        Images per step.
     optimiser : str
         'adamw' (one cosine decay to 0 after a short warm-up) or 'sgd' (rate / (1 + 0.1 i) with i
         in passes over the data; Baxter et al. 2021, section 2.3, says "iterations").
@@ -29,7 +29,7 @@ class Recipe:
         At the start.
     separate_rate : float
         Share of it with separate residual layers: at a high rate a level's own shape model throws
-        points so far that equation 2 leaves it no gradient to come back (ours).
+        points so far that equation 2 leaves it no gradient to come back. Not in the paper.
     averaging : float
         Decay of the running mean of the weights that is kept as the result; 0 keeps the last.
     jitter : float
@@ -42,7 +42,7 @@ class Recipe:
         Fields of `NetworkSettings` that differ from its defaults.
     second_look : bool
         Whether what it trains looks at images twice and in a mirror; see
-        `tmsprep.methods.baxter2021.locate`. Ours.
+        `tmsprep.methods.baxter2021.locate`. Not in the paper.
     """
 
     name: str
@@ -63,9 +63,10 @@ class Recipe:
         return NetworkSettings(targets, residual=residual, **self.network)
 
 
+#: The paper's optimiser, batch and augmentation; it does not give the number of steps.
 BAXTER2021 = Recipe('baxter2021', steps=2000, batch=16, optimiser='sgd', learning_rate=1e-3)
-"""The paper's optimiser, batch and augmentation; it does not give the number of steps."""
 
+#: Images as they arrive in a clinic, from one scanner's whole heads.
 _CLINIC = Augmentation(
     rotation=10.0,
     translation=10.0,
@@ -81,8 +82,8 @@ _CLINIC = Augmentation(
     corners=0.15,
     thick=0.3,
 )
-"""What else arrives in a clinic, from one scanner's whole heads."""
 
+#: Faster to converge than the paper's recipe, with more kinds of images.
 DEFAULT = Recipe(
     'default',
     steps=2400,
@@ -95,8 +96,8 @@ DEFAULT = Recipe(
     network={'readout': 3},
     second_look=True,
 )
-"""Ours: faster to converge than the paper's, and seen more kinds of images."""
 
+#: For many trainings on a small machine, or a first try: a network of a twentieth of the work.
 QUICK = Recipe(
     'quick',
     steps=300,
@@ -112,17 +113,31 @@ QUICK = Recipe(
     second_look=True,
     separate_rate=0.3125,
 )
-"""For many trainings on a small machine, or a first try: a network of a twentieth of the work."""
 
+#: Recipes by name.
 RECIPES = {recipe.name: recipe for recipe in (BAXTER2021, DEFAULT, QUICK)}
 
 
-def recipe_named(name: str, **changes: object) -> Recipe:
-    """Return a recipe, with some of its fields changed.
+def recipe_named(
+    name: str,
+    *,
+    steps: int | None = None,
+    batch: int | None = None,
+    learning_rate: float | None = None,
+    averaging: float | None = None,
+) -> Recipe:
+    """Return a recipe, with the given fields changed.
 
     Raises
     ------
     KeyError
         If there is no such recipe.
     """
-    return replace(RECIPES[name], **changes)
+    recipe = RECIPES[name]
+    return replace(
+        recipe,
+        steps=recipe.steps if steps is None else steps,
+        batch=recipe.batch if batch is None else batch,
+        learning_rate=recipe.learning_rate if learning_rate is None else learning_rate,
+        averaging=recipe.averaging if averaging is None else averaging,
+    )

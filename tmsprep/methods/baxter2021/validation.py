@@ -1,4 +1,4 @@
-"""How far an ensemble's points are from those of people it never saw."""
+"""The ensemble of trained networks, and its error in images."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import torch
 
 from tmsprep.evaluation.errors import dispersion
 from tmsprep.evaluation.status import DISAGREEMENT_MM
-from tmsprep.methods.baxter2021.cohort import Person
+from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.methods.baxter2021.locate import locate
 from tmsprep.methods.baxter2021.network import MultiResolutionNet, Sampler, pyramid_sampler
+from tmsprep.methods.baxter2021.prepared import PreparedImage
 from tmsprep.methods.baxter2021.recipes import Recipe
-from tmsprep.methods.baxter2021.training import mean_shape
 from tmsprep.methods.baxter2021.weights import Localizer
 from tmsprep.protocols import Protocol
 
 
 def make_localizer(
     members: Sequence[MultiResolutionNet],
-    trained_on: Sequence[Person],
+    trained_on: Sequence[PreparedImage],
     recipe: Recipe,
     protocol: Protocol,
     card: Mapping[str, str] | None = None,
@@ -31,8 +31,8 @@ def make_localizer(
     ----------
     members : sequence of MultiResolutionNet
         In evaluation mode.
-    trained_on : sequence of Person
-        Whose mean configuration the second look starts from.
+    trained_on : sequence of PreparedImage
+        Training set, whose mean configuration the second look starts from.
     recipe : Recipe
         Says whether there is a second look.
     protocol : Protocol
@@ -43,9 +43,9 @@ def make_localizer(
     Returns
     -------
     Localizer
-        It looks once, whatever the recipe says, if there is a target that nobody has.
+        It looks once, whatever the recipe says, if there is a target that no image has.
     """
-    known = torch.stack([person.points for person in trained_on]).isfinite().all(dim=-1)
+    known = torch.stack([image.points for image in trained_on]).isfinite().all(dim=-1)
     twice = recipe.second_look and bool(known.any(dim=0).all())
     partners = zip(protocol.mirror_permutation().tolist(), protocol.has_mirror(), strict=True)
     return Localizer(
@@ -57,8 +57,8 @@ def make_localizer(
     )
 
 
-def predict_people(
-    localizer: Localizer, people: Sequence[Person], device: str = 'cpu'
+def predict_images(
+    localizer: Localizer, images: Sequence[PreparedImage], device: str = 'cpu'
 ) -> np.ndarray:
     """Localise as the participant level does.
 
@@ -66,55 +66,55 @@ def predict_people(
     ----------
     localizer : Localizer
         The ensemble.
-    people : sequence of Person
-        Their points are not looked at.
+    images : sequence of PreparedImage
+        Their points are not used.
     device : str
         'cpu' or 'cuda'.
 
     Returns
     -------
     numpy.ndarray
-        Shape (people, members, targets, 3), mm from the corner of the conformed volume.
+        Shape (images, members, targets, 3), mm from the corner of the conformed volume.
     """
-    found = np.empty((len(people), len(localizer.members), len(localizer.labels), 3))
+    found = np.empty((len(images), len(localizer.members), len(localizer.labels), 3))
     with torch.inference_mode():
         for j, member in enumerate(localizer.members):
             network = member.to(device)
-            for i, person in enumerate(people):
-                sampler = _sampler(person, network.settings.extent)
+            for i, image in enumerate(images):
+                sampler = _sampler(image, network.settings.extent)
                 points = locate(network, sampler, localizer.shape, localizer.mirror)
                 found[i, j] = points.double().cpu().numpy()
     return found
 
 
-def errors_of(predictions: np.ndarray, people: Sequence[Person]) -> np.ndarray:
+def errors_of(predictions: np.ndarray, images: Sequence[PreparedImage]) -> np.ndarray:
     """Distance of the ensemble's mean from the reference.
 
     Parameters
     ----------
     predictions : numpy.ndarray
-        Result of `predict_people`.
-    people : sequence of Person
+        Result of `predict_images`.
+    images : sequence of PreparedImage
         The same.
 
     Returns
     -------
     numpy.ndarray
-        Shape (people, targets), mm, NaN where the reference is missing.
+        Shape (images, targets), mm, NaN where the reference is missing.
     """
-    truth = np.stack([person.points.double().numpy() for person in people])
+    truth = np.stack([image.points.double().numpy() for image in images])
     return np.linalg.norm(predictions.mean(axis=1) - truth, axis=-1)
 
 
 def dispersions_of(predictions: np.ndarray) -> np.ndarray:
-    """Equation 3 of Baxter et al. 2021 for each person, shape (people, targets), mm."""
+    """Equation 3 of Baxter et al. 2021 for each image, shape (images, targets), mm."""
     return np.stack([dispersion(members) for members in predictions])
 
 
 def doubtful(
     errors: np.ndarray, names: Sequence[str], limit_mm: float = DISAGREEMENT_MM
 ) -> dict[str, float]:
-    """Name people whose points may belong to another image.
+    """Name the images whose points may belong to another image.
 
     No header shows that, when two heads lie in similar fields of view; a network that is right
     elsewhere does.
@@ -122,12 +122,12 @@ def doubtful(
     Parameters
     ----------
     errors : numpy.ndarray
-        Shape (people, targets), mm, NaN where missing.
+        Shape (images, targets), mm, NaN where missing.
     names : sequence of str
-        Of the people.
+        Names of the images.
     limit_mm : float
-        Largest median error of points that belong to the image (our choice: beyond it experts
-        are not in agreement).
+        Largest median error of points that belong to the image, beyond which
+        experts are not in agreement.
 
     Returns
     -------
@@ -139,28 +139,35 @@ def doubtful(
     return {name: float(median) for name, median in found if median > limit_mm}
 
 
-def summarise(errors: np.ndarray) -> dict[str, float]:
-    """Describe distances in mm; missing ones are left out.
+def mean_shape(images: Sequence[PreparedImage]) -> torch.Tensor:
+    """Mean position of each target relative to the centre of all.
+
+    Parameters
+    ----------
+    images : sequence of PreparedImage
+        Images with points.
 
     Returns
     -------
-    dict
-        'n', 'mean', 'sd', 'median', 'p95' and 'max'; NaN without enough people.
+    torch.Tensor
+        Shape (targets, 3), mm along L, P, S, moved to the middle of the conformed volume.
+
+    Raises
+    ------
+    ValueError
+        If a target has no point at all.
     """
-    known = errors[np.isfinite(errors)]
-    if not len(known):
-        return {'n': 0, **dict.fromkeys(('mean', 'sd', 'median', 'p95', 'max'), float('nan'))}
-    return {
-        'n': len(known),
-        'mean': float(known.mean()),
-        'sd': float(known.std(ddof=1)) if len(known) > 1 else float('nan'),
-        'median': float(np.median(known)),
-        'p95': float(np.quantile(known, 0.95)),
-        'max': float(known.max()),
-    }
+    points = torch.stack([image.points for image in images])
+    # Centring with the known points would move images that lack a target.
+    complete = points[torch.isfinite(points).all(dim=-1).all(dim=-1)]
+    centred = complete - complete.mean(dim=1, keepdim=True) if len(complete) else points
+    shape = centred.nanmean(dim=0)
+    if not torch.isfinite(shape).all():
+        raise ValueError('a target has no point in any image')
+    return shape - shape.mean(dim=0) + CONFORMED_SIZE / 2
 
 
-def _sampler(person: Person, extent: float) -> Sampler:
+def _sampler(image: PreparedImage, extent: float) -> Sampler:
     """Sample memory-mapped images where they are, and clip them as in training."""
-    whole = pyramid_sampler(person.pyramid, extent)
+    whole = pyramid_sampler(image.pyramid, extent)
     return lambda level, positions: whole(level, positions.cpu()).clamp_min(0).to(positions.device)

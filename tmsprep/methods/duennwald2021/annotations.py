@@ -1,11 +1,10 @@
-"""The user's own masks or points of the locus coeruleus, checked."""
+"""The masks or points of the raters, checked."""
 
 from __future__ import annotations
 
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import nibabel as nib
@@ -18,35 +17,17 @@ from tmsprep.bids.names import BidsError, ImageRef, shorten
 from tmsprep.evaluation.masks import centres_of_mass
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.imaging.labels import read_mask
-from tmsprep.imaging.read import read_geometry
-from tmsprep.learning.annotations import collect_annotated
+from tmsprep.imaging.read import load_nifti, read_geometry
+from tmsprep.learning.annotations import Annotations, collect_annotated
+from tmsprep.learning.examples import Example, participant_of
 from tmsprep.methods.duennwald2021.masks import FORM, MaskFiles, find_masks
-from tmsprep.methods.duennwald2021.volumes import LABELS, LabelledVolume
+from tmsprep.methods.duennwald2021.volumes import LABELS
 from tmsprep.protocols import Protocol
 
 _UNREADABLE = (OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError)
 _SIDES = ('left', 'right')
+#: Voxels of the image by which a mask may reach over its edge.
 _MARGIN = 1.0
-"""Voxels of the image by which a mask may reach over its edge (our choice)."""
-
-
-@dataclass(frozen=True)
-class CoeruleusAnnotations:
-    """Whom to train on, and what was found wrong on the way.
-
-    Parameters
-    ----------
-    people : list of LabelledVolume
-        One per image with a mask or points, in the order of the images.
-    problems : dict
-        For each participant's label, one message per problem; what is named is not trained on.
-    notes : list of str
-        Remarks; what they are about is trained on, unless they say otherwise.
-    """
-
-    people: list[LabelledVolume]
-    problems: dict[str, list[str]]
-    notes: list[str]
 
 
 def collect_coeruleus(
@@ -55,10 +36,10 @@ def collect_coeruleus(
     protocol: Protocol,
     merged: Path | None,
     threshold_mm: float = DISAGREEMENT_MM,
-) -> CoeruleusAnnotations:
-    """Find and check everybody's mask, or points where there is no mask.
+) -> Annotations:
+    """Find and check the masks, or points of the images without a mask.
 
-    The points of a person with a mask are its centres of mass (Duennwald et al. 2021, section
+    The points of an image with a mask are its centres of mass (Duennwald et al. 2021, section
     2.3), whatever other points there are.
 
     Parameters
@@ -70,8 +51,8 @@ def collect_coeruleus(
     protocol : Protocol
         With the targets `LABELS`.
     merged : Path or None
-        Folder for masks that are made of a left and a right file; None writes nothing, and such
-        people are named by the left file.
+        Directory for masks that are made of a left and a right file; None writes nothing, and such
+        masks are named by the left file.
     threshold_mm : float
         Largest distance between raters of points who agree.
 
@@ -83,17 +64,17 @@ def collect_coeruleus(
     folder = Path(folder)
     found = find_masks(images, folder)
     problems, notes = defaultdict(list, found.problems), list(found.notes)
-    people = _masked(found.masks, merged, problems, notes)
-    _add_points(images, folder, protocol, threshold_mm, people, problems, notes)
-    if not people and not problems:
+    examples = _masked(found.masks, merged, problems, notes)
+    _add_points(images, folder, protocol, threshold_mm, examples, problems, notes)
+    if not examples and not problems:
         raise BidsError(f'{folder}: no mask and no file of points here. Name masks {FORM}.')
     stems = [image.stem for several in images.values() for image in several]
-    bare = [stem for stem in stems if stem not in people]
-    silent = [stem for stem in bare if stem.split('_')[0][4:] not in problems]
+    bare = [stem for stem in stems if stem not in examples]
+    silent = [stem for stem in bare if participant_of(stem)[4:] not in problems]
     if silent:
         notes.append(f'Images without mask or points, not used: {shorten(silent)}.')
-    in_order = [people[stem] for stem in stems if stem in people]
-    return CoeruleusAnnotations(in_order, dict(problems), notes)
+    in_order = [examples[stem] for stem in stems if stem in examples]
+    return Annotations(in_order, dict(problems), notes)
 
 
 def _masked(
@@ -101,30 +82,30 @@ def _masked(
     merged: Path | None,
     problems: dict[str, list[str]],
     notes: list[str],
-) -> dict[str, LabelledVolume]:
-    """Check every mask; whatever is wrong with one leaves the others alone."""
-    people: dict[str, LabelledVolume] = {}
+) -> dict[str, Example]:
+    """Check every mask; a problem of one does not concern the others."""
+    examples: dict[str, Example] = {}
     holders: dict[bytes, MaskFiles] = {}
     for files in masks:
         subject = files.image.subject
         try:
-            person, centres, remark = _checked(files, merged)
+            example, centres, remark = _checked(files, merged)
         except (*_UNREADABLE, ValueError) as error:
             problems[subject].append(_named(error, files))
             continue
         other = holders.setdefault(centres.tobytes(), files)
         if other.image.subject != subject:
-            # Nobody knows whose it is.
-            people.pop(other.image.stem, None)
+            # Either may be the copy.
+            examples.pop(other.image.stem, None)
             problems[subject].append(
-                f'{files.paths[0]}: the very same mask as {other.paths[0]}, of somebody else, so '
-                'neither is used. Find out whose it is.'
+                f'{files.paths[0]}: the very same mask as {other.paths[0]}, of another '
+                'participant, so neither is used. Find out whose it is.'
             )
             continue
-        people[person.name] = person
+        examples[example.name] = example
         if remark:
             notes.append(remark)
-    return people
+    return examples
 
 
 def _named(error: Exception, files: MaskFiles) -> str:
@@ -134,8 +115,8 @@ def _named(error: Exception, files: MaskFiles) -> str:
     return f'{files.paths[0]}: cannot be read as a mask ({text}). Write it again.'
 
 
-def _checked(files: MaskFiles, merged: Path | None) -> tuple[LabelledVolume, np.ndarray, str]:
-    """Check one mask against its image; return the person, the centres and perhaps a remark.
+def _checked(files: MaskFiles, merged: Path | None) -> tuple[Example, np.ndarray, str]:
+    """Check one mask against its image; return the example, the centres and perhaps a remark.
 
     Raises
     ------
@@ -149,32 +130,32 @@ def _checked(files: MaskFiles, merged: Path | None) -> tuple[LabelledVolume, np.
     empty = np.isnan(centres).any(axis=1)
     if empty.all():
         raise ValueError(
-            f'{files.paths[0]}: nothing is marked, so there is nothing to learn from. Mark a '
-            'side, or take the file away.'
+            f'{files.paths[0]}: nothing is marked, so there is nothing to train on. Mark a side, '
+            'or remove the file.'
         )
     if not empty.any() and centres[0, 0] >= centres[1, 0]:
         raise ValueError(
             f'{files.paths[0]}: label 1 (left) lies {centres[0, 0] - centres[1, 0]:.1f} mm to the '
-            'right of label 2 (right). Exchange the labels; left is the left of the person.'
+            'right of label 2 (right). Exchange the labels; left is the left of the participant.'
         )
     mask = files.paths[0]
     if len(files.paths) > 1 and merged is not None:
         mask = Path(merged) / f'{files.image.stem}_dseg.nii.gz'
         with atomic_path(mask) as partial:
             nib.save(nib.Nifti1Image(labels, affine), partial)
-    person = LabelledVolume(files.image.stem, files.image.path, mask=mask)
+    example = Example(files.image.stem, files.image.path, mask=mask)
     if not empty.any():
-        return person, centres, ''
+        return example, centres, ''
     side = _SIDES[int(np.flatnonzero(empty)[0])]
     remark = f'{files.paths[0].name}: nothing is marked on the {side}; it counts as missing.'
-    return person, centres, remark
+    return example, centres, remark
 
 
 def _read(files: MaskFiles) -> tuple[np.ndarray, np.ndarray]:
     """Labels and affine of one file with both, or of a left and a right one."""
     if len(files.paths) == 1:
         return read_mask(files.paths[0])
-    left, right = (nib.load(path) for path in files.paths)
+    left, right = (load_nifti(path) for path in files.paths)
     if left.shape != right.shape or not np.allclose(left.affine, right.affine, atol=1e-3):
         raise ValueError(
             f'{files.paths[1]}: lies on another grid than {files.paths[0].name}. Write both on '
@@ -210,28 +191,28 @@ def _add_points(
     folder: Path,
     protocol: Protocol,
     threshold_mm: float,
-    people: dict[str, LabelledVolume],
+    examples: dict[str, Example],
     problems: dict[str, list[str]],
     notes: list[str],
 ) -> None:
-    """Add those who have points only."""
+    """Add the images that have points only."""
     if not annotated_names(folder):
         return
     given = collect_annotated(images, folder, protocol, threshold_mm)
-    masked = set(people)
-    for person in given.people:
-        if person.name in masked:
+    masked = set(examples)
+    for example in given.examples:
+        if example.name in masked or example.points is None:
             continue
-        subject = person.name.split('_')[0][4:]
-        points = person.points.reindex(LABELS)
+        subject = example.participant[4:]
+        points = example.points.reindex(LABELS)
         if points.found.all() and points['LLC'][0] >= points['RLC'][0]:
             problems[subject].append(
-                f'{person.image.name}: the point LLC lies to the right of RLC. Exchange the '
-                'labels; left is the left of the person.'
+                f'{example.image.name}: the point LLC lies to the right of RLC. Exchange the '
+                'labels; left is the left of the participant.'
             )
             continue
-        people[person.name] = LabelledVolume(person.name, person.image, points=points)
-    both = [person.name for person in given.people if person.name in masked]
+        examples[example.name] = Example(example.name, example.image, points=points)
+    both = [example.name for example in given.examples if example.name in masked]
     if both:
         notes.append(f'Masks go before points, which are not used: {shorten(both)}.')
     for subject, messages in given.problems.items():

@@ -83,7 +83,8 @@ def identity() -> Affine:
 
 def view_shape(shape: tuple[int, int, int], settings: VolumeAugmentation) -> tuple[int, int, int]:
     """Voxels of the views of a volume of `shape`."""
-    return tuple(max(1, round(settings.view * n)) for n in shape)
+    n, m, k = (max(1, round(settings.view * edge)) for edge in shape)
+    return n, m, k
 
 
 def draw_affine(

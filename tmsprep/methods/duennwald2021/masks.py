@@ -33,7 +33,7 @@ class MaskFiles:
     Parameters
     ----------
     image : ImageRef
-        Whose mask it is.
+        The image.
     paths : tuple of Path
         One file with both labels, or the left and the right one.
     """
@@ -52,7 +52,7 @@ class FoundMasks(NamedTuple):
     problems : dict
         For each participant with something wrong, one message per problem.
     notes : list of str
-        What was left aside without being wrong.
+        Files that are not used without being wrong.
     """
 
     masks: list[MaskFiles]
@@ -61,11 +61,11 @@ class FoundMasks(NamedTuple):
 
 
 def find_masks(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> FoundMasks:
-    """Find everybody's mask by its name; none is opened.
+    """Find masks by their names; none is opened.
 
     Duennwald et al. 2021, section 2.1, train on the masks of one of two raters. So one rater is
-    wanted here: an image with masks by several is refused, because which one to learn from is for
-    the user to say (our choice).
+    wanted here: an image with masks by several is refused, because the choice of one is the
+    user's.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def find_masks(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> FoundM
     found = FoundMasks([], defaultdict(list), [])
     chosen: dict[str, list[tuple[Path, dict[str, str]]]] = defaultdict(list)
     by_stem = {image.stem: image for several in images.values() for image in several}
-    left_aside, own = [], []
+    others, own = [], []
     for path in sorted(folder.rglob('sub-*.nii*'), key=lambda path: natural_key(str(path))):
         entities = _mask_entities(path, folder)
         if entities is None:
@@ -97,13 +97,13 @@ def find_masks(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> FoundM
             found.problems[entities['sub']].append(str(error))
             continue
         if image is None:
-            left_aside.append(path.name)
+            others.append(path.name)
         else:
             chosen[image.stem].append((path, entities))
-    if left_aside:
-        found.notes.append(f'Masks of people not in this run: {shorten(left_aside)}.')
+    if others:
+        found.notes.append(f'Masks of participants not in this run: {shorten(others)}.')
     if own:
-        found.notes.append(f'Masks that tmsprep made itself are not learnt from: {shorten(own)}.')
+        found.notes.append(f'Masks that tmsprep made itself are not trained on: {shorten(own)}.')
     several = [_add(by_stem[stem], chosen[stem], found) for stem in by_stem if stem in chosen]
     if several and all(several):
         raise BidsError(f'{several[0]} This is so for all {len(several)} images with masks.')
@@ -123,7 +123,7 @@ def _mask_entities(path: Path, folder: Path) -> dict[str, str] | None:
 def _image_of(
     path: Path, entities: Mapping[str, str], images: Mapping[str, Sequence[ImageRef]]
 ) -> ImageRef | None:
-    """Find the image of a mask; None if the person is not in this run."""
+    """Find the image of a mask; None if the participant is not in this run."""
     space = entities.get('space', 'T1w')
     if space not in _SPACES:
         raise BidsError(
@@ -162,7 +162,7 @@ def _add(image: ImageRef, files: Sequence[tuple[Path, dict[str, str]]], found: F
     if message or len(by_rater) > 1:
         names = shorten([str(path) for path, _ in files])
         message = (
-            f'{image.path.name} has several masks: {names}. Only one rater can be learnt from: '
+            f'{image.path.name} has several masks: {names}. Only one rater can be used: '
             'give the folder of that one by --annotations, such as derivatives/rater1.'
         )
         found.problems[image.subject].append(message)

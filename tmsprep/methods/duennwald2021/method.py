@@ -18,6 +18,7 @@ from tmsprep.tables import Column, column
 
 if TYPE_CHECKING:
     from tmsprep.group.analysis import Group, GroupRequest, GroupResult
+    from tmsprep.methods.learner import Learner
     from tmsprep.reports.sections import Section
 
 
@@ -158,3 +159,9 @@ class CoReUNetMethod(Method):
         return group_sections(
             result.tables, request.layout, request.protocol, settings, request.random_seed
         )
+
+    def learner(self, protocol: Protocol, options: Mapping[str, Any]) -> Learner:
+        """See `Method.learner`."""
+        from tmsprep.methods.duennwald2021.learner import CoeruleusLearner
+
+        return CoeruleusLearner(protocol, options)

@@ -1,16 +1,15 @@
-"""Fitting a `PatchUNet`: Dice and cross-entropy on random patches."""
+"""Training of a `PatchUNet`: Dice and cross-entropy on random patches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from tmsprep.learning.loop import Report, Trained, fit, generator_of
+from tmsprep.learning.loop import Task, generator_of
 from tmsprep.methods.duennwald2021.augmentation import (
     Affine,
     draw_affine,
@@ -22,8 +21,8 @@ from tmsprep.methods.duennwald2021.patch_unet import N_CLASSES, PatchUNet
 from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
 from tmsprep.methods.duennwald2021.volumes import Volume
 
+#: Patches per image of the validation set: two around the locus coeruleus, two anywhere.
 _VALIDATION_PATCHES = 4
-"""Per person: two around the locus coeruleus, two anywhere (our choice)."""
 
 
 def segmentation_loss(
@@ -37,11 +36,11 @@ def segmentation_loss(
     Parameters
     ----------
     logits : torch.Tensor
-        Shape (people, 3, n, m, k).
+        Shape (images, 3, n, m, k).
     labels : torch.Tensor
-        Shape (people, n, m, k), 0, 1 or 2.
+        Shape (images, n, m, k), 0, 1 or 2.
     weight : float
-        Of a voxel of label 1 or 2 in the cross-entropy; one of the background has 1 (ours).
+        Of a voxel of label 1 or 2 in the cross-entropy; one of the background has 1.
     """
     labels = labels.long()
     truth = F.one_hot(labels, N_CLASSES).movedim(-1, 1)[:, 1:].float()
@@ -53,96 +52,69 @@ def segmentation_loss(
     return F.cross_entropy(logits, labels, weights) + (1 - overlap).mean()
 
 
-def train_patch_unet(
-    training: Sequence[Volume],
-    validation: Sequence[Volume],
-    recipe: CoeruleusRecipe,
-    *,
-    seed: int,
-    checkpoint: Path | None = None,
-    report: Report | None = None,
-    device: str = 'cpu',
-) -> Trained:
-    """Train and keep the epoch with the lowest loss on fixed patches of the validation people.
+class SegmenterTask(Task):
+    """Training of a `PatchUNet`, which keeps the epoch with the lowest loss in validation.
 
     Every other patch lies around the locus coeruleus, off by up to `recipe.jitter`, as one patch
-    from the localiser will; the others lie anywhere, as those of a sliding window will.
+    from the localizer will; the others lie anywhere, as those of a sliding window will. The
+    patches of the validation set are fixed.
 
     Parameters
     ----------
     training, validation : sequence of Volume
-        People without a mask are not used.
+        Training set and validation set; images without a mask are not used.
     recipe : CoeruleusRecipe
         How to train.
     seed : int
-        Initial weights and all draws.
-    checkpoint : Path, optional
-        Written after each epoch, and taken up if it is there.
-    report : callable, optional
-        Called after each epoch with 'epoch', 'loss' and 'validation'.
+        Seed of the initial weights and of all draws.
     device : str
         'cpu' or 'cuda'.
-
-    Returns
-    -------
-    Trained
-        With a `PatchUNet`.
 
     Raises
     ------
     ValueError
-        If nobody has a mask to train on, or the checkpoint is that of another training.
+        If no image of the training set has a mask.
     """
-    torch.manual_seed(seed)
-    network = PatchUNet(recipe.patch_settings()).to(device)
-    people, aside = _with_masks(training), _with_masks(validation)
-    if not people:
-        raise ValueError('nobody to train on has a mask of the locus coeruleus. Give masks.')
-    task = _Segmenting(people, aside, recipe, network.settings.patch, seed, device)
-    names = [[person.name for person in group] for group in (people, aside)]
-    facts = (recipe.patch_schedule, recipe.patch_augmentation, recipe.patches, recipe.jitter)
-    started = ('patch-unet', *facts, recipe.rare_weight, network.settings, seed, *names)
-    return fit(network, task, recipe.patch_schedule, started, checkpoint, report)
 
+    def __init__(
+        self,
+        training: Sequence[Volume],
+        validation: Sequence[Volume],
+        recipe: CoeruleusRecipe,
+        *,
+        seed: int,
+        device: str = 'cpu',
+    ) -> None:
+        torch.manual_seed(seed)
+        settings = recipe.patch_settings()
+        self.networks, self.patch = [PatchUNet(settings).to(device)], settings.patch
+        self.training, self.validation = _with_masks(training), _with_masks(validation)
+        if not self.training:
+            raise ValueError('no image of the training set has a mask. Give masks.')
+        self.recipe, self.seed, self.device = recipe, seed, device
+        self._count = len(self.training) * recipe.patches
+        self.schedule = recipe.patch_schedule.schedule(self._count)
 
-def _with_masks(people: Sequence[Volume]) -> list[Volume]:
-    return [person for person in people if len(person.labels)]
-
-
-@dataclass(frozen=True)
-class _Segmenting:
-    """The task of labelling patches; see `tmsprep.learning.loop.Task`."""
-
-    people: Sequence[Volume]
-    aside: Sequence[Volume]
-    recipe: CoeruleusRecipe
-    patch: tuple[int, int, int]
-    seed: int
-    device: str
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return -(-len(self.people) * self.recipe.patches // self.recipe.patch_schedule.batch)
-
-    def losses(self, network: nn.Module, epoch: int) -> Iterator[torch.Tensor]:
-        count = len(self.people) * self.recipe.patches
-        order = torch.randperm(count, generator=generator_of(self.seed, epoch))
+    def loss(self, network: nn.Module, step: int) -> torch.Tensor:
+        """See `Task.loss`."""
+        epoch, number = divmod(step, self.schedule.steps_per_round)
+        order = torch.randperm(self._count, generator=generator_of(self.seed, epoch + 1))
+        chosen = order.split(self.recipe.patch_schedule.batch)[number].tolist()
         # From the weight at the start down to 1, by the same factor in each epoch.
-        left = 1 - epoch / self.recipe.patch_schedule.epochs
-        weight = self.recipe.rare_weight**left
-        for chosen in order.split(self.recipe.patch_schedule.batch):
-            drawn = [self._training_patch(number, epoch) for number in chosen.tolist()]
-            yield self._loss(network, drawn, weight)
+        left = 1 - (epoch + 1) / self.recipe.patch_schedule.epochs
+        drawn = [self.training_patch(i, epoch + 1) for i in chosen]
+        return self._loss(network, drawn, self.recipe.rare_weight**left)
 
     def validate(self, network: nn.Module) -> float:
-        if not self.aside:
-            return float('nan')
+        """Mean loss of the patches of the validation set; NaN if there is none."""
+        if not self.validation:
+            return math.nan
         losses = []
-        for number, person in enumerate(self.aside):
+        for number, volume in enumerate(self.validation):
             drawn = []
             for i in range(_VALIDATION_PATCHES):
                 generator = generator_of(self.seed, 0, number, i)
-                drawn.append(self._cut(person, identity(), i % 2 == 0, generator))
+                drawn.append(self._cut(volume, identity(), i % 2 == 0, generator))
             losses.append(self._loss(network, drawn).item())
         return sum(losses) / len(losses)
 
@@ -155,30 +127,34 @@ class _Segmenting:
         intensities, labels = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         return segmentation_loss(network(intensities), labels, weight)
 
-    def _training_patch(self, number: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
-        person = self.people[number // self.recipe.patches]
+    def training_patch(self, number: int, epoch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return intensities and labels of one patch of an epoch, counted from 1."""
+        volume = self.training[number // self.recipe.patches]
         augmentation = self.recipe.patch_augmentation
         generator = generator_of(self.seed, epoch, number)
-        shape = tuple(person.intensities.shape)
-        affine = draw_affine(shape, person.points, augmentation, generator)
-        intensities, labels = self._cut(person, affine, number % 2 == 0, generator)
+        affine = draw_affine(volume.shape, volume.points, augmentation, generator)
+        intensities, labels = self._cut(volume, affine, number % 2 == 0, generator)
         return vary_intensities(intensities, augmentation, generator), labels
 
     def _cut(
-        self, person: Volume, affine: Affine, around: bool, generator: torch.Generator
+        self, volume: Volume, affine: Affine, around: bool, generator: torch.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Intensities and labels of one patch of a view."""
-        shape = torch.tensor(person.intensities.shape, dtype=torch.float64)
+        shape = torch.tensor(volume.intensities.shape, dtype=torch.float64)
         patch = torch.tensor(self.patch, dtype=torch.float64)
         draw = torch.rand(3, generator=generator, dtype=torch.float64)
-        known = person.points[person.points.isfinite().all(dim=-1)]
+        known = volume.points[volume.points.isfinite().all(dim=-1)]
         if around and len(known):
             middle = affine.into_view(known.double()).mean(dim=0)
-            middle = middle + self.recipe.jitter / person.voxel_mm * (2 * draw - 1)
+            middle = middle + self.recipe.jitter / volume.voxel_mm * (2 * draw - 1)
             corner = (middle - (patch - 1) / 2).round()
         else:
             corner = (draw * (shape - patch).clamp_min(0)).round()
         here = affine.from_corner(corner)
-        intensities = resample(person.intensities.to(self.device), here, self.patch)
-        labels = resample(person.labels.to(self.device).float(), here, self.patch, 'nearest')
+        intensities = resample(volume.intensities.to(self.device), here, self.patch)
+        labels = resample(volume.labels.to(self.device).float(), here, self.patch, 'nearest')
         return intensities, labels
+
+
+def _with_masks(volumes: Sequence[Volume]) -> list[Volume]:
+    return [volume for volume in volumes if len(volume.labels)]

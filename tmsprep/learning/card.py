@@ -1,0 +1,98 @@
+"""The model card of a weights file, as Markdown and as entries of the file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tmsprep import __version__
+from tmsprep.atomic import write_text
+from tmsprep.disclaimer import disclaimer
+from tmsprep.learning.examples import Record, participants_of
+
+if TYPE_CHECKING:
+    from tmsprep.protocols import Protocol
+
+#: Entry of weights whose licence nobody states.
+LICENCE = 'set by the owner of the images and points it was trained on'
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a method adds to the model card.
+
+    Parameters
+    ----------
+    entries : dict
+        Entries of the weights file, name to text; shown as the first table.
+    rows : list of tuple
+        Rows that the first table has besides.
+    sections : dict
+        Heading to lines of Markdown.
+    """
+
+    entries: dict[str, str] = field(default_factory=dict)
+    rows: list[tuple[str, str]] = field(default_factory=list)
+    sections: dict[str, list[str]] = field(default_factory=dict)
+
+
+def common_entries(
+    name: str, data: str, training: Sequence[Record], validation: Sequence[Record]
+) -> dict[str, str]:
+    """Return the entries that every weights file has.
+
+    Parameters
+    ----------
+    name : str
+        Name of the weights file, without extension.
+    data : str
+        Origin of images and annotations.
+    training, validation : sequence of Record
+        Training set and validation set.
+    """
+    import numpy as np
+    import torch
+
+    return {
+        'name': name,
+        'data': data,
+        'participants': f'{_count(training)}; validation set: {_count(validation)}',
+        'versions': f'tmsprep {__version__}, torch {torch.__version__}, numpy {np.__version__}',
+        'licence': LICENCE,
+    }
+
+
+def write_card(path: Path, protocol: Protocol, card: Card) -> Path:
+    """Write the model card.
+
+    Parameters
+    ----------
+    path : Path
+        Markdown file, named like the weights file.
+    protocol : Protocol
+        The targets.
+    card : Card
+        With all entries.
+    """
+    rows = [
+        ('Protocol', f'{protocol.name}: {protocol.title}'),
+        *((key.replace('_', ' ').capitalize(), text) for key, text in card.entries.items()),
+        *card.rows,
+    ]
+    lines = [f'# {path.stem}', '', disclaimer(protocol), '', '## What it is', '']
+    lines += markdown_table(('', ''), rows)
+    for heading, content in card.sections.items():
+        lines += ['', f'## {heading}', '', *content]
+    return write_text(path, '\n'.join([*lines, '']))
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; bars within a cell are escaped."""
+    cells = (head, ['---'] * len(head), *rows)
+    return [f'| {" | ".join(cell.replace("|", chr(92) + "|") for cell in row)} |' for row in cells]
+
+
+def _count(records: Sequence[Record]) -> str:
+    return f'{len(participants_of(records))} participants, {len(records)} images'

@@ -1,0 +1,393 @@
+"""Training and cross-validation of the multi-resolution network."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tmsprep.bids.names import ImageRef
+from tmsprep.files import file_sha256
+from tmsprep.imaging.conform import CONFORMED_SIZE
+from tmsprep.imaging.volume import to_volume_mm, to_world_mm
+from tmsprep.learning.card import Card, markdown_table
+from tmsprep.learning.examples import Example, Record
+from tmsprep.learning.plan import Plan, Training
+from tmsprep.methods.baxter2021.crossval_tables import (
+    COLUMNS,
+    SUMMARY_COLUMNS,
+    ensemble_table,
+    status_of,
+    summarise,
+    summary_table,
+)
+from tmsprep.methods.learner import Learner, Rows, Table
+from tmsprep.points import PointSet
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from tmsprep.learning.loop import Task, Trained
+    from tmsprep.methods.baxter2021.network import NetworkSettings
+    from tmsprep.methods.baxter2021.prepared import PreparedImage
+    from tmsprep.methods.baxter2021.recipes import Recipe
+    from tmsprep.methods.baxter2021.weights import Localizer
+
+logger = logging.getLogger(__name__)
+
+#: Number of each variant that seeds are drawn from.
+_VARIANTS = {'separate': 0, 'shared': 1, 'none': 2}
+
+#: Mean error in the training set, mm, from which on a network is of no use.
+_USELESS_MM = 10.0
+
+_NOT_MEASURED = (
+    'Not measured: there were too few participants for a validation set. `tmsprep BIDS OUT '
+    'crossval` measures it. Without it, no error radius is given.'
+)
+_MEASURED = (
+    'Distance from the reference in the validation set, in mm. It is from the same data set; '
+    'images of another scanner or another kind of patient can be worse.'
+)
+
+
+class MultiResolutionLearner(Learner):
+    """Ensembles of networks for use; residual layers compared in a cross-validation."""
+
+    train_options = ('recipe', 'steps')
+    half_precision = False
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe, with the number of steps of the options."""
+        from tmsprep.methods.baxter2021.recipes import recipe_named
+
+        return recipe_named(self.options['recipe'], steps=self.options.get('steps'))
+
+    @cached_property
+    def start(self) -> Localizer | None:
+        """Weights to start from; refused if they do not fit."""
+        from tmsprep.methods.baxter2021.weights import load_localizer
+
+        path, labels = self.options.get('weights'), self.protocol.labels
+        if path is None:
+            return None
+        start = load_localizer(Path(path))
+        if tuple(start.labels) != labels:
+            raise ValueError(
+                f'--weights are for the targets {", ".join(start.labels)}, but protocol '
+                f'{self.protocol.name} has {", ".join(labels)}: they must be the same, in order'
+            )
+        given, wanted = start.members[0].settings.residual, self.options['residual'][0]
+        if given != wanted:
+            raise ValueError(
+                f'--weights have {given} residual layers: give --residual {given} to start from '
+                'them'
+            )
+        return start
+
+    def complete(
+        self,
+        examples: Sequence[Example],
+        images: Mapping[str, ImageRef],
+        derivatives: Sequence[Path],
+        folder: Path,
+    ) -> list[Example]:
+        """Add brain masks: from the derivatives, else by brain extraction.
+
+        Without one, an image is trained on without views of the brain alone and cut views; the log
+        says so.
+        """
+        from tmsprep.methods.baxter2021.masks import extract_mask, find_mask
+
+        weights = Path(str(files('tmsprep.data'))) / 'brain_extraction.safetensors'
+        completed = []
+        for example in examples:
+            mask = find_mask(images[example.name], derivatives)
+            if mask is None:
+                try:
+                    mask = extract_mask(example.image, weights, folder)
+                except Exception as error:
+                    logger.warning(
+                        '%s: no brain mask, so no stripped and cut views of it are trained on '
+                        '(%s). Give one through --derivatives.',
+                        example.image,
+                        error,
+                    )
+            completed.append(replace(example, mask=mask))
+        return completed
+
+    def prepare(self, example: Example, cache: Path) -> dict[str, Any]:
+        """See `Learner.prepare`; the facts hold the affine of the conformed volume."""
+        from tmsprep.methods.baxter2021.prepared import conformed_affine, load_prepared
+
+        load_prepared([example], cache)
+        return {'affine': conformed_affine(example, cache).tolist()}
+
+    def load(self, records: Sequence[Record]) -> list[PreparedImage]:
+        """Memory-map prepared images."""
+        from tmsprep.methods.baxter2021.prepared import load_prepared
+
+        return [load_prepared([r.example], r.cache)[0] for r in records]
+
+    def identity(self) -> dict[str, Any]:
+        """See `Learner.identity`."""
+        weights = self.options.get('weights')
+        return {
+            'recipe': asdict(self.recipe),
+            'start': '' if weights is None else file_sha256(Path(weights)),
+        }
+
+    def trainings(self, training: Sequence[Record], seed: int) -> list[Training]:
+        """One training per member of the ensemble."""
+        residual = self.options['residual'][0]
+        return [
+            Training(f'member{i}', 'member', residual, i, seed=seed + i - 1)
+            for i in range(1, self.options['members'] + 1)
+        ]
+
+    def plan(self, participants: Sequence[str], examples: Sequence[Example]) -> Plan:
+        """See `Learner.plan`; the variants are kinds of residual layers."""
+        variants = {name: _VARIANTS[name] for name in self.options['residual']}
+        return self.plan_variants(participants, variants)
+
+    def settings_of(self, training: Training) -> NetworkSettings:
+        """Shape of the network of a training."""
+        if self.start is not None:
+            return self._start_of(training).settings
+        return self.recipe.network_settings(len(self.protocol.labels), training.variant)
+
+    def _start_of(self, training: Training) -> Any:
+        assert self.start is not None
+        return self.start.members[(training.repetition - 1) % len(self.start.members)]
+
+    def network(self, training: Training) -> nn.Module:
+        """See `Learner.network`."""
+        from tmsprep.methods.baxter2021.network import MultiResolutionNet
+
+        return MultiResolutionNet(self.settings_of(training))
+
+    def task(
+        self,
+        training: Training,
+        records: Sequence[Record],
+        validation: Sequence[Record],
+        *,
+        device: str = 'cpu',
+        reduced: bool = False,
+    ) -> Task:
+        """See `Learner.task`."""
+        from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask, bfloat16_is_fast
+
+        return MultiResolutionTask(
+            Images(self.load(records), self.load(validation)),
+            self.settings_of(training),
+            self.recipe,
+            self.protocol,
+            training.seed,
+            half_precision=reduced and bfloat16_is_fast(device),
+            start=None if self.start is None else self._start_of(training),
+            device=device,
+        )
+
+    def meaning(self, network: str) -> tuple[str, str]:
+        """See `Learner.meaning`."""
+        return 'loss of Baxter et al. 2021, equation 2', 'mean error (mm)'
+
+    def assemble(self, networks: Mapping[str, nn.Module], records: Sequence[Record]) -> Localizer:
+        """Join networks into an ensemble that looks at images as the recipe says."""
+        from tmsprep.methods.baxter2021.validation import make_localizer
+
+        card = {'targets': json.dumps(self.known_targets(records))}
+        members: Any = list(networks.values())
+        return make_localizer(members, self.load(records), self.recipe, self.protocol, card)
+
+    def finish(
+        self,
+        model: Localizer,
+        trained: Mapping[str, Trained],
+        training: Sequence[Record],
+        validation: Sequence[Record],
+        device: str,
+    ) -> tuple[Localizer, Card]:
+        """Calibrate the error radius on the validation set, and warn of what was not learned."""
+        from tmsprep.evaluation.conformal import calibrate
+        from tmsprep.methods.baxter2021.validation import (
+            dispersions_of,
+            errors_of,
+            predict_images,
+        )
+
+        errors = None
+        if validation:
+            images = self.load(validation)
+            predictions = predict_images(model, images, device)
+            errors = errors_of(predictions, images)
+            scatter = dispersions_of(predictions) if len(model.members) > 1 else None
+            radius = calibrate(errors, scatter, model.labels)
+            model = replace(model, calibration=radius.as_dict())
+        images = self.load(training)
+        found = errors_of(predict_images(model, images, device), images)
+        _warn(found, errors, [record.name for record in (*training, *validation)])
+        return model, self._card(
+            model, errors, float(np.nanmean(found)), training, validation, device
+        )
+
+    def _card(
+        self,
+        model: Localizer,
+        errors: np.ndarray | None,
+        training_mm: float,
+        training: Sequence[Record],
+        validation: Sequence[Record],
+        device: str,
+    ) -> Card:
+        from tmsprep.methods.baxter2021.task import bfloat16_is_fast
+
+        seeds = [t.seed for t in self.trainings(training, self.options['random_seed'])]
+        entries = {
+            'members': str(len(model.members)),
+            'seeds': ' '.join(map(str, seeds)),
+            'recipe': f'{self.recipe.name}, {self.recipe.steps} steps',
+            'residual': model.members[0].settings.residual,
+            'training_mm': f'{training_mm:.2f}',
+        }
+        if self.start is not None:
+            given = self.start.card
+            name = given.get('name', Path(self.options['weights']).name)
+            entries['started_from'] = f'{name}, licence: {given.get("licence", "not stated")}'
+        if errors is not None:
+            summary = {key: round(value, 3) for key, value in summarise(errors).items()}
+            entries['validation_mm'] = json.dumps(summary)
+        how = {'recipe': asdict(self.recipe), 'network': model.members[0].settings.as_dict()}
+        fast = bfloat16_is_fast(device)
+        return Card(
+            entries,
+            [
+                (
+                    'Network',
+                    'multi-resolution network (Baxter et al. 2021) as built by tmsprep',
+                ),
+                ('Precision', 'bfloat16 convolutions' if fast else 'float32'),
+            ],
+            {
+                'Training set': ['Points per target:', '', *self._counts(training, validation)],
+                'Error': self._error_lines(errors),
+                'Recipe': ['```json', json.dumps(how, indent=1, default=dict), '```'],
+            },
+        )
+
+    def _counts(self, training: Sequence[Record], validation: Sequence[Record]) -> list[str]:
+        """Table of the number of points of each target."""
+        groups = training, validation
+        rows = [
+            [label, *(str(sum(label in self.known_targets([r]) for r in g)) for g in groups)]
+            for label in self.protocol.labels
+        ]
+        rows.append(['images', *(str(len(group)) for group in groups)])
+        return markdown_table(('target', 'training set', 'validation set'), rows)
+
+    def _error_lines(self, errors: np.ndarray | None) -> list[str]:
+        if errors is None:
+            return [_NOT_MEASURED]
+        rows = []
+        labels, columns = [*self.protocol.labels, 'all'], [*errors.T, errors]
+        for label, values in zip(labels, columns, strict=True):
+            found = summarise(values)
+            shown = (_mm(found[key]) for key in ('mean', 'sd', 'median', 'p95', 'max'))
+            rows.append((label, str(found['n']), *shown))
+        head = ('target', 'points', 'mean', 'sd', 'median', '95th percentile', 'max')
+        return [_MEASURED, '', *markdown_table(head, rows)]
+
+    def save(self, path: Path, model: Localizer, card: Mapping[str, str]) -> Path:
+        """See `Learner.save`."""
+        from tmsprep.methods.baxter2021.weights import save_localizer
+
+        return save_localizer(path, replace(model, card=card))
+
+    def predict(self, model: Localizer, record: Record, device: str = 'cpu') -> PointSet:
+        """Localise as the participant level does.
+
+        A target that no image of the training set has is missing.
+        """
+        from tmsprep.methods.baxter2021.validation import predict_images
+
+        found = predict_images(model, self.load([record]), device)[0].mean(axis=0)
+        world = to_world_mm(found, np.array(record.facts['affine']))
+        known = [label in json.loads(model.card['targets']) for label in model.labels]
+        return PointSet(model.labels, np.where(np.array(known)[:, None], world, np.nan))
+
+    def statuses(self, found: PointSet, reference: PointSet, record: Record) -> list[str]:
+        """See `Learner.statuses`; a point outside of the conformed volume is no use."""
+        outside = np.zeros(len(found), bool)
+        if record.facts:
+            place = to_volume_mm(found.coordinates, np.array(record.facts['affine']))
+            outside = found.found & ((place < 0) | (place > CONFORMED_SIZE)).any(axis=1)
+        return [
+            status_of(*judged)
+            for judged in zip(found.found, outside, reference.found, strict=True)
+        ]
+
+    def tables(
+        self, rows: Rows, trainings: Sequence[Mapping[str, Any]], plan: Plan
+    ) -> list[Table]:
+        """Predictions, ensembles of the repetitions, and a summary."""
+        (predictions,) = super().tables(rows, trainings, plan)
+        assert predictions.rows is not None
+        ensemble = ensemble_table(predictions.rows)
+        summary = summary_table(predictions.rows, ensemble, self.protocol)
+        of_repetitions = 'Mean of the repetitions for each image, variant and target'
+        over_participants = 'Errors and dispersion over participants, per variant and target'
+        return [
+            replace(predictions, columns=COLUMNS),
+            Table('ensemble', of_repetitions, COLUMNS, ensemble),
+            Table('summary', over_participants, SUMMARY_COLUMNS, summary),
+        ]
+
+    def entries(self, plan: Plan) -> dict[str, Any]:
+        """See `Learner.entries`."""
+        return {'Recipe': asdict(self.recipe), 'Variants': list(self.options['residual'])}
+
+
+def _warn(errors: np.ndarray, others: np.ndarray | None, names: Sequence[str]) -> None:
+    """Warn of networks that are of no use, and of points that may belong to other images.
+
+    Parameters
+    ----------
+    errors : numpy.ndarray
+        Shape (images, targets), in the training set, mm.
+    others : numpy.ndarray or None
+        The same in the validation set.
+    names : sequence of str
+        Names of the images of both.
+    """
+    from tmsprep.methods.baxter2021.validation import doubtful
+
+    mean = float(np.nanmean(errors))
+    if mean > _USELESS_MM:
+        logger.warning(
+            'the mean error in the training set itself is %.0f mm: do not use the networks. Train '
+            'with more --steps',
+            mean,
+        )
+        return
+    both = errors if others is None else np.concatenate([errors, others])
+    for name, median in doubtful(both, names).items():
+        logger.warning(
+            '%s: the points given are %.0f mm (median) from where the network localises them, '
+            'which is right elsewhere: they may belong to another image. Look at them, and train '
+            'again',
+            name,
+            median,
+        )
+
+
+def _mm(value: float) -> str:
+    return f'{value:.2f}' if np.isfinite(value) else 'n/a'
