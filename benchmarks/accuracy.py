@@ -10,7 +10,6 @@ OUT after a change of the code. A part of the page is there once all of it has b
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from tmsprep.atomic import atomic_path, write_text
+from tmsprep.files import file_sha256
 from tmsprep.methods.baxter2021.weights import load_localizer
 
 from accuracy_parts.cortex import NEAR_MM
@@ -91,7 +91,7 @@ def facts(weights: Path, jobs: dict[str, list[Job]], syn_people: int) -> dict[st
     people = len({job.subject.name for job in jobs['test']})
     return {
         'weights': weights.name,
-        'sha256': hashlib.sha256(weights.read_bytes()).hexdigest(),
+        'sha256': file_sha256(weights),
         'members': 'one network' if count == 1 else f'an ensemble of {count} networks',
         'card': '; '.join(f'{key}: {value}' for key, value in localizer.card.items()),
         'versions': 'Versions: ' + ', '.join(f'{name} {version(name)}' for name in names),
@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument('--processes', type=int, default=1)
     parser.add_argument('--docs', type=Path, default=DOCS, help='where the page goes')
     options = parser.parse_args()
-    checksum = hashlib.sha256(options.weights.read_bytes()).hexdigest()
+    checksum = file_sha256(options.weights)
     out = options.out / checksum[:12]
     jobs = plan(options)
     if set(options.parts) & {'corruptions', 'motion'}:

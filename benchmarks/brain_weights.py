@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from tmsprep.atomic import atomic_path, write_text
+from tmsprep.evaluation.masks import dice
 from tmsprep.imaging.conform import conform, resample_mask
 from tmsprep.imaging.read import read_image
 from tmsprep.imaging.volume import halve
@@ -90,12 +91,11 @@ def draw_example(
     return view.sampler(1, positions), inside
 
 
-def dice(network: BrainUNet, person: Person, mask: torch.Tensor) -> float:
-    """Overlap of the network's mask with the truth on the whole, unaltered volume."""
+def validate(network: BrainUNet, person: Person, mask: torch.Tensor) -> float:
+    """Dice of the network's mask with the truth on the whole, unaltered volume."""
     with torch.inference_mode():
         found = network(person.pyramid[1][None])[0] > 0
-    truth = mask > 127
-    return (2 * (found & truth).sum() / (found.sum() + truth.sum())).item()
+    return dice(found.numpy(), (mask > 127).numpy())
 
 
 def train(data: Path, out: Path, steps: int, batch: int, seed: int, destination: Path) -> None:
@@ -138,7 +138,8 @@ def train(data: Path, out: Path, steps: int, batch: int, seed: int, destination:
             with atomic_path(checkpoint) as partial:
                 torch.save({**state, 'step': step}, partial)
     scores = [
-        dice(network.eval(), people[i], masks[i]) for i in range(0, len(people), VALIDATION_EVERY)
+        validate(network.eval(), people[i], masks[i])
+        for i in range(0, len(people), VALIDATION_EVERY)
     ]
     card = {'seed': str(seed), 'steps': str(steps), 'validation_dice': f'{np.mean(scores):.4f}'}
     save_brain_unet(destination, network, card)

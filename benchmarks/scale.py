@@ -21,8 +21,9 @@ from scale_parts.made import label, make_dataset, make_outputs, make_raters
 from scale_parts.measure import Cost, until_first_node, whole_run
 from scale_parts.page import draw, put_into, section
 
+#: Largest numbers of participants that are measured with raters and in one process: larger studies
+#: have neither.
 MOST_RATED, MOST_AT_ONCE = 1000, 1000
-"""Nobody has raters for more people, nor runs more in one process."""
 
 
 def main() -> None:

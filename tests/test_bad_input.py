@@ -135,7 +135,7 @@ CASES = {
     'space': Case(_good_voxels, 'Rename', 'sub-space_acq-a b_T1w.nii.gz'),
     'accent': Case(_good_voxels, 'Rename', 'sub-accent_acq-é_T1w.nii.gz'),
     'jörg': Case(_good_voxels, 'Rename'),
-    'noimage': Case(_nothing, 'no T1w image', 'sub-noimage'),
+    'noimage': Case(_nothing, 'no image found', 'sub-noimage'),
 }
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from tmsprep.atomic import write_text
 from tmsprep.points import PointSet
-from tmsprep.running.resources import explain_shortage
+from tmsprep.running.machine import explain_shortage
 
 
 def describe_error(error: Exception) -> dict[str, str]:

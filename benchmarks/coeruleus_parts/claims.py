@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.significance import ALPHA
+from tmsprep.evaluation.statistics import ALPHA
 from tmsprep.methods.duennwald2021.group_section import RATIOS, SIDES, p_text
 from tmsprep.methods.duennwald2021.tables import AUGMENTED, BOTH, NOT_AUGMENTED
 

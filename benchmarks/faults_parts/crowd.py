@@ -51,7 +51,7 @@ def _run_eight(site: Site, name: str, labels: list[str], one_folder: bool) -> li
 
 
 def _belongs(name: str, label: str) -> bool:
-    return not name.startswith('sub-') or name.startswith((f'sub-{label}/', f'sub-{label}.'))
+    return not name.startswith('sub-') or name.startswith((f'sub-{label}/', f'sub-{label}_'))
 
 
 def _all_right(ended: list[Ended], one_person: bool) -> bool:

@@ -12,9 +12,10 @@ from faults_parts.runs import Ended, Seen, Site, differences, outputs, partials
 
 SIZE_MB = 160
 FAULT = 'Full disk'
+
+#: Space left on the disk: none; enough for the log; enough for some of the outputs, or for the
+#: conformed image and little more.
 FREE_KB = {'output': (0, 64, 600), 'working': (0, 3000, 65560), 'temporary': (0,)}
-"""What is left on the disk: nothing; room for the log; room for some of the outputs, or for the
-conformed image and little more (our choice)."""
 
 
 def fill_disks(site: Site) -> Iterator[Seen]:

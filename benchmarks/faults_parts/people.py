@@ -56,7 +56,7 @@ def _forbidden(site: Site) -> Seen:
     ended = site.start(bids, place / 'out', place / 'work', before=before).end()
     told = [line for line in ended.lines if 'sub-closed failed' in line]
     message = told[-1].split('failed: ', 1)[-1] if told else 'NOTHING was said'
-    good = bool(told) and ended.code == 1 and any(place.rglob('sub-whole_desc-cnn_targets.tsv'))
+    good = bool(told) and ended.code == 1 and any(place.rglob('sub-whole_*desc-cnn_targets.tsv'))
     return Seen(FAULT, what, _short(message, bids), good)
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from tmsprep.reports.canvas import figure_style, save_svg
+from tmsprep.reports.charts import figure_style, save_svg
 
+#: Kind of a measurement to its name, in the order of the table.
 WHAT = {
     'start': 'start of a task of 3 people',
     'start, database': 'the same, PyBIDS database',
@@ -16,7 +17,6 @@ WHAT = {
     'group': 'group level, CNN and SyN',
     'group, raters': 'the same, 3 raters for up to 1,000',
 }
-"""Kind of a measurement to its name, in the order of the table."""
 
 _COLOURS = ('#1864ab', '#4dabf7', '#868e96', '#9775fa', '#2b8a3e', '#e67700')
 BEGIN, END = '<!-- measured: begin -->', '<!-- measured: end -->'

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tmsprep.bids import survey
-from tmsprep.config import RunConfig
+from tmsprep.bids import ImageQuery, find_images
 from tmsprep.formats import read_points
 
 from scale_parts.made import PROTOCOL, Linked, make_dataset, make_raters
@@ -22,7 +21,7 @@ TABLE = pd.DataFrame(
 
 def test_made_data_are_found_by_the_app(tmp_path: Path) -> None:
     root = make_dataset(tmp_path / 'bids', 3)
-    found = survey(RunConfig(root, tmp_path / 'out'))
+    found = find_images(ImageQuery(root))
     assert [image.stem for some in found.images.values() for image in some] == [
         *('sub-000001', 'sub-000002', 'sub-000003')
     ]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -8,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tmsprep.bids import BidsError, survey
+from tmsprep.bids import BidsError, find_images
 from tmsprep.bids.annotations import find_annotations
 from tmsprep.bids.description import write_dataset_description
 from tmsprep.bids.names import ImageRef, Layout
@@ -57,7 +58,7 @@ def config(tmp_path: Path) -> ParticipantConfig:
 
 
 def write(config: ParticipantConfig) -> list[ImageRef]:
-    images = survey(config).images
+    images = find_images(config.image_query).images
     several = [image for each in images.values() for image in each]
     experts = read_experts(config, PROTOCOL, layout(config), images)
     write_expert_tables(PROTOCOL, layout(config), several, experts, config.consensus_threshold)
@@ -122,7 +123,7 @@ def test_no_annotations(config: ParticipantConfig) -> None:
 
 
 def test_file_of_other_origin(config: ParticipantConfig) -> None:
-    path = table_path(config, survey(config).images['01'][0])
+    path = table_path(config, find_images(config.image_query).images['01'][0])
     path.parent.mkdir(parents=True)
     path.write_text('mine')
     with pytest.raises(BidsError, match='tmsprep has not written this file'):
@@ -135,7 +136,7 @@ def test_own_table(config: ParticipantConfig) -> None:
     write(config)
     write_dataset_description(config.out_dir, config.bids_dir, PROTOCOL)
     with pytest.raises(BidsError, match='Outputs of tmsprep itself'):
-        find_annotations(survey(config).images, config.out_dir)
+        find_annotations(find_images(config.image_query).images, config.out_dir)
 
     protocol, layout = load_protocol('tms'), Layout(config.out_dir, 'tms')
     derived = read_derivatives(layout, config.bids_dir, protocol, ('cnn', 'syn'))
@@ -192,13 +193,6 @@ def test_dry_run(config: ParticipantConfig, capsys: pytest.CaptureFixture[str]) 
     assert not config.out_dir.exists()
 
 
-def test_wrong_annotations(config: ParticipantConfig) -> None:
-    def given(**settings: object) -> ParticipantConfig:
-        return ParticipantConfig(
-            config.bids_dir, config.out_dir, work_dir=config.work_dir, **settings
-        )
-
-    with pytest.raises(ValueError, match='--annotations: no folder'):
-        check_paths(given(annotations=config.annotations / 'absent'))
+def test_reports_only(config: ParticipantConfig) -> None:
     with pytest.raises(ValueError, match='--reports-only uses what is in OUT_DIR'):
-        check_paths(given(annotations=config.annotations, reports_only=True))
+        check_paths(replace(config, reports_only=True))

@@ -176,7 +176,7 @@ def test_whole_file_refused(study: Study) -> None:
 
 def test_two_raters_differ(study: Study) -> None:
     left, message = compare(study, ann=(0, 0, 0), joe=(0, 0, 40))
-    assert 'raters ann and joe, one of whom must be wrong' in message
+    assert 'raters ann and joe, one of which must be wrong' in message
     assert left == {'ann': 7, 'joe': 7}
 
 

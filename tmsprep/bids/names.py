@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-# Keys of file names and what PyBIDS, and so a filter file, calls them.
+#: Keys of file names and what PyBIDS, and so a filter file, calls them.
 ENTITIES = {
     'sub': 'subject',
     'ses': 'session',
@@ -193,11 +193,11 @@ class Layout:
 
     Examples
     --------
-    >>> layout = Layout(Path('out'), 'locus-coeruleus')
+    >>> layout = Layout(Path('out'), 'deep-nuclei')
     >>> layout.report('01').as_posix()
-    'out/sub-01_protocol-locuscoeruleus.html'
+    'out/sub-01_protocol-deepnuclei.html'
     >>> layout.level('group', 'participants').as_posix()
-    'out/group_protocol-locuscoeruleus_participants.tsv'
+    'out/group_protocol-deepnuclei_participants.tsv'
     """
 
     out_dir: Path

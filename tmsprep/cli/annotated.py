@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from tmsprep.running.exit_codes import EXIT_FAILED, EXIT_OK
+from tmsprep.running import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
     from tmsprep.bids import ImageRef, Survey

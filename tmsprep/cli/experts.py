@@ -148,7 +148,7 @@ def _check_owner(path: Path) -> None:
 
 def _sha256(path: Path) -> str:
     """Checksum of an image; '' if it cannot be read, which its own steps will report."""
-    from tmsprep.networks.archive import file_sha256
+    from tmsprep.files import file_sha256
 
     try:
         return file_sha256(path)

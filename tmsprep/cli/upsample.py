@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tmsprep.running.exit_codes import EXIT_OK
+from tmsprep.running import EXIT_OK
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -10,8 +10,7 @@ import pandas as pd
 
 from tmsprep.bids.names import ImageRef
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
-from tmsprep.evaluation.errors import errors_against_consensus
-from tmsprep.evaluation.variability import expert_variability
+from tmsprep.evaluation.errors import errors_against_consensus, expert_variability
 from tmsprep.group.derivatives import Derivatives, Geometry
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import AGREEMENT_COLUMNS, agreement_table, consensus_points

@@ -13,8 +13,11 @@ from tmsprep.bids.annotations import AnnotationFile, annotated_names, find_annot
 from tmsprep.bids.names import ImageRef, labels_in, natural_key
 from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.errors import RATER
-from tmsprep.evaluation.rater_checks import check_raters
-from tmsprep.evaluation.rater_copies import copied_between_people, describe_copy
+from tmsprep.evaluation.rater_checks import (
+    check_raters,
+    copied_between_participants,
+    describe_copy,
+)
 from tmsprep.formats import PointsFileError, read_points
 from tmsprep.group.derivatives import Derivatives, image_of
 from tmsprep.group.head import outside_head
@@ -94,7 +97,9 @@ def read_raters(
         points = _read(file, derivatives, protocol, issues)
         if points is not None:
             read.append(points)
-    copies = copied_between_people([(points.file.image.subject, points.usable) for points in read])
+    copies = copied_between_participants(
+        [(points.file.image.subject, points.usable) for points in read]
+    )
     for one, (other, count) in copies.items():
         file = read[one].file
         message = describe_copy(file.path, read[other].file.path, count)
@@ -190,7 +195,10 @@ def compare_raters(
     known = set(zip(refused['image'], refused['method'], refused['label'], strict=True))
     wrong: dict[tuple[str, str], set[str | None]] = {}
     issues = []
-    for finding in check_raters(table, protocol, threshold_mm):
+    images: dict[str, dict[str, PointSet]] = {}
+    for points in read:
+        images.setdefault(points.file.image.stem, {})[points.file.rater] = points.given
+    for finding in check_raters(images, protocol, threshold_mm):
         key = finding.image, RATER + finding.rater
         if finding.severity == 'note' or (*key, finding.label) in known:
             continue

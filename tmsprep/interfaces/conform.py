@@ -45,11 +45,11 @@ class Conform(SimpleInterface):
         import nibabel as nib
         import numpy as np
 
+        from tmsprep.files import file_sha256
         from tmsprep.imaging.conform import conform
         from tmsprep.imaging.isotropic import conform_isotropic
         from tmsprep.imaging.read import read_image
         from tmsprep.imaging.volume import percentile_window
-        from tmsprep.networks.archive import file_sha256
 
         path = Path(self.inputs.in_file)
         image = read_image(path)

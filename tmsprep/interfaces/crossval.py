@@ -92,8 +92,8 @@ class JoinCohort(SimpleInterface):
     output_spec = JoinCohortOutputSpec
 
     def _run_interface(self, runtime):
+        from tmsprep.files import file_sha256
         from tmsprep.methods.baxter2021.prepared import read_cohort, write_cohort
-        from tmsprep.networks.archive import file_sha256
 
         people = [person for path in self.inputs.records for person in read_cohort(path)]
         path = write_cohort(Path(runtime.cwd) / 'cohort.json', people)

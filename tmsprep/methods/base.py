@@ -17,7 +17,8 @@ import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout, shorten
 from tmsprep.evaluation.status import STATUSES, point_status
-from tmsprep.networks.archive import WeightsError, file_sha256, read_metadata
+from tmsprep.files import file_sha256
+from tmsprep.networks.archive import WeightsError, read_metadata
 from tmsprep.options import Option
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet

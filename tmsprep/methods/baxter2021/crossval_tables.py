@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.dispersion import dispersion
+from tmsprep.evaluation.errors import dispersion
 from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.imaging.volume import to_volume_mm
 from tmsprep.learning.folds import Job

@@ -6,15 +6,18 @@ from dataclasses import replace
 
 import pandas as pd
 
-from tmsprep.evaluation.errors import RATER, errors_against_consensus
+from tmsprep.evaluation.errors import (
+    RATER,
+    errors_against_consensus,
+    leave_one_rater_out,
+)
 from tmsprep.evaluation.paper_tables import choose_network, table2, table3, table4, table5
-from tmsprep.evaluation.variability import leave_one_rater_out
 from tmsprep.group.analysis import Group, GroupResult
 from tmsprep.group.comparison import compare_group
 from tmsprep.tables import Column, column
 
-#: Method of the registration in Tables 2 and 3.
-REGISTRATION = 'syn'
+#: Methods of the network and of the registration in Tables 2 and 3.
+NETWORK, REGISTRATION = 'cnn', 'syn'
 
 _PAPER = 'of Baxter et al. 2021'
 
@@ -72,7 +75,7 @@ def paper_tables(group: Group) -> dict[str, pd.DataFrame]:
     """Any of 'table2' to 'table5'; see `tmsprep.evaluation.paper_tables`."""
     request, points = group.request, group.points
     errors = errors_against_consensus(points)
-    network = choose_network(errors)
+    network = choose_network(errors, NETWORK)
     raters = leave_one_rater_out(points, request.threshold_mm)
     measured = set(errors.loc[errors['error_mm'].notna(), 'method'])
     experts = any(method.startswith(RATER) for method in measured)
@@ -80,13 +83,20 @@ def paper_tables(group: Group) -> dict[str, pd.DataFrame]:
     tables = {}
     if measured or points['dispersion_mm'].notna().any():
         tables['table2'] = table2(
-            points, errors, protocol, network=network, leave_one_out=raters, seed=seed
+            points,
+            errors,
+            protocol,
+            network=network,
+            registration=REGISTRATION,
+            leave_one_out=raters,
+            seed=seed,
         )
     if sum((network in measured, REGISTRATION in measured, experts)) > 1:
         tables['table3'] = table3(
             errors,
             protocol,
             network=network,
+            registration=REGISTRATION,
             leave_one_out=raters,
             margin_mm=margin_mm,
             seed=seed,

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from tmsprep.evaluation.conformal import LEVEL, ErrorRadius
-from tmsprep.evaluation.dispersion import dispersion
+from tmsprep.evaluation.errors import dispersion
 from tmsprep.imaging.volume import average_pyramid, normalise, to_world_mm
 from tmsprep.methods.base import Request
 from tmsprep.methods.baxter2021.locate import locate

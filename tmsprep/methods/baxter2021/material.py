@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tmsprep import __version__
+from tmsprep.files import file_sha256
 from tmsprep.learning.folds import participant_of
 from tmsprep.methods.baxter2021.cohort import Annotated, Person, load_cohort
-from tmsprep.networks.archive import file_sha256
 
 ASIDE_EVERY = 5
 """Every fifth participant is kept aside (our choice)."""

@@ -11,7 +11,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from tmsprep.evaluation.overlap import dice, false_discovery_rate
+from tmsprep.evaluation.masks import dice, false_discovery_rate
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.read import read_image
 from tmsprep.learning.loop import Report, Trained

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import apply_affine
 from nibabel.spatialimages import SpatialImage
 
 from tmsprep.methods.duennwald2021.contrast import RADIUS_MM, reference_centre, reference_region
@@ -256,7 +257,7 @@ def _add_ball(panel: Panel, slot: Slot, centre: np.ndarray | None) -> None:
 
 def _label_centre(mask: Volume, point: np.ndarray) -> np.ndarray:
     """Mean of the labelled voxels near a point; the point itself if there are none."""
-    voxels = np.argwhere(mask.data > 0.5) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
+    voxels = apply_affine(mask.affine, np.argwhere(mask.data > 0.5))
     near = voxels[np.linalg.norm(voxels - point, axis=1) <= NEAR_MM]
     return near.mean(axis=0) if len(near) else point
 

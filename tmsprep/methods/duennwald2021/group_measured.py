@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.evaluation.centres import centres_of_mass
-from tmsprep.evaluation.overlap import dice, false_discovery_rate
+from tmsprep.evaluation.masks import centres_of_mass, dice, false_discovery_rate
 from tmsprep.group.crossval import read_crossval
 from tmsprep.group.derivatives import Derivatives
 from tmsprep.group.issues import Issue

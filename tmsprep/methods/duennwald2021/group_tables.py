@@ -8,7 +8,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.significance import holm, stars, wilcoxon
+from tmsprep.evaluation.statistics import holm, stars, wilcoxon
 from tmsprep.group.issues import COLUMNS as PARTICIPANT_COLUMNS
 from tmsprep.methods.duennwald2021 import tables as paper
 from tmsprep.methods.duennwald2021.group_measured import Measured
@@ -197,7 +197,7 @@ def paired_tests(errors: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
         One row per `family` ('error_mm', 'dice', 'fdr'), `hemisphere`, `first` and `second`:
         `mean_first`, `mean_second`, `difference` (first minus second), `n` (participants
         with both),
-        `z`, `effect`, `p`, `p_holm`, `stars`, `reason`; see `evaluation.significance`.
+        `z`, `effect`, `p`, `p_holm`, `stars`, `reason`; see `evaluation.statistics`.
     """
     sided = errors.assign(hemisphere=errors['label'].str[0])
     ways = (paper.AUGMENTED, paper.NOT_AUGMENTED)

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from tmsprep.evaluation.dispersion import dispersion
+from tmsprep.evaluation.errors import dispersion
 from tmsprep.imaging.labels import save_heatmap
 from tmsprep.imaging.volume import normalise, percentile_window
 from tmsprep.methods.base import Request, points_of

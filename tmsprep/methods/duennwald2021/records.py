@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tmsprep.files import file_sha256
 from tmsprep.learning.folds import participant_of
 from tmsprep.learning.loop import Schedule
 from tmsprep.methods.baxter2021.prepared import points_to_rows, rows_to_points
 from tmsprep.methods.duennwald2021.augmentation import VolumeAugmentation
 from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
 from tmsprep.methods.duennwald2021.volumes import LabelledVolume, Volume, load_volumes
-from tmsprep.networks.archive import file_sha256
 
 
 @dataclass(frozen=True)

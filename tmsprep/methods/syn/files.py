@@ -9,9 +9,9 @@ from typing import Any
 
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, Layout, derivative_path, shorten
+from tmsprep.files import file_sha256
 from tmsprep.formats import read_points
 from tmsprep.methods.base import ResourceError
-from tmsprep.networks.archive import file_sha256
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
 from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS
