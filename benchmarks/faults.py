@@ -79,7 +79,7 @@ def read(folder: Path) -> list[Seen] | None:
 
 def table(rows: Sequence[Seen]) -> str:
     """Write what was seen as a table in Markdown."""
-    lines = ['| fault | what was done | what was seen | as it must be |', '|---|---|---|---|']
+    lines = ['| fault | action | observed | as required |', '|---|---|---|---|']
     for row in rows:
         verdict = 'yes' if row.good else '**no**'
         cells = (cell.replace('|', '\\|') for cell in (row.fault, row.done, row.seen))
