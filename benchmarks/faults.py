@@ -1,4 +1,4 @@
-"""Do to real runs what goes wrong on clusters, and write ``docs/faults.md``.
+"""Cause the faults of clusters in real runs, and write ``docs/faults.md``.
 
 ``python benchmarks/faults.py OUT`` makes phantoms in OUT, does everything, and writes what was
 done and seen into the page. All of it takes about a quarter of an hour on one core. What was seen

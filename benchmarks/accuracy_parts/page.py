@@ -36,7 +36,8 @@ def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, object]) 
     Parameters
     ----------
     tables : mapping
-        The tables named in `TABLES`; one that is missing or empty leaves its section without numbers.
+        The tables named in `TABLES`; a missing or empty one leaves its section without
+        numbers.
     facts : mapping
         Values of the template's other fields.
 
