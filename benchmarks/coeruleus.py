@@ -1,10 +1,10 @@
 """Repeat Duennwald et al. 2021 on simulated images, and write ``docs/locus_coeruleus.md``.
 
 ``python benchmarks/coeruleus.py OUT [--participants 82 --held-out 23 --folds 5 --epochs N
---processes 2]`` makes the people in ``OUT/bids``, cross-validates into ``OUT/out`` (working folder
-``OUT/work``), writes the group's tables, measures speed and memory, and writes the page. What OUT
-has already is not done again, and an interrupted cross-validation goes on; delete a folder to do
-its step anew.
+--processes 2]`` makes the participants in ``OUT/bids``, cross-validates into ``OUT/out`` (working
+directory ``OUT/work``), writes the tables of the group, measures speed and memory, and writes the
+page. Steps whose results are in OUT are not repeated, and an interrupted cross-validation is
+resumed; delete a folder to repeat its step.
 """
 
 from __future__ import annotations

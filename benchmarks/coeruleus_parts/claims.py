@@ -176,7 +176,7 @@ def _overlap(given: Mapping[str, pd.DataFrame], measure: str) -> Claim:
 
 
 def _without(counts: pd.Series, what: str) -> list[str]:
-    """Say how much each method is not judged on: those who find nothing in hard people gain."""
+    """Count the values that each method lacks: marking nothing in hard cases is an advantage."""
     if not counts.sum():
         return []
     each = ', '.join(f'{counts.get(m, 0):.0f} ({m.upper()})' for m in (BEST, *OTHERS))

@@ -76,7 +76,7 @@ def scale(facts: Mapping[str, Any]) -> str:
         [
             ('images', 'simulated', 'real, 3 T'),
             (
-                'people',
+                'participants',
                 (
                     f'{given["Participants"]}: {kept} in {given["Folds"]} folds, '
                     f'{given["HeldOut"]} held out'
@@ -92,7 +92,7 @@ def scale(facts: Mapping[str, Any]) -> str:
 
 
 def trainings(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say which epochs were kept: the last ones mean that longer training might do better."""
+    """Say which epochs were kept; the last ones suggest that longer training might help."""
     parts = []
     for row in rows:
         name = f'{row["network"]} {row["augmentation"]} augmentation'
@@ -109,7 +109,7 @@ def speed(facts: Mapping[str, Any]) -> str:
     lpp, npp = cost['lpp'], cost['npp']
     volume = ' x '.join(map(str, cost['shape']))
     text = (
-        f'On a volume of {volume} voxels and {_count(cost["threads"], "thread")}, LPP (localiser '
+        f'On a volume of {volume} voxels and {_count(cost["threads"], "thread")}, LPP (localizer '
         f'and one patch) takes {lpp["seconds"]:.2f} s and {lpp["extra"]:.0f} MB, NPP '
         f'({npp["windows"]} windows) {npp["seconds"]:.2f} s and {npp["extra"]:.0f} MB, on top of '
         f'Python, Torch and the volume. {_faster(lpp, npp)} {_larger(lpp, npp)}'
@@ -121,8 +121,8 @@ def speed(facts: Mapping[str, Any]) -> str:
             f'{medians["npp"]:.2f} s (NPP).'
         )
     return (
-        f'{text} Other sizes were not measured. Times depend on the machine and on what else runs '
-        'there; they are rough.'
+        f'{text} Other sizes were not measured. Times are rough: they depend on the machine and '
+        'its load.'
     )
 
 
@@ -138,13 +138,13 @@ def _faster(lpp: Mapping[str, float], npp: Mapping[str, float]) -> str:
 
 
 def _larger(lpp: Mapping[str, float], npp: Mapping[str, float]) -> str:
-    """Say plainly whether LPP saves memory."""
+    """Say whether LPP saves memory."""
     more = lpp['extra'] - npp['extra']
     if more <= 0:
         return f'It needs {-more:.0f} MB less memory.'
     return (
-        f'But it needs **more** memory, by {more:.0f} MB: its localiser looks at the whole volume '
-        'at once, the sliding window at one patch after the other.'
+        f'But it needs **more** memory, by {more:.0f} MB: its localizer processes the whole '
+        'volume at once, the sliding window one patch after the other.'
     )
 
 

@@ -73,12 +73,12 @@ def _fill(site: Site, which: str, free_kb: int, whole: dict[str, bytes]) -> Seen
     right = first.code == (0 if which == 'temporary' else 1)
     told = (
         f'exit code {first.code} after {first.seconds:.0f} s, '
-        f'{"the folder was named" if named else "no need of it"}; '
+        f'{"the directory was named" if named else "not needed"}; '
         f'{len(hidden) or "no"} temporary files left; with space again: exit code {second.code}, '
         f'{len(different) or "no"} files differ'
     )
     good = right and (named or which == 'temporary') and not hidden and not different
-    return Seen(FAULT, f'{which} folder, {free_kb} kB left', told, good and second.code == 0)
+    return Seen(FAULT, f'{which} directory, {free_kb} kB left', told, good and second.code == 0)
 
 
 def _run(site: Site, folders: dict[str, Path], environment: dict[str, str]) -> Ended:

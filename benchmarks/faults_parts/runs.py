@@ -24,7 +24,7 @@ PATIENCE_S = 600
 
 
 class Seen(NamedTuple):
-    """One line of the page: what was done, what was seen, and whether it was as it must be."""
+    """One line of the page: what was done, what was observed, and whether it was as required."""
 
     fault: str
     done: str

@@ -68,7 +68,7 @@ def test_the_table_stands_between_the_marks(tmp_path: Path) -> None:
         put_into(page, section(TABLE))
     lines = page.read_text().splitlines()
     assert (lines[0], lines[-1]) == ('before', 'after')
-    assert '| start of a task of 3 people | 1.0 s, 150 MB | 1.3 s, 151 MB |' in lines
+    assert '| start of a task of 3 participants | 1.0 s, 150 MB | 1.3 s, 151 MB |' in lines
     assert '| group level, CNN and SyN |  | 20.0 s, 300 MB |' in lines
     assert 'old' not in lines
     page.write_text('no marks')
