@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
+import tomllib
 import uuid
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,11 +13,6 @@ from typing import Any
 from tmsprep import __version__, atomic
 from tmsprep.config_values import READERS, as_toml
 from tmsprep.running.resources import available_cpus, available_memory_gb
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 LOCALIZERS = ('cnn', 'syn')
 SYN_PRESETS = ('default', 'paper')

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type', 'mirror'}
 _PROTOCOL_KEYS = {'name', 'title', 'source', 'network', 'voxel_mm', 'filter', 'targets'}
