@@ -105,7 +105,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def stars(p: float) -> str:
-    """Mark p as the paper's tables do: * for 5 %, ** for 1 %, *** for 0.1 %, limits included."""
+    """Mark p as the paper's tables do: ``*`` to 5 %, ``**`` to 1 %, ``***`` to 0.1 %."""
     return next((mark for limit, mark in _STARS if p <= limit), '')
 
 

@@ -36,7 +36,7 @@ BOTH = 'both'
 """Both sides together."""
 
 CONTRASTS = ('cr_median', 'cr_maximum')
-"""Columns of contrast ratios; the rater's have 'manual_' before the name."""
+"""Columns of contrast ratios; the rater's have ``manual_`` before the name."""
 
 _KEYS = ['image', 'participant', 'fold', 'augmentation', 'label']
 
