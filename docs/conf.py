@@ -59,11 +59,11 @@ class Domain(PythonDomain):
         modname: str,
         classname: str,
         name: str,
-        type: str | None,
+        kind: str | None,
         searchmode: int = 0,
     ) -> list[tuple[str, ObjectEntry]]:
         """Find the object itself, or else the only class of that name in the package."""
-        found = super().find_obj(env, modname, classname, name, type)
+        found = super().find_obj(env, modname, classname, name, kind)
         last = name.rpartition('.')[2]
         if found or not last[:1].isupper():
             return found
