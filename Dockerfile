@@ -22,7 +22,7 @@ RUN if [ "${CUDA}" != yes ] \
     then echo 'pip took a CUDA build of PyTorch: give --build-arg TORCH=<address of the wheel for' \
         'the CPU>, or --build-arg CUDA=yes; see docs/containers.md' >&2; exit 1; fi
 
-COPY pyproject.toml setup.cfg README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY tmsprep tmsprep
 COPY workflows workflows
 COPY bids_filters bids_filters
