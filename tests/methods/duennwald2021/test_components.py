@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tmsprep.methods.duennwald2021.components import keep_plausible
+from tmsprep.methods.duennwald2021.segmentation import keep_plausible
 
 VOXEL_MM = 1.0
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tmsprep.methods.duennwald2021.coreunet import CoReUNet, CoReUNetSettings
+from tmsprep.methods.duennwald2021.networks import CoReUNet, CoReUNetSettings
 from tmsprep.networks.unet import pad_to_multiple
 
 TINY = {'features': (8, 8, 8)}

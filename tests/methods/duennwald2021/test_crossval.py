@@ -18,7 +18,6 @@ from coeruleus_data import (
 )
 
 from tmsprep.learning.loop import Schedule
-from tmsprep.methods.duennwald2021.coreunet import CoReUNet
 from tmsprep.methods.duennwald2021.crossval import (
     FoldTraining,
     evaluate_fold,
@@ -27,7 +26,7 @@ from tmsprep.methods.duennwald2021.crossval import (
     train_network,
 )
 from tmsprep.methods.duennwald2021.fit import model_of, part_people
-from tmsprep.methods.duennwald2021.patch_unet import PatchUNet
+from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
 from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe, coeruleus_recipe
 from tmsprep.methods.duennwald2021.records import (
     VolumeRecord,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tmsprep.methods.duennwald2021.patch_unet import PatchUNet, PatchUNetSettings
+from tmsprep.methods.duennwald2021.networks import PatchUNet, PatchUNetSettings
 
 
 @pytest.mark.parametrize('block', [1, 2])

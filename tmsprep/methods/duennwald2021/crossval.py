@@ -14,10 +14,9 @@ from tmsprep.evaluation.masks import dice, false_discovery_rate
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.read import read_image
 from tmsprep.learning.examples import Record
-from tmsprep.methods.duennwald2021.components import keep_plausible
-from tmsprep.methods.duennwald2021.contrast import contrast_ratios, reference_region, volume_mm3
 from tmsprep.methods.duennwald2021.locate import locate_volume
-from tmsprep.methods.duennwald2021.segmentation import segment
+from tmsprep.methods.duennwald2021.measures import contrast_ratios, reference_region, volume_mm3
+from tmsprep.methods.duennwald2021.segmentation import keep_plausible, segment
 from tmsprep.methods.duennwald2021.volumes import LABELS, Volume, load_volumes
 from tmsprep.methods.duennwald2021.weights import CoeruleusModel
 

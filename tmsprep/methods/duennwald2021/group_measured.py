@@ -19,7 +19,7 @@ from tmsprep.group.issues import Issue
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import read_mask, resample_labels
 from tmsprep.imaging.read import ImageError, load_nifti, read_image
-from tmsprep.methods.duennwald2021.contrast import contrast_ratios, reference_region, volume_mm3
+from tmsprep.methods.duennwald2021.measures import contrast_ratios, reference_region, volume_mm3
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
 

@@ -166,8 +166,7 @@ class CoeruleusLearner(Learner):
 
     def network(self, training: Training) -> nn.Module:
         """See `Learner.network`."""
-        from tmsprep.methods.duennwald2021.coreunet import CoReUNet
-        from tmsprep.methods.duennwald2021.patch_unet import PatchUNet
+        from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
 
         if training.network == 'localizer':
             return CoReUNet(self.recipe.network_settings())
@@ -204,8 +203,7 @@ class CoeruleusLearner(Learner):
         self, networks: Mapping[str, nn.Module], records: Sequence[Record]
     ) -> CoeruleusModel:
         """Join networks, with the targets of the training set on the card."""
-        from tmsprep.methods.duennwald2021.coreunet import CoReUNet
-        from tmsprep.methods.duennwald2021.patch_unet import PatchUNet
+        from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
         from tmsprep.methods.duennwald2021.volumes import LABELS
         from tmsprep.methods.duennwald2021.weights import CoeruleusModel
 

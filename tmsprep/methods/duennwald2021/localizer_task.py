@@ -15,7 +15,7 @@ from tmsprep.methods.duennwald2021.augmentation import (
     vary_intensities,
     view_shape,
 )
-from tmsprep.methods.duennwald2021.coreunet import CoReUNet
+from tmsprep.methods.duennwald2021.networks import CoReUNet
 from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
 from tmsprep.methods.duennwald2021.volumes import Volume
 

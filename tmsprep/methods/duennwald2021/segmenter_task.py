@@ -17,7 +17,7 @@ from tmsprep.methods.duennwald2021.augmentation import (
     resample,
     vary_intensities,
 )
-from tmsprep.methods.duennwald2021.patch_unet import N_CLASSES, PatchUNet
+from tmsprep.methods.duennwald2021.networks import N_CLASSES, PatchUNet
 from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
 from tmsprep.methods.duennwald2021.volumes import Volume
 
