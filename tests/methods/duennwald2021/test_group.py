@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +13,11 @@ import pytest
 from tmsprep.bids.names import BidsError, Layout
 from tmsprep.cli.group import run_level
 from tmsprep.config import GroupConfig
-from tmsprep.methods.duennwald2021.group_measured import (
-    POINT_COLUMNS,
-    SEGMENT_COLUMNS,
-    Measured,
-    measure_crossval,
-)
+from tmsprep.methods.duennwald2021.comparison import POINTS, SEGMENTATION
+from tmsprep.methods.duennwald2021.group import measure_crossval
 from tmsprep.methods.duennwald2021.group_tables import (
     DESCRIPTIONS,
+    Measured,
     all_tables,
     paired_tests,
 )
@@ -33,7 +31,7 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, sep='\t', keep_default_na=False, na_values=['n/a'])
 
 
-def write(path: Path, rows: list[dict], columns: tuple[str, ...]) -> None:
+def write(path: Path, rows: list[dict], columns: Iterable[str]) -> None:
     table = pd.DataFrame(rows, columns=list(columns))
     table.to_csv(path, sep='\t', index=False, na_rep='n/a')
 
@@ -84,8 +82,8 @@ def config(tmp_path: Path) -> GroupConfig:
     roles = [{'participant': who, 'role': 'held out'} for who in PARTICIPANTS]
     roles += [{'participant': f'sub-{9 + i:02d}', 'role': str(i + 1)} for i in range(2)]
     config = GroupConfig(bids, out, protocol='locus-coeruleus')
-    write(crossval(config, 'points'), points, POINT_COLUMNS)
-    write(crossval(config, 'segmentation'), segments, SEGMENT_COLUMNS)
+    write(crossval(config, 'points'), points, POINTS)
+    write(crossval(config, 'segmentation'), segments, SEGMENTATION)
     write(crossval(config, 'folds'), roles, ('participant', 'role'))
     settings = {'Data': 'made', 'Folds': 2, 'HeldOut': 8, 'x': {'Units': 'mm'}}
     crossval(config, 'points').with_suffix('.json').write_text(json.dumps(settings))
@@ -150,14 +148,15 @@ def test_written_tables(config: GroupConfig) -> None:
         sidecar = json.loads(path.with_suffix('.json').read_text())
         for column in read(path).columns:
             assert sidecar[column]['Description']
-    assert (config.out_dir / 'coeruleus_group.html').is_file()
-    assert (config.out_dir / 'figures' / 'coeruleus_crossval_figure2.svg').is_file()
+    stem = 'group_protocol-locuscoeruleus'
+    assert (config.out_dir / f'{stem}.html').is_file()
+    assert (config.out_dir / 'figures' / f'{stem}_crossval-overlap.svg').is_file()
     table = read(table_path(config, 'icc'))
     assert table['fold'].tolist()[0] == 1
     assert read(table_path(config, 'tests'))['p'].iloc[0] < 0.01
-    first = {p.name: p.read_bytes() for p in config.out_dir.glob('*coeruleus_*')}
+    first = {p.name: p.read_bytes() for p in config.out_dir.glob('group_*')}
     run_level(config)
-    assert {p.name: p.read_bytes() for p in config.out_dir.glob('*coeruleus_*')} == first
+    assert {p.name: p.read_bytes() for p in config.out_dir.glob('group_*')} == first
 
 
 def test_missing_participants(config: GroupConfig, caplog: pytest.LogCaptureFixture) -> None:
