@@ -37,7 +37,7 @@ WAYS = ('nothing', 'lpp', 'npp')
 def networks(weights: Path | None, recipe: str) -> tuple[nn.Module, nn.Module]:
     """Return one localiser and one segmenter."""
     if weights is not None:
-        from tmsprep.methods.duennwald2021.weights import load_coeruleus
+        from tmsprep.methods.duennwald2021.networks import load_coeruleus
 
         model = load_coeruleus(weights)
         return model.localizers[0], model.segmenters[0]

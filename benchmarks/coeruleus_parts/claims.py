@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.evaluation.statistics import ALPHA
-from tmsprep.methods.duennwald2021.group_section import RATIOS, SIDES, p_text
+from tmsprep.methods.duennwald2021.group_forms import RATIOS, SIDES, p_text
 from tmsprep.methods.duennwald2021.tables import AUGMENTED, BOTH, NOT_AUGMENTED
 
 HALF = 0.5
@@ -58,7 +58,7 @@ def claims(tables: Mapping[str, pd.DataFrame], source: str) -> list[Claim]:
     Parameters
     ----------
     tables : mapping
-        Of `tmsprep.methods.duennwald2021.group_statistics.coeruleus_tables`.
+        Of `tmsprep.methods.duennwald2021.group_tables.all_tables`.
     source : str
         Level whose rows count.
 

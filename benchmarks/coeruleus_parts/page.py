@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from tmsprep.methods.duennwald2021.group_section import constant_sentence, level_tables
+from tmsprep.methods.duennwald2021.group_forms import level_tables
+from tmsprep.methods.duennwald2021.group_section import constant_sentence
 from tmsprep.reports.sections import Table
 
 from coeruleus_parts.claims import Claim, claims

@@ -1,4 +1,4 @@
-"""Label masks and heatmaps: reading, resampling, and back to the grid of the input."""
+"""Label masks and heatmaps: resampling, and back to the grid of the input."""
 
 from __future__ import annotations
 
@@ -12,40 +12,12 @@ from scipy.ndimage import affine_transform
 
 from tmsprep.atomic import atomic_path
 from tmsprep.imaging.conform import as_image
-from tmsprep.imaging.read import load_nifti
 
 #: Grids whose voxels differ by less than this everywhere are the same (mm).
 _SAME_MM = 1e-3
 
 #: Steps of a stored heatmap between 0 and its maximum: the largest int16.
 _STEPS = 32767
-
-
-def read_mask(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a mask of the locus coeruleus.
-
-    Returns
-    -------
-    labels : numpy.ndarray
-        Shape (n, m, k), uint8.
-    affine : numpy.ndarray
-        Shape (4, 4), voxel indices to mm, RAS+.
-
-    Raises
-    ------
-    ImageError
-        If the file is missing, damaged or not NIfTI.
-    ValueError
-        If it is not three-dimensional or has labels other than 0, 1 and 2.
-    """
-    image = load_nifti(path)
-    labels = np.asanyarray(image.dataobj)
-    if labels.ndim != 3 or not np.isin(labels, (0, 1, 2)).all():
-        raise ValueError(
-            f'{path}: a mask of the locus coeruleus has three dimensions and the labels 0, 1 '
-            '(left) and 2 (right). Save it again with these.'
-        )
-    return labels.astype(np.uint8), image.affine
 
 
 def resample_labels(

@@ -24,7 +24,7 @@ POINTS = torch.tensor([[14.0, 17.0, 13.5], [22.0, 18.0, 14.5]])
 STILL = VolumeAugmentation(0.0, 0.0, 0.0)
 
 
-def test_a_share_of_the_straying() -> None:
+def test_scaled_ranges() -> None:
     half = VolumeAugmentation(view=0.75, gamma=0.1).scaled(0.5)
     assert (half.rotation, half.translation, half.scale) == (7.5, 0.25, 0.1)
     assert (half.view, half.gamma) == (0.75, 0.1)
@@ -44,11 +44,11 @@ def _grid(shape: tuple[int, ...]) -> torch.Tensor:
     return torch.stack(torch.meshgrid(*[torch.arange(float(n)) for n in shape], indexing='ij'), -1)
 
 
-def test_the_ranges_are_the_papers() -> None:
+def test_ranges_of_the_paper() -> None:
     assert VolumeAugmentation() == VolumeAugmentation(rotation=15, translation=0.5, scale=0.2)
 
 
-def test_nothing_drawn_is_nothing_changed() -> None:
+def test_no_augmentation() -> None:
     affine = draw_affine(SHAPE, POINTS, STILL, torch.Generator().manual_seed(1))
     torch.testing.assert_close(affine.matrix, identity().matrix)
     torch.testing.assert_close(affine.shift, identity().shift)
@@ -58,7 +58,7 @@ def test_nothing_drawn_is_nothing_changed() -> None:
 
 
 @pytest.mark.parametrize('seed', range(8))
-def test_rods_stay_under_their_points(seed: int) -> None:
+def test_rods_move_with_points(seed: int) -> None:
     affine = draw_affine(SHAPE, POINTS, VolumeAugmentation(), torch.Generator().manual_seed(seed))
     moved = affine.into_view(POINTS)
     assert (moved - POINTS).norm(dim=-1).min() > 1
@@ -67,18 +67,18 @@ def test_rods_stay_under_their_points(seed: int) -> None:
         torch.testing.assert_close(found, expected, atol=0.02, rtol=0)
 
 
-def test_points_near_an_edge_are_not_moved_unless_asked() -> None:
+def test_points_near_the_edge() -> None:
     corner = torch.tensor([[1.0, 2, 3], [38, 17, 14]])
     affine = draw_affine(SHAPE, corner, STILL, torch.Generator().manual_seed(1))
     torch.testing.assert_close(affine.into_view(corner), corner)
-    # As far inside as they go: 8 from the lower end, and in the middle where both ends are near.
+    # At least 8 voxels from the lower end; centred where both ends are near.
     free = VolumeAugmentation(0.0, 0.5, 0.0)
     moved = draw_affine(SHAPE, corner, free, torch.Generator().manual_seed(1)).into_view(corner)
     assert moved[:, 0].tolist() == [1, 38]
     assert (moved[0, 1:] >= 8 - 1e-4).all()
 
 
-def test_a_quarter_turn_and_a_shift_by_hand() -> None:
+def test_turn_and_shift_by_hand() -> None:
     volume = torch.zeros(4, 5, 6)
     volume[1, 3, 2] = 1
     # View voxel v shows volume voxel matrix @ v + shift: (1, 0, 0) shows (2, 4, 2).
@@ -96,7 +96,7 @@ def test_a_quarter_turn_and_a_shift_by_hand() -> None:
     assert moved[1].isnan().all()
 
 
-def test_a_part_of_a_view_is_the_part_of_the_view() -> None:
+def test_part_of_a_view() -> None:
     affine = draw_affine(SHAPE, POINTS, VolumeAugmentation(), torch.Generator().manual_seed(3))
     whole = resample(rod(POINTS[1]), affine, SHAPE)
     part = resample(rod(POINTS[1]), affine.from_corner(torch.tensor([5, 6, 7])), (9, 8, 7))
@@ -105,7 +105,7 @@ def test_a_part_of_a_view_is_the_part_of_the_view() -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10**6), st.booleans(), st.booleans(), st.sampled_from([0.8, 1.0]))
-def test_points_stay_in_the_view(seed: int, left: bool, right: bool, share: float) -> None:
+def test_points_stay_inside(seed: int, left: bool, right: bool, share: float) -> None:
     points = POINTS.clone()
     points[0, ~torch.tensor([left] * 3)] = math.nan
     points[1, ~torch.tensor([right] * 3)] = math.nan
@@ -119,7 +119,7 @@ def test_points_stay_in_the_view(seed: int, left: bool, right: bool, share: floa
     assert (known <= last - KEPT_INSIDE + 1e-3).all()
 
 
-def test_a_smaller_view_has_the_same_middle() -> None:
+def test_smaller_view() -> None:
     small = VolumeAugmentation(0, 0, 0, view=0.5)
     assert view_shape(SHAPE, small) == (20, 18, 15)
     point = torch.tensor([[20.0, 18, 15]])
@@ -130,10 +130,10 @@ def test_a_smaller_view_has_the_same_middle() -> None:
     torch.testing.assert_close(part[3, 4, 5], whole[13, 13, 12:14].mean(), rtol=1e-4, atol=0)
 
 
-def test_draws_fill_the_papers_ranges() -> None:
+def test_draws_fill_the_ranges() -> None:
     generator = torch.Generator().manual_seed(0)
-    nobody = torch.full((2, 3), math.nan)
-    drawn = [draw_affine(SHAPE, nobody, VolumeAugmentation(), generator) for _ in range(400)]
+    unknown = torch.full((2, 3), math.nan)
+    drawn = [draw_affine(SHAPE, unknown, VolumeAugmentation(), generator) for _ in range(400)]
     sizes = torch.tensor([1 / a.matrix.det().item() ** (1 / 3) for a in drawn])
     assert 0.8 <= sizes.min() < 0.81
     assert 1.19 < sizes.max() <= 1.2
@@ -144,7 +144,7 @@ def test_draws_fill_the_papers_ranges() -> None:
     assert (shifts.amax(dim=0) > 0.97 * half).all()
 
 
-def test_intensities_vary_only_when_asked() -> None:
+def test_intensities() -> None:
     generator = torch.Generator().manual_seed(0)
     volume = torch.linspace(-0.5, 1.5, 1000)
     assert vary_intensities(volume, VolumeAugmentation(), generator) is volume

@@ -147,7 +147,7 @@ def test_masks_before_points(tmp_path: Path, images: Images) -> None:
     write_points(tmp_path, '01', centres_mm(1) + 1)
     found = collect(tmp_path, images)
     assert [example.points for example in found.examples] == [None]
-    assert any('Masks go before points' in note for note in found.notes)
+    assert any('Masks have priority over points' in note for note in found.notes)
 
 
 def test_empty_folder(tmp_path: Path, images: Images) -> None:

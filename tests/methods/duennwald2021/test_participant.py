@@ -21,13 +21,14 @@ from tmsprep.interfaces.conform import Conform
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request, ResourceError
 from tmsprep.methods.duennwald2021.networks import (
+    CoeruleusModel,
     CoReUNet,
     CoReUNetSettings,
     PatchUNet,
     PatchUNetSettings,
+    save_coeruleus,
 )
 from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
-from tmsprep.methods.duennwald2021.weights import CoeruleusModel, save_coeruleus
 from tmsprep.networks.archive import read_metadata
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import load_protocol

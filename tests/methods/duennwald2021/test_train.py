@@ -7,7 +7,7 @@ import pytest
 from coeruleus_data import rods, write_bids, write_image, write_mask
 
 from tmsprep.cli.run import main
-from tmsprep.methods.duennwald2021.weights import load_coeruleus
+from tmsprep.methods.duennwald2021.networks import load_coeruleus
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tmsprep.imaging.labels import read_mask, resample_labels
+from tmsprep.imaging.labels import resample_labels
 from tmsprep.learning.examples import Example
-from tmsprep.methods.duennwald2021.volumes import load_volumes
+from tmsprep.methods.duennwald2021.volumes import load_volumes, read_mask
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 

@@ -1,4 +1,4 @@
-"""Random views of a whole volume by one affine map, with the points that belong to them."""
+"""Random affine views of a whole volume, with its points."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
+#: Voxels (6 mm at 0.75 mm) between a point and the edge of a view; not given in the paper.
 KEPT_INSIDE = 8.0
-"""Voxels (6 mm at 0.75 mm) between a point and the edge of a view (our choice)."""
 
 
 @dataclass(frozen=True)
 class VolumeAugmentation:
-    """How far views stray; all draws are uniform (Duennwald et al. 2021, section 2.3).
+    """Ranges of random views; all draws are uniform (Duennwald et al. 2021, section 2.3).
 
     Parameters
     ----------
@@ -22,16 +22,16 @@ class VolumeAugmentation:
         Largest angle about each axis, degrees; 15 in the paper.
     translation : float
         Largest shift along each axis as a share of the volume's size; 0.5 in the paper. A shift
-        that would take a point out of the view, or within `KEPT_INSIDE` of its edge, is not drawn:
-        nobody can find what is not there (our choice).
+        that moves a point out of the view, or within `KEPT_INSIDE` of its edge, is not drawn, as
+        a point outside of the view cannot be learned (not in the paper).
     scale : float
         Largest change of size, common to the axes; 0.2 in the paper.
     view : float
         Size of a view along each axis as a share of the volume's; less than 1 costs less, and the
-        points stay inside all the same (ours).
+        points stay inside (not in the paper).
     gamma, noise : float
         Largest change of the intensities' exponent and largest sd of white noise as a share of
-        the intensity window; not in the paper, 0 unless a recipe says so.
+        the intensity window; not in the paper, and 0 by default.
     """
 
     rotation: float = 15.0
@@ -42,7 +42,7 @@ class VolumeAugmentation:
     noise: float = 0.0
 
     def scaled(self, share: float) -> VolumeAugmentation:
-        """Return the same views, of which only this share strays."""
+        """Return the settings with this share of the ranges of rotation, translation and scale."""
         return replace(
             self,
             rotation=share * self.rotation,
@@ -93,16 +93,16 @@ def draw_affine(
     settings: VolumeAugmentation,
     generator: torch.Generator,
 ) -> Affine:
-    """Draw the map of a view, which has the shape `view_shape`.
+    """Draw the map of a view of the shape `view_shape`.
 
     Parameters
     ----------
     shape : tuple of int
-        Of the volume, voxels.
+        Shape of the volume, voxels.
     points : torch.Tensor
         Shape (n, 3), voxel indices, NaN where missing; they stay in the view.
     settings : VolumeAugmentation
-        How far to stray.
+        Ranges of the draws.
     generator : torch.Generator
         On the CPU; the same state gives the same map.
     """
@@ -110,7 +110,7 @@ def draw_affine(
     size = 1 + settings.scale * _uniform(1, generator)
     volume = torch.tensor(shape, dtype=torch.float64)
     view = torch.tensor(view_shape(shape, settings), dtype=torch.float64)
-    # From view to volume, so that a larger size means a smaller step.
+    # The map is from view to volume, so that a larger scale is a smaller step.
     matrix = rotation_matrix(angles) / size
     still = Affine(matrix, (volume - 1) / 2 - matrix @ ((view - 1) / 2))
     farthest = settings.translation * volume
@@ -121,13 +121,13 @@ def draw_affine(
 def _draw_shift(
     view: torch.Tensor, farthest: torch.Tensor, points: torch.Tensor, generator: torch.Generator
 ) -> torch.Tensor:
-    """Voxels by which the content of a view moves, uniform where all points stay inside."""
+    """Draw a shift in voxels, uniform over the range in which all points stay inside."""
     low, high = -farthest, farthest
     known = points[points.isfinite().all(dim=-1)]
     if len(known):
         inside_from = KEPT_INSIDE - known.amin(dim=0)
         inside_to = view - 1 - KEPT_INSIDE - known.amax(dim=0)
-        # Points too far from each other for that are put in the middle.
+        # Points too far from each other for both margins are centred.
         middle, crowded = (inside_from + inside_to) / 2, inside_from > inside_to
         low = torch.where(crowded, middle, inside_from).clamp(-farthest, farthest)
         high = torch.where(crowded, middle, inside_to).clamp(-farthest, farthest)
@@ -149,7 +149,7 @@ def rotation_matrix(angles: torch.Tensor) -> torch.Tensor:
 def resample(
     volume: torch.Tensor, affine: Affine, shape: tuple[int, int, int], mode: str = 'bilinear'
 ) -> torch.Tensor:
-    """Take a view of a volume; 0 outside, which is the 5th percentile of normalised intensities.
+    """Resample a view of a volume; 0 outside, the 5th percentile of normalised intensities.
 
     Parameters
     ----------
@@ -158,21 +158,21 @@ def resample(
     affine : Affine
         Voxel indices of the view to those of the volume.
     shape : tuple of int
-        Of the view.
+        Shape of the view.
     mode : str
         'bilinear', which is trilinear for volumes, or 'nearest'.
 
     Returns
     -------
     torch.Tensor
-        Of `shape`.
+        Shape `shape`.
     """
-    # affine_grid speaks in shares of both volumes, -1 and 1 at the first and last voxel centres.
+    # affine_grid has coordinates from -1 to 1 between the first and the last voxel centre.
     here = (torch.tensor(volume.shape, dtype=torch.float64) - 1).clamp_min(1) / 2
     there = (torch.tensor(shape, dtype=torch.float64) - 1) / 2
     matrix = affine.matrix * there / here[:, None]
     offset = (affine.matrix @ there + affine.shift) / here - 1
-    # It also wants the last axis first.
+    # Its axes are in reverse order.
     theta = torch.cat([matrix.flip(0, 1), offset.flip(0)[:, None]], dim=1)
     theta = theta[None].to(volume.dtype).to(volume.device)
     grid = F.affine_grid(theta, [1, 1, *shape], align_corners=True)
@@ -182,7 +182,7 @@ def resample(
 def vary_intensities(
     intensities: torch.Tensor, settings: VolumeAugmentation, generator: torch.Generator
 ) -> torch.Tensor:
-    """Draw another contrast and noise for normalised intensities, if the settings ask for it."""
+    """Change contrast and noise of normalised intensities, within the ranges of the settings."""
     if settings.gamma:
         exponent = math.exp(settings.gamma * _uniform(1, generator).item())
         intensities = intensities.sign() * intensities.abs() ** exponent
@@ -194,5 +194,5 @@ def vary_intensities(
 
 
 def _uniform(n: int, generator: torch.Generator) -> torch.Tensor:
-    """Between -1 and 1."""
+    """Draw numbers between -1 and 1."""
     return 2 * torch.rand(n, generator=generator, dtype=torch.float64) - 1

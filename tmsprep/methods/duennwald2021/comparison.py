@@ -17,8 +17,8 @@ from tmsprep.tables import COLUMNS, Column, column
 
 #: Statuses of a segmentation, with their meaning.
 SEGMENT_STATUSES = {
-    'ok': 'something was labelled and something was drawn on this side',
-    'empty': 'nothing was labelled on this side, though the rater drew something',
+    'ok': 'labelled and drawn on this side',
+    'empty': 'nothing was labelled on this side',
     'nothing_drawn': 'the rater drew nothing on this side',
     'no_mask': 'there is no mask of this image',
     'failed': 'the image could not be used, or a training diverged',
@@ -37,8 +37,8 @@ def _measured(prefix: str, what: str) -> dict[str, Column]:
 
 _TESTED: dict[str, Column] = {
     'image': COLUMNS['image'],
-    'participant': column('The participant who was tested'),
-    'fold': column('Number of the fold whose networks were used, from 1'),
+    'participant': column('The participant of the test set'),
+    'fold': column('Number of the fold of the networks, from 1'),
 }
 
 #: Columns of the table of points, in order.
@@ -52,7 +52,7 @@ POINTS: dict[str, Column] = {
         },
     },
     **{name: COLUMNS[name] for name in ('label', 'x', 'y', 'z')},
-    'status': column('What is known about the point', **STATUSES),
+    'status': column('Status of the point', **STATUSES),
     **{f'reference_{axis}': COLUMNS[f'reference_{axis}'] for axis in 'xyz'},
 }
 
@@ -61,13 +61,13 @@ SEGMENTATION: dict[str, Column] = {
     **_TESTED,
     'method': column('How it was segmented', **SEGMENTATIONS),
     'hemisphere': COLUMNS['hemisphere'],
-    'status': column('What is known about the segmentation', **SEGMENT_STATUSES),
+    'status': column('Status of the segmentation', **SEGMENT_STATUSES),
     'dice': column("Dice similarity with the rater's mask; n/a if both are empty"),
     'fdr': column(
         "Share of the labelled voxels that are not in the rater's mask; n/a if none are"
     ),
-    **_measured('', 'what was labelled'),
-    **_measured('manual_', 'what the rater drew'),
+    **_measured('', 'the segmentation'),
+    **_measured('manual_', "the rater's mask"),
     'seconds': column('Time for both sides; for lpp with the localisation', 's'),
 }
 
@@ -80,15 +80,15 @@ FOLDS: dict[str, Column] = {
 #: Columns of the table of trainings, in order.
 TRAININGS: dict[str, Column] = {
     'network': column('localizer or segmenter'),
-    'augmentation': column('As in the table of points; the segmenter always has random patches'),
+    'augmentation': column('As in the table of points; always "with" for the segmenter'),
     'fold': column('Number of the fold, from 1'),
     'epochs': column('Epochs trained'),
-    'best_epoch': column('The epoch that was kept, by the loss in the validation set'),
+    'best_epoch': column('The epoch that is kept, that of the lowest loss in the validation set'),
     'loss': column('Mean loss of that epoch: mm for the localizer'),
     'validation': column('Loss in the validation set after that epoch'),
     'training_images': column('Images of the training set'),
     'validation_images': column('Images of the validation set'),
-    'seconds': column('Time of the training; of its last part, if it was interrupted', 's'),
+    'seconds': column('Time of the training, since the last interruption', 's'),
 }
 
 #: Columns that hold words.
@@ -154,7 +154,6 @@ def segment_rows(
         Intensities of the scanner on the same grid; None leaves out the ratios of the mask.
     reference : numpy.ndarray
         Shape (2, 3), mm, RAS+: points of the rater, which place the reference region of the mask.
-        The points that the method found are not used here: neither helps the other.
     """
     for number, target in enumerate(protocol.targets, start=1):
         found = labels == number

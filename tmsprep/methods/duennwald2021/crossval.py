@@ -15,9 +15,9 @@ from tmsprep.imaging.read import read_image
 from tmsprep.learning.examples import Record
 from tmsprep.methods.duennwald2021.comparison import point_rows, segment_rows, side_measures
 from tmsprep.methods.duennwald2021.locate import locate_volume
+from tmsprep.methods.duennwald2021.networks import CoeruleusModel
 from tmsprep.methods.duennwald2021.segmentation import keep_plausible, segment
 from tmsprep.methods.duennwald2021.volumes import Volume, load_volumes
-from tmsprep.methods.duennwald2021.weights import CoeruleusModel
 from tmsprep.protocols import Protocol
 
 #: Rows of points, and rows of segmentations.

@@ -1,4 +1,4 @@
-"""Heatmaps and segmentations of the locus coeruleus, as files."""
+"""Write heatmaps and segmentations of the locus coeruleus."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def write_heatmaps(
             continue
         sidecar = {
             'Sources': [image.uri],
-            'Description': 'Where the network looks: the probability map whose mean is the point '
+            'Description': 'Probability map of which the point is the mean '
             '(Duennwald et al. 2021, section 2.2), divided by its largest value; mean of the '
             'networks. It is not the probability that a voxel belongs to the locus coeruleus',
             'SpatialReference': 'The isotropic grid of the localiser, in the frame of the source',
@@ -132,7 +132,7 @@ def _write_labels(
 ) -> None:
     names = path.with_name(path.name.replace('.nii.gz', '.tsv'))
     if labels is None:
-        # Labels of an earlier run next to a table without numbers would be taken for its own.
+        # Labels of an earlier run do not belong to a table without numbers.
         _delete(path)
         names.unlink(missing_ok=True)
         return
@@ -146,7 +146,7 @@ def _write_labels(
     regions = [target.region for target in protocol.targets]
     table = {'index': (1, 2), 'name': regions, 'abbreviation': protocol.labels}
     grid = 'The grid of the source' if same else 'The isotropic grid of the segmentation'
-    # The sidecar is that of the labels, and of the table of their names.
+    # One sidecar serves the labels and the table of their names.
     write_table(
         names,
         pd.DataFrame(table),

@@ -1,4 +1,4 @@
-"""The locus coeruleus in slices: heatmaps of the network, and the segmentation."""
+"""Slices of the locus coeruleus with the heatmaps or the segmentation."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tmsprep.reports.svg import Page, element, line, overlay, text
 #: Marks and colours of both sides, in the order of the points.
 SIDES = {'L': MethodStyle('Left', 'o', '#4dabff'), 'R': MethodStyle('Right', 's', '#ffb454', 0.9)}
 
-#: Side of the part of a slice: the brainstem, and the brainstem with its neighbours.
+#: Edge of the part of a slice that is shown: the brainstem, and the brainstem with surroundings.
 CROP_MM, WIDE_MM = 44.0, 60.0
 
-#: Heatmaps are shown as the largest value up to this far from the slice.
+#: Heatmaps are shown as their maximum over slices within this distance.
 SLAB_MM = 4.0
 
-#: Labels further from a point do not decide which slice is shown.
+#: Labels farther from a point do not affect the choice of the slice, mm.
 NEAR_MM = 10.0
 
 _LEFT_IS_LEFT = "The participant's left is on the left of axial and coronal slices."
@@ -52,7 +52,7 @@ _LABEL_NOTES = (
 )
 _SPACING, _HEAT_SPACING = 0.375, 0.75
 
-#: Opacity of a heatmap is this power of its value, so that weak parts are seen too.
+#: Opacity of a heatmap is its value to this power, so that weak parts are visible.
 _GAMMA = 0.3
 
 _REFERENCE = '#7ee787'
@@ -82,7 +82,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place on the page for a slice: which, through which point, and how wide."""
+    """Position of a slice on the page, its plane, its point and its width."""
 
     title: str
     view: View
@@ -104,7 +104,7 @@ def plot_heatmaps(scene: Scene, heatmaps: Mapping[str, SpatialImage], path: Path
     scene : Scene
         With one point at least.
     heatmaps : mapping
-        'L' and 'R' to a heatmap whose largest value is 1, on any grid in the same world.
+        'L' and 'R' to a heatmap whose largest value is 1, on any grid, mm, RAS+.
     path : Path
         The SVG file to write.
     """
@@ -196,7 +196,7 @@ def _plane(volume: Volume, slot: Slot, spacing: float, off_mm: float = 0.0) -> P
 
 
 def _slice(page: Page, scene: Scene, slot: Slot) -> Panel:
-    """Show a slice in a window of its own: the contrast is weaker than that of a head."""
+    """Show a slice with its own intensity window: the contrast is weaker than that of a head."""
     plane = _plane(scene.volume, slot, _SPACING)
     across, up = edges(plane)
     panel = Panel(slot.x, slot.y, slot.width / (across[1] - across[0]), across, up)

@@ -40,8 +40,9 @@ from tmsprep.methods.duennwald2021.comparison import (
     segment_rows,
 )
 from tmsprep.methods.duennwald2021.group_tables import COLUMNS, DESCRIPTIONS, Measured, all_tables
-from tmsprep.methods.duennwald2021.masks import find_masks, read_labels
+from tmsprep.methods.duennwald2021.masks import find_masks
 from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
+from tmsprep.methods.duennwald2021.volumes import read_labels
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, read_json
 
@@ -70,7 +71,7 @@ def collect_group(request: GroupRequest, method: str) -> Group:
     Returns
     -------
     Group
-        `extra` holds the level, 'crossval' or 'participant', to what was measured there.
+        `extra` maps the level, 'crossval' or 'participant', to what was measured.
 
     Raises
     ------
@@ -114,7 +115,7 @@ def _masks(
         )
         return {}, [Issue('', message, 'note')] if derivatives.images else []
     if not derivatives.images:
-        message = 'no outputs of the participant level, so --annotations are compared with nothing'
+        message = 'no outputs of the participant level, so --annotations are not used'
         return {}, [Issue('', message, 'note')]
     found = find_masks(derivatives.images, request.annotations)
     issues = [Issue(label, text) for label, texts in found.problems.items() for text in texts]
@@ -211,7 +212,7 @@ def _crossval_issues(points: pd.DataFrame, roles: Mapping[str, str]) -> Iterator
     failed = points[points['status'] == 'failed']
     for name, rows in failed.groupby('participant', sort=False):
         images = ', '.join(dict.fromkeys(rows['image']))
-        message = f'{images}: could not be used in crossval, whose log says why'
+        message = f'{images}: could not be used in crossval, see its log'
         if len(rows) < (points['participant'] == name).sum():
             message = f'{images}: {len(rows)} points were not localised in crossval'
         yield Issue(str(name).removeprefix('sub-'), message)
@@ -234,7 +235,7 @@ def measure_participants(
     derivatives : Derivatives
         Points of one method.
     masks : mapping
-        Name of an image to its mask: one file with the labels 1 and 2, or a left and a right one.
+        Name of an image to its mask: one file with the labels 1 and 2, or two files.
     layout : Layout
         Names of the outputs.
     protocol : Protocol
@@ -244,7 +245,7 @@ def measure_participants(
     -------
     Measured
         `fold` and `augmentation` are missing. Contrast ratios of the masks need the image itself;
-        where it is gone they are missing too, with an issue.
+        without it they are missing too, with an issue.
     """
     points: list[dict[str, Any]] = []
     segments: list[dict[str, Any]] = []

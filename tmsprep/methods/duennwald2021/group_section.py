@@ -1,40 +1,44 @@
-"""Localisation, overlap and agreement with the rater in the report of a group."""
+"""Sections of the group report: localisation, overlap and agreement with the rater."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import Layout
-from tmsprep.methods.duennwald2021.group_figures import SIDES, plot_localisation, plot_overlaps
+from tmsprep.methods.duennwald2021.group_forms import RATIOS, SIDES, key_of, level_tables, way
 from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 from tmsprep.methods.duennwald2021.section import DUENNWALD
-from tmsprep.methods.duennwald2021.tables import AUGMENTED, BOTH, NOT_AUGMENTED
+from tmsprep.methods.duennwald2021.tables import BOTH
 from tmsprep.protocols import Protocol
+from tmsprep.reports.charts import figure_style, save_svg
 from tmsprep.reports.comparison import chart
 from tmsprep.reports.references import STATISTICS
 from tmsprep.reports.sections import Picture, Section, Table
 
-#: Level whose outputs were measured, in the order of the report.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Titles of the levels, in the order of the report.
 TITLES = {
-    'crossval': 'Cross-validation: participants that the networks were not trained on',
+    'crossval': 'Cross-validation: participants not in the training sets',
     'participant': 'Outputs of the participant level',
 }
 
-RATIOS = {'cr_median': 'median', 'cr_maximum': 'maximum'}
-MEASURES = {'error_mm': 'error, mm', 'dice': 'Dice', 'fdr': 'false discovery rate'}
-MISSING = '–'
+#: Width of the charts, inches.
+WIDTH_IN = 8.0
 
-#: Ways of training; those of the participant level are not known.
-WAYS = {AUGMENTED: 'with augmentation', NOT_AUGMENTED: 'no augmentation'}
-_OWN = 'network of the participant level'
+_COLOURS = {'left': '#1971c2', 'right': '#e8590c'}
 
-_BOXES = 'Box: the middle half; line: median; whiskers: to 1.5 times the box.'
+#: Width of a box; two fit side by side within one unit.
+_WIDTH = 0.34
+
+_BOXES = 'Box: quartiles; line: median; whiskers: to 1.5 times the box.'
 
 SHROUT = """\
 Shrout PE, Fleiss JL (1979). Intraclass correlations: uses in assessing rater reliability. \
@@ -57,14 +61,6 @@ participants, seed {seed}. Wilcoxon's signed-rank test (1945) pairs participants
 averaged first; Holm's correction (1979) within each measure."""
 
 
-class TableForm(NamedTuple):
-    """How one table is shown: title, heading to the text of a row, and explanation."""
-
-    title: str
-    columns: Mapping[str, Callable[[Any], str]]
-    notes: str
-
-
 def group_sections(
     tables: Mapping[str, pd.DataFrame],
     layout: Layout,
@@ -77,7 +73,7 @@ def group_sections(
     Parameters
     ----------
     tables : mapping
-        See `methods.duennwald2021.group_statistics.coeruleus_tables`.
+        See `methods.duennwald2021.group_tables.all_tables`.
     layout : Layout
         Output folder and names.
     protocol : Protocol
@@ -132,10 +128,10 @@ def _parts(
 def draw_charts(
     layout: Layout, tables: Mapping[str, pd.DataFrame], level: str
 ) -> tuple[list[Picture], list[Picture]]:
-    """Draw errors and overlaps of a level; what cannot be drawn deletes that of earlier runs."""
+    """Draw errors and overlaps of a level; a chart without data is deleted."""
     errors = _rows(tables, 'errors', level).dropna(subset=['error_mm'])
     ways: dict[object, str] = {
-        key: way(key) for key in dict.fromkeys(_key(k) for k in errors['augmentation'])
+        key: way(key) for key in dict.fromkeys(key_of(k) for k in errors['augmentation'])
     }
     overlaps = _rows(tables, 'overlaps', level)
     methods = [method for method in SEGMENTATIONS if method in set(overlaps['method'])]
@@ -175,7 +171,7 @@ def _rows(tables: Mapping[str, pd.DataFrame], name: str, level: str) -> pd.DataF
 
 
 def about_crossval(settings: Mapping[str, Any]) -> list[str]:
-    """Describe a cross-validation in sentences, from its sidecar."""
+    """Describe a cross-validation, from its sidecar."""
     said = [f'Data: {settings["Data"]}.'] if settings.get('Data') else []
     recipe = settings.get('Recipe')
     if isinstance(recipe, Mapping):
@@ -227,185 +223,103 @@ def _per_side(rows: pd.DataFrame, side: str, text: str, value: str) -> str:
 
 
 def constant_sentence(tables: Mapping[str, pd.DataFrame], level: str) -> str:
-    """State the error of a constant prediction, which uses no image."""
+    """Describe the error of a constant prediction, which uses no image."""
     rows = _rows(tables, 'constant', level).dropna(subset=['mean_mm'])
     if not len(rows):
         return ''
     parts = ', '.join(f'{row.mean_mm:.2f} mm ({row.label})' for row in rows.itertuples())
     return (
-        'For comparison: the mean position of the other participants, which uses no image, is off '
-        f'by {parts}.'
+        'For comparison: the mean position of the other participants, which uses no image, has an '
+        f'error of {parts}.'
     )
 
 
-def level_tables(tables: Mapping[str, pd.DataFrame], level: str) -> dict[str, Table]:
-    """Lay out every table that has rows of a level, by name."""
-    found = {}
-    for name, (title, columns, notes) in _TABLES.items():
-        rows = tables.get(name, pd.DataFrame({'source': []}))
-        rows = rows[rows['source'] == level]
-        if name == 'icc' and len(rows):
-            rows = rows[rows['hemisphere'] == BOTH]
-        if name == 'segmentation' and len(rows):
-            rows = rows.sort_values('measure', kind='stable')
-        if len(rows):
-            cells = [[write(row) for write in columns.values()] for row in rows.itertuples()]
-            found[name] = Table(title, list(columns), cells, notes)
-    return found
+def plot_localisation(errors: pd.DataFrame, ways: Mapping[object, str], path: Path) -> Path:
+    """Draw the errors of each way of training, left and right, each participant a dot.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        ``participant``, ``augmentation``, ``label``, ``error_mm``; folds are averaged per
+        participant.
+    ways : mapping
+        Value of ``augmentation`` (None for a missing one) to its name, in the order of drawing.
+    path : Path
+        The SVG file to write.
+    """
+    from matplotlib.figure import Figure
+
+    keyed = errors.assign(way=errors['augmentation'].where(errors['augmentation'].notna(), None))
+    with figure_style():
+        figure = Figure(figsize=(WIDTH_IN, 2.8), layout='constrained')
+        axes = figure.subplots()
+        for x, way in enumerate(ways):
+            same = keyed['way'].isna() if way is None else keyed['way'] == way
+            for i, label in enumerate(dict.fromkeys(errors['label'])):
+                rows = keyed[same & (keyed['label'] == label)]
+                values = rows.groupby('participant')['error_mm'].mean().dropna().to_numpy()
+                _box(axes, x + (i - 0.5) * 0.4, values, SIDES.get(label, label), dots=True)
+        _finish(axes, list(ways.values()), 'error in mm')
+        axes.set_ylim(0, None)
+        return save_svg(figure, path)
 
 
-def way(augmentation: object) -> str:
-    """Name a way of training."""
-    return WAYS.get(_key(augmentation) or '', _OWN)
+def plot_overlaps(segments: pd.DataFrame, methods: Sequence[str], path: Path) -> Path:
+    """Draw Dice and false discovery rate of each method, as Figure 2 of Duennwald et al. 2021.
+
+    Parameters
+    ----------
+    segments : pandas.DataFrame
+        ``method``, ``hemisphere``, ``dice``, ``fdr``; every prediction counts once, as in the
+        paper, so that with folds a participant counts as often as there are folds.
+    methods : sequence of str
+        In the order of drawing.
+    path : Path
+        The SVG file to write.
+    """
+    from matplotlib.figure import Figure
+
+    names = {'dice': 'Dice', 'fdr': 'false discovery rate'}
+    with figure_style():
+        figure = Figure(figsize=(WIDTH_IN, 2.8), layout='constrained')
+        for axes, (measure, name) in zip(figure.subplots(1, 2), names.items(), strict=True):
+            for x, method in enumerate(methods):
+                for i, side in enumerate('LR'):
+                    same = (segments['method'] == method) & (segments['hemisphere'] == side)
+                    values = segments.loc[same, measure].dropna().to_numpy()
+                    _box(axes, x + (i - 0.5) * 0.4, values, SIDES[side], dots=False)
+            _finish(axes, [method.upper() for method in methods], name)
+            axes.set_ylim(-0.02, 1.02)
+        return save_svg(figure, path)
 
 
-def p_text(p: float) -> str:
-    """Write a p-value."""
-    return MISSING if pd.isna(p) else '< 0.001' if p < 0.001 else f'{p:.3f}'
+def _box(axes: Axes, x: float, values: np.ndarray, side: str, *, dots: bool) -> None:
+    """Draw the box, whiskers to 1.5 times its height, and outliers or all dots; n below."""
+    colour = _COLOURS.get(side, '#495057')
+    if not len(values):
+        axes.text(x, 0, 'n/a', ha='center', va='bottom', fontsize=6, color='#666666')
+        return
+    axes.boxplot(
+        [values], positions=[x], widths=_WIDTH, patch_artist=True, showfliers=not dots,
+        boxprops={'facecolor': colour, 'alpha': 0.35, 'edgecolor': colour},
+        medianprops={'color': 'black', 'lw': 1.3}, whiskerprops={'color': colour},
+        capprops={'color': colour},
+        flierprops={'marker': 'o', 'ms': 2, 'mfc': colour, 'mec': 'none', 'alpha': 0.5},
+    )  # fmt: skip
+    if dots:
+        # Multiples of the golden section fill an interval evenly, so that dots do not overlap.
+        across = x + 0.26 * (np.arange(1, len(values) + 1) * 0.618034 % 1 - 0.5)
+        axes.plot(across, np.sort(values), ls='none', marker='o', ms=2.4, mfc=colour, mec='none')
 
 
-def _key(augmentation: object) -> str | None:
-    return augmentation if isinstance(augmentation, str) else None
+def _finish(axes: Axes, names: Sequence[str], ylabel: str) -> None:
+    from matplotlib.patches import Patch
 
-
-def _number(name: str, digits: int = 2) -> Callable[[Any], str]:
-    def write(row: Any) -> str:
-        value = getattr(row, name)
-        # Adding 0 takes the sign from -0.00.
-        return MISSING if pd.isna(value) else f'{round(value, digits) + 0.0:.{digits}f}'
-
-    return write
-
-
-def _count(name: str) -> Callable[[Any], str]:
-    return _number(name, 0)
-
-
-def _pair(text: str, *names: str) -> Callable[[Any], str]:
-    return lambda row: text.format(*(_number(name)(row) for name in names))
-
-
-def _interval(low: str, high: str) -> Callable[[Any], str]:
-    def write(row: Any) -> str:
-        return MISSING if pd.isna(getattr(row, low)) else _pair('{} to {}', low, high)(row)
-
-    return write
-
-
-def _word(name: str, words: Mapping[str, str]) -> Callable[[Any], str]:
-    return lambda row: words.get(getattr(row, name), str(getattr(row, name)))
-
-
-def _upper(name: str) -> Callable[[Any], str]:
-    return lambda row: WAYS.get(getattr(row, name), str(getattr(row, name)).upper())
-
-
-def _way(row: Any) -> str:
-    return way(row.augmentation)
-
-
-_LABEL, _HEMISPHERE = _word('label', SIDES), _word('hemisphere', {**SIDES, BOTH: 'both sides'})
-
-_TABLES: dict[str, TableForm] = {
-    'table1': TableForm(
-        'Error of localisation (Table 1)',
-        {
-            'network': _way,
-            'side': _LABEL,
-            'mean, mm (vx)': _pair('{} ({})', 'mean_mm', 'mean_vx'),
-            'sd, mm (vx)': _pair('{} ({})', 'sd_mm', 'sd_vx'),
-            '95 % confidence, mm': _interval('ci_low_mm', 'ci_high_mm'),
-            'predictions': _count('n'),
-            'participants': _count('people'),
-            'missing': _count('missing'),
-        },
-        'Predictions of all folds are pooled, as in the paper; the interval draws participants.',
-    ),
-    'augmentation': TableForm(
-        'Effect of augmentation',
-        {
-            'side': _LABEL,
-            'mean with, mm': _number('with_mm'),
-            'mean without, mm': _number('without_mm'),
-            'ratio': _number('ratio'),
-            'difference, mm': _number('difference_mm'),
-            '95 % confidence, mm': _interval('ci_low_mm', 'ci_high_mm'),
-            'participants': _count('people'),
-        },
-        'Folds are averaged per participant. In Table 1 of the paper the ratio is 0.45 (left) and '
-        '0.39 (right).',
-    ),
-    'axes': TableForm(
-        'Error along each axis',
-        {
-            'network': _way,
-            'side': _LABEL,
-            'axis': _word('axis', {}),
-            'mean squared error ± sd, mm²': _pair('{} ± {}', 'mse_mm2', 'sd_mm2'),
-            'mean absolute error, mm': _number('mae_mm'),
-            'mean signed error, mm': _number('bias_mm'),
-        },
-        'Sagittal: to the right; coronal: to the front; axial: to the head (rostrocaudal). The '
-        'paper gives the squared errors.',
-    ),
-    'segmentation': TableForm(
-        'Overlap with the masks of the rater (Figure 2)',
-        {
-            'method': _upper('method'),
-            'side': _HEMISPHERE,
-            'measure': _word('measure', MEASURES),
-            'median': _number('median'),
-            'quartiles': _interval('quartile1', 'quartile3'),
-            'mean': _number('mean'),
-            'predictions': _count('n'),
-            'not defined': _count('undefined'),
-        },
-        'Not defined: the false discovery rate where nothing was labelled, the Dice where neither '
-        'labelled nor drawn.',
-    ),
-    'icc_mean': TableForm(
-        'Agreement of contrast ratios, mean over folds',
-        {
-            'method': _upper('method'),
-            'side': _HEMISPHERE,
-            'contrast ratio': _word('measure', RATIOS),
-            'mean ICC over folds': _number('icc'),
-            'lowest': _number('lowest'),
-            'highest': _number('highest'),
-            'folds': _count('folds'),
-        },
-        'ICC(A,1): two-way random effects, absolute agreement, single measurement. The paper does '
-        'not state how it joins the sides.',
-    ),
-    'icc': TableForm(
-        'Agreement of contrast ratios in each fold, both sides',
-        {
-            'fold': _count('fold'),
-            'method': _upper('method'),
-            'contrast ratio': _word('measure', RATIOS),
-            'ICC': _number('icc'),
-            '95 % confidence': _interval('ci_low', 'ci_high'),
-            'nuclei': _count('n'),
-            'missing': _count('missing'),
-        },
-        'Both sides of a participant count as two, which makes the intervals too narrow. Missing: '
-        'nuclei that the method, or the rater, did not mark.',
-    ),
-    'tests': TableForm(
-        'Tests',
-        {
-            'measure': _word('family', MEASURES),
-            'side': _HEMISPHERE,
-            'first': _upper('first'),
-            'second': _upper('second'),
-            'mean of first': _number('mean_first'),
-            'mean of second': _number('mean_second'),
-            'participants': _count('n'),
-            'effect': _number('effect'),
-            'p (Holm)': lambda row: p_text(row.p_holm),
-        },
-        'Wilcoxon signed-rank tests on participants, folds averaged first; corrected by Holm '
-        'within each measure. The effect is the rank-biserial correlation; negative: the first is '
-        'smaller.',
-    ),
-}
+    axes.set_xticks(range(len(names)), names)
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.set_ylabel(ylabel)
+    axes.grid(axis='y', color='#dddddd', lw=0.5)
+    axes.set_axisbelow(True)
+    axes.spines[['top', 'right']].set_visible(False)
+    handles = [Patch(facecolor=c, alpha=0.35, edgecolor=c, label=s) for s, c in _COLOURS.items()]
+    axes.legend(handles=handles, frameon=False, fontsize=6.5, loc='best')

@@ -33,11 +33,11 @@ DESCRIPTIONS = {
     'segmentation': 'Dice and false discovery rate, as in Figure 2 of Duennwald et al. 2021',
     'icc': "Agreement of contrast ratios with those of the rater's masks, ICC(A,1), per fold",
     'icc_mean': 'The same, mean over folds, as in section 3 of Duennwald et al. 2021',
-    'tests': 'Wilcoxon signed-rank tests, paired by participant, which the paper leaves open',
+    'tests': 'Wilcoxon signed-rank tests, paired by participant; the paper has none',
 }
 
 
-#: Columns of the tables beyond those of every group.
+#: Columns of the tables, beyond those of every group.
 COLUMNS: dict[str, Column] = {
     **PARTICIPANT_COLUMNS,
     'outcome': {
@@ -56,7 +56,7 @@ COLUMNS: dict[str, Column] = {
     **SEGMENTATION,
     **FOLDS,
     'points': column('Number of localised points with a known error'),
-    'fold': column('Number of the fold whose networks were used; n/a for the participant level'),
+    'fold': column('Number of the fold of the networks; n/a for the participant level'),
     'augmentation': {
         **POINTS['augmentation'],
         'Description': 'How the localizer was trained; n/a for the participant level',
@@ -64,7 +64,7 @@ COLUMNS: dict[str, Column] = {
     'hemisphere': column(
         'Side of the participant', L='left', R='right', both='both sides, twice the rows'
     ),
-    'status': column('What is known about the segmentation'),
+    'status': column('Status of the segmentation'),
     **{
         f'd{axis}_mm': column(f'Error towards the {side}', 'mm')
         for axis, side in (('x', 'right'), ('y', 'front'), ('z', 'top'))
@@ -81,7 +81,7 @@ COLUMNS: dict[str, Column] = {
     'sd_mm2': column('Standard deviation of the squared errors', 'mm^2'),
     'mae_mm': column('Mean absolute error', 'mm'),
     'bias_mm': column('Mean signed error', 'mm'),
-    'measure': column('Measure that the row is about'),
+    'measure': column('Measure of the row'),
     **{name: column(name.capitalize()) for name in ('minimum', 'median', 'maximum', 'mean')},
     'quartile1': column('First quartile'),
     'quartile3': column('Third quartile'),
@@ -125,7 +125,7 @@ class Measured:
 def all_tables(
     measured: Mapping[str, Measured], voxel_mm: float, seed: int
 ) -> dict[str, pd.DataFrame]:
-    """Make the tables of Duennwald et al. 2021 and the tests that it leaves open.
+    """Make the tables of Duennwald et al. 2021 and the tests that the paper leaves open.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def paired_tests(errors: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
     """Compare training with and without augmentation, and every two segmentations.
 
     Values are averaged over the folds and images of each participant first: networks of several
-    folds that see the same participant are no further evidence. Wilcoxon signed-rank tests,
+    folds that are tested on the same participant are not independent. Wilcoxon signed-rank tests,
     corrected by Holm within each family: errors on both sides; Dice, and false discovery rate, of
     every two methods on both sides. The paper leaves significance open.
 

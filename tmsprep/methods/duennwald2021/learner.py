@@ -26,26 +26,25 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tmsprep.learning.loop import Task, Trained
+    from tmsprep.methods.duennwald2021.networks import CoeruleusModel
     from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
-    from tmsprep.methods.duennwald2021.weights import CoeruleusModel
 
 logger = logging.getLogger(__name__)
 
-#: Kinds of networks; the number of each is part of its seeds.
+#: Kinds of networks; their positions are part of the seeds.
 NETWORKS = ('localizer', 'segmenter')
 
-#: Mean error in the validation set, mm, from which on a network is of no use.
+#: Mean error in the validation set, mm, above which the networks are useless.
 _USELESS_MM = 10.0
 
 _OPTIMISTIC = (
     'No participant was held out: the test set also chose the best epoch, so that the results are '
-    'somewhat better than in new participants. --held-out N avoids it.'
+    'optimistic. --held-out N avoids it.'
 )
-_HELD_OUT = 'The test set was held out of all trainings, and of the choice of the epochs.'
+_HELD_OUT = 'The test set was held out of all trainings and of the choice of the epochs.'
 _MEASURED = (
-    'In the validation set, which chose the epochs, so that it is somewhat better than in new '
-    'participants; `tmsprep BIDS OUT crossval --protocol {} --held-out N` measures it without '
-    'that.'
+    'In the validation set, which chose the epochs, so that it is optimistic; '
+    '`tmsprep BIDS OUT crossval --protocol {} --held-out N` measures it in a held-out set.'
 )
 _DESCRIPTION = (
     'networks of Duennwald et al. 2021, as built by tmsprep: a CoRe-Unet that localises, and, '
@@ -134,8 +133,8 @@ class CoeruleusLearner(Learner):
             )
         if not held_out:
             logger.warning(
-                'no participant is held out: each fold is tested on the participants who chose '
-                'its best epoch, and the results are somewhat too good; --held-out N avoids that'
+                'no participant is held out: each fold is tested on the validation set that '
+                'chose its best epoch, so the results are optimistic; --held-out N avoids that'
             )
         partition = make_partition(
             participants, folds=self.options['folds'], held_out=held_out, random_seed=seed
@@ -152,8 +151,8 @@ class CoeruleusLearner(Learner):
                     fold=fold,
                     train=partition.others(fold),
                     validate=partition.part(fold),
-                    # The same with and without augmentation, so that both start from the same
-                    # weights and have the same order of images.
+                    # The same with and without augmentation: both start from the same weights
+                    # and have the same order of images.
                     seed=seed_of(seed, 3, NETWORKS.index(network), fold),
                 )
                 for network, kind in networks
@@ -200,9 +199,8 @@ class CoeruleusLearner(Learner):
     def assemble(
         self, networks: Mapping[str, nn.Module], records: Sequence[Record]
     ) -> CoeruleusModel:
-        """Join networks, with the targets of the training set on the card."""
-        from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
-        from tmsprep.methods.duennwald2021.weights import CoeruleusModel
+        """Combine networks, with the targets of the training set on the card."""
+        from tmsprep.methods.duennwald2021.networks import CoeruleusModel, CoReUNet, PatchUNet
 
         return CoeruleusModel(
             self.protocol.labels,
@@ -253,7 +251,7 @@ class CoeruleusLearner(Learner):
 
     def save(self, path: Path, model: CoeruleusModel, card: Mapping[str, str]) -> Path:
         """See `Learner.save`."""
-        from tmsprep.methods.duennwald2021.weights import save_coeruleus
+        from tmsprep.methods.duennwald2021.networks import save_coeruleus
 
         return save_coeruleus(path, replace(model, card={**model.card, **card}))
 

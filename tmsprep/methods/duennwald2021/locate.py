@@ -1,4 +1,4 @@
-"""Find the left and right locus coeruleus in one image by an ensemble, and segment both."""
+"""Localise the left and right locus coeruleus in one image by an ensemble, and segment both."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tmsprep.imaging.labels import save_heatmap
 from tmsprep.imaging.volume import normalise, percentile_window
 from tmsprep.methods.base import Request, points_of
 from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing_measures
+from tmsprep.methods.duennwald2021.networks import CoeruleusModel, load_coeruleus
 from tmsprep.methods.duennwald2021.status import heatmap_spread, pair_status
-from tmsprep.methods.duennwald2021.weights import CoeruleusModel, load_coeruleus
 from tmsprep.outcome import Outcome, describe_error
 from tmsprep.points import PointSet
 
 
 @dataclass(frozen=True)
 class Located:
-    """Answer of an ensemble for one volume.
+    """Output of an ensemble for one volume.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Located:
 
 
 def locate_volume(model: CoeruleusModel, intensities: np.ndarray, device: str = 'cpu') -> Located:
-    """Find both points.
+    """Localise both points.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def locate_volume(model: CoeruleusModel, intensities: np.ndarray, device: str = 
         If the ensemble has no localising network, or the volume is not three-dimensional.
     """
     if not model.localizers:
-        raise ValueError('the weights hold no localising network; give others')
+        raise ValueError('the weights hold no localising network; give other weights')
     if intensities.ndim != 3:
         raise ValueError(f'a volume has three dimensions, not the shape {intensities.shape}')
     volume = torch.from_numpy(np.ascontiguousarray(intensities, np.float32))[None].to(device)
@@ -97,7 +97,7 @@ def locate_image(name: str, request: Request) -> Outcome:
     name : str
         Name of the method.
     request : Request
-        Its resources are 'weights', 'weights_sha256' and 'segmentation', the ways to segment.
+        Image and resources: 'weights', 'weights_sha256' and 'segmentation', the ways to segment.
 
     Returns
     -------
@@ -144,13 +144,13 @@ def _failed(ways: Iterable[str], error: dict[str, str] | None) -> dict[str, Any]
 
 def prepare_image(request: Request) -> Prepared:
     """Read the networks and the conformed image, and normalise its intensities."""
-    # One thread, whatever the machine: sums in another order differ in the last digits.
+    # One thread on every machine: sums in another order differ in the last digits.
     torch.set_num_threads(1)
     model = load_coeruleus(Path(request.resources['weights']))
     for network in (*model.localizers, *model.segmenters):
         network.to(request.device)
     volume = nib.Nifti1Image.from_filename(request.conformed)
-    # As in training: the window is that of the isotropic volume.
+    # As in training, the percentiles are those of the isotropic volume.
     data = volume.get_fdata(dtype=np.float32)
     return Prepared(model, volume, normalise(data, percentile_window(data)))
 
@@ -159,7 +159,7 @@ def _localise(name: str, prepared: Prepared, request: Request) -> Outcome:
     model, affine = prepared.model, prepared.volume.affine
     found = locate_volume(model, prepared.intensities, request.device)
     members = found.points @ affine[:3, :3].T + affine[:3, 3]
-    # A side without any point in the training set is unknown to the networks.
+    # The networks cannot find a side without a point in the training set.
     trained = model.card.get('targets', ' '.join(model.labels)).split()
     known = np.array([label in trained for label in model.labels])
     points = np.where(known[:, None], members.mean(axis=0), np.nan)
@@ -179,15 +179,15 @@ def _localise(name: str, prepared: Prepared, request: Request) -> Outcome:
 def _segment(
     prepared: Prepared, outcome: Outcome, request: Request
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Label and measure both sides in each way; the results, and the files of labels."""
+    """Label and measure both sides in each way; return the results and the files of labels."""
     from tmsprep.methods.duennwald2021.crossval import segmentations
     from tmsprep.methods.duennwald2021.volumes import Volume
 
     model, volume, ways = prepared.model, prepared.volume, request.resources['segmentation']
     if outcome.error is not None and 'lpp' in ways:
         raise ValueError(
-            'there is no point to centre the patch of lpp on, as the localisation failed '
-            f'({outcome.error["message"]}); cure that first'
+            'the patch of lpp has no centre, as the localisation failed '
+            f'({outcome.error["message"]}); correct that first'
         )
     details = _details(model, request)
     if not model.segmenters:
@@ -198,9 +198,11 @@ def _segment(
     spread = outcome.columns.get('heatmap_spread_mm', [None] * len(points))
     statuses = pair_status(points, request.protocol, shape, affine, spread)
     voxels = points.transformed(np.linalg.inv(volume.affine)).coordinates
-    person = Volume('', torch.from_numpy(prepared.intensities), volume.affine, torch.empty(0, 3))
+    isotropic = Volume(
+        '', torch.from_numpy(prepared.intensities), volume.affine, torch.empty(0, 3)
+    )
     raw, found, files = volume.get_fdata(dtype=np.float32), {}, {}
-    for way, labels, _ in segmentations(model, person, voxels, ways):
+    for way, labels, _ in segmentations(model, isotropic, voxels, ways):
         files[f'labels_{way}'] = str(request.folder / f'{way}.nii.gz')
         nib.save(nib.Nifti1Image(labels, volume.affine), files[f'labels_{way}'])
         rows = measure_segmentation(labels, raw, volume.affine, points.coordinates, statuses)

@@ -1,4 +1,4 @@
-"""Masks of the raters, or their points: which belong to which image, and whether they can."""
+"""Find the masks, or points, of a rater, assign them to images, and check them."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from tmsprep.bids.annotations import ENTITY_LABEL, annotated_names, find_image, 
 from tmsprep.bids.names import BidsError, ImageRef, natural_key, shorten
 from tmsprep.evaluation.masks import centres_of_mass
 from tmsprep.evaluation.status import DISAGREEMENT_MM
-from tmsprep.imaging.labels import read_mask
-from tmsprep.imaging.read import load_nifti, read_geometry
+from tmsprep.imaging.read import read_geometry
 from tmsprep.learning.annotations import Annotations, collect_annotated
 from tmsprep.learning.examples import Example
 from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
+from tmsprep.methods.duennwald2021.volumes import read_labels
 from tmsprep.protocols import Protocol
 
 _NAME = re.compile(
@@ -39,7 +39,7 @@ _FORM = (
 )
 _UNREADABLE = (OSError, EOFError, zlib.error, nib.filebasedimages.ImageFileError)
 
-#: Voxels of the image by which a mask may reach over its edge.
+#: Voxels by which a mask may extend beyond the image.
 _MARGIN = 1.0
 
 
@@ -67,9 +67,9 @@ class FoundMasks(NamedTuple):
     masks : list of MaskFiles
         One per image that has any, in the order of the images.
     problems : dict
-        For each participant with something wrong, one message per problem.
+        Participant label to one message per problem.
     notes : list of str
-        Files that are not used without being wrong.
+        Messages about files that are not used but are not wrong.
     """
 
     masks: list[MaskFiles]
@@ -80,14 +80,13 @@ class FoundMasks(NamedTuple):
 def find_masks(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> FoundMasks:
     """Find masks by their names; none is opened.
 
-    Duennwald et al. 2021, section 2.1, train on the masks of one of two raters. So one rater is
-    wanted here: an image with masks by several is refused, because the choice of one is the
-    user's.
+    Duennwald et al. 2021, section 2.1, train on the masks of one of two raters. An image with
+    masks by several raters is refused, because the choice of the rater is the user's.
 
     Parameters
     ----------
     images : mapping
-        For each participant's label the images of this run.
+        Participant label to the images of this run.
     folder : Path
         Searched with all folders below it, hidden ones excepted. All entities of a name but hemi,
         desc, label, res and space must be the image's.
@@ -139,7 +138,7 @@ def _mask_entities(path: Path, folder: Path) -> dict[str, str] | None:
 
 
 def _add(image: ImageRef, files: Sequence[tuple[Path, dict[str, str]]], found: FoundMasks) -> str:
-    """Take the one mask of an image; return what is wrong if there are several."""
+    """Add the mask of an image; return a message if there are several."""
     by_rater: dict[tuple, dict[str, Path]] = defaultdict(dict)
     message = ''
     for path, entities in files:
@@ -178,12 +177,12 @@ def collect_coeruleus(
     """Find and check the masks, or points of the images without a mask.
 
     The points of an image with a mask are its centres of mass (Duennwald et al. 2021, section
-    2.3), whatever other points there are.
+    2.3), even if files of points exist.
 
     Parameters
     ----------
     images : mapping
-        For each participant's label the images of this run.
+        Participant label to the images of this run.
     folder : Path
         Masks, see `find_masks`, or points, see `tmsprep.bids.annotations.find_annotations`.
     protocol : Protocol
@@ -192,7 +191,7 @@ def collect_coeruleus(
         Directory for masks that are made of a left and a right file; None writes nothing, and such
         masks are named by the left file.
     threshold_mm : float
-        Largest distance between raters of points who agree.
+        Largest distance between the points of raters that agree.
 
     Raises
     ------
@@ -225,7 +224,7 @@ def _masked(
     problems: dict[str, list[str]],
     notes: list[str],
 ) -> dict[str, Example]:
-    """Check every mask; a problem of one does not concern the others."""
+    """Check every mask; a problem of one does not affect the others."""
     examples: dict[str, Example] = {}
     holders: dict[bytes, MaskFiles] = {}
     for files in masks:
@@ -237,7 +236,7 @@ def _masked(
             continue
         other = holders.setdefault(centres.tobytes(), files)
         if other.image.subject != subject:
-            # Either may be the copy.
+            # Either one may be the copy.
             examples.pop(other.image.stem, None)
             problems[subject].append(
                 f'{files.paths[0]}: the same mask as {other.paths[0]}, of another '
@@ -258,12 +257,12 @@ def _named(error: Exception, files: MaskFiles) -> str:
 
 
 def _checked(files: MaskFiles, merged: Path | None) -> tuple[Example, np.ndarray, str]:
-    """Check one mask against its image; return the example, the centres and perhaps a remark.
+    """Check one mask against its image; return the example, the centres and a remark or ''.
 
     Raises
     ------
     ValueError
-        If it cannot be the mask of this image; the message names the file and the cure.
+        If it cannot be the mask of this image; the message names the file and the remedy.
     """
     labels, affine = read_labels(files.paths)
     shape, image_affine, _ = read_geometry(files.image.path)
@@ -293,44 +292,10 @@ def _checked(files: MaskFiles, merged: Path | None) -> tuple[Example, np.ndarray
     return example, centres, remark
 
 
-def read_labels(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Read one file with both sides, or a left and a right one.
-
-    Returns
-    -------
-    labels : numpy.ndarray
-        Shape (n, m, k), uint8: 1 left, 2 right.
-    affine : numpy.ndarray
-        Shape (4, 4), voxel indices to mm, RAS+.
-
-    Raises
-    ------
-    ImageError
-        If a file is missing, damaged or not NIfTI.
-    ValueError
-        If a file is no mask, or if two files differ in their grid or have voxels in common.
-    """
-    if len(paths) == 1:
-        return read_mask(paths[0])
-    left, right = (load_nifti(path) for path in paths)
-    if left.shape != right.shape or not np.allclose(left.affine, right.affine, atol=1e-3):
-        raise ValueError(
-            f'{paths[1]}: lies on another grid than {paths[0].name}. Write both on one grid.'
-        )
-    sides = [np.asanyarray(image.dataobj) > 0 for image in (left, right)]
-    both = np.count_nonzero(sides[0] & sides[1])
-    if both:
-        raise ValueError(
-            f'{paths[1]}: {both} voxels are marked in {paths[0].name} too. A voxel belongs to one '
-            'side; correct one of the files.'
-        )
-    return (sides[0] + 2 * sides[1]).astype(np.uint8), left.affine
-
-
 def _check_place(
     files: MaskFiles, labels: np.ndarray, to_image: np.ndarray, shape: tuple[int, int, int]
 ) -> None:
-    """Refuse a mask that is not where the image is."""
+    """Refuse a mask outside of the image."""
     voxels = apply_affine(to_image, np.argwhere(labels))
     low, high = -0.5 - _MARGIN, np.array(shape) - 0.5 + _MARGIN
     outside = ~((voxels >= low) & (voxels <= high)).all(axis=1)
@@ -371,8 +336,8 @@ def _add_points(
         examples[example.name] = Example(example.name, example.image, points=points)
     both = [example.name for example in given.examples if example.name in masked]
     if both:
-        notes.append(f'Masks go before points, which are not used: {shorten(both)}.')
+        notes.append(f'Masks have priority over points, which are not used: {shorten(both)}.')
     for subject, messages in given.problems.items():
         problems[subject] += messages
-    # What is said there of images without points is not so for those with a mask.
+    # Images without points may have a mask.
     notes += [note for note in given.notes if not note.startswith('Images without points')]

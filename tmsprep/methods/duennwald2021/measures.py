@@ -35,7 +35,7 @@ SEGMENTATION_STATUSES = {
     'is placed, carries a warning in the table of targets',
     'no_reference': 'segmented, but without contrast: the points place no reference region, or it '
     'lies outside the image',
-    'empty': 'no voxel was labelled: nothing was seen on this side',
+    'empty': 'no voxel was labelled on this side',
     'no_network': 'the weights hold no network that segments',
     'failed': 'the segmentation failed; see the report',
 }
@@ -49,7 +49,7 @@ _RATIO = 'over the median signal of the reference region; 1 is no contrast'
 
 #: Columns of the table of one segmentation.
 SEGMENTATION_COLUMNS: dict[str, Column] = {
-    'status': column('What is known about this side', **SEGMENTATION_STATUSES),
+    'status': column('Status of this side', **SEGMENTATION_STATUSES),
     'volume_mm3': column('Volume of the labelled voxels', 'mm^3'),
     'cr_median': column(f'Median signal of the labelled voxels {_RATIO}'),
     'cr_maximum': column(f'Largest signal of the labelled voxels {_RATIO}'),
@@ -68,7 +68,7 @@ class ContrastRatios(NamedTuple):
 def reference_region(
     shape: tuple[int, int, int], affine: np.ndarray, points_mm: np.ndarray
 ) -> np.ndarray:
-    """Ball in the pons whose position follows from the two loci coerulei.
+    """Ball in the pons, placed by the two loci coerulei.
 
     Its middle lies `ANTERIOR_MM` in front of the middle between the two points. "In front" is the
     scanner's anterior, made perpendicular to the line from left to right point, so that a turned
@@ -134,14 +134,14 @@ def contrast_ratios(
     ``S_LC / S_reference``: 1 is no contrast. The median and the maximum over the region are the
     two "popular LC biomarkers" of Duennwald et al. 2021, section 2.3. The literature also has
     ``(S_LC - S_reference) / S_reference`` (Clewett et al. 2016), which is this less 1, so that
-    correlations and ICC are the same. The reference is the median of its region, which a vessel
-    hardly changes.
+    correlations and ICC are the same. The reference is the median of its region, which is
+    robust to vessels.
 
     Parameters
     ----------
     intensities : numpy.ndarray
         Shape (n, m, k), from the scanner or corrected for the coil's bias: a ratio of
-        percentile-normalised intensities, whose 0 is not that of the signal, is meaningless.
+        percentile-normalised intensities is meaningless, as their 0 is not that of the signal.
     region : numpy.ndarray
         Of the same shape; nonzero is the locus coeruleus of one side.
     reference : numpy.ndarray
@@ -233,7 +233,7 @@ def measure_segmentation(
 
 
 def missing_measures(status: str) -> list[dict[str, Any]]:
-    """Return rows of `measure_segmentation` without numbers, for both sides."""
+    """Rows of `measure_segmentation` without numbers, for both sides."""
     return [{'status': status, **dict.fromkeys((*MEASURES, *_PLACE), float('nan'))}] * 2
 
 

@@ -1,4 +1,4 @@
-"""How much memory training and applying the networks of the locus coeruleus takes."""
+"""Memory that training and applying the networks of the locus coeruleus need."""
 
 from __future__ import annotations
 

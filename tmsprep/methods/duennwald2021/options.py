@@ -1,4 +1,4 @@
-"""Options of CoRe-Unet and the segmentation; light, since the command line imports them."""
+"""Options of CoRe-Unet and the segmentation; the command line imports them, so no torch here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OPTIONS = (
         'weights of the networks (safetensors) (default: those of the protocol)',
         Path,
         levels=('participant',),
-        refusals={'crossval': 'which trains every network from nothing'},
+        refusals={'crossval': 'which trains all networks'},
         metavar='FILE',
     ),
     Option(
@@ -45,7 +45,7 @@ OPTIONS = (
     ),
     Option(
         'augmentation',
-        'show images rotated, shifted and scaled, or as they are; crossval compares both',
+        'rotate, shift and scale the images at random, or not; crossval compares both',
         default=('with',),
         choices=('with', 'without'),
         several=True,
@@ -62,7 +62,7 @@ OPTIONS = (
     ),
     Option(
         'held_out',
-        'participants drawn for testing that no fold sees; 0 tests each fold on its own '
+        'participants of the test set, held out of all folds; 0 tests each fold on its own '
         'validation set',
         int,
         0,

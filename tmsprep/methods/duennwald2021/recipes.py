@@ -1,4 +1,4 @@
-"""Recipes of training, by name."""
+"""Recipes of training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PATCH_VIEWS = VolumeAugmentation(translation=0.0)
 
 @dataclass(frozen=True)
 class Epochs:
-    """Length and speed of a training by epochs; the best one by validation is kept.
+    """Length and learning rate of a training; the best epoch by validation is kept.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ class Epochs:
     batch : int
         Examples per step.
     learning_rate : float
-        Of Adam with betas 0.9 and 0.999 (Duennwald et al. 2021, section 2.3).
+        Learning rate of Adam with betas 0.9 and 0.999 (Duennwald et al. 2021, section 2.3).
     decay : str
         'none' (the paper) or 'cosine': a warm-up of a twentieth of the steps, then half a cosine
         to 0.
@@ -62,14 +62,14 @@ class Epochs:
 
 @dataclass(frozen=True)
 class CoeruleusRecipe:
-    """Everything that training depends on, apart from the data and the seed.
+    """Settings of a training, apart from the data and the seed.
 
     Parameters
     ----------
     name : str
         Short name.
     schedule : Epochs
-        Of the `CoReUNet`; a step has `Epochs.batch` images.
+        Schedule of the `CoReUNet`; a step has `Epochs.batch` images.
     network : Mapping
         Fields of `CoReUNetSettings` that differ from its defaults.
     augmentation : VolumeAugmentation
@@ -84,7 +84,7 @@ class CoeruleusRecipe:
     trial_epochs : int
         Length of the trials.
     patch_schedule : Epochs
-        Of the `PatchUNet`; a step has `Epochs.batch` patches.
+        Schedule of the `PatchUNet`; a step has `Epochs.batch` patches.
     patch_network : Mapping
         Fields of `PatchUNetSettings` that differ from its defaults.
     patch_augmentation : VolumeAugmentation
@@ -94,9 +94,9 @@ class CoeruleusRecipe:
     jitter : float
         Largest distance per axis of such a patch's centre from that of the two points, mm.
     rare_weight : float
-        Of left and right in the cross-entropy of the patches' first epoch; it falls to 1 by the
-        last (not in the paper). They fill a two-thousandth of a patch, and with equal weights from
-        the start nothing is learned in hundreds of steps.
+        Weight of left and right in the cross-entropy in the first epoch of the patches; it falls
+        to 1 by the last (not in the paper). They fill a two-thousandth of a patch, and with equal
+        weights from the start nothing is learned in hundreds of steps.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What the report says of CoRe-Unet and the segmentation, from the derivatives alone."""
+"""Section of the report on CoRe-Unet and the segmentation, from the derivatives alone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Dünnwald M, Betts MJ, Düzel E, Oeltze-Jafra S (2021). Localization of the locu
 via coordinate regression. In: Bildverarbeitung für die Medizin 2021. Springer Vieweg. \
 doi:10.1007/978-3-658-33198-6"""
 
-#: Papers on the networks.
+#: Papers about the networks.
 NETWORKS = """\
 Çiçek O, Abdulkadir A, Lienkamp SS, et al. (2016). 3D U-Net: learning dense volumetric \
 segmentation from sparse annotation. MICCAI 2016, 424-432.
@@ -95,7 +95,7 @@ def _segmentations(image: ImageRef, layout: Layout) -> Iterator[Section]:
         except (OSError, ValueError) as error:
             yield Section(name, warnings=[f'{path.name} could not be read: {error}'])
             continue
-        # Without labels a picture would be of an earlier run.
+        # Without labels the picture is of an earlier run.
         labelled = layout.derivative(image, 'dseg', '.nii.gz', desc=desc).is_file()
         pictures = _picture(
             layout.figure(image, desc, 'dseg'),

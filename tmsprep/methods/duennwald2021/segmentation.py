@@ -23,14 +23,14 @@ THRESHOLD = 0.5
 
 # The paper does not give the numbers of the post-processing.
 
-#: Smaller parts are noise: about 5 voxels of 0.75 mm.
+#: Volume below which a part is noise: about 5 voxels of 0.75 mm.
 MIN_VOLUME_MM3 = 2.0
 
 #: Longest diagonal of a part's box: a rod of 15 mm, tilted, with a margin.
 MAX_EXTENT_MM = 22.0
 
-#: Voxels whose centres are at most this far apart belong together, with 0.75 mm across a gap of
-#: two voxels: a rod is often broken where it is faint.
+#: Largest distance between voxel centres within a part; at 0.75 mm it bridges a gap of two voxels,
+#: as a rod is often broken where it is faint.
 MAX_GAP_MM = 2.25
 
 
@@ -49,7 +49,7 @@ def segment(
     - 'pp': the same, then `keep_plausible` drops parts that cannot be a locus coeruleus.
     - 'lpp': one patch only, centred between the two localised points.
 
-    The paper does not say how far its windows overlap. Here neighbours share half of their edges,
+    The paper does not state how far its windows overlap. Here they overlap by half of their edges,
     and probabilities are averaged with weights that fall from a window's middle (see `windows`).
     Several networks give the mean of their probabilities. Where a window reaches beyond the
     volume, the image is continued by reflection. With 'lpp' and one missing point the patch is
@@ -146,7 +146,7 @@ def _probabilities(
 
 
 def _threshold(probabilities: np.ndarray) -> np.ndarray:
-    """Give each voxel the label whose probability exceeds the threshold; two cannot."""
+    """Label each voxel whose probability exceeds the threshold, which only one label can."""
     labels = np.zeros(probabilities.shape[1:], np.uint8)
     for label in (1, 2):
         labels[probabilities[label] > THRESHOLD] = label

@@ -25,7 +25,7 @@ PAIR_STATUSES = {
         *SIDE_DISTANCE_MM
     ),
     'diffuse': f'found, but the heatmap spreads over more than {MAX_SPREAD_MM:g} mm, so that the '
-    'point is a mean of many places',
+    'point is a mean of several positions',
 }
 
 
@@ -38,7 +38,7 @@ def pair_status(
 ) -> list[str]:
     """Find the status of both points; the most serious one wins.
 
-    A network always gives two points, also where one side cannot be seen: that is not detected.
+    The network always gives two points, even if one side is not visible; this is not detected.
 
     Parameters
     ----------

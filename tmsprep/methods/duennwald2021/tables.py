@@ -12,7 +12,7 @@ from tmsprep.evaluation.statistics import bootstrap_mean, icc_agreement
 #: Values of the column `augmentation`.
 AUGMENTED, NOT_AUGMENTED = 'with', 'without'
 
-#: The paper's names of directions, across the planes of these names: x to the right, y to the
+#: Directions as the paper names them, by the plane that they cross: x to the right, y to the
 #: front, z to the head (rostrocaudal).
 AXES = {'sagittal': 'dx_mm', 'coronal': 'dy_mm', 'axial': 'dz_mm'}
 
@@ -97,7 +97,8 @@ def augmentation_effect(errors: pd.DataFrame, *, seed: int = 1) -> pd.DataFrame:
     """Compare training with and without augmentation, by participant.
 
     The paper: errors with augmentation "are often less than half"; it leaves the test open. Each
-    participant's errors are averaged over the folds first; those who lack either are left out.
+    participant's errors are averaged over the folds first; participants with one way only are left
+    out.
 
     Parameters
     ----------
@@ -235,8 +236,8 @@ _REST = ('mean', 'n', 'undefined')
 def icc_table(segments: pd.DataFrame) -> pd.DataFrame:
     """Agreement of automatic with manual contrast ratios, per fold and method.
 
-    The paper does not say how it puts the two sides together: they are given one by one, and as
-    `BOTH` with two rows per participant, which makes the interval too narrow.
+    The paper does not state how it joins the sides: they are given one by one, and as `BOTH` with
+    two rows per participant, which makes the interval too narrow.
 
     Parameters
     ----------
@@ -249,7 +250,7 @@ def icc_table(segments: pd.DataFrame) -> pd.DataFrame:
     pandas.DataFrame
         One row per `fold`, `method`, `hemisphere` ('L', 'R', `BOTH`) and `measure` ('cr_median',
         'cr_maximum'): `icc`, `ci_low`, `ci_high` (see `statistics.icc_agreement`), `n`, `missing`
-        (rows without a ratio: participants in whom a method finds nothing are left out).
+        (rows without a ratio, because nothing was labelled).
     """
     rows = []
     sides = [*pd.unique(segments['hemisphere']), BOTH]

@@ -39,7 +39,7 @@ def euclidean_loss(points: torch.Tensor, truth: torch.Tensor, voxel_mm: float) -
     Returns
     -------
     torch.Tensor
-        A number; 0 if no point is known.
+        Scalar; 0 if no point is known.
     """
     known = truth.isfinite().all(dim=-1)
     distances = torch.linalg.vector_norm(points[known] - truth[known], dim=-1)
@@ -47,7 +47,7 @@ def euclidean_loss(points: torch.Tensor, truth: torch.Tensor, voxel_mm: float) -
 
 
 class LocalizerTask(Task):
-    """Training of a `CoReUNet`, which keeps the epoch with the lowest mean error in validation.
+    """Training of a `CoReUNet`; the epoch with the lowest mean error in validation is kept.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class LocalizerTask(Task):
     recipe : CoeruleusRecipe
         How to train.
     augment : bool
-        Whether random views are shown rather than the images as they are.
+        Whether to train on random views instead of the unchanged images.
     seed : int
         Seed of the initial weights and of all draws.
     device : str
@@ -144,8 +144,8 @@ def segmentation_loss(
 ) -> torch.Tensor:
     """Cross-entropy plus soft Dice loss, weighted equally (Isensee et al. 2021, nnU-Net).
 
-    The Dice term is the mean over left and right of the whole batch, so that a patch without
-    either still counts: what is marked in it lowers the overlap.
+    The Dice term is the mean over left and right of the whole batch, so that false positives in a
+    patch without either lower it too.
 
     Parameters
     ----------
@@ -154,7 +154,7 @@ def segmentation_loss(
     labels : torch.Tensor
         Shape (images, n, m, k), 0, 1 or 2.
     weight : float
-        Of a voxel of label 1 or 2 in the cross-entropy; one of the background has 1.
+        Weight of the labels 1 and 2 in the cross-entropy; that of the background is 1.
     """
     labels = labels.long()
     truth = F.one_hot(labels, N_CLASSES).movedim(-1, 1)[:, 1:].float()
@@ -167,11 +167,11 @@ def segmentation_loss(
 
 
 class SegmenterTask(Task):
-    """Training of a `PatchUNet`, which keeps the epoch with the lowest loss in validation.
+    """Training of a `PatchUNet`; the epoch with the lowest loss in validation is kept.
 
-    Every other patch lies around the locus coeruleus, off by up to `recipe.jitter`, as one patch
-    from the localizer will; the others lie anywhere, as those of a sliding window will. The
-    patches of the validation set are fixed.
+    Every other patch is centred on the locus coeruleus, with a random shift of up to
+    `recipe.jitter`, as for 'lpp'; the others lie anywhere, as for a sliding window. The patches of
+    the validation set are fixed.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ class SegmenterTask(Task):
         epoch, number = divmod(step, self.schedule.steps_per_round)
         order = torch.randperm(self._count, generator=generator_of(self.seed, epoch + 1))
         chosen = order.split(self.recipe.patch_schedule.batch)[number].tolist()
-        # From the weight at the start down to 1, by the same factor in each epoch.
+        # The weight falls to 1 by the same factor in each epoch.
         left = 1 - (epoch + 1) / self.recipe.patch_schedule.epochs
         drawn = [self.training_patch(i, epoch + 1) for i in chosen]
         return self._loss(network, drawn, self.recipe.rare_weight**left)

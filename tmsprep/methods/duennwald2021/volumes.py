@@ -1,9 +1,9 @@
-"""Whole volumes with their points and masks, as the networks are trained on them."""
+"""Masks, and whole volumes with their points and labels as the networks are trained on them."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,8 +13,8 @@ import torch
 from tmsprep.atomic import atomic_path
 from tmsprep.evaluation.masks import centres_of_mass
 from tmsprep.imaging.isotropic import conform_isotropic
-from tmsprep.imaging.labels import read_mask, resample_labels
-from tmsprep.imaging.read import read_image
+from tmsprep.imaging.labels import resample_labels
+from tmsprep.imaging.read import load_nifti, read_image
 from tmsprep.imaging.volume import normalise, percentile_window
 from tmsprep.learning.examples import Example
 from tmsprep.protocols import Protocol
@@ -125,3 +125,64 @@ def _prepare(example: Example, voxel_mm: float) -> dict[str, np.ndarray]:
         'points': points,
         'labels': labels,
     }
+
+
+def read_mask(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read a mask of the locus coeruleus.
+
+    Returns
+    -------
+    labels : numpy.ndarray
+        Shape (n, m, k), uint8.
+    affine : numpy.ndarray
+        Shape (4, 4), voxel indices to mm, RAS+.
+
+    Raises
+    ------
+    ImageError
+        If the file is missing, damaged or not NIfTI.
+    ValueError
+        If it is not three-dimensional or has labels other than 0, 1 and 2.
+    """
+    image = load_nifti(path)
+    labels = np.asanyarray(image.dataobj)
+    if labels.ndim != 3 or not np.isin(labels, (0, 1, 2)).all():
+        raise ValueError(
+            f'{path}: a mask of the locus coeruleus has three dimensions and the labels 0, 1 '
+            '(left) and 2 (right). Save it again with these.'
+        )
+    return labels.astype(np.uint8), image.affine
+
+
+def read_labels(paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Read one file with both sides, or a left and a right one.
+
+    Returns
+    -------
+    labels : numpy.ndarray
+        Shape (n, m, k), uint8: 1 left, 2 right.
+    affine : numpy.ndarray
+        Shape (4, 4), voxel indices to mm, RAS+.
+
+    Raises
+    ------
+    ImageError
+        If a file is missing, damaged or not NIfTI.
+    ValueError
+        If a file is no mask, or if two files differ in their grid or have voxels in common.
+    """
+    if len(paths) == 1:
+        return read_mask(paths[0])
+    left, right = (load_nifti(path) for path in paths)
+    if left.shape != right.shape or not np.allclose(left.affine, right.affine, atol=1e-3):
+        raise ValueError(
+            f'{paths[1]}: lies on another grid than {paths[0].name}. Write both on one grid.'
+        )
+    sides = [np.asanyarray(image.dataobj) > 0 for image in (left, right)]
+    both = np.count_nonzero(sides[0] & sides[1])
+    if both:
+        raise ValueError(
+            f'{paths[1]}: {both} voxels are marked in {paths[0].name} too. A voxel belongs to one '
+            'side; correct one of the files.'
+        )
+    return (sides[0] + 2 * sides[1]).astype(np.uint8), left.affine
