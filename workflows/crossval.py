@@ -87,6 +87,8 @@ def init_crossval_wf(*, run: CrossvalRun, work_dir: Path) -> Workflow:
     """
     name = f'{run.layout.label}_{run.method}_crossval_wf'
     workflow = Workflow(name=name, base_dir=str(work_dir))
+    # Nipype would delete the networks, which are not outputs of their nodes.
+    workflow.config['execution']['remove_unnecessary_outputs'] = 'false'
     records = _Records(workflow, run)
     trained = {
         training.name: _train_node(workflow, run, records, training)

@@ -30,7 +30,7 @@ def test_report(tmp_path: Path) -> None:
     assert 'lost &lt;b&gt;&amp; gone&lt;/b&gt;' in page.source
     assert '3 participants, 2 targets' in page.text
     assert 'Data: made.' in page.text
-    assert 'has an error of 2.00 mm (LLC), 2.00 mm (RLC)' in page.text
+    assert 'is off by 2.00 mm (LLC), 2.00 mm (RLC)' in page.text
     assert 'group_protocol-locuscoeruleus_table1.tsv' in page.text
     assert write(tmp_path, made(), 'crossval').source == page.source
 

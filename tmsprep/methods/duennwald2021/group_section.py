@@ -229,8 +229,8 @@ def constant_sentence(tables: Mapping[str, pd.DataFrame], level: str) -> str:
         return ''
     parts = ', '.join(f'{row.mean_mm:.2f} mm ({row.label})' for row in rows.itertuples())
     return (
-        'For comparison: the mean position of the other participants, which uses no image, has an '
-        f'error of {parts}.'
+        'For comparison: the mean position of the other participants, which uses no image, is off '
+        f'by {parts}.'
     )
 
 
