@@ -76,7 +76,9 @@ class ToyLearner(Learner):
 
         class MeanTask(Task):
             networks: ClassVar = [self.network(training)]
-            schedule: ClassVar = Schedule(3, 1, lambda p: torch.optim.SGD(p, lr=1.0), lambda i: 1.0)
+            schedule: ClassVar = Schedule(
+                3, 1, lambda p: torch.optim.SGD(p, lr=1.0), lambda i: 1.0
+            )
 
             def loss(self, network: Any, step: int) -> torch.Tensor:
                 return 0.5 * (network.offset - truth).square().sum(dim=(1, 2)).mean()

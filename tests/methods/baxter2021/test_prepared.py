@@ -47,9 +47,7 @@ def test_points(example: Example, tmp_path: Path) -> None:
     assert not brain[index[0] - 3, index[1] + 2, index[2] - 3]
 
 
-def test_stripped(
-    example: Example, tmp_path: Path
-) -> None:
+def test_stripped(example: Example, tmp_path: Path) -> None:
     (loaded,) = load_prepared([example], tmp_path / 'cache')
     assert [level.shape[0] for level in loaded.stripped] == [128, 64, 32, 16, 8]
     # 20 voxels of 2 mm along each edge.

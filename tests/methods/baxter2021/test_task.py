@@ -226,7 +226,7 @@ def test_diverged(images: list[PreparedImage]) -> None:
 
 
 def test_missing_point(images: list[PreparedImage]) -> None:
-    # An image without any point changes nothing of what is learned of the targets.
+    # An image without any point must not make weights NaN.
     blank = replace(images[0], points=torch.full((2, 3), torch.nan))
     trained = train([images[1], blank], replace(RECIPE, batch=2))
     assert all(values.isfinite().all() for values in trained.network.parameters())

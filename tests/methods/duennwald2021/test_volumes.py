@@ -38,9 +38,7 @@ def example(tmp_path: Path) -> Example:
     return Example('p', tmp_path / 'image.nii.gz', mask=tmp_path / 'mask.nii.gz')
 
 
-def test_load(
-    tmp_path: Path, example: Example
-) -> None:
+def test_load(tmp_path: Path, example: Example) -> None:
     for _ in range(2):
         # The second time from the cache.
         (volume,) = load_volumes([example], tmp_path / 'cache')
