@@ -118,7 +118,7 @@ def within(name: str, allowed: set[str]) -> bool:
     """Tell whether a module, or a name in it, is allowed; of `METHOD` only what is listed."""
     parts = name.split('.')
     prefixes = {'.'.join(parts[:n]) for n in range(1, len(parts) + 1)}
-    if parts[0] == 'methods' and METHOD <= allowed:
+    if parts[0] == 'methods' and allowed >= METHOD:
         return any(module in prefixes for module in METHOD - {'methods'}) or len(parts) == 2
     return bool(prefixes & allowed)
 
