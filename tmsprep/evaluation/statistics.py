@@ -175,7 +175,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def stars(p: float) -> str:
-    """Mark p as the tables of the paper do: ``*`` up to 5 %, ``**`` up to 1 %, ``***`` up to 0.1 %."""
+    """Mark p as the paper does: ``*`` up to 5 %, ``**`` up to 1 %, ``***`` up to 0.1 %."""
     return next((mark for limit, mark in _STARS if p <= limit), '')
 
 
