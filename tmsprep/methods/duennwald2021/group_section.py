@@ -78,7 +78,7 @@ def group_sections(
     Parameters
     ----------
     tables : mapping
-        See `methods.duennwald2021.group_statistics.coeruleus_tables`.
+        See `methods.duennwald2021.group_tables.all_tables`.
     layout : Layout
         Output folder and names.
     protocol : Protocol
