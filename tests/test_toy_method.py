@@ -109,3 +109,4 @@ def test_group(data: Path) -> None:
     # In A and B of three participants: 1, 0 and 1 by all three, 1.5, 0 and 1.5 by the other two.
     assert means['toy'] == pytest.approx(2 / 3, abs=0.01)
     assert means['crossval-network'] == pytest.approx(1.0, abs=0.01)
+    assert (data / 'out' / 'group_protocol-toylist.html').is_file()

@@ -16,7 +16,8 @@ from coeruleus_data import (
 )
 
 from tmsprep.bids import BidsError, ImageRef
-from tmsprep.methods.duennwald2021.annotations import CoeruleusAnnotations, collect_coeruleus
+from tmsprep.learning.annotations import Annotations
+from tmsprep.methods.duennwald2021.annotations import collect_coeruleus
 from tmsprep.methods.duennwald2021.volumes import load_volumes
 from tmsprep.protocols import load_protocol
 
@@ -29,7 +30,7 @@ def images(tmp_path: Path) -> Images:
     return {label: [write_image(bids, label, int(label))] for label in ('01', '02', '03')}
 
 
-def collect(tmp_path: Path, images: Images, folder: str = 'rater') -> CoeruleusAnnotations:
+def collect(tmp_path: Path, images: Images, folder: str = 'rater') -> Annotations:
     protocol = load_protocol('locus-coeruleus')
     return collect_coeruleus(images, tmp_path / folder, protocol, tmp_path / 'merged')
 
@@ -50,9 +51,9 @@ def test_masks_points_and_nothing(tmp_path: Path, images: Images) -> None:
     write_points(tmp_path, '02', centres_mm(2))
     found = collect(tmp_path, images)
     assert found.problems == {}
-    assert [p.name for p in found.people] == [f'sub-01_{STEM}', f'sub-02_{STEM}']
+    assert [p.name for p in found.examples] == [f'sub-01_{STEM}', f'sub-02_{STEM}']
     for person, volume in zip(
-        found.people, load_volumes(found.people, tmp_path / 'cache'), strict=True
+        found.examples, load_volumes(found.examples, tmp_path / 'cache'), strict=True
     ):
         mm = volume.points.numpy() @ volume.affine[:3, :3].T + volume.affine[:3, 3]
         np.testing.assert_allclose(mm, centres_mm(int(person.name[4:6])), atol=1e-4)
@@ -60,12 +61,12 @@ def test_masks_points_and_nothing(tmp_path: Path, images: Images) -> None:
     assert any('sub-03' in note and 'without mask or points' in note for note in found.notes)
 
 
-def test_a_left_and_a_right_file_make_one_mask(tmp_path: Path, images: Images) -> None:
+def test_left_and_right_file(tmp_path: Path, images: Images) -> None:
     labels = rods(1)
     for number, side in enumerate('LR', start=1):
         mask = (labels == number).astype(np.uint8)
         write_mask(tmp_path / 'rater', '01', mask, name=f'hemi-{side}_label-LC_mask')
-    (person,) = collect(tmp_path, images).people
+    (person,) = collect(tmp_path, images).examples
     assert person.mask.parent == tmp_path / 'merged'
     np.testing.assert_array_equal(np.asanyarray(nib.load(person.mask).dataobj), labels)
     # Of one side alone nobody knows whether the other is empty.
@@ -73,18 +74,18 @@ def test_a_left_and_a_right_file_make_one_mask(tmp_path: Path, images: Images) -
         f'sub-01_{STEM}_hemi-R_label-LC_mask.nii.gz'
     ).unlink()
     found = collect(tmp_path, images)
-    assert found.people == []
+    assert found.examples == []
     assert 'no file of the other side, hemi-R' in found.problems['01'][0]
 
 
-def test_what_cannot_be_a_mask_of_this_image(tmp_path: Path, images: Images) -> None:
+def test_impossible_masks(tmp_path: Path, images: Images) -> None:
     folder, labels = tmp_path / 'rater', rods(1)
     swapped = write_mask(folder, '01', np.array([0, 2, 1], np.uint8)[labels])
     moved = image_affine(0.375)
     moved[2, 3] += 30
     elsewhere = write_mask(folder, '02', labels, moved)
     found = collect(tmp_path, images)
-    assert found.people == []
+    assert found.examples == []
     assert str(swapped) in found.problems['01'][0]
     assert 'label 1 (left) lies 6.0 mm to the right of label 2' in found.problems['01'][0]
     assert f'{elsewhere}: 100% of what is marked lies outside' in found.problems['02'][0]
@@ -98,35 +99,35 @@ def test_what_cannot_be_a_mask_of_this_image(tmp_path: Path, images: Images) -> 
     assert str(damaged) in found.problems['03'][0]
 
 
-def test_an_empty_side_is_missing(tmp_path: Path, images: Images) -> None:
+def test_empty_side(tmp_path: Path, images: Images) -> None:
     write_mask(tmp_path / 'rater', '01', np.where(rods(1) == 1, 0, rods(1)).astype(np.uint8))
     found = collect(tmp_path, images)
     assert found.problems == {}
     assert any('nothing is marked on the left' in note for note in found.notes)
-    (volume,) = load_volumes(found.people, tmp_path / 'cache')
+    (volume,) = load_volumes(found.examples, tmp_path / 'cache')
     assert volume.points.isfinite().all(dim=1).tolist() == [False, True]
 
 
-def test_the_mask_of_somebody_else(tmp_path: Path, images: Images) -> None:
+def test_copied_mask(tmp_path: Path, images: Images) -> None:
     for label, seed in (('01', 1), ('02', 2), ('03', 2)):
         write_mask(tmp_path / 'rater', label, rods(seed))
     found = collect(tmp_path, images)
-    assert [person.name for person in found.people] == [f'sub-01_{STEM}']
+    assert [person.name for person in found.examples] == [f'sub-01_{STEM}']
     assert 'the very same mask as' in found.problems['03'][0]
 
 
-def test_one_rater_must_be_chosen(tmp_path: Path, images: Images) -> None:
+def test_several_raters(tmp_path: Path, images: Images) -> None:
     for rater in ('rater1', 'rater2'):
         write_mask(tmp_path / 'all' / rater, '01', rods(1))
     with pytest.raises(BidsError, match='give the folder of that one by --annotations'):
         collect(tmp_path, images, 'all')
     write_mask(tmp_path / 'all' / 'rater1', '02', rods(2))
     found = collect(tmp_path, images, 'all')
-    assert [person.name for person in found.people] == [f'sub-02_{STEM}']
-    assert 'Only one rater can be learnt from' in found.problems['01'][0]
+    assert [person.name for person in found.examples] == [f'sub-02_{STEM}']
+    assert 'Only one rater can be used' in found.problems['01'][0]
 
 
-def test_a_name_that_fits_no_image(tmp_path: Path, images: Images) -> None:
+def test_foreign_name(tmp_path: Path, images: Images) -> None:
     path = tmp_path / 'rater' / 'sub-01_acq-other_dseg.nii.gz'
     path.parent.mkdir()
     write_mask(tmp_path / 'x', '01', rods(1)).replace(path)
@@ -134,22 +135,22 @@ def test_a_name_that_fits_no_image(tmp_path: Path, images: Images) -> None:
     assert f'{path}: its name fits no image of sub-01' in found.problems['01'][0]
 
 
-def test_points_on_the_wrong_sides(tmp_path: Path, images: Images) -> None:
+def test_swapped_points(tmp_path: Path, images: Images) -> None:
     write_points(tmp_path, '01', centres_mm(1)[::-1])
     found = collect(tmp_path, images)
-    assert found.people == []
+    assert found.examples == []
     assert '01' in found.problems
 
 
-def test_masks_go_before_points(tmp_path: Path, images: Images) -> None:
+def test_masks_before_points(tmp_path: Path, images: Images) -> None:
     write_mask(tmp_path / 'rater', '01', rods(1))
     write_points(tmp_path, '01', centres_mm(1) + 1)
     found = collect(tmp_path, images)
-    assert [person.points for person in found.people] == [None]
+    assert [person.points for person in found.examples] == [None]
     assert any('Masks go before points' in note for note in found.notes)
 
 
-def test_a_folder_with_nothing(tmp_path: Path, images: Images) -> None:
+def test_empty_folder(tmp_path: Path, images: Images) -> None:
     (tmp_path / 'rater').mkdir()
     with pytest.raises(BidsError, match='no mask and no file of points here'):
         collect(tmp_path, images)

@@ -3,31 +3,31 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from tmsprep.learning.loop import Schedule
+from tmsprep.learning.loop import Trained, fit
 from tmsprep.methods.duennwald2021.augmentation import VolumeAugmentation
-from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
+from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe, Epochs
 from tmsprep.methods.duennwald2021.segmenter_task import (
-    _Segmenting,
+    SegmenterTask,
     segmentation_loss,
-    train_patch_unet,
 )
 from tmsprep.methods.duennwald2021.volumes import Volume
 
 RECIPE = CoeruleusRecipe(
     'test',
-    schedule=Schedule(epochs=3, batch=1, learning_rate=1e-3),
-    patch_schedule=Schedule(epochs=3, batch=2, learning_rate=3e-3, decay='cosine'),
+    schedule=Epochs(epochs=3, batch=1, learning_rate=1e-3),
+    patch_schedule=Epochs(epochs=3, batch=2, learning_rate=3e-3, decay='cosine'),
     patch_network={'features': (8, 16), 'patch': (12, 12, 12)},
     jitter=1.5,
 )
 
 
-def someone(seed: int) -> Volume:
+def make_volume(seed: int) -> Volume:
     """Two boxes of voxels, 1 and 2 above the noise."""
     generator = torch.Generator().manual_seed(seed)
     shape = (24, 20, 16)
@@ -41,11 +41,11 @@ def someone(seed: int) -> Volume:
 
 
 @pytest.fixture(scope='module')
-def people() -> list[Volume]:
-    return [someone(seed) for seed in range(5)]
+def volumes() -> list[Volume]:
+    return [make_volume(seed) for seed in range(5)]
 
 
-def test_the_loss_by_hand() -> None:
+def test_loss() -> None:
     # Four voxels: background, left, left, right; even probabilities of a third.
     labels = torch.tensor([0, 1, 1, 2]).reshape(1, 1, 1, 4)
     left = (2 * 2 / 3 + 1) / (4 / 3 + 2 + 1)
@@ -61,7 +61,7 @@ def test_the_loss_by_hand() -> None:
     assert segmentation_loss(logits, labels, 3.0).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_certain_and_right_costs_nothing() -> None:
+def test_loss_zero() -> None:
     labels = torch.tensor([0, 1, 2, 0]).reshape(1, 1, 2, 2)
     logits = 100 * torch.nn.functional.one_hot(labels, 3).movedim(-1, 1).float()
     assert segmentation_loss(logits, labels).item() == pytest.approx(0, abs=1e-6)
@@ -70,72 +70,72 @@ def test_certain_and_right_costs_nothing() -> None:
     assert segmentation_loss(background, nothing).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_every_other_patch_lies_around_the_locus_coeruleus(people: list[Volume]) -> None:
+def train(
+    training: list[Volume], validation: list[Volume], recipe: CoeruleusRecipe = RECIPE, **more: Any
+) -> Trained:
+    return fit(SegmenterTask(training, validation, recipe, seed=1), 'id', **more)
+
+
+def test_patches(volumes: list[Volume]) -> None:
     still = replace(RECIPE, patch_augmentation=VolumeAugmentation(0, 0, 0))
-    task = _Segmenting(people, [], still, (12, 12, 12), 1, 'cpu')
+    task = SegmenterTask(volumes, [], still, seed=1)
     for epoch in range(1, 6):
         for number in range(0, 10, 2):
-            intensities, labels = task._training_patch(number, epoch)
+            intensities, labels = task.training_patch(number, epoch)
             # 12 voxels hold both boxes, 8 voxels wide, also when moved by 2.
             assert labels.eq(1).sum() == labels.eq(2).sum() == 2 * 2 * 6
             assert intensities[labels > 0].mean() > 0.8
             assert intensities[labels == 0].mean().abs() < 0.1
-    elsewhere = [task._training_patch(n, e)[1].gt(0).sum() for e in range(5) for n in (1, 3, 5)]
+    elsewhere = [task.training_patch(n, e)[1].gt(0).sum() for e in range(5) for n in (1, 3, 5)]
     assert min(elsewhere) < 48
 
 
-def test_a_resumed_run_ends_where_an_unbroken_one_does(
-    tmp_path: Path, people: list[Volume]
-) -> None:
-    unbroken = train_patch_unet(people[:3], people[3:], RECIPE, seed=1)
+def test_resume(tmp_path: Path, volumes: list[Volume]) -> None:
+    unbroken = train(volumes[:3], volumes[3:])
     path = tmp_path / 'run.pt'
 
     def stop(row: dict) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_patch_unet(people[:3], people[3:], RECIPE, seed=1, checkpoint=path, report=stop)
+        train(volumes[:3], volumes[3:], checkpoint=path, report=stop)
     torch.manual_seed(12345)
-    resumed = train_patch_unet(people[:3], people[3:], RECIPE, seed=1, checkpoint=path)
+    resumed = train(volumes[:3], volumes[3:], checkpoint=path)
     assert resumed.log == unbroken.log
     expected = unbroken.network.state_dict()
     assert all(torch.equal(t, expected[n]) for n, t in resumed.network.state_dict().items())
-    other = replace(RECIPE, rare_weight=2.0)
-    with pytest.raises(ValueError, match=r'run\.pt belongs to another training'):
-        train_patch_unet(people[:3], people[3:], other, seed=1, checkpoint=path)
 
 
-def test_people_without_masks_are_not_used(people: list[Volume]) -> None:
-    nobody = replace(people[0], labels=torch.empty(0, dtype=torch.uint8))
-    with pytest.raises(ValueError, match='nobody to train on has a mask'):
-        train_patch_unet([nobody], people, RECIPE, seed=1)
-    done = train_patch_unet([nobody, people[1]], [nobody], RECIPE, seed=1)
-    assert [row['epoch'] for row in done.log] == [1, 2, 3]
-    assert math.isnan(done.log[0]['validation'])
+def test_without_masks(volumes: list[Volume]) -> None:
+    bare = replace(volumes[0], labels=torch.empty(0, dtype=torch.uint8))
+    with pytest.raises(ValueError, match='no image of the training set has a mask'):
+        train([bare], volumes)
+    trained = train([bare, volumes[1]], [bare])
+    assert [row['epoch'] for row in trained.log] == [1, 2, 3]
+    assert math.isnan(trained.log[0]['validation'])
 
 
-def test_a_person_without_points_gives_patches_from_anywhere(people: list[Volume]) -> None:
+def test_empty_mask(volumes: list[Volume]) -> None:
     healthy = replace(
-        people[0],
+        volumes[0],
         points=torch.full((2, 3), math.nan),
-        labels=torch.zeros_like(people[0].labels),
+        labels=torch.zeros_like(volumes[0].labels),
     )
-    done = train_patch_unet([healthy, people[1]], [healthy], RECIPE, seed=1)
-    assert all(math.isfinite(row['loss']) for row in done.log)
+    trained = train([healthy, volumes[1]], [healthy])
+    assert all(math.isfinite(row['loss']) for row in trained.log)
 
 
-def test_a_tiny_network_finds_the_boxes(people: list[Volume]) -> None:
+def test_learns_boxes(volumes: list[Volume]) -> None:
     recipe = replace(
         RECIPE,
-        patch_schedule=Schedule(epochs=40, batch=2, learning_rate=3e-3, decay='cosine'),
+        patch_schedule=Epochs(epochs=40, batch=2, learning_rate=3e-3, decay='cosine'),
         patch_network={'features': (16, 16), 'patch': (12, 12, 12)},
         patch_augmentation=VolumeAugmentation(0, 0, 0),
         patches=4,
     )
-    done = train_patch_unet(people[:4], people[4:], recipe, seed=1)
-    unseen = people[4]
+    network, unseen = train(volumes[:4], volumes[4:], recipe).network, volumes[4]
     with torch.inference_mode():
-        found = done.network(unseen.intensities[None, 6:18, 4:16, 2:14])[0].argmax(dim=0)
+        found = network(unseen.intensities[None, 6:18, 4:16, 2:14])[0].argmax(dim=0)
     truth = unseen.labels[6:18, 4:16, 2:14]
     for label in (1, 2):
         both = (found == label) & (truth == label)

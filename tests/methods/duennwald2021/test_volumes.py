@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tmsprep.imaging.labels import read_mask, resample_labels
-from tmsprep.methods.duennwald2021.volumes import LabelledVolume, load_volumes
+from tmsprep.learning.examples import Example
+from tmsprep.methods.duennwald2021.volumes import load_volumes
 from tmsprep.points import PointSet
 
 AFFINE = np.array([[0.75, 0, 0, -9], [0, 0.75, 0, -6], [0, 0, 0.75, 12], [0, 0, 0, 1]])
@@ -30,19 +31,17 @@ def fine_mask() -> np.ndarray:
 
 
 @pytest.fixture
-def person(tmp_path: Path) -> LabelledVolume:
+def example(tmp_path: Path) -> Example:
     data = np.random.default_rng(0).normal(1000, 100, SHAPE).astype(np.float32)
     nib.save(nib.Nifti1Image(data, AFFINE), tmp_path / 'image.nii.gz')
     nib.save(nib.Nifti1Image(fine_mask(), half_affine()), tmp_path / 'mask.nii.gz')
-    return LabelledVolume('p', tmp_path / 'image.nii.gz', mask=tmp_path / 'mask.nii.gz')
+    return Example('p', tmp_path / 'image.nii.gz', mask=tmp_path / 'mask.nii.gz')
 
 
-def test_intensities_points_and_labels_of_one_person(
-    tmp_path: Path, person: LabelledVolume
-) -> None:
+def test_load(tmp_path: Path, example: Example) -> None:
     for _ in range(2):
         # The second time from the cache.
-        (volume,) = load_volumes([person], tmp_path / 'cache')
+        (volume,) = load_volumes([example], tmp_path / 'cache')
         assert volume.voxel_mm == pytest.approx(0.75)
         np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-6)
         np.testing.assert_allclose(np.percentile(volume.intensities, [5, 95]), [0, 1], atol=1e-5)
@@ -54,34 +53,34 @@ def test_intensities_points_and_labels_of_one_person(
     assert len(list((tmp_path / 'cache').iterdir())) == 1
 
 
-def test_given_points_win_over_the_mask(tmp_path: Path, person: LabelledVolume) -> None:
+def test_points_over_mask(tmp_path: Path, example: Example) -> None:
     given = PointSet.from_mapping({'RLC': (-9 + 0.75 * 3, -6, 12 + 0.75)}, ('RLC',))
-    person = LabelledVolume('p', person.image, given, person.mask)
-    (volume,) = load_volumes([person], tmp_path / 'cache')
+    example = Example('p', example.image, given, example.mask)
+    (volume,) = load_volumes([example], tmp_path / 'cache')
     np.testing.assert_allclose(volume.points, [[np.nan] * 3, [3, 0, 1]], atol=1e-5)
     assert volume.labels.any()
 
 
-def test_points_alone_are_enough(tmp_path: Path, person: LabelledVolume) -> None:
+def test_points_alone(tmp_path: Path, example: Example) -> None:
     given = PointSet.from_mapping({'LLC': (-9, -6, 12)}, ('LLC', 'RLC'))
-    (volume,) = load_volumes([LabelledVolume('p', person.image, given)], tmp_path / 'cache')
+    (volume,) = load_volumes([Example('p', example.image, given)], tmp_path / 'cache')
     np.testing.assert_allclose(volume.points, [[0, 0, 0], [np.nan] * 3], atol=1e-5)
     assert volume.labels.numel() == 0
 
 
-def test_a_changed_mask_is_read_again(tmp_path: Path, person: LabelledVolume) -> None:
-    (before,) = load_volumes([person], tmp_path / 'cache')
-    nib.save(nib.Nifti1Image(3 - fine_mask(), half_affine()), person.mask)
+def test_changed_mask(tmp_path: Path, example: Example) -> None:
+    (before,) = load_volumes([example], tmp_path / 'cache')
+    nib.save(nib.Nifti1Image(3 - fine_mask(), half_affine()), example.mask)
     with pytest.raises(ValueError, match=r'mask\.nii\.gz.*labels 0, 1 .left. and 2 .right.'):
-        load_volumes([person], tmp_path / 'cache')
+        load_volumes([example], tmp_path / 'cache')
     only_left = np.where(fine_mask() == 1, 1, 0).astype(np.uint8)
-    nib.save(nib.Nifti1Image(only_left, half_affine()), person.mask)
-    (after,) = load_volumes([person], tmp_path / 'cache')
+    nib.save(nib.Nifti1Image(only_left, half_affine()), example.mask)
+    (after,) = load_volumes([example], tmp_path / 'cache')
     assert before.points.isfinite().all(dim=-1).tolist() == [True, True]
     assert after.points.isfinite().all(dim=-1).tolist() == [True, False]
 
 
-def test_a_mask_whose_first_voxel_is_that_of_the_image() -> None:
+def test_shifted_mask() -> None:
     """As a sinc filter leaves it: every other voxel lies on one of the image."""
     mask = np.zeros((32, 32, 32), np.uint8)
     # From half a voxel before index 5 to half a voxel after index 8, and one voxel thick.
@@ -95,7 +94,7 @@ def test_a_mask_whose_first_voxel_is_that_of_the_image() -> None:
     assert (found.max(axis=0) == [8, 7, 7]).all()
 
 
-def test_a_flipped_mask_lands_in_the_same_place() -> None:
+def test_flipped_mask() -> None:
     flipped = np.ascontiguousarray(fine_mask()[::-1])
     flip = np.diag([-1.0, 1, 1, 1])
     flip[0, 3] = flipped.shape[0] - 1
@@ -105,14 +104,14 @@ def test_a_flipped_mask_lands_in_the_same_place() -> None:
     assert (expected > 0).sum() == 16 + 4
 
 
-def test_masks_outside_and_empty() -> None:
+def test_outside_and_empty() -> None:
     far = np.eye(4)
     far[:3, 3] = 1000
     assert not resample_labels(np.ones((4, 4, 4), np.uint8), far, (8, 8, 8)).any()
     assert not resample_labels(np.zeros((4, 4, 4), np.uint8), np.eye(4), (8, 8, 8)).any()
 
 
-def test_only_masks_in_three_dimensions(tmp_path: Path) -> None:
+def test_four_dimensions(tmp_path: Path) -> None:
     path = tmp_path / 'four.nii.gz'
     nib.save(nib.Nifti1Image(np.zeros((4, 4, 4, 2), np.uint8), np.eye(4)), path)
     with pytest.raises(ValueError, match=r'four\.nii\.gz.*three dimensions'):
