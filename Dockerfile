@@ -5,15 +5,15 @@ ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS builder
 
-# What pip is asked for as PyTorch: 'torch', or the address of a wheel (its build for the CPU).
+# PyTorch as given to pip: 'torch', or the address of a wheel (such as the CPU build).
 ARG TORCH=torch
-# PyTorch's build for CUDA makes the image several GB larger, so it has to be wanted: 'yes'.
+# 'yes' allows PyTorch's build for CUDA, which makes the image several GB larger.
 ARG CUDA=no
 
 RUN python -m venv --without-pip /opt/tmsprep
 ENV PIP="python -m pip --python /opt/tmsprep/bin/python --no-cache-dir --disable-pip-version-check"
 
-# Before the rest, so that the check comes before gigabytes of CUDA libraries are fetched.
+# First, so that the check comes before gigabytes of CUDA libraries are downloaded.
 WORKDIR /build
 COPY constraints.txt ./
 RUN ${PIP} install --no-compile --no-deps -c constraints.txt "${TORCH}"
@@ -22,14 +22,14 @@ RUN if [ "${CUDA}" != yes ] \
     then echo 'pip took a CUDA build of PyTorch: give --build-arg TORCH=<address of the wheel for' \
         'the CPU>, or --build-arg CUDA=yes; see docs/containers.md' >&2; exit 1; fi
 
-COPY pyproject.toml setup.cfg README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY tmsprep tmsprep
 COPY workflows workflows
 COPY bids_filters bids_filters
 RUN ${PIP} install --no-compile -c constraints.txt .
 
-# Tests of other packages and what only compilers need are a tenth of the image. Bytecode is made
-# once, here, and is never checked against the age of the sources, which some programs change.
+# Tests of other packages and files for compilers are a tenth of the image. Bytecode is compiled
+# once, here, and never checked against the age of the sources, which some programs change.
 WORKDIR /opt/tmsprep/lib
 RUN find . -depth -type d -name tests -exec rm -r {} + \
     && find . -name '*.a' -delete \
@@ -52,15 +52,15 @@ LABEL org.opencontainers.image.title="tmsprep" \
       org.opencontainers.image.source="${SOURCE}" \
       org.opencontainers.image.documentation="${SOURCE}"
 
-# The official image has no bytecode of the standard library, and could not keep any when read-only.
+# The official image has no bytecode of the standard library, and a read-only one could not keep any.
 RUN python -m compileall -q --invalidation-mode unchecked-hash -x 'site-packages|lib2to3|/test/' \
         "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" \
     && useradd --uid 1000 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin tmsprep
 
 COPY --from=builder /opt/tmsprep /opt/tmsprep
 
-# What a library keeps in the home folder goes to /tmp, the one place that is writable in a
-# read-only container; packages of the user's own account stay outside.
+# Files that libraries write to the home directory go to /tmp, the only writable directory in a
+# read-only container; packages of the user's own account are ignored.
 ENV PATH=/opt/tmsprep/bin:/usr/local/bin:/usr/bin:/bin \
     LANG=C.UTF-8 \
     HOME=/tmp \

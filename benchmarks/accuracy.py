@@ -2,15 +2,14 @@
 
 ``python benchmarks/accuracy.py DATA OUT`` with DATA the folder of ``ixi``, ``ds000011``,
 ``ds002748``, ``studyforrest`` and ``templates``. OUT keeps one small table per image and method,
-under the checksum of the weights: call the command again and it goes on where it stopped. Empty
-OUT after a change of the code. A part of the page is there once all of it has been measured.
+under the checksum of the weights: repeat the command to resume. Empty OUT after a change of the
+code. A part of the page is there once all of it has been measured.
 ``OUT/.../pictures`` shows the points on the images of other scanners.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -19,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from tmsprep.atomic import atomic_path, write_text
+from tmsprep.files import file_sha256
 from tmsprep.methods.baxter2021.weights import load_localizer
 
 from accuracy_parts.cortex import NEAR_MM
@@ -45,7 +45,7 @@ FIGURE = 'figures/accuracy_corruptions.svg'
 
 
 def corruption_jobs(people: Sequence[Subject], names: Sequence[str], syn_people: int) -> list[Job]:
-    """Everyone by the network at all strengths, the first few by SyN at the middle one."""
+    """All participants by the network at all strengths, the first few by SyN at the middle one."""
     jobs = []
     for name in names:
         for strength in CORRUPTIONS[name].strengths:
@@ -84,14 +84,14 @@ def summarise(jobs: dict[str, list[Job]], out: Path) -> dict[str, pd.DataFrame]:
 
 
 def facts(weights: Path, jobs: dict[str, list[Job]], syn_people: int) -> dict[str, object]:
-    """Collect what the page says about the weights, the people and the programs."""
+    """Collect the facts about weights, participants and programs."""
     localizer = load_localizer(weights)
     names = ('tmsprep', 'torch', 'antspyx', 'numpy', 'scipy', 'nibabel')
     count = len(localizer.members)
     people = len({job.subject.name for job in jobs['test']})
     return {
         'weights': weights.name,
-        'sha256': hashlib.sha256(weights.read_bytes()).hexdigest(),
+        'sha256': file_sha256(weights),
         'members': 'one network' if count == 1 else f'an ensemble of {count} networks',
         'card': '; '.join(f'{key}: {value}' for key, value in localizer.card.items()),
         'versions': 'Versions: ' + ', '.join(f'{name} {version(name)}' for name in names),
@@ -116,7 +116,7 @@ def publish(tables: dict[str, pd.DataFrame], about: dict[str, object], docs: Pat
 
 
 def draw_pictures(jobs: Sequence[Job], out: Path) -> None:
-    """Draw one picture per data set; they show people and stay in OUT."""
+    """Draw one picture per data set; they show participants and stay in OUT."""
     for dataset in dict.fromkeys(job.subject.dataset for job in jobs):
         chosen = [job for job in jobs if job.subject.dataset == dataset]
         files = [job.path(out).with_suffix('.npz') for job in chosen]
@@ -139,7 +139,7 @@ def main() -> None:
     parser.add_argument('--processes', type=int, default=1)
     parser.add_argument('--docs', type=Path, default=DOCS, help='where the page goes')
     options = parser.parse_args()
-    checksum = hashlib.sha256(options.weights.read_bytes()).hexdigest()
+    checksum = file_sha256(options.weights)
     out = options.out / checksum[:12]
     jobs = plan(options)
     if set(options.parts) & {'corruptions', 'motion'}:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tmsprep.atomic import atomic_path
+from tmsprep.evaluation.masks import dice
 from tmsprep.imaging.conform import conform, resample_mask
 from tmsprep.imaging.read import load_nifti, read_image
 from tmsprep.imaging.volume import halve
@@ -133,7 +134,7 @@ class BrainTask(Task):
 
     def validate(self, network: nn.Module) -> float:
         """Mean overlap with the truth in the validation set."""
-        return float(np.mean([dice(network, example) for example in self.validation]))
+        return float(np.mean([validate(network, example) for example in self.validation]))
 
 
 def draw_crop(example: Labelled, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -152,12 +153,11 @@ def draw_crop(example: Labelled, generator: torch.Generator) -> tuple[torch.Tens
     return view.sampler(1, positions), inside
 
 
-def dice(network: nn.Module, example: Labelled) -> float:
-    """Overlap of the network's mask with the truth on the whole, unaltered volume."""
+def validate(network: nn.Module, example: Labelled) -> float:
+    """Dice of the network's mask with the truth on the whole, unaltered volume."""
     with torch.inference_mode():
         found = network(example.image.pyramid[1][None])[0] > 0
-    truth = example.mask > 127
-    return (2 * (found & truth).sum() / (found.sum() + truth.sum())).item()
+    return dice(found.numpy(), (example.mask > 127).numpy())
 
 
 def train(data: Path, out: Path, steps: int, batch: int, seed: int, destination: Path) -> None:
@@ -174,7 +174,7 @@ def train(data: Path, out: Path, steps: int, batch: int, seed: int, destination:
     meaning = {'brain': ('cross-entropy and Dice loss', 'Dice')}
     write_log(out / f'brain-{seed}.log.tsv', {'brain': trained.log}, 'step', meaning)
     network = cast(BrainUNet, trained.network)
-    scores = [dice(network, example) for example in task.validation]
+    scores = [validate(network, example) for example in task.validation]
     card = {'seed': str(seed), 'steps': str(steps), 'validation_dice': f'{np.mean(scores):.4f}'}
     save_brain_unet(destination, network, card)
     write_json(out / f'brain-{seed}.json', {'dice': scores, **card})

@@ -1,10 +1,10 @@
 """Repeat Duennwald et al. 2021 on simulated images, and write ``docs/locus_coeruleus.md``.
 
 ``python benchmarks/coeruleus.py OUT [--participants 82 --held-out 23 --folds 5 --epochs N
---processes 2]`` makes the people in ``OUT/bids``, cross-validates into ``OUT/out`` (working folder
-``OUT/work``), writes the group's tables, measures speed and memory, and writes the page. What OUT
-has already is not done again, and an interrupted cross-validation goes on; delete a folder to do
-its step anew.
+--processes 2]`` makes the participants in ``OUT/bids``, cross-validates into ``OUT/out`` (working
+directory ``OUT/work``), writes the tables of the group, measures speed and memory, and writes the
+page. Steps whose results are in OUT are not repeated, and an interrupted cross-validation is
+resumed; delete a folder to repeat its step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import shutil
 from pathlib import Path
 
 from tmsprep.atomic import write_text
-from tmsprep.methods.duennwald2021.group_report import FIGURES, figure_path
+from tmsprep.bids.names import Layout
 
 from coeruleus_parts.facts import collect_facts, read_table
 from coeruleus_parts.page import SOURCE, write_page
@@ -51,10 +51,10 @@ def publish(plan: Plan, docs: Path) -> Path:
     """
     tables = {}
     pairs = [(plan.out / f'coeruleus_{t}.tsv', f'tables/locus_coeruleus_{t}.tsv') for t in TABLES]
-    pairs += [
-        (figure_path(plan.out, SOURCE, name), f'figures/locus_coeruleus_{name}.svg')
-        for name in FIGURES
-    ]
+    layout = Layout(plan.out, 'locus-coeruleus')
+    for name, shown in (('errors', 'errors'), ('overlap', 'figure2')):
+        drawn = layout.level('group', f'{SOURCE}-{name}', '.svg').name
+        pairs.append((plan.out / 'figures' / drawn, f'figures/locus_coeruleus_{shown}.svg'))
     for source, target in pairs:
         (docs / target).parent.mkdir(parents=True, exist_ok=True)
         (docs / target).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Do to real runs what goes wrong on clusters, and write ``docs/faults.md``.
+"""Cause the faults of clusters in real runs, and write ``docs/faults.md``.
 
 ``python benchmarks/faults.py OUT`` makes phantoms in OUT, does everything, and writes what was
 done and seen into the page. All of it takes about a quarter of an hour on one core. What was seen
@@ -79,7 +79,7 @@ def read(folder: Path) -> list[Seen] | None:
 
 def table(rows: Sequence[Seen]) -> str:
     """Write what was seen as a table in Markdown."""
-    lines = ['| fault | what was done | what was seen | as it must be |', '|---|---|---|---|']
+    lines = ['| fault | action | observed | as required |', '|---|---|---|---|']
     for row in rows:
         verdict = 'yes' if row.good else '**no**'
         cells = (cell.replace('|', '\\|') for cell in (row.fault, row.done, row.seen))

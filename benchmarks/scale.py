@@ -1,4 +1,4 @@
-"""What tmsprep costs with many people: start of a task, and the group level.
+"""Costs of large data sets: start of a task, and the group level.
 
 ``python benchmarks/scale.py OUT [--people 10 100 1000 10000]`` makes data sets, outputs and
 raters' files in OUT (deleted at the end), measures the command on them, and writes
@@ -21,8 +21,9 @@ from scale_parts.made import label, make_dataset, make_outputs, make_raters
 from scale_parts.measure import Cost, until_first_node, whole_run
 from scale_parts.page import draw, put_into, section
 
+#: Largest numbers of participants that are measured with raters and in one process: larger studies
+#: have neither.
 MOST_RATED, MOST_AT_ONCE = 1000, 1000
-"""Nobody has raters for more people, nor runs more in one process."""
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ def main() -> None:
         if people in {row['people'] for row in rows}:
             continue
         for what, cost in measure(out / str(people), people):
-            print(f'{people} people, {what}: {cost.seconds:.1f} s, {cost.megabytes:.0f} MB')
+            print(f'{people} participants, {what}: {cost.seconds:.1f} s, {cost.megabytes:.0f} MB')
             rows.append({'what': what, 'people': people, **cost._asdict()})
         shutil.rmtree(out / str(people))
         write_table(path, pd.DataFrame(rows))
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def measure(home: Path, people: int) -> Iterator[tuple[str, Cost]]:
-    """Make data of so many people in a folder, and yield each kind of run with its cost."""
+    """Make data of so many participants in a folder, and yield each kind of run with its cost."""
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     bids, out, database = make_dataset(home / 'bids', people), home / 'out', home / 'database'

@@ -9,15 +9,16 @@ stop() {
 # read_settings FILE
 read_settings() {
     [[ -f $1 ]] || stop "no settings file $1; copy settings.sh and fill it in"
-    # What the file does not set.
-    SIF='' VENV='' GPU='' PARTICIPANT_OPTIONS=() GROUP_OPTIONS=() BINDS=()
-    PEOPLE_PER_TASK=8 TASKS_AT_ONCE=50 SCRATCH=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
+    # Defaults of what the file does not set.
+    SIF='' VENV='' GPU='' OPTIONS=() PARTICIPANT_OPTIONS=() GROUP_OPTIONS=() BINDS=()
+    PARTICIPANTS_PER_TASK=8 TASKS_AT_ONCE=50 SCRATCH=${SLURM_TMPDIR:-${TMPDIR:-/tmp}}
     PARTICIPANT_SBATCH=() GROUP_SBATCH=()
     # shellcheck source=hpc/settings.sh
     source "$1"
     [[ -d ${BIDS:-} ]] || stop "$1: BIDS: no folder '${BIDS:-}'"
     [[ ${OUT:-} == /* ]] || stop "$1: OUT: '${OUT:-}' is not a whole path, beginning with /"
-    [[ $PEOPLE_PER_TASK =~ ^[1-9][0-9]*$ ]] || stop "$1: PEOPLE_PER_TASK: not a number from 1 on"
+    [[ $PARTICIPANTS_PER_TASK =~ ^[1-9][0-9]*$ ]] ||
+        stop "$1: PARTICIPANTS_PER_TASK: not a number from 1 on"
     [[ $TASKS_AT_ONCE =~ ^[1-9][0-9]*$ ]] || stop "$1: TASKS_AT_ONCE: not a number from 1 on"
     [[ -d $SCRATCH ]] || stop "$1: SCRATCH: no folder '$SCRATCH' on $(uname -n)"
     check_installation "$1"
@@ -37,7 +38,7 @@ check_installation() {
     done
 }
 
-# Make the folder $work, and see to it that nothing of it is left.
+# Make the folder $work, which is deleted at the end.
 make_work() {
     work=$(mktemp -d "$SCRATCH/tmsprep.XXXXXX")
     trap 'rm -rf "$work"' EXIT
@@ -48,43 +49,45 @@ make_work() {
 # python_of_tmsprep ARGUMENT...: the Python of the installation, with $work for temporary files.
 python_of_tmsprep() {
     local -x PYTHONNOUSERSITE=1 TMPDIR=$work
-    # tmsprep runs one process per CPU; their libraries shall not start threads for all of them.
+    # tmsprep runs one process per CPU, whose libraries must not start a thread for each CPU.
     local -x OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
     if [[ -n $VENV ]]; then
         "$VENV/bin/python" "$@"
         return
     fi
     # The container sees the same paths as the host, so that messages and outputs name them, and
-    # of the environment only what is listed here.
+    # only the environment variables that are listed here.
     local name path prefix=APPTAINERENV_
     [[ $CONTAINER == */apptainer ]] || prefix=SINGULARITYENV_
     for name in TMPDIR OMP_NUM_THREADS OPENBLAS_NUM_THREADS \
         SLURM_CPUS_PER_TASK SLURM_MEM_PER_NODE SLURM_MEM_PER_CPU CUDA_VISIBLE_DEVICES; do
         [[ -z ${!name:-} ]] || local -x "$prefix$name=${!name}"
     done
-    local options=(--cleanenv --containall --pwd "$work" -B "$BIDS:$BIDS:ro")
+    local arguments=(--cleanenv --containall --pwd "$work" -B "$BIDS:$BIDS:ro")
     for path in "${BINDS[@]}"; do
-        options+=(-B "$path:$path:ro")
+        arguments+=(-B "$path:$path:ro")
     done
-    options+=(-B "$OUT" -B "$work")
-    ! has_gpu || options+=(--nv)
+    arguments+=(-B "$OUT" -B "$work")
+    ! has_gpu || arguments+=(--nv)
     # Not 'run', whose start script evaluates the arguments a second time and loses their quotes.
-    "$CONTAINER" exec "${options[@]}" "$SIF" python "$@"
+    "$CONTAINER" exec "${arguments[@]}" "$SIF" python "$@"
 }
 
 has_gpu() {
     [[ -n ${SLURM_JOB_GPUS:-}$GPU ]]
 }
 
-# participant_options: those of the settings, after what the allocation says.
-participant_options() {
+# set_options: the options of a run, those of the settings after what the allocation says. They are
+# the same at both levels: the group level ignores those of resources.
+set_options() {
     local cpus=${SLURM_CPUS_PER_TASK:-${NCPUS:-${NSLOTS:-1}}} device=cpu
     ! has_gpu || device=auto
-    OPTIONS=(-w "$work" --nprocs "$cpus" --device "$device" "${PARTICIPANT_OPTIONS[@]}")
+    options=(-w "$work" --nprocs "$cpus" --device "$device" "${OPTIONS[@]}")
 }
 
-# list_pending: a table of those who are not done, and why.
+# list_pending: a table of the participants that are not done, and why.
 list_pending() {
-    participant_options
-    python_of_tmsprep -m tmsprep.cli.pending "$BIDS" "$OUT" participant "${OPTIONS[@]}"
+    set_options
+    python_of_tmsprep -m tmsprep.cli.pending "$BIDS" "$OUT" participant \
+        "${options[@]}" "${PARTICIPANT_OPTIONS[@]}"
 }

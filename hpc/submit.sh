@@ -1,9 +1,9 @@
 #!/bin/bash
-# Submit everybody who is not done yet, and the group level after them. Give it again to go on.
+# Submit all participants that are not done, and the group level after them. Repeat it to resume.
 set -euo pipefail
 
 usage="usage: submit.sh [--dry-run | --prepare | --group] SETTINGS
-  --dry-run   list who would be run, and write nothing
+  --dry-run   list the participants that would be run, and write nothing
   --prepare   write the list of tasks, submit nothing, and print the folder of the list last
               (for other schedulers)
   --group     submit the group level alone"
@@ -19,7 +19,7 @@ submit() {
     printf '%s\n' "${job%%;*}" | tee -a "$folder/jobs.txt"
 }
 
-# Two jobs with the same people would do everything twice.
+# Two jobs with the same participants would do everything twice.
 refuse_if_running() {
     local jobs
     jobs=$(cat "$OUT"/logs/slurm/*/jobs.txt 2>/dev/null | tail -n 500 | paste -sd,) || true
@@ -28,7 +28,7 @@ refuse_if_running() {
     [[ -z $jobs ]] || stop "still in the queue: $jobs. Wait for them, or: scancel $jobs"
 }
 
-# write_submission: a folder with all that the jobs read, which later changes do not reach.
+# write_submission: a folder with all that the jobs read, independent of later changes.
 write_submission() {
     mkdir -p "$OUT/logs/slurm"
     folder=$(mktemp -d "$OUT/logs/slurm/$(date +%Y%m%dT%H%M%S)-XXXX")
@@ -36,10 +36,11 @@ write_submission() {
     cp "$here/common.sh" "$folder/common.sh"
     cp "$settings" "$folder/settings.sh"
     cp "$work/pending.tsv" "$folder/pending.tsv"
-    tail -n +2 "$folder/pending.tsv" | cut -f1 | xargs -r -n "$PEOPLE_PER_TASK" >"$folder/tasks.txt"
+    tail -n +2 "$folder/pending.tsv" | cut -f1 | xargs -r -n "$PARTICIPANTS_PER_TASK" \
+        >"$folder/tasks.txt"
 }
 
-# submit_arrays TASKS: as many arrays as Slurm's limit wants, one after the other.
+# submit_arrays TASKS: as many arrays as Slurm's limit requires, one after the other.
 submit_arrays() {
     local longest before count
     longest=$(scontrol show config | awk '$1 == "MaxArraySize" {print $3 - 1}')
@@ -52,7 +53,7 @@ submit_arrays() {
     done
 }
 
-# A task that failed must not keep the group level waiting for ever: afterany, not afterok.
+# After a failed task the group level must not wait for ever: afterany, not afterok.
 submit_group() {
     local job
     job=$(submit "${GROUP_SBATCH[@]}" ${after:+"--dependency=afterany:$after"} \
@@ -71,7 +72,7 @@ if [[ $mode == submit || $mode == group ]]; then
     command -v sbatch >/dev/null || stop 'there is no sbatch here; for other schedulers: --prepare'
     refuse_if_running
 fi
-# A container can only bind what is there.
+# A container can only bind what exists.
 [[ $mode == dry-run && -n $VENV ]] || mkdir -p "$OUT"
 make_work
 
@@ -80,18 +81,18 @@ if [[ $mode == group ]]; then
 else
     list_pending >"$work/pending.tsv"
 fi
-people=$(($(wc -l <"$work/pending.tsv") - 1))
-tasks=$(((people + PEOPLE_PER_TASK - 1) / PEOPLE_PER_TASK))
+participants=$(($(wc -l <"$work/pending.tsv") - 1))
+tasks=$(((participants + PARTICIPANTS_PER_TASK - 1) / PARTICIPANTS_PER_TASK))
 if [[ $mode == dry-run ]]; then
     cat "$work/pending.tsv"
     exit
 fi
-if ((people == 0)) && [[ $mode != group ]]; then
-    printf 'nobody is left to run; --group submits the group level alone\n'
+if ((participants == 0)) && [[ $mode != group ]]; then
+    printf 'all participants are done; --group submits the group level alone\n'
     exit
 fi
 write_submission
-printf 'participants: %d, tasks: %d; list, settings and logs: %s\n' "$people" "$tasks" "$folder"
+printf 'participants: %d, tasks: %d; list, settings and logs: %s\n' "$participants" "$tasks" "$folder"
 if [[ $mode == prepare ]]; then
     printf '%s\n' "$folder"
     exit

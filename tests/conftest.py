@@ -17,24 +17,33 @@ Run = Callable[..., subprocess.CompletedProcess]
 
 
 @pytest.fixture(scope='session')
-def random_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Weights file of a tiny ensemble that never learnt anything."""
+def make_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Write the weights of a tiny untrained ensemble for the targets of a protocol."""
     import torch
 
     from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings
     from tmsprep.methods.baxter2021.weights import Localizer, save_localizer
     from tmsprep.protocols import load_protocol
 
-    labels = load_protocol('tms').labels
-    settings = NetworkSettings(
-        len(labels), crops=(8, 4, 4, 4, 4, 4), kernels=4, channels=2, hidden=4, residual='none'
-    )
-    members = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)
-        members.append(MultiResolutionNet(settings).eval())
-    path = tmp_path_factory.mktemp('weights') / 'random.safetensors'
-    return save_localizer(path, Localizer(labels, tuple(members), {'name': 'random'}))
+    def make(protocol: str) -> Path:
+        labels = load_protocol(protocol).labels
+        settings = NetworkSettings(
+            len(labels), crops=(8, 4, 4, 4, 4, 4), kernels=4, channels=2, hidden=4, residual='none'
+        )
+        members = []
+        for seed in (1, 2):
+            torch.manual_seed(seed)
+            members.append(MultiResolutionNet(settings).eval())
+        path = tmp_path_factory.mktemp('weights') / 'random.safetensors'
+        return save_localizer(path, Localizer(labels, tuple(members), {'name': 'random'}))
+
+    return make
+
+
+@pytest.fixture(scope='session')
+def random_weights(make_weights: Callable[[str], Path]) -> Path:
+    """Weights file of a tiny untrained ensemble for the default protocol."""
+    return make_weights('tms')
 
 
 @pytest.fixture(scope='session')

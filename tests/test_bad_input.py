@@ -135,7 +135,7 @@ CASES = {
     'space': Case(_good_voxels, 'Rename', 'sub-space_acq-a b_T1w.nii.gz'),
     'accent': Case(_good_voxels, 'Rename', 'sub-accent_acq-é_T1w.nii.gz'),
     'jörg': Case(_good_voxels, 'Rename'),
-    'noimage': Case(_nothing, 'no T1w image', 'sub-noimage'),
+    'noimage': Case(_nothing, 'no image found', 'sub-noimage'),
 }
 
 
@@ -178,7 +178,7 @@ def ran(
 
 
 @pytest.mark.slow
-def test_somebody_failed_and_the_last_line_says_so(ran: Ran) -> None:
+def test_last_line(ran: Ran) -> None:
     assert ran.run.returncode == 1, ran.run.stderr
     expected = f'{len(CASES)} of {len(CASES) + 1} participants failed'
     assert ran.run.stderr.splitlines()[-1].endswith(expected)
@@ -187,19 +187,19 @@ def test_somebody_failed_and_the_last_line_says_so(ran: Ran) -> None:
 
 
 @pytest.mark.slow
-def test_the_others_finish(ran: Ran) -> None:
+def test_good_image(ran: Ran) -> None:
     anat = ran.out / f'sub-{GOOD}' / 'anat'
-    table = anat / f'sub-{GOOD}_desc-cnn_targets.tsv'
+    table = anat / f'sub-{GOOD}_protocol-tms_desc-cnn_targets.tsv'
     assert len(table.read_text().splitlines()) == 12
     assert table.with_suffix('.json').is_file()
-    assert (ran.out / f'sub-{GOOD}.html').is_file()
+    assert (ran.out / f'sub-{GOOD}_protocol-tms.html').is_file()
     assert not any(f'sub-{GOOD} failed' in line for line in ran.log)
     assert not list((ran.out / 'logs' / f'sub-{GOOD}').glob('*.error.json'))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('label', CASES)
-def test_one_message_names_the_file_and_the_cure(ran: Ran, label: str) -> None:
+def test_message(ran: Ran, label: str) -> None:
     told = [line for line in ran.log if f'sub-{label} failed: ' in line]
     assert len(told) == 1
     assert file_name(label) in told[0]
@@ -212,18 +212,20 @@ def test_one_message_names_the_file_and_the_cure(ran: Ran, label: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize('label', CASES)
-def test_the_report_says_the_same(ran: Ran, label: str) -> None:
-    page = (ran.out / f'sub-{label}.html').read_text(encoding='utf-8')
+def test_report(ran: Ran, label: str) -> None:
+    page = (ran.out / f'sub-{label}_protocol-tms.html').read_text(encoding='utf-8')
     assert file_name(label) in page
     assert CASES[label].message in page
 
 
 @pytest.mark.slow
-def test_nothing_half_written_is_left(ran: Ran) -> None:
+def test_nothing_partial(ran: Ran) -> None:
     hidden = [path for path in ran.out.rglob('.*') if path.name != '.bidsignore']
     assert hidden == []
     tables = [path.name for path in ran.out.rglob('*_targets.*')]
-    assert sorted(tables) == [f'sub-{GOOD}_desc-cnn_targets.{e}' for e in ('json', 'tsv')]
+    assert sorted(tables) == [
+        f'sub-{GOOD}_protocol-tms_desc-cnn_targets.{e}' for e in ('json', 'tsv')
+    ]
     for label in CASES:
         folder = ran.out / f'sub-{label}'
         assert not folder.exists() or not any(p.is_file() for p in folder.rglob('*'))
@@ -249,7 +251,7 @@ def bids(tmp_path: Path) -> Path:
     return tmp_path / 'bids'
 
 
-def test_an_unknown_participant(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_participant(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = bids.parent / 'out'
     error = refusal(capsys, bids, out, 'participant', '--participant-label', '01', 'sub-99')
     assert 'no 99' in error
@@ -257,7 +259,7 @@ def test_an_unknown_participant(bids: Path, capsys: pytest.CaptureFixture[str]) 
     assert not out.exists()
 
 
-def test_an_unknown_filter_key(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_filter_key(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, filters = bids.parent / 'out', bids.parent / 'filters.json'
     filters.write_text('{"t1w": {"acquisitoin": "mprage"}}')
     error = refusal(capsys, bids, out, 'participant', '--bids-filter-file', filters)
@@ -266,16 +268,14 @@ def test_an_unknown_filter_key(bids: Path, capsys: pytest.CaptureFixture[str]) -
     assert not out.exists()
 
 
-def test_outputs_into_the_data_set(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_outputs_in_data_set(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(bids.rglob('*'))
     for out in (bids, bids / 'sub-01' / 'anat', bids / '..' / 'bids'):
         assert 'may not go into' in refusal(capsys, bids, out, 'participant')
     assert sorted(bids.rglob('*')) == before
 
 
-def test_weights_that_are_none(
-    bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_weights(bids: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = refusal(capsys, bids, tmp_path / 'o', 'participant', '--weights', tmp_path / 'no.file')
     assert '--weights: no file' in error
     assert 'no.file' in error

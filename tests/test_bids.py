@@ -15,17 +15,19 @@ import pytest
 
 from tmsprep.bids import (
     BidsError,
+    ImageQuery,
     ImageRef,
-    collect_t1w,
     derivative_path,
-    survey,
+    find_images,
     write_dataset_description,
 )
 from tmsprep.bids.filters import load_filters
 from tmsprep.bids.index import list_images
 from tmsprep.bids.names import EXTENSIONS
-from tmsprep.config import RunConfig
+from tmsprep.config import GroupConfig
+from tmsprep.protocols import load_protocol
 
+TMS = load_protocol('tms')
 ANAT = 'sub-01/ses-A/anat/sub-01_ses-A'
 
 
@@ -39,19 +41,15 @@ def dataset(root: Path, *names: str, **description: Any) -> Path:
     return root
 
 
-def run(root: Path, **settings: Any) -> RunConfig:
-    return RunConfig(root, root.parent / 'out', **settings)
-
-
-def stems(root: Path, query: dict[str, Any] | None = None, **settings: Any) -> list[str]:
-    filters = {} if query is None else {'t1w': query}
-    found = collect_t1w(run(root, bids_filters=filters, **settings))
-    return [image.stem for images in found.values() for image in images]
+def stems(root: Path, wanted: dict[str, Any] | None = None, **query: Any) -> list[str]:
+    filters = {} if wanted is None else {'t1w': wanted}
+    found = find_images(ImageQuery(root, filters=filters, **query))
+    return [image.stem for images in found.images.values() for image in images]
 
 
 @pytest.fixture
 def rich(tmp_path: Path) -> Path:
-    """Two people, two sessions, and all kinds of images."""
+    """Data set of two participants, one with two sessions, and all kinds of images."""
     return dataset(
         tmp_path / 'bids',
         f'{ANAT}_run-2_T1w.nii.gz',
@@ -71,8 +69,8 @@ def rich(tmp_path: Path) -> Path:
     )
 
 
-def test_every_t1w_of_everybody_is_found_in_order(rich: Path) -> None:
-    found = survey(run(rich))
+def test_order(rich: Path) -> None:
+    found = find_images(ImageQuery(rich))
     assert found.problems == {}
     assert list(found.images) == ['01', '002']
     assert [image.stem for image in found.images['01']] == [
@@ -103,12 +101,12 @@ def test_every_t1w_of_everybody_is_found_in_order(rich: Path) -> None:
         ({'session': ['B', 'C']}, ['ses-B']),
     ],
 )
-def test_filters_choose(rich: Path, query: dict[str, Any], expected: list[str]) -> None:
-    found = stems(rich, query, participant_label=('01',))
+def test_filters(rich: Path, query: dict[str, Any], expected: list[str]) -> None:
+    found = stems(rich, query, participants=('01',))
     assert [stem.rpartition('_')[2] for stem in found] == expected
 
 
-def test_presets_choose(rich: Path) -> None:
+def test_presets(rich: Path) -> None:
     def chosen(preset: str) -> list[str]:
         return stems(rich, load_filters(preset)['t1w'])
 
@@ -123,7 +121,7 @@ def test_presets_choose(rich: Path) -> None:
     assert stems(other, load_filters('first_session')['t1w']) == ['sub-1_ses-01']
 
 
-def test_all_presets_of_the_package_are_valid() -> None:
+def test_shipped_presets() -> None:
     names = [p.name for p in files('tmsprep.bids_filters').iterdir() if p.name.endswith('.json')]
     assert len(names) >= 3
     for name in names:
@@ -144,7 +142,7 @@ def test_all_presets_of_the_package_are_valid() -> None:
         ('{"t1w": {"run": {"a": 1}}}', 'run must be text'),
     ],
 )
-def test_wrong_filters_are_never_ignored(tmp_path: Path, content: str, message: str) -> None:
+def test_wrong_filters(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / 'filters.json'
     path.write_text(content)
     with pytest.raises(BidsError, match=message) as caught:
@@ -152,22 +150,22 @@ def test_wrong_filters_are_never_ignored(tmp_path: Path, content: str, message: 
     assert str(path) in str(caught.value)
 
 
-def test_unknown_preset_names_the_others() -> None:
+def test_unknown_preset() -> None:
     with pytest.raises(BidsError, match=r'nope: no such .* mp2rage_uni, neuromelanin, t1w'):
         load_filters('nope')
 
 
-def test_sessions_choose(rich: Path) -> None:
-    assert stems(rich, session_label=('B',)) == ['sub-01_ses-B']
+def test_sessions(rich: Path) -> None:
+    assert stems(rich, sessions=('B',)) == ['sub-01_ses-B']
 
 
-def test_nothing_found_says_where_with_what_and_what_is_there(rich: Path) -> None:
-    config = run(rich, bids_filters={'t1w': {'run': 3, 'ceagent': None}}, session_label=('A',))
-    found = survey(config)
+def test_nothing_found(rich: Path) -> None:
+    filters = {'t1w': {'run': 3, 'ceagent': None}}
+    found = find_images(ImageQuery(rich, sessions=('A',), filters=filters))
     assert found.images == {'01': [], '002': []}
     message = found.problems['01'][0]
     for part in (
-        f'sub-01: no T1w image. Looked in {rich / "sub-01"}',
+        f'sub-01: no image found. Looked in {rich / "sub-01"}',
         'suffix = T1w, part = absent or mag, run = 3, ceagent = absent, session = A',
         'ses-A/anat/sub-01_ses-A_T2w.nii.gz',
         'Sessions there: A, B',
@@ -175,25 +173,24 @@ def test_nothing_found_says_where_with_what_and_what_is_there(rich: Path) -> Non
         assert part in message
 
 
-def test_unknown_participant_says_who_is_there(rich: Path) -> None:
+def test_unknown_participant(rich: Path) -> None:
     with pytest.raises(BidsError, match=r'no 1, 2 in .*; there are: 01, 002'):
-        collect_t1w(run(rich, participant_label=('1', '2', '002')))
+        find_images(ImageQuery(rich, participants=('1', '2', '002')))
     with pytest.raises(BidsError, match='no participants'):
-        collect_t1w(run(dataset(rich.parent / 'empty')))
+        find_images(ImageQuery(dataset(rich.parent / 'empty')))
 
 
 @pytest.mark.parametrize(
     'place', ['données d’élève/my data', 'sub-lab/ses-9/anat', 'me_run-2_acq-x', 'a#b?c%20d']
 )
 @pytest.mark.parametrize('database', [False, True])
-def test_the_path_above_the_data_does_not_matter(
-    tmp_path: Path, place: str, database: bool
-) -> None:
+def test_odd_parent_folders(tmp_path: Path, place: str, database: bool) -> None:
     root = dataset(tmp_path / place / 'bids', 'sub-01/anat/sub-01_T1w.nii.gz')
-    settings = {'bids_database_dir': tmp_path / 'data base'} if database else {}
-    found = collect_t1w(run(root, **settings))
-    assert found['01'][0].path == root / 'sub-01/anat/sub-01_T1w.nii.gz'
-    assert found['01'][0].entities == {'sub': '01'}
+    settings = {'database_dir': tmp_path / 'data base'} if database else {}
+    found = find_images(ImageQuery(root, **settings))
+    (image,) = found.images['01']
+    assert image.path == root / 'sub-01/anat/sub-01_T1w.nii.gz'
+    assert image.entities == {'sub': '01'}
 
 
 @pytest.mark.parametrize(
@@ -207,62 +204,60 @@ def test_the_path_above_the_data_does_not_matter(
         ('sub-01/anat/T1w.nii.gz', 'not a BIDS file name'),
     ],
 )
-def test_wrong_names_are_told_and_the_rest_is_used(
-    tmp_path: Path, name: str, problem: str
-) -> None:
+def test_wrong_names(tmp_path: Path, name: str, problem: str) -> None:
     root = dataset(tmp_path / 'bids', 'sub-01/anat/sub-01_T1w.nii.gz', name)
-    found = survey(run(root))
+    found = find_images(ImageQuery(root))
     assert [image.stem for image in found.images['01']] == ['sub-01']
     (message,) = found.problems['01']
     assert message.startswith(f'{root / name}: ')
     assert problem in message
 
 
-def test_participant_with_an_accent_is_told_and_others_are_used(tmp_path: Path) -> None:
+def test_accent(tmp_path: Path) -> None:
     root = dataset(
         tmp_path / 'bids', 'sub-José/anat/sub-José_T1w.nii.gz', 'sub-01/anat/sub-01_T1w.nii.gz'
     )
-    found = survey(run(root))
+    found = find_images(ImageQuery(root))
     assert [len(found.images[label]) for label in ('01', 'José')] == [1, 0]
     assert 'sub-José_T1w.nii.gz: not a BIDS file name' in found.problems['José'][0]
 
 
-def test_images_that_would_share_outputs_are_refused(tmp_path: Path) -> None:
+def test_shared_output_names(tmp_path: Path) -> None:
     names = [f'sub-01/anat/sub-01_T1w{extension}' for extension in ('.nii', '.nii.gz')]
-    found = survey(run(dataset(tmp_path / 'bids', *names)))
+    found = find_images(ImageQuery(dataset(tmp_path / 'bids', *names)))
     assert found.images == {'01': []}
     for name in names:
         assert str(tmp_path / 'bids' / name) in found.problems['01'][0]
 
 
-def test_dangling_link_is_an_image(tmp_path: Path) -> None:
+def test_broken_link(tmp_path: Path) -> None:
     root = dataset(tmp_path / 'bids', 'sub-01/anat/sub-01_T2w.nii.gz')
     (root / 'sub-01/anat/sub-01_T1w.nii.gz').symlink_to('../.git/annex/x')
     assert stems(root) == ['sub-01']
 
 
-def test_database_is_made_once_used_and_never_mistaken(rich: Path) -> None:
+def test_database(rich: Path) -> None:
     database = rich.parent / 'database'
-    settings = {'bids_database_dir': database, 'participant_label': ('002',)}
+    settings = {'database_dir': database, 'participants': ('002',)}
     assert stems(rich, **settings) == ['sub-002']
     assert not database.exists()
-    assert 'sub-002' in stems(rich, bids_database_dir=database)
+    assert 'sub-002' in stems(rich, database_dir=database)
     assert [path.name for path in database.parent.iterdir() if path.name.startswith('.')] == []
     (rich / 'sub-002/anat/sub-002_run-2_T1w.nii.gz').touch()
     assert stems(rich, **settings) == ['sub-002']
     late = rich / 'sub-003/anat/sub-003_T1w.nii.gz'
     late.parent.mkdir(parents=True)
     late.touch()
-    problems = survey(run(rich, bids_database_dir=database)).problems
+    problems = find_images(ImageQuery(rich, database_dir=database)).problems
     assert f'If {database} is older than the data, delete it.' in problems['003'][0]
     other = dataset(rich.parent / 'other', 'sub-01/anat/sub-01_T1w.nii.gz')
     with pytest.raises(BidsError, match='this PyBIDS database is of'):
-        stems(other, bids_database_dir=database)
+        stems(other, database_dir=database)
 
 
 @pytest.mark.parametrize('few', [0, 50])
 @pytest.mark.parametrize('database', [False, True])
-def test_few_and_many_people_are_found_alike(
+def test_few_and_many(
     rich: Path, monkeypatch: pytest.MonkeyPatch, few: int, database: bool
 ) -> None:
     (rich / 'sub-0021/anat').mkdir(parents=True)
@@ -279,9 +274,9 @@ def test_few_and_many_people_are_found_alike(
     assert len(expected) > 2
 
 
-def test_a_label_with_a_slash_is_nobody(rich: Path) -> None:
+def test_label_with_slash(rich: Path) -> None:
     with pytest.raises(BidsError, match='no 002/anat in'):
-        collect_t1w(run(rich, participant_label=('002/anat',)))
+        find_images(ImageQuery(rich, participants=('002/anat',)))
 
 
 def test_derivatives_keep_all_entities() -> None:
@@ -312,7 +307,7 @@ def test_description_names_its_source_and_survives_parallel_jobs(tmp_path: Path)
     root = dataset(tmp_path / 'été', Name='Ä', DatasetDOI='doi:10.1/x')
     out = tmp_path / 'out'
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: write_dataset_description(out, root), range(32)))
+        list(pool.map(lambda _: write_dataset_description(out, root, TMS), range(32)))
     assert sorted(path.name for path in out.iterdir()) == [
         '.bidsignore',
         'dataset_description.json',
@@ -325,15 +320,23 @@ def test_description_names_its_source_and_survives_parallel_jobs(tmp_path: Path)
     assert content['SourceDatasets'] == [{'URL': url, 'DOI': 'doi:10.1/x'}]
     assert content['DatasetLinks'] == {'raw': url}
     before = (out / 'dataset_description.json').stat()
-    write_dataset_description(out, root)
+    write_dataset_description(out, root, TMS)
     assert (out / 'dataset_description.json').stat() == before
+
+
+def test_name_with_two_protocols(tmp_path: Path) -> None:
+    root, out = dataset(tmp_path / 'bids', Name='Ä'), tmp_path / 'out'
+    for name in ('tms', 'afids', 'tms'):
+        write_dataset_description(out, root, load_protocol(name))
+    content = json.loads((out / 'dataset_description.json').read_text())
+    assert content['Name'] == 'tmsprep: anatomical fiducials and stimulation targets of Ä'
 
 
 def test_lines_of_others_in_bidsignore_stay(tmp_path: Path) -> None:
     root, out = dataset(tmp_path / 'bids'), tmp_path / 'out'
     out.mkdir()
     (out / '.bidsignore').write_text('mine\n*.html\n')
-    write_dataset_description(out, root)
+    write_dataset_description(out, root, TMS)
     lines = (out / '.bidsignore').read_text().splitlines()
     assert lines[:2] == ['mine', '*.html']
     assert len(lines) == len(set(lines))
@@ -344,7 +347,7 @@ def test_folder_of_another_program_is_left_alone(tmp_path: Path, generated: dict
     out = dataset(tmp_path / 'out', **generated)
     before = (out / 'dataset_description.json').read_text()
     with pytest.raises(BidsError, match='fMRIPrep' if generated else 'a raw data set'):
-        write_dataset_description(out, dataset(tmp_path / 'bids'))
+        write_dataset_description(out, dataset(tmp_path / 'bids'), TMS)
     assert (out / 'dataset_description.json').read_text() == before
 
 
@@ -352,9 +355,9 @@ def test_folder_of_another_program_is_left_alone(tmp_path: Path, generated: dict
     which('bids-validator-deno', path=str(Path(sys.executable).parent)) is None,
     reason='needs bids-validator-deno',
 )
-def test_the_validator_accepts_all_kinds_of_outputs(rich: Path) -> None:
+def test_validator(rich: Path) -> None:
     out = rich.parent / 'out'
-    write_dataset_description(out, rich)
+    write_dataset_description(out, rich, TMS)
     kinds = [
         {'desc': 'cnn', 'suffix': 'targets', 'extension': '.tsv'},
         {'desc': 'cnn', 'suffix': 'targets', 'extension': '.json'},
@@ -364,15 +367,20 @@ def test_the_validator_accepts_all_kinds_of_outputs(rich: Path) -> None:
         {'desc': 'brain', 'suffix': 'mask', 'extension': '.nii.gz'},
         {'desc': 'brain', 'suffix': 'mask', 'extension': '.json'},
     ]
-    for image in [image for images in collect_t1w(run(rich)).values() for image in images]:
+    found = find_images(ImageQuery(rich)).images
+    for image in [*found['01'], *found['002']]:
         for kind in kinds:
-            path = derivative_path(out, image, **kind)
+            path = derivative_path(out, image, **{'protocol': 'tms', **kind})
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps({'Type': 'Brain', 'Sources': [image.uri]}))
-        mask = derivative_path(out, image, **kinds[5])
+        mask = derivative_path(out, image, **{'protocol': 'tms', **kinds[5]})
         nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), mask)
-    run(rich).to_toml(out / 'logs' / 'x' / 'config.toml')
-    for name in ('sub-01.html', 'group_targets.tsv', 'group.html'):
+    GroupConfig(rich, out).to_toml(out / 'logs' / 'x' / 'config.toml')
+    for name in (
+        'sub-01_protocol-tms.html',
+        'group_protocol-tms_targets.tsv',
+        'train_protocol-tms_log.tsv',
+    ):
         (out / name).write_text('x\n1\n')
     validator = Path(sys.executable).parent / 'bids-validator-deno'
     checked = subprocess.run([validator, out], capture_output=True, text=True, check=False)

@@ -7,6 +7,8 @@ import pytest
 
 from tmsprep.bids import BidsError, ImageRef
 from tmsprep.bids.annotations import FoundAnnotations, find_annotations
+from tmsprep.derivatives import EXPERT
+from tmsprep.methods import method_names
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -18,7 +20,7 @@ def touch(root: Path, *names: str) -> Path:
 
 @pytest.fixture
 def images(tmp_path: Path) -> dict[str, list[ImageRef]]:
-    """Two people; the first with two sessions and two runs in the second one."""
+    """Two participants; the first with two sessions and two runs in the second one."""
     names = [
         'sub-01/ses-A/anat/sub-01_ses-A_T1w.nii.gz',
         'sub-01/ses-B/anat/sub-01_ses-B_run-1_T1w.nii.gz',
@@ -44,9 +46,7 @@ def pairs(found: FoundAnnotations) -> list[tuple[str, str, str]]:
     return [(file.image.stem, file.rater, file.path.name) for file in found.files]
 
 
-def test_flat_and_nested_files_of_every_format_are_found_in_order(
-    images: dict, folder: Path
-) -> None:
+def test_all_formats(images: dict, folder: Path) -> None:
     touch(
         folder,
         'sub-02_desc-bob_targets.tsv',
@@ -84,7 +84,7 @@ def test_flat_and_nested_files_of_every_format_are_found_in_order(
         ('sub-01/ses-A/sub-01_targets.tsv', '01', 'folder ses-A, but .* nothing of ses'),
     ],
 )
-def test_a_file_that_cannot_be_assigned_is_a_problem(
+def test_unassigned_file(
     images: dict, folder: Path, name: str, subject: str, message: str
 ) -> None:
     found = find_annotations(images, touch(folder, name))
@@ -96,9 +96,7 @@ def test_a_file_that_cannot_be_assigned_is_a_problem(
         raise AssertionError(text)
 
 
-def test_two_files_of_one_rater_are_a_problem_and_other_raters_go_on(
-    images: dict, folder: Path
-) -> None:
+def test_two_files_of_one_rater(images: dict, folder: Path) -> None:
     touch(folder, 'sub-02_desc-a_targets.tsv', 'sub-02_desc-a_F.fcsv', 'sub-02_desc-b_F.fcsv')
     found = find_annotations(images, folder)
     assert [rater for _, rater, _ in pairs(found)] == ['b']
@@ -107,7 +105,7 @@ def test_two_files_of_one_rater_are_a_problem_and_other_raters_go_on(
     assert 'sub-02_desc-a_F.fcsv' in message
 
 
-def test_people_and_sessions_left_out_of_the_run_are_a_note(images: dict, folder: Path) -> None:
+def test_not_in_this_run(images: dict, folder: Path) -> None:
     touch(folder, 'sub-03_targets.tsv', 'sub-01_ses-C_targets.tsv')
     found = find_annotations(images, folder)
     assert (found.files, found.problems) == ([], {})
@@ -115,7 +113,7 @@ def test_people_and_sessions_left_out_of_the_run_are_a_note(images: dict, folder
     assert 'not in this run: sub-01_ses-C_targets.tsv, sub-03_targets.tsv' in note
 
 
-def test_files_that_look_like_points_are_named(images: dict, folder: Path) -> None:
+def test_misnamed_files(images: dict, folder: Path) -> None:
     touch(folder, 'F.mrk.json', 'bob/sub_02.fcsv', 'sub-02_F.fcsv', 'sub-02_targets_v2.tsv')
     (folder / 'mine.tsv').write_text('label\tx\ty\tz\nLOFC\t1\t2\t3\n')
     (folder / 'sub-02_desc-x_points.tsv').write_text('x\ty\tz\tlabel\n')
@@ -132,20 +130,35 @@ def generated_by(folder: Path, program: str) -> None:
     (folder / 'dataset_description.json').write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize(('program', 'used'), [('tmsprep', ['expert']), ('x', ['expert', 'syn'])])
-def test_our_own_predictions_are_not_annotations(
-    images: dict, folder: Path, program: str, used: list[str]
-) -> None:
-    generated_by(folder, program)
-    touch(folder / 'sub-02' / 'anat', 'sub-02_desc-syn_targets.tsv')
-    touch(folder / 'sub-02' / 'anat', 'sub-02_desc-expert_targets.tsv')
-    found = find_annotations(images, folder / 'sub-02')
-    assert [rater for _, rater, _ in pairs(found)] == used
-    assert len(found.notes) == (program == 'tmsprep')
-    assert all('Outputs of tmsprep itself' in note for note in found.notes)
+@pytest.mark.parametrize('method', [*method_names(), EXPERT])
+@pytest.mark.parametrize('entity', ['', '_protocol-locuscoeruleus'])
+def test_own_output(images: dict, folder: Path, method: str, entity: str) -> None:
+    name = f'sub-02{entity}_desc-{method}_targets'
+    anat = touch(folder / 'sub-02/anat', f'{name}.tsv', f'{name}.json', 'sub-02_desc-a_F.fcsv')
+    generated_by(folder, 'tmsprep')
+    found = find_annotations(images, anat.parent)
+    assert [rater for _, rater, _ in pairs(found)] == ['a']
+    (note,) = found.notes
+    assert 'Outputs of tmsprep itself' in note
+    assert found.problems == {}
 
 
-def test_a_folder_without_points_is_refused(images: dict, folder: Path) -> None:
+@pytest.mark.parametrize('rater', [*method_names(), EXPERT])
+def test_rater_with_name_of_method(images: dict, folder: Path, rater: str) -> None:
+    generated_by(folder, 'x')
+    touch(folder, f'sub-02_desc-{rater}_targets.tsv', f'sub-02_desc-{rater}_targets.json')
+    found = find_annotations(images, folder)
+    assert [name for _, name, _ in pairs(found)] == [rater]
+
+
+def test_rater_named_expert(images: dict, folder: Path) -> None:
+    generated_by(folder, 'tmsprep')
+    # The table of this package never stands without its sidecar.
+    touch(folder, 'sub-02_desc-expert_targets.tsv')
+    assert [rater for _, rater, _ in pairs(find_annotations(images, folder))] == ['expert']
+
+
+def test_no_points(images: dict, folder: Path) -> None:
     with pytest.raises(BidsError, match='no such folder'):
         find_annotations(images, folder)
     touch(folder, 'notes.txt', 'F.fcsv')

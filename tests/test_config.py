@@ -1,141 +1,273 @@
 from __future__ import annotations
 
 import dataclasses
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.config import MAX_SEED, RECIPES, RECIPES_OF, RESIDUALS, RunConfig, read_settings
+from tmsprep.cli.parser import make_config
+from tmsprep.config import CONFIGS, MAX_SEED, SETTINGS, ParticipantConfig, RunConfig, read_settings
+from tmsprep.options import LEVELS
 
-LABELS = st.lists(st.text('abcXYZ0189', min_size=1, max_size=8), max_size=3).map(tuple)
-PATHS = st.text('abc éß #\'"\\\n', min_size=1, max_size=9).map(lambda name: Path('/x', name))
+LABELS = st.lists(st.text('abcXYZ0189', min_size=1, max_size=8), max_size=3, unique=True)
+FOLDERS = st.text('abc éß #\'"\\\n', min_size=1, max_size=9).map(lambda name: Path('/x', name))
 ITEMS = st.none() | st.text(max_size=5) | st.integers(0, 99)
-
-
-@given(
-    config=st.builds(
-        RunConfig,
-        bids_dir=PATHS,
-        out_dir=PATHS,
-        participant_label=LABELS,
-        session_label=LABELS,
-        bids_filters=st.fixed_dictionaries(
-            {}, optional={'t1w': st.dictionaries(st.text(), ITEMS | st.lists(ITEMS))}
-        ),
-        localizers=st.sampled_from([('cnn',), ('syn',), ('cnn', 'syn')]),
-        weights=st.none() | PATHS,
-        annotations=st.none() | PATHS,
-        consensus_threshold=st.floats(0.1, 99),
-        agreement_overrides=st.none() | PATHS,
-        equivalence_margin=st.floats(0.1, 99),
-        check_annotations=st.booleans(),
-        recipe=st.sampled_from(RECIPES),
-        steps=st.none() | st.integers(1, 9999),
-        residual=st.sampled_from([('shared',), ('none', 'separate')]),
-        members=st.integers(1, 9),
-        folds=st.none() | st.integers(2, 9),
-        repetitions=st.integers(1, 9),
-        derivatives=st.lists(PATHS, max_size=2).map(tuple),
-        work_dir=PATHS,
-        nprocs=st.integers(4, 64),
-        omp_nthreads=st.integers(1, 4),
-        mem_gb=st.floats(0.5, 1e4),
-        device=st.sampled_from(['cpu', 'cuda']),
-        random_seed=st.integers(1, MAX_SEED),
-        sloppy=st.booleans(),
-        use_plugin=st.none() | PATHS,
-        verbose=st.integers(0, 3),
-    )
+VALUES = ITEMS | st.lists(ITEMS, min_size=1)
+FILTERS = st.fixed_dictionaries(
+    {}, optional={'t1w': st.dictionaries(st.sampled_from(['run', 'acquisition']), VALUES)}
 )
-@settings(max_examples=50, deadline=None)
-def test_toml_gives_the_same_settings_back(
-    tmp_path_factory: pytest.TempPathFactory, config: RunConfig
+
+COMMON = {
+    'participant_label': LABELS.map(tuple),
+    'skip_bids_validation': st.booleans(),
+    'consensus_threshold': st.floats(0.1, 99),
+    'random_seed': st.integers(1, MAX_SEED),
+    'dry_run': st.booleans(),
+    'verbose': st.integers(0, 3),
+}
+IMAGES = {
+    **COMMON,
+    'session_label': LABELS.map(tuple),
+    'bids_filters': FILTERS,
+    'bids_database_dir': FOLDERS,
+    'work_dir': FOLDERS,
+    'nprocs': st.integers(1, 64),
+    'omp_nthreads': st.integers(1, 4),
+    'mem_gb': st.floats(0.5, 1e4),
+    'device': st.just('cpu'),
+    'write_graph': st.booleans(),
+    'stop_on_first_crash': st.booleans(),
+}
+TRAINING = {'recipe': st.sampled_from(['default', 'quick']), 'steps': st.integers(1, 9999)}
+OF_LEVEL: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    'participant': {
+        **IMAGES,
+        'localizers': st.sampled_from([('cnn',), ('cnn', 'syn')]),
+        'sloppy': st.booleans(),
+        'syn_preset': st.sampled_from(['default', 'paper']),
+    },
+    'train': {**IMAGES, **TRAINING, 'members': st.integers(1, 9)},
+    'crossval': {
+        **IMAGES,
+        **TRAINING,
+        'residual': st.sampled_from([('shared',), ('none', 'separate')]),
+        'folds': st.integers(2, 9),
+        'repetitions': st.integers(1, 9),
+    },
+    'group': {**COMMON, 'equivalence_margin': st.floats(0.1, 99)},
+}
+GIVEN = st.sampled_from(LEVELS).flatmap(
+    lambda level: st.tuples(st.just(level), st.fixed_dictionaries({}, optional=OF_LEVEL[level]))
+)
+
+
+def made(level: str = 'participant', **given: Any) -> RunConfig:
+    return make_config(Path('/b'), Path('/o'), level, **given)
+
+
+@given(given=GIVEN)
+@settings(max_examples=100, deadline=None)
+def test_round_trip(
+    tmp_path_factory: pytest.TempPathFactory, given: tuple[str, dict[str, Any]]
 ) -> None:
-    path = tmp_path_factory.mktemp('config') / 'run.toml'
-    assert RunConfig.from_toml(config.to_toml(path)) == config
+    level, values = given
+    config = made(level, **values)
+    assert type(config) is CONFIGS[level]
+    assert {name: config.options[name] for name in values} == values
+    path = config.to_toml(tmp_path_factory.mktemp('config') / 'run.toml')
+    again = made(level, config_file=path)
+    assert dataclasses.replace(again, run_id=config.run_id) == config
 
 
-def test_paths_become_absolute_and_runs_have_names_of_their_own() -> None:
-    one, other = RunConfig(Path('b'), Path('o')), RunConfig(Path('b'), Path('o'))
-    assert one.bids_dir == Path.cwd() / 'b'
-    assert one.work_dir == Path.cwd() / 'work'
+def test_level_settings() -> None:
+    """Each level has its own settings and the options of the methods at that level."""
+    options = {level: set(made(level).options) for level in LEVELS}
+    assert set.intersection(*options.values()) == {
+        *('bids_dir', 'out_dir', 'protocol', 'participant_label', 'skip_bids_validation'),
+        *('annotations', 'consensus_threshold', 'random_seed', 'dry_run', 'verbose', 'run_id'),
+    }
+    only = {name: [level for level in LEVELS if name in options[level]] for name in SETTINGS}
+    assert only['localizers'] == only['sloppy'] == ['participant']
+    assert only['folds'] == only['repetitions'] == ['crossval']
+    assert only['equivalence_margin'] == ['group']
+    assert only['work_dir'] == only['nprocs'] == ['participant', 'train', 'crossval']
+    assert all(SETTINGS[name].levels == tuple(levels) for name, levels in only.items())
+    assert made('train').method_options == {
+        **{'weights': None, 'recipe': 'default', 'steps': None, 'residual': ('shared',)},
+        'members': 1,
+    }
+
+
+def test_analysis_level() -> None:
+    assert {level: made(level).analysis_level for level in LEVELS} == {n: n for n in LEVELS}
+
+
+def test_option_types() -> None:
+    assert (SETTINGS['folds'].type, SETTINGS['folds'].several) == (int, False)
+    assert (SETTINGS['derivatives'].type, SETTINGS['derivatives'].several) == (Path, True)
+    assert (SETTINGS['bids_filters'].type, SETTINGS['dry_run'].type) == (dict, bool)
+
+
+def test_run_id() -> None:
+    one, other = made(), made()
     assert one.run_id != other.run_id
+    assert one.log_dir == Path('/o/logs') / one.run_id
     with pytest.raises(dataclasses.FrozenInstanceError):
-        one.sloppy = True
+        one.verbose = 1  # type: ignore[misc]
 
 
-def test_leading_zeros_survive(tmp_path: Path) -> None:
-    config = RunConfig(tmp_path, tmp_path / 'o', participant_label=('007', '01'))
-    saved = RunConfig.from_toml(config.to_toml(tmp_path / 'run.toml'))
-    assert saved.participant_label == ('007', '01')
+def test_absolute_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = make_config(Path('b'), Path('o'), 'participant')
+    assert isinstance(config, ParticipantConfig)
+    assert (config.bids_dir, config.out_dir) == (tmp_path / 'b', tmp_path / 'o')
+    assert config.work_dir == tmp_path / 'work'
+
+
+def test_written_settings(tmp_path: Path) -> None:
+    config = made(participant_label=('007', '01'))
+    content = tomllib.loads(config.to_toml(tmp_path / 'run.toml').read_text())
+    assert content['analysis_level'] == 'participant'
+    assert content['participant_label'] == ['007', '01']
+    assert content['localizers'] == ['cnn', 'syn']
+    assert content['syn_preset'] == 'default'
+    assert 'atlas' not in content
+    settings = read_settings(tmp_path / 'run.toml')
+    assert {'analysis_level', 'run_id', 'bids_dir', 'out_dir'}.isdisjoint(settings)
 
 
 @pytest.mark.parametrize(
-    ('setting', 'message'),
+    ('level', 'given', 'message'),
     [
-        ({'nprocs': 0}, '--nprocs must be 1 or more'),
-        ({'omp_nthreads': 0}, '--omp-nthreads must be 1 or more, not 0'),
-        ({'mem_gb': 0.0}, '--mem must be above 0'),
-        ({'random_seed': 0}, '--random-seed must be from 1'),
-        ({'localizers': ()}, 'at least one of cnn, syn'),
-        ({'localizers': ('ants',)}, "--localizers 'ants' is not known; choose from cnn, syn"),
-        ({'device': 'auto'}, "--device 'auto' is not known"),
-        ({'syn_preset': 'fast'}, "--syn-preset 'fast' is not known"),
-        ({'analysis_level': 'session'}, "analysis level 'session' is not known"),
-        ({'run_id': 'a/b'}, 'no file name'),
-        ({'recipe': 'own'}, "--recipe 'own' is not known; choose from default, baxter2021, "),
-        ({'residual': ()}, '--residual: name at least one of shared'),
-        ({'residual': ('shared', 'shared')}, '--residual: name each kind once'),
-        ({'residual': ('all',)}, "--residual 'all' is not known"),
-        ({'folds': 1}, '--folds must be 2 or more, not 1'),
-        ({'steps': 0}, '--steps must be 1 or more, not 0'),
-        ({'equivalence_margin': 0.0}, '--equivalence-margin must be above 0 mm'),
-        ({'consensus_threshold': float('nan')}, '--consensus-threshold must be above 0 mm'),
+        ('participant', {'nprocs': 0}, '--nprocs must be 1 or more, not 0'),
+        ('participant', {'omp_nthreads': 0}, '--omp-nthreads must be 1 or more, not 0'),
+        ('participant', {'mem_gb': 0.0}, '--mem must be above 0'),
+        ('group', {'random_seed': 0}, f'--random-seed must be from 1 to {MAX_SEED}, not 0'),
+        ('participant', {'device': 'tpu'}, "--device 'tpu' is not known"),
+        ('participant', {'localizers': ('ants',)}, '--localizers ants: protocol tms has cnn, syn'),
+        ('participant', {'syn_preset': 'fast'}, "--syn-preset: 'fast' is not known"),
+        ('train', {'recipe': 'own'}, "--recipe: 'own' is not known; choose from default, "),
+        ('train', {'residual': ()}, '--residual: give at least one of shared'),
+        ('train', {'residual': ('shared', 'none')}, '--residual: train takes one of shared'),
+        ('train', {'steps': 0}, '--steps must be 1 or more, not 0'),
+        ('crossval', {'folds': 1}, '--folds must be 2 or more, not 1'),
+        ('group', {'equivalence_margin': 0.0}, '--equivalence-margin must be above 0, not 0.0'),
+        ('group', {'consensus_threshold': float('nan')}, '--consensus-threshold must be above 0'),
     ],
 )
-def test_values_out_of_range_are_refused(setting: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        RunConfig(Path('/b'), Path('/o'), **setting)
+def test_limits(level: str, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        made(level, **given)
+    assert str(caught.value).startswith(message)
 
 
 @pytest.mark.parametrize(
     ('text', 'message'),
     [
         ('nprocs = ', 'cannot be read as TOML'),
-        ('n_procs = 2', "unknown setting 'n_procs'.*known: bids_dir,"),
-        ('nprocs = "2"', "nprocs = '2' is not of its type"),
-        ('nprocs = true', 'nprocs = True is not of its type'),
-        ('participant_label = "01"', 'is not of its type'),
-        ('bids_filters = "t1w"', 'is not of its type'),
+        ('n_procs = 2', "unknown setting 'n_procs' (known: agreement_overrides,"),
+        ('nprocs = "2"', "--nprocs: '2' is not of type int"),
+        ('nprocs = true', '--nprocs: True is not of type int'),
+        ('nprocs = 0', '--nprocs must be 1 or more'),
+        ('participant_label = "01"', "--participant-label: '01' is not a list"),
+        ('bids_filters = "nope"', 'nope: no such filter file, nor a preset'),
+        ('device = "tpu"', "--device 'tpu' is not known"),
     ],
 )
-def test_wrong_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_wrong_file(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / 'run.toml'
     path.write_text(text)
-    with pytest.raises(ValueError, match=message) as caught:
-        read_settings(path)
-    assert str(caught.value).startswith(f'{path}: ')
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        made(config_file=path)
+    assert str(caught.value).startswith(f'{path}: {message}')
 
 
-def test_file_may_name_few_settings_and_filters_as_a_table(tmp_path: Path) -> None:
+def test_short_file(tmp_path: Path) -> None:
+    """A file may hold a few settings, as the command line takes them or as TOML has them."""
     path = tmp_path / 'run.toml'
     path.write_text('mem_gb = 8\n[bids_filters.t1w]\nacquisition = "mprage"\n')
-    expected = {'mem_gb': 8.0, 'bids_filters': {'t1w': {'acquisition': 'mprage'}}}
-    assert read_settings(path) == expected
-    with pytest.raises(ValueError, match='lacks bids_dir'):
-        RunConfig.from_toml(path)
+    config = made(config_file=path)
+    assert config.options['mem_gb'] == 8.0
+    assert config.options['bids_filters'] == {'t1w': {'acquisition': 'mprage'}}
+    path.write_text('mem_gb = "9GB"\nbids_filters = "first_session"\nparticipant_label=["sub-1"]')
+    config = made(config_file=path)
+    assert (config.options['mem_gb'], config.participant_label) == (9.0, ('1',))
+    assert config.options['bids_filters']['t1w']['session'] == ['1', '01', '001']
 
 
-def test_names_are_those_of_the_rooms_that_do_the_work() -> None:
+def test_other_level_file(tmp_path: Path) -> None:
+    path = made('crossval', folds=3, recipe='quick', random_seed=5).to_toml(tmp_path / 'run.toml')
+    group = made('group', config_file=path)
+    assert group.analysis_level == 'group'
+    assert group.random_seed == 5
+    assert {'folds', 'recipe', 'work_dir'}.isdisjoint(group.options)
+    assert made('train', config_file=path).method_options['recipe'] == 'quick'
+
+
+def test_other_protocol_file(tmp_path: Path) -> None:
+    path = made(syn_preset='paper').to_toml(tmp_path / 'run.toml')
+    path.write_text(path.read_text().replace('"tms"', '"locus-coeruleus"'))
+    path.write_text(path.read_text().replace('"cnn",', '').replace('"syn"', '"coreunet"'))
+    config = made(config_file=path)
+    assert config.protocol == 'locus-coeruleus'
+    assert config.method_options == {'weights': None, 'segmentation': ('lpp',)}
+
+
+TOY = """
+name = 'toy'
+title = 'Toy'
+source = 'none'
+methods = ['cnn']
+[defaults]
+repetitions = 2
+recipe = 'quick'
+steps = 7
+[defaults.crossval]
+folds = 4
+steps = 9
+[[targets]]
+label = 'A'
+hemisphere = 'L'
+region = 'somewhere'
+type = 'none'
+"""
+
+
+def test_protocol_defaults(tmp_path: Path) -> None:
+    toy = tmp_path / 'toy.toml'
+    toy.write_text(TOY)
+    crossval, train = made('crossval', protocol=str(toy)), made('train', protocol=str(toy))
+    assert (crossval.options['folds'], crossval.options['repetitions']) == (4, 2)
+    assert (crossval.options['steps'], train.options['steps']) == (9, 7)
+    assert made('crossval', protocol=str(toy), folds=3).options['folds'] == 3
+    assert made('participant', protocol=str(toy)).options['localizers'] == ('cnn',)
+    toy.write_text(TOY.replace('folds = 4', 'folds = 1'))
+    with pytest.raises(ValueError, match=r'^protocol toy: --folds must be 2 or more, not 1$'):
+        made('crossval', protocol=str(toy))
+    toy.write_text(TOY.replace('steps = 9', 'stepz = 9'))
+    with pytest.raises(ValueError, match=r"^protocol toy: unknown setting 'stepz'"):
+        made('crossval', protocol=str(toy))
+
+
+def test_second_protocol() -> None:
+    config = made('crossval', protocol='locus-coeruleus')
+    assert (config.options['folds'], config.options['repetitions']) == (5, 1)
+    assert config.options['bids_filters']['t1w']['acquisition'] == 'neuromelanin'
+    assert config.method_options == {
+        **{'segmentation': ('npp', 'pp', 'lpp'), 'recipe': 'duennwald2021', 'epochs': None},
+        **{'augmentation': ('with', 'without'), 'held_out': 0},
+    }
+    assert made('participant', protocol='locus-coeruleus').options['localizers'] == ('coreunet',)
+    own = made('participant', protocol='locus-coeruleus', bids_filters='t1w')
+    assert own.options['bids_filters']['t1w']['ceagent'] is None
+    assert made('participant', protocol='afids').options['localizers'] == ('cnn', 'syn')
+
+
+def test_threshold_default() -> None:
     from tmsprep.evaluation.status import DISAGREEMENT_MM
-    from tmsprep.learning.folds import VARIANTS
-    from tmsprep.methods.baxter2021.recipes import RECIPES as DONE
-    from tmsprep.methods.duennwald2021.recipes import RECIPES as COERULEUS
 
-    assert set(RECIPES_OF['multiresolution']) == set(DONE)
-    assert set(RECIPES_OF['coreunet']) == set(COERULEUS)
-    assert set(RECIPES) == set(DONE) | set(COERULEUS)
-    assert set(RESIDUALS) == set(VARIANTS)
-    assert RunConfig.consensus_threshold == DISAGREEMENT_MM
+    assert SETTINGS['consensus_threshold'].default == DISAGREEMENT_MM

@@ -1,24 +1,28 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from tmsprep import __version__
-from tmsprep.bids.names import ImageRef
-from tmsprep.derivatives import targets_table, write_targets
-from tmsprep.disclaimer import DISCLAIMER
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import targets_table, unfinished, write_outcomes
+from tmsprep.disclaimer import disclaimer
+from tmsprep.methods import get_method
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
-from tmsprep.protocols import load_protocol
+from tmsprep.protocols import Protocol, load_protocol
 
 PROTOCOL = load_protocol('tms')
 BIDS = Path('/data')
 NAME = 'sub-01_ses-A_acq-mprage_run-1_T1w.nii.gz'
 IMAGE = ImageRef.from_path(BIDS, BIDS / 'sub-01' / 'ses-A' / 'anat' / NAME)
-STEM = 'sub-01_ses-A_acq-mprage_run-1_desc-'
 SHAPE = (200, 240, 220)
 AFFINE = np.array([[1.0, 0, 0, -100], [0, 1, 0, -140], [0, 0, 1, -110], [0, 0, 0, 1]])
 PROPERTIES = {'shape': list(SHAPE), 'affine': AFFINE.tolist(), 'sha256': 'abc'}
@@ -29,25 +33,28 @@ SIGN = {'L': -1, 'R': 1}
 ROWS = {t.label: (30.0 * SIGN[t.hemisphere], 0, 6 * i) for i, t in enumerate(PROTOCOL.targets)}
 POINTS = PointSet.from_mapping(ROWS)
 SHIFTED = PointSet.from_mapping({k: (x, y + 3, z + 4) for k, (x, y, z) in ROWS.items()})
+SPREAD = [0.5, None, *[0.25] * 9]
 
 
-def write(out: Path, **outcomes: Outcome) -> dict[str, tuple[pd.DataFrame, dict]]:
+def layout(out: Path) -> Layout:
+    return Layout(out, 'tms')
+
+
+def read(out: Path, method: str) -> tuple[pd.DataFrame, dict[str, Any]]:
+    path = layout(out).table(IMAGE, method)
+    table = pd.read_csv(path, sep='\t', keep_default_na=False, dtype=str)
+    return table, json.loads(path.with_suffix('.json').read_text())
+
+
+def write(out: Path, **outcomes: Outcome) -> dict[str, tuple[pd.DataFrame, dict[str, Any]]]:
     """Write, and read back the table and the sidecar of each method."""
-    written = write_targets(out, IMAGE, outcomes, PROTOCOL, PROPERTIES, random_seed=7)
-    found = {}
-    for method in outcomes:
-        path = out / 'sub-01' / 'ses-A' / 'anat' / f'{STEM}{method}_targets.tsv'
-        assert path in written
-        assert path.with_suffix('.json') in written
-        table = pd.read_csv(path, sep='\t', keep_default_na=False, dtype=str)
-        found[method] = table, json.loads(path.with_suffix('.json').read_text())
-    assert len(written) == 2 * len(outcomes)
-    return found
+    written = write_outcomes(layout(out), IMAGE, outcomes, PROTOCOL, PROPERTIES, random_seed=7)
+    assert written == {method: layout(out).table(IMAGE, method) for method in outcomes}
+    return {method: read(out, method) for method in outcomes}
 
 
-def test_both_methods_by_hand(tmp_path: Path) -> None:
-    spread = [0.5, None, *[0.25] * 9]
-    cnn = Outcome('cnn', POINTS, {'dispersion_mm': spread}, {'EnsembleSize': 2})
+def test_both_methods(tmp_path: Path) -> None:
+    cnn = Outcome('cnn', POINTS, {'dispersion_mm': SPREAD}, {'EnsembleSize': 2})
     found = write(tmp_path, cnn=cnn, syn=Outcome('syn', SHIFTED))
     table, sidecar = found['cnn']
     assert list(table.columns) == [
@@ -67,62 +74,47 @@ def test_both_methods_by_hand(tmp_path: Path) -> None:
     assert set(syn['status']) == {'ok'}
 
 
-def test_the_radius_stands_beside_the_dispersion_and_is_kept(tmp_path: Path) -> None:
-    columns = {'dispersion_mm': [0.5] * 11, 'error90_mm': [None, *[3.25] * 10]}
-    table, sidecar = write(tmp_path, cnn=Outcome('cnn', POINTS, columns))['cnn']
-    assert list(table.columns)[6:] == ['status', 'dispersion_mm', 'error90_mm']
-    assert table['error90_mm'].tolist() == ['n/a', *['3.2500'] * 10]
-    assert sidecar['error90_mm']['Units'] == 'mm'
-    assert 'not by human' in sidecar['error90_mm']['Description']
-    # A later run of the other method only writes the table anew, with what it knew.
-    write(tmp_path, syn=Outcome('syn', SHIFTED))
-    path = tmp_path / 'sub-01' / 'ses-A' / 'anat' / f'{STEM}cnn_targets.tsv'
-    table = pd.read_csv(path, sep='\t', keep_default_na=False, dtype=str)
-    last = ['status', 'dispersion_mm', 'error90_mm', 'distance_to_syn_mm']
-    assert list(table.columns)[6:] == last
-    assert table['error90_mm'].tolist() == ['n/a', *['3.2500'] * 10]
-
-
-def test_a_failed_method_has_all_rows(tmp_path: Path) -> None:
+def test_failed_method(tmp_path: Path) -> None:
     found = write(tmp_path, cnn=Outcome('cnn', POINTS), syn=Outcome('syn', error=ERROR))
     table, sidecar = found['syn']
     assert tuple(table['label']) == PROTOCOL.labels
     assert set(table[['x', 'y', 'z', 'distance_to_cnn_mm']].to_numpy().ravel()) == {'n/a'}
     assert set(table['status']) == {'failed'}
     assert sidecar['Error'] == 'no plausible brain'
-    # The other method stands for itself.
+    # The other method does not suffer.
     other, its_sidecar = found['cnn']
     assert set(other['status']) == {'ok'}
     assert set(other['distance_to_syn_mm']) == {'n/a'}
     assert 'Error' not in its_sidecar
 
 
-def test_one_method_alone_has_no_distance(tmp_path: Path) -> None:
+def test_one_method(tmp_path: Path) -> None:
     table, _ = write(tmp_path, cnn=Outcome('cnn', POINTS))['cnn']
     assert list(table.columns)[-1] == 'status'
-    assert [p.name for p in (tmp_path / 'sub-01' / 'ses-A' / 'anat').iterdir()] != []
 
 
-def test_statuses_reach_the_table() -> None:
+def test_statuses() -> None:
     rows = dict(ROWS)
     rows['LOFC'] = (30.0, 0, 0)  # on the right
     rows['ROFC'] = (150.0, 0, 6)  # outside
     rows['LDLPFC'] = (-30.0, 13, 12)  # 13 mm from the other method
     del rows['RDLPFC']
-    outcome = Outcome('cnn', PointSet.from_mapping(rows))
-    table = targets_table(outcome, Outcome('syn', POINTS), PROTOCOL, SHAPE, AFFINE)
+    outcome, other = Outcome('cnn', PointSet.from_mapping(rows)), Outcome('syn', POINTS)
+    table = targets_table(get_method('cnn'), outcome, [other], PROTOCOL, PROPERTIES)
     expected = ['wrong_side', 'outside_image', 'disagreement', 'failed', *['ok'] * 7]
     assert table['status'].tolist() == expected
 
 
-def test_points_in_another_order_find_their_rows() -> None:
-    backwards = POINTS.reindex(reversed(PROTOCOL.labels))
-    table = targets_table(Outcome('cnn', backwards), None, PROTOCOL, SHAPE, AFFINE)
+def test_order_of_points() -> None:
+    backwards = Outcome('cnn', POINTS.reindex(reversed(PROTOCOL.labels)))
+    table = targets_table(get_method('cnn'), backwards, [], PROTOCOL, PROPERTIES)
     np.testing.assert_array_equal(table[['x', 'y', 'z']], POINTS.coordinates)
 
 
-def test_the_sidecar_says_which_frame(tmp_path: Path) -> None:
+def test_sidecar(tmp_path: Path) -> None:
     _, sidecar = write(tmp_path, cnn=Outcome('cnn', POINTS))['cnn']
+    assert sidecar['Method'] == 'cnn'
+    assert sidecar['Protocol'] == 'tms'
     assert sidecar['CoordinateSystem'] == 'scanner, RAS+'
     assert sidecar['CoordinateUnits'] == 'mm'
     assert sidecar['Sources'] == [f'bids:raw:sub-01/ses-A/anat/{NAME}']
@@ -134,25 +126,99 @@ def test_the_sidecar_says_which_frame(tmp_path: Path) -> None:
     }
     assert sidecar['RandomSeed'] == 7
     assert sidecar['SoftwareVersion'] == __version__
-    assert sidecar['Disclaimer'] == DISCLAIMER
-    assert 'not a medical device' in DISCLAIMER.lower()
+    assert sidecar['Disclaimer'] == disclaimer(PROTOCOL)
+    assert 'not a medical device' in sidecar['Disclaimer']
 
 
-def test_a_later_run_of_one_method_renews_the_distances_of_the_other(tmp_path: Path) -> None:
-    spread = [0.5, None, *[0.25] * 9]
-    write(tmp_path, cnn=Outcome('cnn', POINTS, {'dispersion_mm': spread}))
+def test_other_method_later(tmp_path: Path) -> None:
+    columns = {'dispersion_mm': SPREAD, 'error90_mm': [None, *[3.25] * 10]}
+    write(tmp_path, cnn=Outcome('cnn', POINTS, columns, {'EnsembleSize': 2}))
     found = write(tmp_path, syn=Outcome('syn', SHIFTED))
     assert set(found['syn'][0]['distance_to_cnn_mm']) == {'5.0000'}
-    path = tmp_path / 'sub-01' / 'ses-A' / 'anat' / f'{STEM}cnn_targets.tsv'
-    table = pd.read_csv(path, sep='\t', keep_default_na=False, dtype=str)
+    table, sidecar = read(tmp_path, 'cnn')
+    last = ['status', 'dispersion_mm', 'error90_mm', 'distance_to_syn_mm']
+    assert list(table.columns)[6:] == last
     assert set(table['distance_to_syn_mm']) == {'5.0000'}
     assert table['dispersion_mm'].tolist() == ['0.5000', 'n/a', *['0.2500'] * 9]
+    assert table['error90_mm'].tolist() == ['n/a', *['3.2500'] * 10]
     assert table['x'].tolist()[0] == '-30.0000'
+    # The sidecar says how the points were made then, and describes the new column.
+    assert sidecar['EnsembleSize'] == 2
+    assert sidecar['distance_to_syn_mm']['Units'] == 'mm'
 
 
-def test_the_table_of_another_image_of_the_same_name_goes(tmp_path: Path) -> None:
+def fewer_targets() -> Protocol:
+    """Protocol of the same name with one target less."""
+    return Protocol('tms', 't', 's', PROTOCOL.targets[:-1], methods=('cnn', 'syn'))
+
+
+@pytest.mark.parametrize(('protocol', 'sha256'), [(PROTOCOL, 'another'), (fewer_targets(), 'abc')])
+def test_outdated_table(
+    tmp_path: Path, protocol: Protocol, sha256: str, caplog: pytest.LogCaptureFixture
+) -> None:
     write(tmp_path, syn=Outcome('syn', SHIFTED))
-    other = {**PROPERTIES, 'sha256': 'another'}
-    write_targets(tmp_path, IMAGE, {'cnn': Outcome('cnn', POINTS)}, PROTOCOL, other, 7)
-    names = sorted(p.name for p in (tmp_path / 'sub-01' / 'ses-A' / 'anat').iterdir())
-    assert names == [f'{STEM}cnn_targets.json', f'{STEM}cnn_targets.tsv']
+    old = layout(tmp_path).figure(IMAGE, PROTOCOL.labels[-1])
+    of_another = Layout(tmp_path, 'afids').figure(IMAGE, '1')
+    mask = layout(tmp_path).derivative(IMAGE, 'mask', '.nii.gz', desc='brain')
+    for path in (old, of_another, mask):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    properties = {**PROPERTIES, 'sha256': sha256}
+    cnn = {'cnn': Outcome('cnn', POINTS)}
+    table = write_outcomes(layout(tmp_path), IMAGE, cnn, protocol, properties, 7)['cnn']
+    # The mask is still that of the image if only the targets are others.
+    kept = [mask] if sha256 == 'abc' else []
+    assert sorted(table.parent.iterdir()) == [*kept, table.with_suffix('.json'), table]
+    assert len(pd.read_csv(table, sep='\t')) == len(protocol.targets)
+    assert list(old.parent.iterdir()) == [of_another]
+    assert 'syn_targets.tsv: deleted, because it was of other targets' in caplog.text
+
+
+def test_two_protocols(tmp_path: Path) -> None:
+    write(tmp_path, cnn=Outcome('cnn', POINTS))
+    before = {path: path.read_bytes() for path in tmp_path.rglob('*.*')}
+    afids = load_protocol('afids')
+    points = PointSet(afids.labels, np.random.default_rng(1).normal(0, 30, (32, 3)))
+    other = Layout(tmp_path, 'afids')
+    write_outcomes(other, IMAGE, {'syn': Outcome('syn', points)}, afids, PROPERTIES, 7)
+    assert {path: path.read_bytes() for path in before} == before
+    assert 'distance_to_cnn_mm' not in other.table(IMAGE, 'syn').read_text()
+
+
+def test_unfinished(tmp_path: Path) -> None:
+    path = tmp_path / 'bids/sub-01/anat/sub-01_T1w.nii'
+    path.parent.mkdir(parents=True)
+    path.touch()
+    os.utime(path, (1000, 1000))
+    image, names = ImageRef.from_path(tmp_path / 'bids', path), layout(tmp_path / 'out')
+    methods = [get_method('cnn'), get_method('syn')]
+
+    def reasons() -> list[str]:
+        return list(unfinished(names, image, methods, {}))
+
+    stem = 'sub-01_protocol-tms_desc'
+    assert reasons() == [f'no {stem}-cnn_targets.tsv', f'no {stem}-syn_targets.tsv']
+    rows = {'A': 'ok', 'B': 'failed'}
+    for method in methods:
+        table = names.table(image, method.name)
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text('label\tstatus\n' + ''.join(f'{k}\t{v}\n' for k, v in rows.items()))
+    # One target that failed does not make the image a failure: the next run would not find it.
+    assert reasons() == []
+    os.utime(path, (3000, 3000))
+    os.utime(names.table(image, 'cnn'), (2000, 2000))
+    assert reasons() == [f'sub-01_T1w.nii is younger than {stem}-cnn_targets.tsv']
+    # By a clock that is ahead no table would ever be younger.
+    os.utime(path, (time.time() + 9999,) * 2)
+    assert reasons() == []
+    names.table(image, 'syn').write_text('label\tstatus\nA\tfailed\nB\tfailed\n')
+    assert reasons() == [f'{stem}-syn_targets.tsv: every target failed']
+    path.unlink()
+    assert len(reasons()) == 1
+
+
+def test_segmentation_tables(tmp_path: Path) -> None:
+    image, names = IMAGE, Layout(tmp_path, 'locus-coeruleus')
+    found = list(unfinished(names, image, [get_method('coreunet')], {'segmentation': ('lpp',)}))
+    stem = f'{IMAGE.stem}_protocol-locuscoeruleus_desc'
+    assert found == [f'no {stem}-coreunet_targets.tsv', f'no {stem}-lpp_segmentation.tsv']

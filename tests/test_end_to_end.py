@@ -39,18 +39,20 @@ def contents(folder: Path, pattern: str) -> dict[str, bytes]:
 
 def check_files(out: Path) -> None:
     anat = out / 'sub-007' / 'anat'
-    stem = 'sub-007_from-'
+    name = 'sub-007_protocol-tms'
+    stem = f'{name}_from-'
     expected = {
-        *(f'sub-007_desc-{m}_targets.{e}' for m in ('cnn', 'syn') for e in ('tsv', 'json')),
-        *(f'sub-007_desc-brain_mask.{e}' for e in ('nii.gz', 'json')),
+        *(f'{name}_desc-{m}_targets.{e}' for m in ('cnn', 'syn') for e in ('tsv', 'json')),
+        *(f'{name}_desc-brain_mask.{e}' for e in ('nii.gz', 'json')),
         *(f'{stem}T1w_to-{ATLAS}_mode-image_xfm.{e}' for e in ('h5', 'json')),
         *(f'{stem}{ATLAS}_to-T1w_mode-image_xfm.{e}' for e in ('h5', 'json')),
     }
     assert {path.name for path in anat.iterdir()} == expected
     figures = {path.name for path in (out / 'sub-007' / 'figures').iterdir()}
-    assert {f'sub-007_desc-{label}_T1w.svg' for label in LABELS} <= figures
+    assert {f'{name}_desc-{label}_T1w.svg' for label in LABELS} <= figures
     top = {path.name for path in out.iterdir()}
-    assert top == {'.bidsignore', 'dataset_description.json', 'logs', 'sub-007', 'sub-007.html'}
+    files = {'.bidsignore', 'dataset_description.json', f'{name}.html'}
+    assert top == {*files, 'logs', 'sub-007'}
     hidden = [path for path in out.rglob('.*') if path.name != '.bidsignore']
     assert hidden == []
 
@@ -58,7 +60,7 @@ def check_files(out: Path) -> None:
 def check_tables(out: Path, data_set: Path) -> None:
     reference = nib.load(data_set / 'sub-007' / 'anat' / 'sub-007_T1w.nii.gz')
     for method, other in (('cnn', 'syn'), ('syn', 'cnn')):
-        path = out / 'sub-007' / 'anat' / f'sub-007_desc-{method}_targets.tsv'
+        path = out / 'sub-007' / 'anat' / f'sub-007_protocol-tms_desc-{method}_targets.tsv'
         table = pd.read_csv(path, sep='\t', keep_default_na=False)
         assert tuple(table['label']) == LABELS
         assert list(table.columns)[:7] == [
@@ -76,9 +78,7 @@ def check_tables(out: Path, data_set: Path) -> None:
         assert set(table.columns) <= set(sidecar)
 
 
-def test_a_phantom_from_image_to_report(
-    tmp_path: Path, tmsprep: Callable, data_set: Path, random_weights: Path
-) -> None:
+def test_phantom(tmp_path: Path, tmsprep: Callable, data_set: Path, random_weights: Path) -> None:
     out, work = tmp_path / 'out', tmp_path / 'work'
     options = ('--sloppy', '--weights', random_weights, '-w', work, '--nprocs', 2)
     first = tmsprep(data_set, out, 'participant', *options)
@@ -97,7 +97,7 @@ def test_a_phantom_from_image_to_report(
     assert contents(out, '*_targets.*') == before
     # What takes time came from the cache.
     again = {path.parent.name for path, when in nodes.items() if path.stat().st_mtime_ns != when}
-    assert not again & {'conform', 'cnn', 'brain', 'syn'}
+    assert not again & {'conform', 'cnn', 'syn'}
     check_files(out)
     logs = list((out / 'logs').glob('*/tmsprep.log'))
     assert len(logs) == 2
@@ -105,12 +105,12 @@ def test_a_phantom_from_image_to_report(
 
 
 def check_truth(out: Path, data_set: Path) -> None:
-    """A rough registration of a phantom is near the truth; the network has learnt nothing."""
+    """A rough registration of a phantom is near the truth; the network is untrained."""
     truth = data_set / 'derivatives' / 'truth' / 'sub-007' / 'anat'
     known = read_targets(truth / 'sub-007_desc-truth_targets.tsv')
-    found = read_targets(out / 'sub-007' / 'anat' / 'sub-007_desc-syn_targets.tsv')
+    found = read_targets(out / 'sub-007' / 'anat' / 'sub-007_protocol-tms_desc-syn_targets.tsv')
     assert found.distance(known).mean() < 5.0
-    mask = nib.load(out / 'sub-007' / 'anat' / 'sub-007_desc-brain_mask.nii.gz')
+    mask = nib.load(out / 'sub-007' / 'anat' / 'sub-007_protocol-tms_desc-brain_mask.nii.gz')
     expected = nib.load(truth / 'sub-007_desc-brain_mask.nii.gz')
     volumes = [
         np.count_nonzero(m.dataobj) * abs(np.linalg.det(m.affine)) for m in (mask, expected)
@@ -119,7 +119,7 @@ def check_truth(out: Path, data_set: Path) -> None:
 
 
 def check_report(out: Path) -> None:
-    page = (out / 'sub-007.html').read_text(encoding='utf-8')
+    page = (out / 'sub-007_protocol-tms.html').read_text(encoding='utf-8')
     assert all(label in page for label in LABELS)
     # It opens offline: nothing is loaded from anywhere.
     assert 'src="http' not in page

@@ -4,20 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from tmsprep.bids.names import ImageRef
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.failures import (
     crash_message,
     forget_failed_nodes,
     read_records,
     record_crashes,
     record_error,
-    record_path,
     record_problems,
 )
 
 BIDS = Path('/data')
 ERROR = {'message': 'no brain', 'traceback': 'Traceback ...'}
-CRASH = """Node: tmsprep_wf.sub_01_T1w_wf.{node}
+CRASH = """Node: tms_wf.sub_01_T1w_wf.{node}
 Working directory: /work
 
 Node inputs:
@@ -36,15 +35,20 @@ Traceback:
 """
 
 
+def layout(out: Path, protocol: str = 'tms') -> Layout:
+    return Layout(out, protocol)
+
+
 def image(name: str = 'sub-01_T1w.nii.gz') -> ImageRef:
     return ImageRef.from_path(BIDS, BIDS / name.split('_')[0] / 'anat' / name)
 
 
-def test_a_failure_is_kept_until_it_is_gone(tmp_path: Path) -> None:
-    record_error(tmp_path, image(), 'syn', ERROR, Path('/scratch/node'))
-    path = record_path(tmp_path, image(), 'syn')
-    assert path == tmp_path / 'logs' / 'sub-01' / 'sub-01_T1w_syn.error.json'
-    (record,) = read_records(tmp_path, '01')
+def test_record_and_forget(tmp_path: Path) -> None:
+    names = layout(tmp_path)
+    record_error(names, image(), 'syn', ERROR, Path('/scratch/node'))
+    path = tmp_path / 'logs' / 'sub-01' / 'sub-01_T1w_protocol-tms_syn.error.json'
+    assert path.is_file()
+    (record,) = read_records(names, '01')
     assert record == {
         'node': 'syn',
         'image': 'sub-01_T1w.nii.gz',
@@ -52,61 +56,67 @@ def test_a_failure_is_kept_until_it_is_gone(tmp_path: Path) -> None:
         'node_dir': '/scratch/node',
         **ERROR,
     }
-    record_error(tmp_path, image(), 'syn', None)
-    record_error(tmp_path, image(), 'syn', None)
-    assert read_records(tmp_path, '01') == []
+    record_error(names, image(), 'syn', None)
+    record_error(names, image(), 'syn', None)
+    assert read_records(names, '01') == []
 
 
-def test_nobody_gets_the_records_of_others(tmp_path: Path) -> None:
-    record_error(tmp_path, image(), 'syn', ERROR)
-    record_error(tmp_path, image('sub-011_T1w.nii.gz'), 'syn', ERROR)
-    record_error(tmp_path, image('sub-01_run-1_T1w.nii.gz'), 'cnn', ERROR)
-    assert [r['image'] for r in read_records(tmp_path, '01')] == [
+def test_records_of_others(tmp_path: Path) -> None:
+    names = layout(tmp_path)
+    record_error(names, image(), 'syn', ERROR)
+    record_error(names, image('sub-011_T1w.nii.gz'), 'syn', ERROR)
+    record_error(names, image('sub-01_run-1_T1w.nii.gz'), 'cnn', ERROR)
+    record_error(layout(tmp_path, 'tms2'), image(), 'syn', ERROR)
+    record_problems(layout(tmp_path, 'afids'), '01', ['an image is missing'])
+    assert [r['image'] for r in read_records(names, '01')] == [
         'sub-01_T1w.nii.gz',
         'sub-01_run-1_T1w.nii.gz',
     ]
-    assert read_records(tmp_path, '02') == []
+    assert read_records(names, '02') == []
 
 
-def test_problems_of_a_participant_are_replaced(tmp_path: Path) -> None:
-    record_problems(tmp_path, '01', ['one', 'two'])
-    (record,) = read_records(tmp_path, '01')
+def test_problems_are_replaced(tmp_path: Path) -> None:
+    names = layout(tmp_path)
+    record_problems(names, '01', ['one', 'two'])
+    (record,) = read_records(names, '01')
     assert (record['node'], record['message']) == ('input', 'one\ntwo')
-    record_problems(tmp_path, '01', [])
-    assert read_records(tmp_path, '01') == []
+    record_problems(names, '01', [])
+    assert read_records(names, '01') == []
 
 
-def test_only_failed_nodes_inside_the_working_folder_are_forgotten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_forget_failed_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Whatever a mistake here deletes, it shall not be the folder that the tests run in.
     monkeypatch.chdir(tmp_path)
-    out, work, elsewhere = tmp_path / 'out', tmp_path / 'work', tmp_path / 'mine'
-    for folder in (work / 'syn', work / 'cnn', elsewhere):
+    names, work, elsewhere = layout(tmp_path / 'out'), tmp_path / 'work', tmp_path / 'mine'
+    for folder in (work / 'syn', work / 'cnn', work / 'afids', elsewhere):
         folder.mkdir(parents=True)
-    record_error(out, image(), 'syn', ERROR, work / 'syn')
-    record_error(out, image(), 'cnn', ERROR, elsewhere)
-    record_error(out, image(), 'conform', ERROR)
-    record_error(out, image('sub-01_run-1_T1w.nii.gz'), 'cnn', ERROR, work / 'cnn')
-    forget_failed_nodes(out, work, image())
+    record_error(names, image(), 'syn', ERROR, work / 'syn')
+    record_error(names, image(), 'cnn', ERROR, elsewhere)
+    record_error(names, image(), 'conform', ERROR)
+    record_error(names, image('sub-01_run-1_T1w.nii.gz'), 'cnn', ERROR, work / 'cnn')
+    other = layout(tmp_path / 'out', 'afids')
+    record_error(other, image(), 'syn', ERROR, work / 'afids')
+    forget_failed_nodes(names, work, image())
     assert not (work / 'syn').exists()
     assert (work / 'cnn').exists()
+    assert (work / 'afids').exists()
     assert elsewhere.exists()
-    assert [r['image'] for r in read_records(out, '01')] == ['sub-01_run-1_T1w.nii.gz']
+    assert [r['image'] for r in read_records(names, '01')] == ['sub-01_run-1_T1w.nii.gz']
+    assert len(read_records(other, '01')) == 1
 
 
-def test_crash_files_become_records(tmp_path: Path) -> None:
-    logs, out = tmp_path / 'logs', tmp_path / 'out'
+def test_crash_files(tmp_path: Path) -> None:
+    logs, names = tmp_path / 'logs', layout(tmp_path / 'out')
     logs.mkdir()
     (logs / 'crash-1.txt').write_text(CRASH.format(node='conform'))
-    (logs / 'crash-2.txt').write_text(CRASH.format(node='registration_wf.syn'))
+    (logs / 'crash-2.txt').write_text(CRASH.format(node='figures'))
     (logs / 'crash-3.txt').write_text('Node: another_wf.node\n\nTraceback:\nOSError: x\n')
     message = '/data/x.nii.gz: flat (shape (1, 2)); give the whole volume.'
-    crashes = record_crashes(logs, out, {'sub_01_T1w_wf': image()})
+    crashes = record_crashes(logs, names, {'sub_01_T1w_wf': image()})
     assert crashes == [(image(), message)] * 2
-    assert [(r['node'], r['message']) for r in read_records(out, '01')] == [
+    assert [(r['node'], r['message']) for r in read_records(names, '01')] == [
         ('conform', message),
-        ('syn', message),
+        ('figures', message),
     ]
 
 
@@ -118,5 +128,5 @@ def test_crash_files_become_records(tmp_path: Path) -> None:
         ('killed by the system\n', 'killed by the system'),
     ],
 )
-def test_the_last_exception_is_the_message(text: str, message: str) -> None:
+def test_crash_message(text: str, message: str) -> None:
     assert crash_message(text) == message

@@ -98,9 +98,12 @@ def test_participant(data: Path) -> None:
     assert table.loc['A', ['x', 'y', 'z']].tolist() == pytest.approx([-8, 0, 5], abs=0.01)
 
 
-@pytest.mark.xfail(reason='the group level does not know methods yet', strict=False)
 def test_group(data: Path) -> None:
     assert run(data, 'train') == 0
     weights = data / 'out' / 'localizer_toy-list.safetensors'
     run(data, 'participant', '--weights', weights)
     assert run(data, 'group') == 0
+    path = data / 'out' / 'group_protocol-toylist_targets.tsv'
+    table = pd.read_csv(path, sep='\t')
+    assert table['method'].value_counts().to_dict() == {'toy': 6, 'rater-me': 6, 'consensus': 6}
+    assert (data / 'out' / 'group_protocol-toylist.html').is_file()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tmsprep.running.resources import START_AGAIN
+from tmsprep.running.machine import START_AGAIN
 
 _PARTIAL = re.compile(r'\.[0-9a-f]{8}\.(?P<name>.+)')
 _FULL = (errno.ENOSPC, errno.EDQUOT)

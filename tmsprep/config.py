@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-import math
 import time
 import tomllib
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
 from tmsprep import __version__, atomic
-from tmsprep.options import LEVELS
-from tmsprep.running.resources import available_cpus, available_memory_gb
+from tmsprep.bids.collect import ImageQuery
+from tmsprep.bids.filters import load_filters
+from tmsprep.options import Option
+from tmsprep.running.machine import (
+    Execution,
+    available_cpus,
+    available_memory_gb,
+    parse_memory,
+    resolve_device,
+)
 
 #: Threads of one step. Another number moves the points of a registration by up to a millimetre,
 #: so the default does not depend on the machine; small machines have two.
@@ -23,7 +31,8 @@ DEFAULT_THREADS = 2
 #: Largest seed that ITK and torch both take. 0 is left out because ITK reads it as "by clock".
 MAX_SEED = 2**31 - 1
 
-DEVICES = ('auto', 'cpu', 'cuda')
+#: What a settings file says of the run that wrote it, rather than of the next one.
+_OF_ONE_RUN = ('analysis_level', 'run_id', 'bids_dir', 'out_dir')
 
 
 def new_run_id() -> str:
@@ -31,37 +40,38 @@ def new_run_id() -> str:
     return f'{time.strftime("%Y%m%d-%H%M%S")}_{uuid.uuid4().hex[:8]}'
 
 
-def setting(default: Any, help: str = '', **argument: Any) -> Any:  # noqa: A002
-    """Declare a setting together with its option of the command line.
+def setting(default: Any, help: str = '', **declared: Any) -> Any:  # noqa: A002
+    """Declare a field of a config together with its option of the command line.
 
     Parameters
     ----------
     default : Any
         A value, or a function that makes one.
     help : str
-        Help of the option; '' if the command line does not have it.
-    **argument : Any
-        'group' of options, 'flags', 'metavar' and 'choices' of the option; 'minimum' and 'above',
-        limits of a number.
+        Help of the option; '' if the parser adds it in its own way.
+    **declared : Any
+        Further fields of `tmsprep.options.Option`; the name and the type are those of the field,
+        and the levels those that have it.
     """
-    known = {'help': help, 'group': 'running', **argument}
+    metadata = {'help': help, 'group': 'running', **declared}
     if callable(default):
-        return field(default_factory=default, metadata=known)
-    return field(default=default, metadata=known)
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def _absolute(name: str) -> str:
+    return str(Path(name).absolute()) if name.endswith('.toml') else name
 
 
 @dataclass(frozen=True)
 class RunConfig:
     """Settings of every analysis level; nothing else decides what a run does.
 
-    Paths are made absolute, because Nipype's nodes run in directories of their own. Each setting
-    is documented by the help of its option.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range; the message names its option.
+    `tmsprep.cli.parser.make_config` checks values and makes paths absolute. Each setting is
+    documented by the help of its option.
     """
+
+    analysis_level: ClassVar[str]
 
     bids_dir: Path
     out_dir: Path
@@ -70,9 +80,14 @@ class RunConfig:
         'what is localised: name of a protocol, or a TOML file',
         group='what',
         metavar='NAME',
+        read=_absolute,
     )
     participant_label: tuple[str, ...] = setting(
-        (), 'participants, with or without "sub-" (default: all)', group='images', metavar='LABEL'
+        (),
+        'participants, with or without "sub-" (default: all)',
+        group='images',
+        metavar='LABEL',
+        read=lambda label: label.removeprefix('sub-'),
     )
     skip_bids_validation: bool = setting(
         False, 'accept a data set without dataset_description.json', group='images'
@@ -82,6 +97,7 @@ class RunConfig:
         'directory of the raters: files of points (TSV, 3D Slicer or Brainsight) or masks',
         group='raters',
         metavar='DIR',
+        exists='folder',
     )
     consensus_threshold: float = setting(
         12.0, 'largest distance between raters who agree', group='raters', metavar='MM', above=0
@@ -89,22 +105,10 @@ class RunConfig:
     random_seed: int = setting(
         1, 'seed of everything random', group='what', metavar='N', minimum=1, maximum=MAX_SEED
     )
-    method_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    method_options: Mapping[str, Any] = field(default_factory=dict)
     dry_run: bool = setting(False, 'check everything, list what would be done, and stop')
     verbose: int = setting(0)
     run_id: str = field(default_factory=new_run_id)
-
-    def __post_init__(self) -> None:
-        for item in fields(self):
-            object.__setattr__(self, item.name, _absolute(getattr(self, item.name)))
-            _check_limits(item.name, getattr(self, item.name), item.metadata)
-        if not self.run_id or '/' in self.run_id:
-            raise ValueError(f'run_id {self.run_id!r} is not a file name')
-
-    @property
-    def analysis_level(self) -> str:
-        """Analysis level that these are the settings of."""
-        return next(level for level, kind in CONFIGS.items() if type(self) is kind)
 
     @property
     def log_dir(self) -> Path:
@@ -114,7 +118,8 @@ class RunConfig:
     @property
     def options(self) -> dict[str, Any]:
         """Every setting and option of a method, by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self)} | dict(self.method_options)
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return values | values.pop('method_options')
 
     def to_toml(self, path: Path) -> Path:
         """Write all settings; ``--config-file`` reads them back exactly.
@@ -123,10 +128,8 @@ class RunConfig:
         """
         import tomli_w
 
-        values = self.options
-        del values['method_options']
-        content = {'analysis_level': self.analysis_level}
-        content |= {name: as_toml(value) for name, value in values.items() if value is not None}
+        content: dict[str, Any] = {'analysis_level': self.analysis_level}
+        content |= {k: _as_toml(v) for k, v in self.options.items() if v is not None}
         return atomic.write_text(path, f'# tmsprep {__version__}\n{tomli_w.dumps(content)}')
 
 
@@ -135,15 +138,27 @@ class ImageConfig(RunConfig):
     """Settings of the levels that read images and run a workflow."""
 
     session_label: tuple[str, ...] = setting(
-        (), 'sessions, with or without "ses-" (default: all)', group='images', metavar='LABEL'
+        (),
+        'sessions, with or without "ses-" (default: all)',
+        group='images',
+        metavar='LABEL',
+        read=lambda label: label.removeprefix('ses-'),
     )
-    bids_filters: dict[str, Any] = field(default_factory=dict, hash=False)
+    bids_filters: dict[str, Any] = setting(
+        dict,
+        'JSON file that says which images to use, or the name of a preset (default: that of the '
+        'protocol, else every T1w)',
+        group='images',
+        metavar='FILE',
+        flags=('--bids-filter-file',),
+        read=load_filters,
+    )
     bids_database_dir: Path | None = setting(
         None,
         'directory of a PyBIDS database of the whole data set, made there by a run without '
         '--participant-label if absent. Delete it when the data change',
-        group='images',
         metavar='DIR',
+        exists='',
     )
     derivatives: tuple[Path, ...] = setting(
         (),
@@ -151,20 +166,22 @@ class ImageConfig(RunConfig):
         '*_dseg.nii.gz) or *_from-T1w_to-*_xfm.h5, that are used instead of being computed',
         group='what',
         metavar='DIR',
-        flags=('-d',),
+        flags=('-d', '--derivatives'),
+        exists='folder',
     )
     work_dir: Path = setting(
         lambda: Path.cwd() / 'work',
         'directory for intermediate results; a second run resumes from there (default: ./work)',
         metavar='DIR',
-        flags=('-w',),
+        flags=('-w', '--work-dir'),
+        exists='',
     )
     nprocs: int = setting(
         available_cpus,
         'CPUs in all (default: those the system or Slurm grants)',
         group='resources',
         metavar='N',
-        flags=('--nthreads', '--n-cpus'),
+        flags=('--nprocs', '--nthreads', '--n-cpus'),
         minimum=1,
     )
     omp_nthreads: int = setting(
@@ -182,12 +199,14 @@ class ImageConfig(RunConfig):
         metavar='AMOUNT',
         flags=('--mem', '--mem-mb'),
         above=0,
+        read=parse_memory,
     )
     device: str = setting(
         'cpu',
         'where networks run (default: auto, the GPU if one answers)',
         group='resources',
-        choices=DEVICES,
+        choices=('auto', 'cpu', 'cuda'),
+        read=resolve_device,
     )
     use_plugin: Path | None = setting(
         None, "Nipype's plugin and its arguments", group='resources', metavar='FILE.yml'
@@ -195,26 +214,50 @@ class ImageConfig(RunConfig):
     write_graph: bool = setting(False, "write a picture of each workflow into the outputs' logs")
     stop_on_first_crash: bool = setting(False, 'skip all remaining steps after a failure')
 
+    @property
+    def image_query(self) -> ImageQuery:
+        """Images of the run, for `tmsprep.bids.find_images`."""
+        return ImageQuery(
+            self.bids_dir,
+            self.participant_label,
+            self.session_label,
+            self.bids_filters,
+            self.bids_database_dir,
+        )
+
+    @property
+    def execution(self) -> Execution:
+        """How the workflows of the run are executed."""
+        return Execution(**{f.name: getattr(self, f.name) for f in fields(Execution)})
+
 
 @dataclass(frozen=True)
 class ParticipantConfig(ImageConfig):
     """Settings of the level 'participant'."""
 
+    analysis_level = 'participant'
+
     localizers: tuple[str, ...] = setting(
-        (), 'methods to run (default: all of the protocol)', group='what'
+        (), 'methods to run (default: all of the protocol)', group='what', metavar='METHOD'
     )
     sloppy: bool = setting(False, 'fast and rough, for testing; never for targets', group='what')
-    reports_only: bool = setting(False, 'write the reports again from existing outputs')
+    reports_only: bool = setting(
+        False, 'write the reports again from existing outputs', group='what'
+    )
 
 
 @dataclass(frozen=True)
 class TrainConfig(ImageConfig):
     """Settings of the level 'train'."""
 
+    analysis_level = 'train'
+
 
 @dataclass(frozen=True)
 class CrossvalConfig(ImageConfig):
     """Settings of the level 'crossval'."""
+
+    analysis_level = 'crossval'
 
     folds: int | None = setting(
         None,
@@ -232,15 +275,21 @@ class CrossvalConfig(ImageConfig):
 class GroupConfig(RunConfig):
     """Settings of the level 'group'."""
 
+    analysis_level = 'group'
+
     agreement_overrides: Path | None = setting(
         None,
         'table of the raters to use for some points, or none; a corrected copy of the table of '
         'agreements',
         group='raters',
         metavar='FILE.tsv',
+        needs='annotations',
     )
     check_annotations: bool = setting(
-        False, 'look for errors in the files of points, and write nothing', group='raters'
+        False,
+        'look for errors in the files of points, and write nothing',
+        group='raters',
+        needs='annotations',
     )
     equivalence_margin: float = setting(
         3.0,
@@ -252,111 +301,62 @@ class GroupConfig(RunConfig):
 
 
 #: Analysis level to the class of its settings.
-CONFIGS: dict[str, type[RunConfig]] = dict(
-    zip(LEVELS, (ParticipantConfig, TrainConfig, CrossvalConfig, GroupConfig), strict=True)
-)
+CONFIGS: dict[str, type[RunConfig]] = {
+    kind.analysis_level: kind
+    for kind in (ParticipantConfig, TrainConfig, CrossvalConfig, GroupConfig)
+}
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Read a TOML file with any of the settings of any analysis level, and options of methods.
-
-    Parameters
-    ----------
-    path : Path
-        Relative paths in it are relative to the current directory.
+    """Read a TOML file with settings of any analysis level and options of methods.
 
     Returns
     -------
     dict
-        Name to value, each of the type of its field; options of methods as TOML has them.
+        Name to value, as TOML has it, without what belongs to the run that wrote the file.
 
     Raises
     ------
     ValueError
-        If the file is not TOML, or a value has the wrong type.
+        If the file is not TOML.
     """
     try:
         content = tomllib.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise ValueError(f'{path}: cannot be read as TOML ({error})') from error
-    types = {f.name: str(f.type) for kind in CONFIGS.values() for f in fields(kind)}
-    settings = {}
-    for name, value in content.items():
-        try:
-            settings[name] = READERS[types[name]](value) if name in types else value
-        except (TypeError, ValueError) as error:
-            raise ValueError(f'{path}: {name} = {value!r} has the wrong type') from error
-    return settings
+    return {name: value for name, value in content.items() if name not in _OF_ONE_RUN}
 
 
-def as_toml(value: object) -> object:
-    """Convert a setting to what TOML can hold."""
+def _as_toml(value: object) -> object:
     if isinstance(value, dict):
         return json.dumps(value)
     if isinstance(value, tuple):
-        return [as_toml(item) for item in value]
+        return [_as_toml(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 
-def _exactly(kind: type) -> Callable[[Any], Any]:
-    def read(value: object) -> object:
-        # bool is a subclass of int, so isinstance would accept `nprocs = true`.
-        if type(value) is not kind:
-            raise TypeError(f'{value!r} is not of type {kind.__name__}')
-        return value
-
-    return read
-
-
-def _number(value: object) -> float:
-    return float(value if type(value) is int else _exactly(float)(value))
+def _declared_options() -> dict[str, Option]:
+    items: dict[str, tuple[Field[Any], Any]] = {}
+    levels: dict[str, tuple[str, ...]] = {}
+    for level, kind in CONFIGS.items():
+        hints = get_type_hints(kind)
+        for item in fields(kind):
+            if item.metadata:
+                items.setdefault(item.name, (item, hints[item.name]))
+                levels[item.name] = (*levels.get(item.name, ()), level)
+    return {name: _option(*declared, levels[name]) for name, declared in items.items()}
 
 
-def _path(value: object) -> Path:
-    return Path(_exactly(str)(value))
+def _option(item: Field[Any], hint: Any, levels: tuple[str, ...]) -> Option:
+    origin = get_origin(hint)
+    # tuple[str, ...] and int | None have their type inside, dict[str, Any] outside.
+    kind = get_args(hint)[0] if origin in (tuple, UnionType) else origin or hint
+    default = item.default_factory if item.default is MISSING else item.default
+    several = origin is tuple
+    return Option(
+        item.name, type=kind, default=default, several=several, levels=levels, **item.metadata
+    )
 
 
-def _filters(value: object) -> dict[str, Any]:
-    return _exactly(dict)(json.loads(value) if isinstance(value, str) else value)
-
-
-#: Reader of a setting by the text of its type; it raises TypeError or ValueError.
-READERS: dict[str, Callable[[Any], Any]] = {
-    'str': _exactly(str),
-    'int': _exactly(int),
-    'int | None': _exactly(int),
-    'bool': _exactly(bool),
-    'float': _number,
-    'Path': _path,
-    'Path | None': _path,
-    'tuple[str, ...]': lambda value: tuple(_exactly(str)(item) for item in _exactly(list)(value)),
-    'tuple[Path, ...]': lambda value: tuple(_path(item) for item in _exactly(list)(value)),
-    'dict[str, Any]': _filters,
-}
-
-
-def flag_of(name: str, metadata: Mapping[str, Any]) -> str:
-    """Option of a setting: the first long flag it declares, else its name with dashes."""
-    declared = [flag for flag in metadata.get('flags', ()) if flag.startswith('--mem')]
-    return declared[0] if declared else f'--{name.replace("_", "-")}'
-
-
-def _check_limits(name: str, value: Any, metadata: Mapping[str, Any]) -> None:
-    flag = flag_of(name, metadata)
-    choices = metadata.get('choices', ())
-    if choices and value not in choices:
-        raise ValueError(f'{flag} {value!r} is not known; choose from {", ".join(choices)}')
-    if value is None or not isinstance(value, (int, float)):
-        return
-    if value < metadata.get('minimum', -math.inf):
-        raise ValueError(f'{flag} must be {metadata["minimum"]} or more, not {value}')
-    if value > metadata.get('maximum', math.inf):
-        raise ValueError(f'{flag} must be {metadata["maximum"]} or less, not {value}')
-    if 'above' in metadata and not metadata['above'] < value < math.inf:
-        raise ValueError(f'{flag} must be above {metadata["above"]}, not {value}')
-
-
-def _absolute(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return tuple(_absolute(item) for item in value)
-    return value.expanduser().absolute() if isinstance(value, Path) else value
+#: Option of every setting of any level, by name.
+SETTINGS = _declared_options()

@@ -187,10 +187,11 @@ def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | Non
 def delete_outdated(
     layout: Layout, image: ImageRef, protocol: Protocol, sha256: str
 ) -> list[Path]:
-    """Delete tables of an earlier run that are of another image or other targets, and figures.
+    """Delete what an earlier run wrote for another image or other targets.
 
-    The image may have been replaced under the same name, and the list of targets under the name
-    of the protocol. Files of other origin are left alone.
+    The image may have been replaced under the same name; then all derivatives of it go, except
+    tables that hold already. Or the list of targets has changed under the name of the protocol;
+    then its tables and figures go. Tables of other origin are left alone.
 
     Parameters
     ----------
@@ -208,22 +209,24 @@ def delete_outdated(
     list of Path
         The deleted tables.
     """
-    deleted = []
-    for name in (*(method.name for method in methods_of(protocol)), EXPERT):
-        path = layout.table(image, name)
-        if not is_own_table(path) or _holds(path, protocol, sha256):
-            continue
+    names = [*(method.name for method in methods_of(protocol)), EXPERT]
+    tables = [path for name in names if is_own_table(path := layout.table(image, name))]
+    outdated = [path for path in tables if not _holds(path, protocol, sha256)]
+    if not outdated:
+        return []
+    for path in outdated:
         logger.warning(
             '%s: deleted, because it was of other targets or of another image of the same name',
             path,
         )
-        path.unlink()
-        path.with_suffix('.json').unlink()
-        deleted.append(path)
-    if deleted:
-        for path in layout.figures(image):
-            path.unlink()
-    return deleted
+    doomed = layout.files(image, 'figures')
+    if any(_image_of(path) != sha256 for path in outdated):
+        kept = {*tables, *(path.with_suffix('.json') for path in tables)}
+        doomed += [path for path in layout.files(image) if path not in kept]
+    # The tables last: if this is interrupted, the next run finds them.
+    for path in (*doomed, *outdated, *(path.with_suffix('.json') for path in outdated)):
+        path.unlink(missing_ok=True)
+    return outdated
 
 
 def is_own_table(path: Path) -> bool:
@@ -231,13 +234,17 @@ def is_own_table(path: Path) -> bool:
     return path.is_file() and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
 
 
+def _image_of(table: Path) -> str:
+    """Checksum of the image that a table is of, by its sidecar."""
+    return str(read_json(table.with_suffix('.json')).get('ReferenceImage', {}).get('SHA256', ''))
+
+
 def _holds(path: Path, protocol: Protocol, sha256: str) -> bool:
-    reference = read_json(path.with_suffix('.json')).get('ReferenceImage', {})
     try:
         labels = read_targets(path).labels
     except ValueError:
         return False
-    return reference.get('SHA256') == sha256 and labels == protocol.labels
+    return _image_of(path) == sha256 and labels == protocol.labels
 
 
 def write_experts(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.running.resources import explain_shortage
+from tmsprep.running.machine import explain_shortage
 from tmsprep.tables import read_json, write_json
 
 logger = logging.getLogger(__name__)

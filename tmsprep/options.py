@@ -1,40 +1,60 @@
-"""Options of the command line, declared once: name, type, default, limits and help."""
+"""Options of the command line, each declared once: name, type, default, limits and help."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 LEVELS = ('participant', 'train', 'crossval', 'group')
 
+#: Groups of options that decide how a run is carried out and never what it finds. Levels without
+#: them ignore them, so that one list of options serves all levels of a study.
+NEUTRAL_GROUPS = ('resources', 'running')
+
+_NOUNS = {int: 'a whole number', float: 'a number'}
+
 
 @dataclass(frozen=True)
 class Option:
-    """One option, of a command or of a method.
+    """One option: a setting of analysis levels (`tmsprep.config`) or an option of a method.
 
     Parameters
     ----------
     name : str
         Key of its value; ``--`` and the name with dashes on the command line.
     help : str
-        One sentence; the default is added to it.
+        One sentence; levels and default are added to it.
     type : type
-        str, int, float, bool (a switch) or pathlib.Path (an existing file).
+        str, int, float, bool (a switch), dict or pathlib.Path.
     default : Any
-        None if there is none.
+        A value, or a function that makes one; None if there is none.
     choices : tuple of str
         Allowed values; empty for all.
     several : bool
         Whether it takes several values, which are then a tuple without repetitions.
     levels : tuple of str
         Analysis levels that have it.
-    minimum : float
-        Smallest allowed number.
+    minimum, maximum : float
+        Smallest and largest allowed number.
+    above : float
+        Number that the value must exceed.
+    exists : str
+        Kind of a path that must exist: 'file' or 'folder'; '' if it need not.
+    needs : str
+        Name of an option that must be given together with this one.
     single : tuple of str
         Analysis levels at which only one of several values may be given.
+    refusals : mapping
+        Analysis level to the reason that it does not have the option: a relative clause.
+    read : callable, optional
+        Converts text, from the command line or a settings file; it raises ValueError.
+    group : str
+        Group in the help.
+    flags : tuple of str
+        Names on the command line, if they do not follow from `name`.
     metavar : str
         Placeholder in the help.
     """
@@ -47,16 +67,51 @@ class Option:
     several: bool = False
     levels: tuple[str, ...] = LEVELS
     minimum: float = -math.inf
+    maximum: float = math.inf
+    above: float = -math.inf
+    exists: str = 'file'
+    needs: str = ''
     single: tuple[str, ...] = ()
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    read: Callable[[str], Any] | None = None
+    group: str = ''
+    flags: tuple[str, ...] = ()
     metavar: str = ''
 
     @property
     def flag(self) -> str:
-        """Name on the command line."""
-        return f'--{self.name.replace("_", "-")}'
+        """Main name on the command line."""
+        named = (flag for flag in self.flags if flag.startswith('--'))
+        return next(named, f'--{self.name.replace("_", "-")}')
+
+    def describe(self) -> str:
+        """Help with the levels, unless all have the option, and the default, if there is one."""
+        shown = ' '.join(self.default) if isinstance(self.default, tuple) else self.default
+        text = self.help
+        # False is the default of every switch.
+        if type(shown) in (str, int, float) and shown != '' and '(default' not in text:
+            text += f' (default: {shown})'
+        return text if self.levels == LEVELS else f'[{", ".join(self.levels)}] {text}'
+
+    def parse(self, text: str) -> Any:
+        """Read one value from text.
+
+        Raises
+        ------
+        ValueError
+            If it is not of the type.
+        """
+        if self.read is not None:
+            return self.read(text)
+        if self.type is Path and not text:
+            raise ValueError('an empty path; is a variable of your script unset?')
+        try:
+            return self.type(text)
+        except ValueError:
+            raise ValueError(f'{text!r} is not {_NOUNS[self.type]}') from None
 
     def check(self, value: Any, level: str) -> Any:
-        """Return the value in its type.
+        """Return a value, or the tuple of `several`, in its type; paths are made absolute.
 
         Raises
         ------
@@ -65,57 +120,89 @@ class Option:
         """
         if value is None:
             return None
-        values = tuple(dict.fromkeys(value)) if self.several else (value,)
-        if not values:
+        if not self.several:
+            return self._check_one(value)
+        if not isinstance(value, (list, tuple)):
+            raise ValueError(f'{self.flag}: {value!r} is not a list')
+        values = tuple(dict.fromkeys(self._check_one(item) for item in value))
+        if self.default and not values:
             raise ValueError(f'{self.flag}: give at least one of {", ".join(self.choices)}')
-        checked = tuple(self._check_one(item) for item in values)
-        if level in self.single and len(checked) > 1:
+        if level in self.single and len(values) > 1:
             raise ValueError(f'{self.flag}: {level} takes one of {", ".join(self.choices)}')
-        return checked if self.several else checked[0]
+        return values
 
     def _check_one(self, item: Any) -> Any:
-        if self.type is Path:
-            path = Path(item).expanduser().absolute()
-            if not path.is_file():
-                raise ValueError(f'{self.flag}: no file {path}')
-            return path
+        if isinstance(item, str) and (self.read is not None or self.type is Path):
+            item = self.parse(item)
+        if self.type is float and type(item) is int:
+            item = float(item)
         # bool is a subclass of int: `steps = true` in a settings file is a mistake.
-        number = self.type is float and type(item) is int
-        if type(item) is not self.type and not number:
+        if not isinstance(item, self.type) or isinstance(item, bool) is not (self.type is bool):
             raise ValueError(f'{self.flag}: {item!r} is not of type {self.type.__name__}')
         if self.choices and item not in self.choices:
             raise ValueError(
                 f'{self.flag}: {item!r} is not known; choose from {", ".join(self.choices)}'
             )
-        if self.type in (int, float) and not (item >= self.minimum and math.isfinite(item)):
-            raise ValueError(f'{self.flag} must be {self.minimum:g} or more, not {item}')
-        return self.type(item)
+        if isinstance(item, (int, float)):
+            self._check_number(item)
+        return self._check_path(item) if isinstance(item, Path) else item
+
+    def _check_number(self, number: float) -> None:
+        if self.minimum <= number <= self.maximum and self.above < number < math.inf:
+            return
+        if self.maximum < math.inf:
+            limits = f'from {self.minimum} to {self.maximum}'
+        else:
+            limits = f'above {self.above}' if self.above > -math.inf else f'{self.minimum} or more'
+        raise ValueError(f'{self.flag} must be {limits}, not {number}')
+
+    def _check_path(self, path: Path) -> Path:
+        path = path.expanduser().absolute()
+        if self.exists and not (path.is_dir() if self.exists == 'folder' else path.is_file()):
+            raise ValueError(f'{self.flag}: no {self.exists} {path}')
+        return path
 
 
 def settle(
-    options: Sequence[Option], given: Mapping[str, Any], defaults: Mapping[str, Any], level: str
+    options: Iterable[Option], sources: Mapping[str, Mapping[str, Any]], level: str
 ) -> dict[str, Any]:
-    """Value of each option at one analysis level: given, else the protocol's, else its own.
+    """Decide the value of each option at one analysis level.
 
     Parameters
     ----------
-    options : sequence of Option
+    options : iterable of Option
         Those of other levels are skipped.
-    given : mapping
-        Name to value, from the command line or a settings file.
-    defaults : mapping
-        As `tmsprep.protocols.Protocol.defaults`.
+    sources : mapping
+        Name of a source to its values, which replace those of the sources before it; '' for the
+        command line. Values of other options are skipped.
     level : str
         Analysis level.
+
+    Returns
+    -------
+    dict
+        Option name to value; its own default if no source has one.
 
     Raises
     ------
     ValueError
-        If a value is out of range.
+        If a value is out of range, or an option lacks one that it needs; the message names the
+        source and the option.
     """
-    chosen = {**defaults, **defaults.get(level, {}), **given}
-    return {
-        option.name: option.check(chosen.get(option.name, option.default), level)
-        for option in options
-        if level in option.levels
-    }
+    here = {option.name: option for option in options if level in option.levels}
+    values = {name: _settle_one(option, sources, level) for name, option in here.items()}
+    for name, option in here.items():
+        if option.needs and values[name] and not values[option.needs]:
+            raise ValueError(f'{option.flag}: give {here[option.needs].flag} as well')
+    return values
+
+
+def _settle_one(option: Option, sources: Mapping[str, Mapping[str, Any]], level: str) -> Any:
+    for source, values in reversed(list(sources.items())):
+        if option.name in values:
+            try:
+                return option.check(values[option.name], level)
+            except ValueError as error:
+                raise ValueError(f'{source}: {error}' if source else str(error)) from error
+    default = option.default() if callable(option.default) else option.default
+    return option.check(default, level)

@@ -12,7 +12,7 @@ import numpy as np
 
 from tmsprep.atomic import write_text
 from tmsprep.points import PointSet
-from tmsprep.running.resources import explain_shortage
+from tmsprep.running.machine import explain_shortage
 
 
 def describe_error(error: Exception) -> dict[str, str]:
@@ -73,7 +73,8 @@ class Outcome:
             'extra': self.extra,
         }
         if self.points is not None:
-            rows = np.where(np.isnan(self.points.coordinates), None, self.points.coordinates)
+            rows = self.points.coordinates.astype(object)
+            rows[np.isnan(self.points.coordinates)] = None
             content['points'] = dict(zip(self.points.labels, rows.tolist(), strict=True))
         return write_text(path, json.dumps(content, indent=1))
 

@@ -19,7 +19,9 @@ from tmsprep.formats.targets_tsv import write_table as write_tsv
 Column = Mapping[str, Any]
 
 
-def column(description: str, units: str = '', **levels: str) -> dict[str, Any]:
+def column(
+    description: str, units: str = '', *, long_name: str = '', **levels: str
+) -> dict[str, Any]:
     """Describe a column.
 
     Parameters
@@ -28,6 +30,8 @@ def column(description: str, units: str = '', **levels: str) -> dict[str, Any]:
         What its values are.
     units : str
         Such as 'mm'; '' for none.
+    long_name : str
+        Heading in reports; '' for the column's name in words.
     **levels : str
         Meaning of each value of a categorical column.
 
@@ -36,7 +40,8 @@ def column(description: str, units: str = '', **levels: str) -> dict[str, Any]:
     >>> column('Distance from the reference', 'mm')
     {'Description': 'Distance from the reference', 'Units': 'mm'}
     """
-    described: dict[str, Any] = {'Description': description}
+    described: dict[str, Any] = {'LongName': long_name} if long_name else {}
+    described['Description'] = description
     if units:
         described['Units'] = units
     if levels:

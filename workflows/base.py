@@ -21,6 +21,7 @@ def init_participant_wf(
     layout: Layout,
     methods: Sequence[Method],
     resources: Mapping[str, Mapping[str, Any]],
+    mem_gb: Mapping[str, float],
     computing: Computing,
     work_dir: Path,
     derivatives: Sequence[Path] = (),
@@ -36,12 +37,12 @@ def init_participant_wf(
         The inputs.
     work_dir : Path
         Directory of intermediate results.
-    protocol, layout, methods, resources, computing, derivatives
+    protocol, layout, methods, resources, mem_gb, computing, derivatives
         As for `init_image_wf`.
     """
     workflow = Workflow(name=f'{layout.label}_wf', base_dir=str(work_dir))
-    paths = [image.path for image in images]
-    mem_gb = {m.name: m.memory_gb(resources[m.name], paths) for m in methods}
+    # Nipype would delete the files of an outcome, which are not outputs of their node.
+    workflow.config['execution']['remove_unnecessary_outputs'] = 'false'
     for image in images:
         one = init_image_wf(
             image=image,

@@ -32,7 +32,7 @@ class Computing:
     threads : int
         Threads of one step; the points of some methods depend on it.
     cpus : int
-        CPUs of the run: no step gets more, as Nipype would never start it.
+        Largest number of CPUs of one step.
     use_gpu : bool
         Whether networks run on the GPU.
     run_id : str

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from tmsprep.reports.canvas import figure_style, save_svg
+from tmsprep.reports.charts import figure_style, save_svg
 
 from corruptions.catalogue import CORRUPTIONS, Corruption
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from tmsprep.config import DEFAULT_THREADS
 from tmsprep.evaluation.conformal import ErrorRadius
-from tmsprep.evaluation.dispersion import dispersion
+from tmsprep.evaluation.errors import dispersion
 from tmsprep.imaging.conform import conform
 from tmsprep.imaging.volume import percentile_window
 from tmsprep.methods.baxter2021.localize import Localization, localize

@@ -13,7 +13,7 @@ from corruptions.catalogue import CORRUPTIONS
 
 TEMPLATE = Path(__file__).with_name('page.md')
 TABLES = ('test', 'corruptions', 'motion', 'methods', 'cortex')
-METHODS = {'cnn': 'CNN', 'syn': 'SyN', 'cnn-same-people': 'CNN, same people'}
+METHODS = {'cnn': 'CNN', 'syn': 'SyN', 'cnn-same-people': 'CNN, same participants'}
 _MISSING = '–'
 _NOT_RUN = 'Not measured in this run.'
 _STATISTICS = {
@@ -36,7 +36,8 @@ def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, object]) 
     Parameters
     ----------
     tables : mapping
-        The tables named in `TABLES`; one that is missing or empty leaves its section without.
+        The tables named in `TABLES`; a missing or empty one leaves its section without
+        numbers.
     facts : mapping
         Values of the template's other fields.
 
@@ -135,9 +136,9 @@ def _methods(table: pd.DataFrame) -> str:
     wide = cells.pivot_table(
         index='label', columns='dataset', values='text', aggfunc='first', sort=False
     )
-    people = table.drop_duplicates('dataset').set_index('dataset')['people']
+    participants = table.drop_duplicates('dataset').set_index('dataset')['people']
     columns = {'label': 'target'}
-    columns |= {name: f'{name} ({people[name]})' for name in wide.columns}
+    columns |= {name: f'{name} ({participants[name]})' for name in wide.columns}
     return as_markdown(wide.reset_index(), columns)
 
 
@@ -150,10 +151,10 @@ def _cortex(table: pd.DataFrame) -> str:
     columns = {
         'dataset': 'data set',
         'method': 'method',
-        'people': 'people',
+        'people': 'participants',
         'points': 'points',
         'near': f'in or within {NEAR_MM:g} mm of grey matter',
         'farthest': 'farthest (mm)',
-        'chance': 'a random place in the brain',
+        'chance': 'a random position in the brain',
     }
     return as_markdown(table.replace({'method': METHODS}), columns)

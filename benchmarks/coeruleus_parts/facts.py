@@ -1,4 +1,4 @@
-"""What the page says about data, trainings and machine."""
+"""Facts about data, trainings and machine."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def trainings(path: Path) -> list[dict[str, object]]:
 
 
 def outcomes(path: Path) -> dict[str, int]:
-    """Count how it went with everybody."""
+    """Count the outcomes of participants."""
     return {k: int(n) for k, n in read_table(path)['outcome'].value_counts(sort=False).items()}
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from tmsprep.methods.duennwald2021.group_answers import Claim, claims
-from tmsprep.methods.duennwald2021.group_report import constant_sentence
-from tmsprep.methods.duennwald2021.group_report_tables import TextTable, text_tables
+from tmsprep.methods.duennwald2021.group_section import constant_sentence, level_tables
+from tmsprep.reports.sections import Table
+
+from coeruleus_parts.claims import Claim, claims
 
 TEMPLATE = Path(__file__).with_name('page.md')
 SOURCE = 'crossval'
-_LOCALISATION = ('table1', 'axes')
+_LOCALISATION = ('table1', 'augmentation', 'axes')
 
 
 def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]) -> str:
@@ -33,10 +34,10 @@ def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, Any]) -> 
         Markdown.
     """
     judged = claims(tables, SOURCE)
-    written = text_tables(tables, SOURCE)
+    written = level_tables(tables, SOURCE).items()
     found = [[c.claim, f'**{c.verdict}**', c.found, c.paper] for c in judged]
-    places = [as_section(t) for t in written if t.name in _LOCALISATION]
-    masks = [as_section(t) for t in written if t.name not in _LOCALISATION]
+    places = [as_section(table) for name, table in written if name in _LOCALISATION]
+    masks = [as_section(table) for name, table in written if name not in _LOCALISATION]
     return TEMPLATE.read_text(encoding='utf-8').format(
         scale=scale(facts),
         trainings=trainings(facts['trainings']),
@@ -57,11 +58,11 @@ def lines(rows: Sequence[Sequence[str]]) -> str:
     return '\n'.join(f'| {" | ".join(row)} |' for row in rows)
 
 
-def as_section(table: TextTable) -> str:
+def as_section(table: Table) -> str:
     """Write a table under its heading."""
-    rule = ['---'] * len(table.columns)
-    body = lines([table.columns, rule, *table.rows])
-    return f'### {table.title}\n\n{body}\n\n{table.caption}'
+    rule = ['---'] * len(table.head)
+    body = lines([table.head, rule, *table.rows])
+    return f'### {table.caption}\n\n{body}\n\n{table.notes}'
 
 
 def scale(facts: Mapping[str, Any]) -> str:
@@ -75,7 +76,7 @@ def scale(facts: Mapping[str, Any]) -> str:
         [
             ('images', 'simulated', 'real, 3 T'),
             (
-                'people',
+                'participants',
                 (
                     f'{given["Participants"]}: {kept} in {given["Folds"]} folds, '
                     f'{given["HeldOut"]} held out'
@@ -91,7 +92,7 @@ def scale(facts: Mapping[str, Any]) -> str:
 
 
 def trainings(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Say which epochs were kept: the last ones mean that longer training might do better."""
+    """Say which epochs were kept; the last ones suggest that longer training might help."""
     parts = []
     for row in rows:
         name = f'{row["network"]} {row["augmentation"]} augmentation'
@@ -108,7 +109,7 @@ def speed(facts: Mapping[str, Any]) -> str:
     lpp, npp = cost['lpp'], cost['npp']
     volume = ' x '.join(map(str, cost['shape']))
     text = (
-        f'On a volume of {volume} voxels and {_count(cost["threads"], "thread")}, LPP (localiser '
+        f'On a volume of {volume} voxels and {_count(cost["threads"], "thread")}, LPP (localizer '
         f'and one patch) takes {lpp["seconds"]:.2f} s and {lpp["extra"]:.0f} MB, NPP '
         f'({npp["windows"]} windows) {npp["seconds"]:.2f} s and {npp["extra"]:.0f} MB, on top of '
         f'Python, Torch and the volume. {_faster(lpp, npp)} {_larger(lpp, npp)}'
@@ -120,8 +121,8 @@ def speed(facts: Mapping[str, Any]) -> str:
             f'{medians["npp"]:.2f} s (NPP).'
         )
     return (
-        f'{text} Other sizes were not measured. Times depend on the machine and on what else runs '
-        'there; they are rough.'
+        f'{text} Other sizes were not measured. Times are rough: they depend on the machine and '
+        'its load.'
     )
 
 
@@ -137,13 +138,13 @@ def _faster(lpp: Mapping[str, float], npp: Mapping[str, float]) -> str:
 
 
 def _larger(lpp: Mapping[str, float], npp: Mapping[str, float]) -> str:
-    """Say plainly whether LPP saves memory."""
+    """Say whether LPP saves memory."""
     more = lpp['extra'] - npp['extra']
     if more <= 0:
         return f'It needs {-more:.0f} MB less memory.'
     return (
-        f'But it needs **more** memory, by {more:.0f} MB: its localiser looks at the whole volume '
-        'at once, the sliding window at one patch after the other.'
+        f'But it needs **more** memory, by {more:.0f} MB: its localizer processes the whole '
+        'volume at once, the sliding window one patch after the other.'
     )
 
 

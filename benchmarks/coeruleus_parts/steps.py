@@ -22,13 +22,13 @@ class Plan(NamedTuple):
     home : Path
         Holds ``bids``, ``out``, ``work`` and ``speed.json``.
     participants, held_out, folds : int
-        People in all, those tested, and parts of the others.
+        Number of participants, of those held out, and of folds of the others.
     epochs : int or None
         Of every training; None for as many as the recipe says.
     processes : int
         Trainings at a time, one thread each.
     seed : int
-        Of the first person, and of the partition.
+        Seed of the first participant, and of the partition.
     """
 
     home: Path
@@ -56,19 +56,19 @@ class Plan(NamedTuple):
 
 
 def make_phantoms(plan: Plan) -> None:
-    """Write the simulated people, unless they are there.
+    """Write the simulated participants, unless they exist.
 
     Raises
     ------
     ValueError
-        If another number of them is there.
+        If another number of them exists.
     """
     if (plan.bids / 'dataset_description.json').is_file():
         there = len(list(plan.bids.glob('sub-*')))
         if there != plan.participants:
             raise ValueError(
-                f'{plan.bids}: holds {there} people, not {plan.participants}; delete the folder, '
-                'or give --participants'
+                f'{plan.bids}: holds {there} participants, not {plan.participants}; delete the '
+                'folder, or give --participants'
             )
         return
     _run(
@@ -92,7 +92,7 @@ def crossval_command(plan: Plan) -> list[str]:
 
 
 def crossvalidate(plan: Plan) -> None:
-    """Cross-validate, unless that was done with these numbers; goes on where it was stopped."""
+    """Cross-validate, unless that was done with these numbers; resumes an interrupted run."""
     if not is_crossvalidated(plan):
         _run(*crossval_command(plan))
 

@@ -1,1 +1,1 @@
-"""What is done to runs, and what is seen then."""
+"""Faults of runs, and their effects."""

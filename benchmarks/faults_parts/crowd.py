@@ -11,9 +11,9 @@ FAULT = 'Eight at once'
 
 
 def start_eight(site: Site) -> Iterator[Seen]:
-    """Start eight runs into one output folder.
+    """Start eight runs into one output directory.
 
-    Different people and one person; each run with its own working folder, and all with one.
+    Of different participants and of one; each with its own working directory, and all with one.
     """
     labels = sorted(p.name.removeprefix('sub-') for p in site.people.glob('sub-*'))
     alone = site.folder / 'alone'
@@ -29,8 +29,8 @@ def start_eight(site: Site) -> Iterator[Seen]:
             hidden = partials(out)
             yield Seen(
                 FAULT,
-                f'{"one person" if one_person else "eight people"}, '
-                f'{"one working folder" if one_folder else "each its own working folder"}',
+                f'{"one participant" if one_person else "eight participants"}, '
+                f'{"one working directory" if one_folder else "working directories of their own"}',
                 _describe(ended, different, hidden),
                 _all_right(ended, one_person) and not different and not hidden,
             )
@@ -51,7 +51,7 @@ def _run_eight(site: Site, name: str, labels: list[str], one_folder: bool) -> li
 
 
 def _belongs(name: str, label: str) -> bool:
-    return not name.startswith('sub-') or name.startswith((f'sub-{label}/', f'sub-{label}.'))
+    return not name.startswith('sub-') or name.startswith((f'sub-{label}/', f'sub-{label}_'))
 
 
 def _all_right(ended: list[Ended], one_person: bool) -> bool:
@@ -68,7 +68,7 @@ def _describe(ended: list[Ended], different: list[str], hidden: list[str]) -> st
     others = len(ended) - done - refused
     words = [f'{done} finished']
     if refused:
-        words.append(f'{refused} left the person out, with a message and exit code 1')
+        words.append(f'{refused} skipped the participant, with a message and exit code 1')
     if others:
         words.append(f'{others} ended in another way: {sorted({run.last for run in ended})}')
     words.append(f'{len(different) or "no"} files differ from those of a single run')

@@ -12,9 +12,10 @@ from faults_parts.runs import Ended, Seen, Site, differences, outputs, partials
 
 SIZE_MB = 160
 FAULT = 'Full disk'
+
+#: Space left on the disk: none; enough for the log; enough for some of the outputs, or for the
+#: conformed image and little more.
 FREE_KB = {'output': (0, 64, 600), 'working': (0, 3000, 65560), 'temporary': (0,)}
-"""What is left on the disk: nothing; room for the log; room for some of the outputs, or for the
-conformed image and little more (our choice)."""
 
 
 def fill_disks(site: Site) -> Iterator[Seen]:
@@ -72,12 +73,12 @@ def _fill(site: Site, which: str, free_kb: int, whole: dict[str, bytes]) -> Seen
     right = first.code == (0 if which == 'temporary' else 1)
     told = (
         f'exit code {first.code} after {first.seconds:.0f} s, '
-        f'{"the folder was named" if named else "no need of it"}; '
+        f'{"the directory was named" if named else "not needed"}; '
         f'{len(hidden) or "no"} temporary files left; with space again: exit code {second.code}, '
         f'{len(different) or "no"} files differ'
     )
     good = right and (named or which == 'temporary') and not hidden and not different
-    return Seen(FAULT, f'{which} folder, {free_kb} kB left', told, good and second.code == 0)
+    return Seen(FAULT, f'{which} directory, {free_kb} kB left', told, good and second.code == 0)
 
 
 def _run(site: Site, folders: dict[str, Path], environment: dict[str, str]) -> Ended:

@@ -49,15 +49,15 @@ def kill_often(site: Site, times: int, seed: int) -> Iterator[Seen]:
     yield Seen(
         FAULT,
         f'{times} runs killed, at {chain.moments}',
-        f'{chain.finished} runs got through in the end: '
-        f"{chain.different or 'none'} of their files differ from the unbroken run's; "
+        f'{chain.finished} runs finished in the end: '
+        f'{chain.different or "none"} of their files differ from those of the uninterrupted run; '
         f'{chain.alive or "no"} processes were left; '
         f'{len(chain.hidden) or "no"} temporary files were left after the last run',
         not (chain.different or chain.alive or chain.hidden or chain.failed),
     )
     yield Seen(
         FAULT,
-        f'{watch[0]} looks into the output folder meanwhile, {watch[1]} versions of files read',
+        f'{watch[0]} checks of the output directory meanwhile, {watch[1]} versions of files read',
         f'{len(chain.partial) or "no"} partial files under a final name',
         not chain.partial,
     )

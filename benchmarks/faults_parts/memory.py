@@ -12,11 +12,12 @@ from faults_parts.runs import Ended, Seen, Site, left_over, partials
 
 FAULT = 'Memory'
 CONTROL_GROUPS = Path('/sys/fs/cgroup/memory')
-LIMIT_MB = {'1': 300, '2': 400}
-"""By number of processes: enough to start, too little for the network (our choice)."""
 
+#: By number of processes: enough to start, too little for the network.
+LIMIT_MB = {'1': 300, '2': 400}
+
+#: The same for ``ulimit -v``, which counts reserved memory as well.
 ADDRESS_SPACE_MB = 1000
-"""The same for ``ulimit -v``, which counts what is reserved as well (our choice)."""
 
 
 def use_up_memory(site: Site) -> Iterator[Seen]:

@@ -1,4 +1,4 @@
-"""People whose image cannot be read."""
+"""Participants whose image cannot be read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from faults_parts.places import other_user
 from faults_parts.runs import Seen, Site, outputs
 
-FAULT = 'Unreadable person'
+FAULT = 'Unreadable image'
 IMAGE = 'sub-{0}/anat/sub-{0}_T1w.nii.gz'
 
 
 def break_people(site: Site) -> Iterator[Seen]:
-    """Spoil the images of three of four people, and run on all."""
+    """Damage the images of three of four participants, and run on all."""
     bids = _copy(site, 'broken', ('cut', 'folder', 'link', 'whole'))
     cut = bids / IMAGE.format('cut')
     cut.write_bytes(cut.read_bytes()[:20_000])
@@ -26,9 +26,9 @@ def break_people(site: Site) -> Iterator[Seen]:
     out = site.folder / 'broken_out'
     ended = site.start(bids, out, site.folder / 'broken_work').end()
     for label, what in (
-        ('cut', 'a file that is cut short'),
-        ('folder', 'a folder in the place of the image'),
-        ('link', 'a link that leads nowhere'),
+        ('cut', 'a truncated file'),
+        ('folder', 'a directory in place of the image'),
+        ('link', 'a broken link'),
     ):
         told = [line for line in ended.lines if f'sub-{label} failed' in line]
         message = told[-1].split('failed: ', 1)[-1] if told else 'NOTHING was said'
@@ -36,7 +36,7 @@ def break_people(site: Site) -> Iterator[Seen]:
     whole = any(name.startswith('sub-whole/') for name in outputs(out))
     yield Seen(
         FAULT,
-        'the fourth person of that run',
+        'the fourth participant of that run',
         f'{"finished" if whole else "NOT finished"}; the run: exit code {ended.code}',
         whole,
     )
@@ -44,7 +44,7 @@ def break_people(site: Site) -> Iterator[Seen]:
 
 
 def _forbidden(site: Site) -> Seen:
-    what = 'an image without the right to read it (`chmod 000`), as a user who is not root'
+    what = 'an image without read permission (`chmod 000`), as a user who is not root'
     before = other_user()
     if before is None:
         return Seen(FAULT, f'not done here: {what}', '', True)
@@ -56,7 +56,7 @@ def _forbidden(site: Site) -> Seen:
     ended = site.start(bids, place / 'out', place / 'work', before=before).end()
     told = [line for line in ended.lines if 'sub-closed failed' in line]
     message = told[-1].split('failed: ', 1)[-1] if told else 'NOTHING was said'
-    good = bool(told) and ended.code == 1 and any(place.rglob('sub-whole_desc-cnn_targets.tsv'))
+    good = bool(told) and ended.code == 1 and any(place.rglob('sub-whole_*desc-cnn_targets.tsv'))
     return Seen(FAULT, what, _short(message, bids), good)
 
 

@@ -45,7 +45,7 @@ def take_away(site: Site) -> Iterator[Seen]:
             'Home',
             f'{what}, as {who}',
             f'exit code {ended.code}, {len(outputs(out))} files; '
-            f'{len(inside) or "nothing"} written to the home',
+            f'{len(inside) or "nothing"} written to the home directory',
             ended.code == 0 and not inside,
         )
     yield _without_network(site)
@@ -70,7 +70,7 @@ def look_at_temporary(site: Site) -> Iterator[Seen]:
     found = sorted(str(p.relative_to(site.temporary)) for p in site.temporary.rglob('*'))
     yield Seen(
         'TMPDIR',
-        'the temporary folder of all runs of this page, those that were killed too',
+        'the temporary directory of all runs of this page, including killed ones',
         f'{", ".join(found[:5])} ({len(found)} in all) left' if found else 'empty',
         not found,
     )

@@ -12,16 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import ants
+import numpy as np
 import psutil
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 CNN = ('--localizers', 'cnn', '--nprocs', '1')
+
+#: A run that takes longer hangs.
 PATIENCE_S = 600
-"""A run that takes longer hangs (our choice)."""
 
 
 class Seen(NamedTuple):
-    """One line of the page: what was done, what was seen, and whether it was as it must be."""
+    """One line of the page: what was done, what was observed, and whether it was as required."""
 
     fault: str
     done: str
@@ -157,11 +160,23 @@ def outputs(out: Path) -> dict[str, bytes]:
     """All files of an output folder but its logs, hidden ones too: name to content."""
     paths = (path for path in sorted(out.rglob('*')) if path.is_file())
     relative = ((path, path.relative_to(out)) for path in paths)
-    return {str(name): path.read_bytes() for path, name in relative if name.parts[0] != 'logs'}
+    return {str(name): content(path) for path, name in relative if name.parts[0] != 'logs'}
+
+
+def content(path: Path) -> bytes:
+    """Bytes of a file; numbers of a whole transform, whose file notes when it was written."""
+    if path.suffix == '.h5':
+        try:
+            transform = ants.read_transform(str(path))
+        except RuntimeError:
+            return path.read_bytes()
+        numbers = (transform.fixed_parameters, transform.parameters)
+        return np.concatenate([np.asarray(part, dtype=float) for part in numbers]).tobytes()
+    return path.read_bytes()
 
 
 def differences(out: Path, reference: Mapping[str, bytes]) -> list[str]:
-    """Name the files that one of both lacks, or that are not the same byte for byte."""
+    """Name the files that one of both lacks, or whose `content` is not the same."""
     found = outputs(out)
     return sorted(name for name in {*found, *reference} if found.get(name) != reference.get(name))
 

@@ -6,13 +6,15 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 
+from faults_parts.runs import content
+
 EVERY_S = 0.005
 
 
 class Watcher:
     """Read every version of every visible file, and compare it with what it must become.
 
-    The same input gives the same bytes, so that any other content is half a file.
+    The same input gives the same content, so that any other is half a file.
 
     Parameters
     ----------
@@ -51,14 +53,14 @@ class Watcher:
                 version = (state.st_ino, state.st_mtime_ns, state.st_size)
                 if self._known.get(path) == version:
                     continue
-                content = path.read_bytes()
+                found = content(path)
             except FileNotFoundError:
                 continue
             self._known[path] = version
             self.versions += 1
             name = str(path.relative_to(self._out))
-            if content != self._reference.get(name):
-                self.partial.append(f'{name} ({len(content)} bytes)')
+            if found != self._reference.get(name):
+                self.partial.append(f'{name} ({len(found)} bytes)')
 
     def _visible(self, folder: Path) -> list[Path]:
         try:

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import os
-from importlib.resources import files
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 
-from tmsprep.bids.description import write_dataset_description
-from tmsprep.derivatives import write_targets
+from tmsprep.bids import ImageRef, write_dataset_description
+from tmsprep.bids.names import Layout
+from tmsprep.derivatives import write_outcomes
 from tmsprep.formats import read_points
-from tmsprep.group.derived import image_of
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
-from tmsprep.registration.names import DEFAULT_ATLAS
 
 PROTOCOL = load_protocol('tms')
+ATLAS = PROTOCOL.atlas['image']
+
+#: Standard deviation along each axis between participants, methods and raters.
 SPREAD_MM = 3.0
-"""Standard deviation along each axis between people, methods and raters."""
 
 _MOST_LINKS = 10_000
 _AFFINE = np.diag([2.0, 2.0, 2.0, 1.0])
@@ -100,34 +100,39 @@ def make_outputs(out_dir: Path, bids_dir: Path, people: int) -> Path:
     people : int
         How many.
     """
-    write_dataset_description(out_dir, bids_dir)
+    write_dataset_description(out_dir, bids_dir, PROTOCOL)
+    layout, first = Layout(out_dir, PROTOCOL.name), _image(bids_dir, 1)
     mask, transform = out_dir.parent / 'mask.nii.gz', out_dir.parent / 'transform.h5'
     _write_mask(mask)
     _write_transform(mask, transform)
-    linked = {
-        'desc-brain_mask.nii.gz': Linked(mask),
-        f'from-{DEFAULT_ATLAS}_to-T1w_mode-image_xfm.h5': Linked(transform),
-        f'from-T1w_to-{DEFAULT_ATLAS}_mode-image_xfm.h5': Linked(transform),
-    }
-    first = f'sub-{label(1)}'
-    texts = _first_tables(out_dir, bids_dir)
+    masks, forward, back = Linked(mask), Linked(transform), Linked(transform)
+    texts = _first_tables(layout, first)
     drawn = [*PROTOCOL.labels, 'overview', 'brain', 'registration']
     for number in range(1, people + 1):
-        name, random = f'sub-{label(number)}', np.random.default_rng(number)
-        anat, figures = out_dir / name / 'anat', out_dir / name / 'figures'
-        anat.mkdir(parents=True, exist_ok=True)
-        figures.mkdir(exist_ok=True)
-        for method in ('cnn', 'syn'):
-            table, sidecar = texts[method]
-            path = anat / f'{name}_desc-{method}_targets.tsv'
+        image, random = _image(bids_dir, number), np.random.default_rng(number)
+        for path in (layout.table(image, 'cnn'), layout.figure(image, 'overview')):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        for method, (table, sidecar) in texts.items():
+            path = layout.table(image, method)
             path.write_text(_moved(table, random))
-            path.with_suffix('.json').write_text(sidecar.replace(first, name))
-        for ending, content in linked.items():
-            content.at(anat / f'{name}_{ending}')
+            path.with_suffix('.json').write_text(sidecar.replace(first.stem, image.stem))
+        masks.at(layout.derivative(image, 'mask', '.nii.gz', desc='brain'))
+        forward.at(_transform_path(layout, image, 'T1w', ATLAS))
+        back.at(_transform_path(layout, image, ATLAS, 'T1w'))
         for what in drawn:
-            (figures / f'{name}_desc-{what}_T1w.svg').touch()
-        (out_dir / f'{name}.html').touch()
+            layout.figure(image, what).touch()
+        layout.report(image.subject).touch()
     return out_dir
+
+
+def _image(bids_dir: Path, number: int) -> ImageRef:
+    name = f'sub-{label(number)}'
+    return ImageRef.from_path(bids_dir, bids_dir / name / 'anat' / f'{name}_T1w.nii.gz')
+
+
+def _transform_path(layout: Layout, image: ImageRef, source: str, target: str) -> Path:
+    spaces = {'from': source, 'to': target, 'mode': 'image'}
+    return layout.derivative(image, 'xfm', '.h5', **spaces)
 
 
 def make_raters(folder: Path, people: int, raters: int = 3) -> Path:
@@ -154,24 +159,19 @@ def make_raters(folder: Path, people: int, raters: int = 3) -> Path:
 
 
 def _places() -> PointSet:
-    data = Path(str(files('tmsprep.data')))
-    return read_points(data / f'atlas_targets_{DEFAULT_ATLAS}.tsv').reindex(PROTOCOL.labels)
+    return read_points(PROTOCOL.file(PROTOCOL.atlas['points'])).reindex(PROTOCOL.labels)
 
 
-def _first_tables(out_dir: Path, bids_dir: Path) -> dict[str, tuple[str, str]]:
-    """Write the first person's tables as tmsprep does, and return their texts."""
-    image = image_of({'sub': label(1)}, bids_dir)
+def _first_tables(layout: Layout, image: ImageRef) -> dict[str, tuple[str, str]]:
+    """Write the tables of the first participant as tmsprep does, and return their texts."""
     places = _places()
     spread = {'dispersion_mm': [0.5] * len(places), 'error90_mm': [3.0] * len(places)}
-    details = {'Atlas': {'Name': DEFAULT_ATLAS}}
     outcomes = {
         'cnn': Outcome('cnn', places, spread),
-        'syn': Outcome('syn', places, details=details),
+        'syn': Outcome('syn', places, details={'Atlas': {'Name': ATLAS}}),
     }
     properties = {'shape': _SHAPE, 'affine': _AFFINE.tolist(), 'sha256': '0' * 64}
-    write_targets(out_dir, image, outcomes, PROTOCOL, properties, 1)
-    anat = out_dir / image.folder / 'anat'
-    tables = {m: anat / f'{image.stem}_desc-{m}_targets.tsv' for m in outcomes}
+    tables = write_outcomes(layout, image, outcomes, PROTOCOL, properties, 1)
     return {m: (p.read_text(), p.with_suffix('.json').read_text()) for m, p in tables.items()}
 
 

@@ -1,4 +1,4 @@
-"""The graph of cost against number of people, and the part of the page that is measured."""
+"""The chart of cost against number of participants, and the measured part of the page."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from pathlib import Path
 
 import pandas as pd
 
-from tmsprep.reports.canvas import figure_style, save_svg
+from tmsprep.reports.charts import figure_style, save_svg
 
+#: Kind of a measurement to its name, in the order of the table.
 WHAT = {
-    'start': 'start of a task of 3 people',
+    'start': 'start of a task of 3 participants',
     'start, database': 'the same, PyBIDS database',
-    'everybody': 'start of one run for everybody',
-    'database': 'making the PyBIDS database',
+    'everybody': 'start of one run over all participants',
+    'database': 'creating the PyBIDS database',
     'group': 'group level, CNN and SyN',
     'group, raters': 'the same, 3 raters for up to 1,000',
 }
-"""Kind of a measurement to its name, in the order of the table."""
 
 _COLOURS = ('#1864ab', '#4dabf7', '#868e96', '#9775fa', '#2b8a3e', '#e67700')
 BEGIN, END = '<!-- measured: begin -->', '<!-- measured: end -->'
 
 
 def draw(table: pd.DataFrame, path: Path) -> Path:
-    """Draw seconds and memory against the number of people, both on logarithmic axes.
+    """Draw seconds and memory against the number of participants, both on logarithmic axes.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def draw(table: pd.DataFrame, path: Path) -> Path:
             for (what, name), colour in zip(WHAT.items(), _COLOURS, strict=True):
                 rows = table[table['what'] == what].sort_values('people')
                 axes.plot(rows['people'], rows[value], 'o-', ms=3, color=colour, label=name)
-            axes.set(xscale='log', yscale='log', xlabel='people in the data set')
+            axes.set(xscale='log', yscale='log', xlabel='participants in the data set')
             axes.set_title({'seconds': 'seconds', 'megabytes': 'peak memory, MB'}[value])
             axes.grid(color='#dddddd', lw=0.5)
             axes.spines[['top', 'right']].set_visible(False)
@@ -49,9 +49,9 @@ def draw(table: pd.DataFrame, path: Path) -> Path:
 
 
 def section(table: pd.DataFrame) -> str:
-    """Write the measurements as a table of Markdown: seconds and MB per number of people."""
+    """Write the measurements as a Markdown table: seconds and MB per number of participants."""
     sizes = sorted(table['people'].unique())
-    head = ['', *(f'{size:,} people' for size in sizes)]
+    head = ['', *(f'{size:,} participants' for size in sizes)]
     rows = [head, ['---'] + ['---:'] * len(sizes)]
     known = table.set_index(['what', 'people'])
     for what, name in WHAT.items():
@@ -69,7 +69,7 @@ def _cell(known: pd.DataFrame, what: str, size: int) -> str:
 
 
 def put_into(page: Path, text: str) -> None:
-    """Replace what stands between the marks of a page.
+    """Replace the text between the marks of a page.
 
     Raises
     ------

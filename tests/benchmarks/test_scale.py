@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tmsprep.bids import survey
-from tmsprep.config import RunConfig
+from tmsprep.bids import ImageQuery, find_images
 from tmsprep.formats import read_points
 
 from scale_parts.made import PROTOCOL, Linked, make_dataset, make_raters
@@ -22,7 +21,7 @@ TABLE = pd.DataFrame(
 
 def test_made_data_are_found_by_the_app(tmp_path: Path) -> None:
     root = make_dataset(tmp_path / 'bids', 3)
-    found = survey(RunConfig(root, tmp_path / 'out'))
+    found = find_images(ImageQuery(root))
     assert [image.stem for some in found.images.values() for image in some] == [
         *('sub-000001', 'sub-000002', 'sub-000003')
     ]
@@ -69,7 +68,7 @@ def test_the_table_stands_between_the_marks(tmp_path: Path) -> None:
         put_into(page, section(TABLE))
     lines = page.read_text().splitlines()
     assert (lines[0], lines[-1]) == ('before', 'after')
-    assert '| start of a task of 3 people | 1.0 s, 150 MB | 1.3 s, 151 MB |' in lines
+    assert '| start of a task of 3 participants | 1.0 s, 150 MB | 1.3 s, 151 MB |' in lines
     assert '| group level, CNN and SyN |  | 20.0 s, 300 MB |' in lines
     assert 'old' not in lines
     page.write_text('no marks')

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tmsprep.bids import derivative_path
+from tmsprep.bids.names import Layout, derivative_path
 from tmsprep.cli.demo import SUBJECT, describe, distances, main, phantom_image
 from tmsprep.formats import read_points
 from tmsprep.phantoms import write_dataset
@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_distances_from_the_truth_are_those_put_in(folder: Path) -> None:
+def test_distances(folder: Path) -> None:
     image = phantom_image(folder / 'bids')
     truth = derivative_path(
         folder / 'bids' / 'derivatives' / 'truth',
@@ -36,18 +36,19 @@ def test_distances_from_the_truth_are_those_put_in(folder: Path) -> None:
     for label, (x, y, z) in zip(LABELS, read_points(truth).coordinates, strict=True):
         rows.append(f'{label}\t{x + 3:.4f}\t{y:.4f}\t{z - 4:.4f}')
     rows[1] = 'LOFC\tn/a\tn/a\tn/a'
-    table = derivative_path(folder / 'out', image, desc='cnn', suffix='targets', extension='.tsv')
+    layout = Layout(folder / 'out', 'tms')
+    table = layout.table(image, 'cnn')
     table.parent.mkdir(parents=True)
     table.write_text('\n'.join(rows) + '\n')
 
-    measured = distances(folder / 'bids', folder / 'out', image)
+    measured = distances(folder / 'bids', layout, image)
 
     assert list(measured) == ['cnn']
     assert math.isnan(measured['cnn'].pop('LOFC'))
     assert list(measured['cnn'].values()) == pytest.approx([5.0] * 10, abs=1e-3)
 
 
-def test_table_has_mean_and_maximum_of_what_was_found() -> None:
+def test_describe() -> None:
     nothing = {'A': math.nan, 'B': math.nan, 'C': math.nan}
     table = describe({'cnn': {'A': 1.0, 'B': math.nan, 'C': 4.0}, 'syn': nothing})
 
@@ -61,7 +62,7 @@ def test_table_has_mean_and_maximum_of_what_was_found() -> None:
     ]
 
 
-def test_demo_runs_on_the_data_set_that_is_there(folder: Path, random_weights: Path) -> None:
+def test_demo(folder: Path, random_weights: Path) -> None:
     scan = folder / 'bids' / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz'
     before = scan.stat().st_mtime_ns
 
@@ -82,22 +83,20 @@ def test_demo_runs_on_the_data_set_that_is_there(folder: Path, random_weights: P
     assert run.returncode == 0, run.stderr
     out = run.stdout.splitlines()
     assert scan.stat().st_mtime_ns == before
-    assert out[-1] == f'report: {folder / "out" / "sub-01.html"}'
-    assert (folder / 'out' / 'sub-01.html').is_file()
+    assert out[-1] == f'report: {folder / "out" / "sub-01_protocol-tms.html"}'
+    assert (folder / 'out' / 'sub-01_protocol-tms.html').is_file()
     assert [line.split()[0] for line in out if line[:1].isupper()] == list(LABELS)
 
 
 @pytest.mark.parametrize('option', ['--localizer', '--nprocs=many'])
-def test_wrong_option_is_refused_before_anything_is_made(tmp_path: Path, option: str) -> None:
+def test_wrong_option(tmp_path: Path, option: str) -> None:
     with pytest.raises(SystemExit) as stop:
         main([str(tmp_path / 'demo'), option])
     assert stop.value.code == 2
     assert not (tmp_path / 'demo').exists()
 
 
-def test_folder_of_something_else_is_left_alone(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_other_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / 'bids').mkdir()
     with pytest.raises(SystemExit) as stop:
         main([str(tmp_path)])

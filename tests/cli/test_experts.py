@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -8,18 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tmsprep.bids import BidsError, survey
+from tmsprep.bids import BidsError, find_images
 from tmsprep.bids.annotations import find_annotations
 from tmsprep.bids.description import write_dataset_description
-from tmsprep.bids.names import ImageRef
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.checks import check_paths
-from tmsprep.cli.experts import read_experts, table_path, write_experts
+from tmsprep.cli.experts import read_experts, write_expert_tables
 from tmsprep.cli.run import main
-from tmsprep.config import RunConfig
-from tmsprep.group.derived import read_derived
+from tmsprep.config import ParticipantConfig
+from tmsprep.group.derivatives import read_derivatives
 from tmsprep.interfaces.figures import scatter
+from tmsprep.methods import get_method
 from tmsprep.protocols import load_protocol
 
+PROTOCOL = load_protocol('tms')
 RATERS = {
     'ann': {'LOFC': (-30.0, 40, 0), 'ROFC': (30.0, 40, 0), 'LHESCHL': (-45.0, -20, 5)},
     'bob': {'LOFC': (-30.0, 46, 0), 'ROFC': (30.0, 70, 0)},
@@ -38,7 +41,7 @@ def write_image(path: Path, value: float = 1.0) -> None:
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> RunConfig:
+def config(tmp_path: Path) -> ParticipantConfig:
     bids = tmp_path / 'bids'
     for label in ('01', '02'):
         write_image(bids / f'sub-{label}' / 'anat' / f'sub-{label}_T1w.nii.gz')
@@ -49,26 +52,35 @@ def config(tmp_path: Path) -> RunConfig:
         rows = [f'{label}\t{x}\t{y}\t{z}\n' for label, (x, y, z) in points.items()]
         path = tmp_path / 'points' / f'sub-01_desc-{rater}_targets.tsv'
         path.write_text('label\tx\ty\tz\n' + ''.join(rows))
-    return RunConfig(
+    return ParticipantConfig(
         bids, tmp_path / 'out', annotations=tmp_path / 'points', work_dir=tmp_path / 'work'
     )
 
 
-def write(config: RunConfig) -> list[ImageRef]:
-    images = survey(config).images
+def write(config: ParticipantConfig) -> list[ImageRef]:
+    images = find_images(config.image_query).images
     several = [image for each in images.values() for image in each]
-    write_experts(config, several, read_experts(config, images))
+    experts = read_experts(config, PROTOCOL, layout(config), images)
+    write_expert_tables(PROTOCOL, layout(config), several, experts, config.consensus_threshold)
     return several
 
 
-def without(config: RunConfig) -> RunConfig:
-    return RunConfig(config.bids_dir, config.out_dir, work_dir=config.work_dir)
+def layout(config: ParticipantConfig) -> Layout:
+    return Layout(config.out_dir, PROTOCOL.name)
 
 
-def test_consensus_and_variability_are_those_worked_by_hand(config: RunConfig) -> None:
+def table_path(config: ParticipantConfig, image: ImageRef) -> Path:
+    return layout(config).table(image, 'expert')
+
+
+def without(config: ParticipantConfig) -> ParticipantConfig:
+    return ParticipantConfig(config.bids_dir, config.out_dir, work_dir=config.work_dir)
+
+
+def test_consensus(config: ParticipantConfig) -> None:
     first, second = write(config)
-    path = table_path(config.out_dir, first)
-    assert not table_path(config.out_dir, second).exists()
+    path = table_path(config, first)
+    assert not table_path(config, second).exists()
     table = pd.read_csv(path, sep='\t', na_values=['n/a'], keep_default_na=False)
     assert tuple(table['label']) == load_protocol('tms').labels
     table = table.set_index('label')
@@ -87,9 +99,9 @@ def test_consensus_and_variability_are_those_worked_by_hand(config: RunConfig) -
     assert {'label', *table.columns} <= set(sidecar)
 
 
-def test_a_table_goes_with_its_image_and_its_points(config: RunConfig) -> None:
+def test_outdated_table(config: ParticipantConfig) -> None:
     first, _ = write(config)
-    path = table_path(config.out_dir, first)
+    path = table_path(config, first)
     before = path.read_bytes()
     write(without(config))
     assert path.read_bytes() == before
@@ -105,13 +117,13 @@ def test_a_table_goes_with_its_image_and_its_points(config: RunConfig) -> None:
     assert not path.exists()
 
 
-def test_without_annotations_nothing_is_written(config: RunConfig) -> None:
+def test_no_annotations(config: ParticipantConfig) -> None:
     write(without(config))
     assert not config.out_dir.exists()
 
 
-def test_a_file_of_somebody_else_is_not_overwritten(config: RunConfig) -> None:
-    path = table_path(config.out_dir, survey(config).images['01'][0])
+def test_file_of_other_origin(config: ParticipantConfig) -> None:
+    path = table_path(config, find_images(config.image_query).images['01'][0])
     path.parent.mkdir(parents=True)
     path.write_text('mine')
     with pytest.raises(BidsError, match='tmsprep has not written this file'):
@@ -120,51 +132,54 @@ def test_a_file_of_somebody_else_is_not_overwritten(config: RunConfig) -> None:
     assert path.read_text() == 'mine'
 
 
-def test_own_tables_are_no_annotations_and_no_method_of_the_group(config: RunConfig) -> None:
+def test_own_table(config: ParticipantConfig) -> None:
     write(config)
-    write_dataset_description(config.out_dir, config.bids_dir)
+    write_dataset_description(config.out_dir, config.bids_dir, PROTOCOL)
     with pytest.raises(BidsError, match='Outputs of tmsprep itself'):
-        find_annotations(survey(config).images, config.out_dir)
-    derived = read_derived(config.out_dir, config.bids_dir, load_protocol('tms'))
+        find_annotations(find_images(config.image_query).images, config.out_dir)
+
+    protocol, layout = load_protocol('tms'), Layout(config.out_dir, 'tms')
+    derived = read_derivatives(layout, config.bids_dir, protocol, ('cnn', 'syn'))
     assert (len(derived.points), derived.issues) == (0, [])
 
 
-def test_figures_get_variability_and_dispersion(config: RunConfig, tmp_path: Path) -> None:
+def test_scatter(config: ParticipantConfig, tmp_path: Path) -> None:
     first, _ = write(config)
     cnn = tmp_path / 'cnn.tsv'
     head = 'label\themisphere\tregion\tx\ty\tz\tstatus\tdispersion_mm\n'
     cnn.write_text(head + 'LOFC\tL\ta\t-30\t43\t4\tok\t1.25\n')
     cnn.with_suffix('.json').write_text('{}')
-    expert = str(table_path(config.out_dir, first))
-    found = scatter({'cnn': str(cnn), 'expert': expert})
+    found = scatter({'cnn': cnn, 'expert': table_path(config, first)})
     assert found['LOFC'] == {
         'Expert variability (EV)': pytest.approx(LOFC_VARIABILITY, abs=1e-4),
         'CNN dispersion (ND)': 1.25,
     }
     assert list(found['ROFC']) == ['Expert variability (EV)']
     assert np.isnan(found['ROFC']['Expert variability (EV)'])
-    assert scatter({'cnn': str(cnn)}) == {}
+    assert scatter({'cnn': cnn}) == {}
 
 
-def test_the_workflow_takes_up_the_table(config: RunConfig) -> None:
-    from tmsprep.workflows.resources import RunResources
-    from tmsprep.workflows.t1w import init_t1w_wf
+def test_workflow(config: ParticipantConfig) -> None:
+    from tmsprep.workflows.base import init_participant_wf
+    from tmsprep.workflows.image import Computing
 
     first, second = write(config)
-    # Any file will do: nothing is run.
-    resources = RunResources((), first.path, 'abc', first.path)
-    settings = RunConfig(config.bids_dir, config.out_dir, localizers=('cnn',))
-    given = []
-    for image in (first, second):
-        workflow = init_t1w_wf(image=image, config=settings, resources=resources)
-        given.append(workflow.get_node('figures').inputs.expert)
-    assert given[0] == str(table_path(config.out_dir, first))
-    assert not isinstance(given[1], str)
+    workflow = init_participant_wf(
+        images=[first, second],
+        protocol=PROTOCOL,
+        layout=layout(config),
+        methods=[get_method('cnn')],
+        resources={'cnn': {}},
+        mem_gb={'cnn': 1.0},
+        computing=Computing(),
+        work_dir=config.work_dir,
+    )
+    nodes = [workflow.get_node(f'sub_0{n}_T1w_wf.figures') for n in (1, 2)]
+    assert nodes[0].inputs.expert == str(table_path(config, first))
+    assert not isinstance(nodes[1].inputs.expert, str)
 
 
-def test_an_error_in_a_file_ends_a_dry_run_with_one(
-    config: RunConfig, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_dry_run(config: ParticipantConfig, capsys: pytest.CaptureFixture[str]) -> None:
     line = [config.bids_dir, config.out_dir, 'participant', '--dry-run', '-w', config.work_dir]
     line = [str(word) for word in (*line, '--annotations', config.annotations)]
     assert main(line) == 0
@@ -178,11 +193,6 @@ def test_an_error_in_a_file_ends_a_dry_run_with_one(
     assert not config.out_dir.exists()
 
 
-def test_annotations_need_a_folder_and_a_run(config: RunConfig) -> None:
-    def given(**settings: object) -> RunConfig:
-        return RunConfig(config.bids_dir, config.out_dir, work_dir=config.work_dir, **settings)
-
-    with pytest.raises(ValueError, match='--annotations: no folder'):
-        check_paths(given(annotations=config.annotations / 'absent'))
-    with pytest.raises(ValueError, match='--reports-only takes what is in OUT_DIR'):
-        check_paths(given(annotations=config.annotations, reports_only=True))
+def test_reports_only(config: ParticipantConfig) -> None:
+    with pytest.raises(ValueError, match='--reports-only uses what is in OUT_DIR'):
+        check_paths(replace(config, reports_only=True))

@@ -9,9 +9,7 @@ from tmsprep.phantoms import write_dataset
 
 
 @pytest.mark.slow
-def test_a_run_that_never_started_does_not_pass_for_the_one_before(
-    tmp_path: Path, random_weights: Path, tmsprep: Callable
-) -> None:
+def test_nothing_started(tmp_path: Path, random_weights: Path, tmsprep: Callable) -> None:
     bids = write_dataset(tmp_path / 'bids', [5], ['01'], voxel_size=(4.0, 4.0, 4.0))
     command = [bids, tmp_path / 'out', 'participant', '--localizers', 'cnn']
     command += ['--weights', random_weights, '-w', tmp_path / 'work']

@@ -19,15 +19,15 @@ MINI = [512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 25
 
 
 def points(method: str, x: list[float], label: str = 'A', **more: object) -> pd.DataFrame:
-    """One person per value, on the x axis."""
-    people = [f'sub-{i:02}' for i in range(len(x))]
+    """One participant per value, on the x axis."""
+    names = [f'sub-{i:02}' for i in range(len(x))]
     place = np.array(x, float)
-    table = {'participant_id': people, 'image': people, 'method': method, 'repetition': NAN}
+    table = {'participant_id': names, 'image': names, 'method': method, 'repetition': NAN}
     table |= {'label': label, 'x': place, 'y': 0 * place, 'z': 0 * place, 'status': 'ok'}
     return pd.DataFrame(table).assign(dispersion_mm=NAN, **more)
 
 
-def test_mean_distance_on_common_points() -> None:
+def test_common_points() -> None:
     table = pd.concat([points('cnn', [0, 0, NAN, 9]), points('syn', [3, 5, 7])])
     found = agreement_table(table).set_index(['first', 'second'])
     row = found.loc[('cnn', 'syn')]
@@ -36,7 +36,7 @@ def test_mean_distance_on_common_points() -> None:
     assert found.loc[('syn', 'cnn'), 'mean_mm'] == 4
 
 
-def test_matrix_is_square_symmetric_and_without_a_diagonal() -> None:
+def test_matrix() -> None:
     methods = {'rater-a': [0, 0], 'rater-b': [1, 3], 'cnn': [10, 10]}
     table = pd.concat([points(name, x) for name, x in methods.items()])
     matrix = as_matrix(agreement_table(table))
@@ -45,7 +45,7 @@ def test_matrix_is_square_symmetric_and_without_a_diagonal() -> None:
     np.testing.assert_array_equal(matrix, expected)
 
 
-def test_methods_without_common_points() -> None:
+def test_no_common_points() -> None:
     table = pd.concat([points('cnn', [1], label='A'), points('syn', [1], label='B')])
     found = agreement_table(table)
     assert list(found['n']) == [0, 0]
@@ -53,13 +53,13 @@ def test_methods_without_common_points() -> None:
     assert as_matrix(found).shape == (2, 2)
 
 
-def test_one_method_and_none() -> None:
+def test_one_method_or_none() -> None:
     assert agreement_table(points('cnn', [1])).empty
     assert agreement_table(points('cnn', [1]).iloc[:0]).empty
     assert as_matrix(agreement_table(points('cnn', [1]))).shape == (0, 0)
 
 
-def test_repetitions_are_averaged_first() -> None:
+def test_repetitions() -> None:
     table = pd.concat(
         [
             points('crossval-shared', [0], repetition=1),
@@ -70,7 +70,7 @@ def test_repetitions_are_averaged_first() -> None:
     assert list(agreement_table(table)['mean_mm']) == [0, 0]
 
 
-def test_a_rater_is_not_compared_with_the_own_point() -> None:
+def test_single_rater() -> None:
     consensus = points('consensus', [1, 2]).assign(status=['single', 'consensus'])
     table = pd.concat([consensus, points('rater-a', [1, 5]), points('cnn', [1, 2])])
     found = agreement_table(table).set_index(['first', 'second'])
@@ -78,7 +78,7 @@ def test_a_rater_is_not_compared_with_the_own_point() -> None:
     assert found.loc[('consensus', 'cnn'), ['mean_mm', 'n']].tolist() == [0, 2]
 
 
-def test_the_published_peak_flow() -> None:
+def test_published_peak_flow() -> None:
     found = bland_altman(
         pd.concat([points('large', LARGE), points('mini', MINI)]), 'large', 'mini'
     )
@@ -90,8 +90,8 @@ def test_the_published_peak_flow() -> None:
     assert (x['n'], x['people']) == (17, 17)
 
 
-@pytest.mark.parametrize(('second', 'n'), [('syn', 1), ('nobody', 0)])
-def test_too_few_points_for_limits(second: str, n: int) -> None:
+@pytest.mark.parametrize(('second', 'n'), [('syn', 1), ('unknown', 0)])
+def test_too_few_for_limits(second: str, n: int) -> None:
     table = pd.concat([points('cnn', [3]), points('syn', [1])])
     found = bland_altman(table, 'cnn', second)
     assert list(found['n']) == [n] * 3
@@ -99,7 +99,7 @@ def test_too_few_points_for_limits(second: str, n: int) -> None:
     np.testing.assert_array_equal(found['bias_mm'], [2, 0, 0] if n else [NAN] * 3)
 
 
-def test_differences_for_a_plot() -> None:
+def test_axis_differences() -> None:
     table = pd.concat([points('cnn', [3, 10]), points('syn', [1])])
     found = axis_differences(table, 'cnn', 'syn')
     assert list(found.columns) == [

@@ -38,13 +38,13 @@ def kept(points: dict) -> set[str]:
     return set(np.array(usable.labels)[usable.found])
 
 
-def test_good_points_are_all_used() -> None:
+def test_good_points() -> None:
     findings, usable = check(HEAD)
     assert findings == []
     assert usable == PointSet.from_mapping(HEAD, PROTOCOL.labels)
 
 
-def test_fewer_points_are_a_note() -> None:
+def test_fewer_points() -> None:
     few = {label: place for label, place in HEAD.items() if label != 'LHESCHL'}
     few['ROFC'] = (np.nan,) * 3
     (finding,) = check(few)[0]
@@ -53,7 +53,7 @@ def test_fewer_points_are_a_note() -> None:
     assert kept(few) == set(HEAD) - {'LHESCHL', 'ROFC'}
 
 
-def test_unknown_names_are_named_with_the_nearest_target() -> None:
+def test_unknown_name() -> None:
     findings, usable = check(HEAD | {'ldlpfc ': (1, 2, 3)})
     (finding,) = findings
     assert (finding.severity, finding.label) == ('warning', 'ldlpfc ')
@@ -61,7 +61,7 @@ def test_unknown_names_are_named_with_the_nearest_target() -> None:
     assert usable.found.all()
 
 
-def test_no_known_name_is_fatal() -> None:
+def test_no_known_name() -> None:
     findings, usable = check({'F-1': (1, 2, 3), 'F-2': (4, 5, 6)})
     (finding,) = findings
     assert (finding.severity, finding.label) == ('error', None)
@@ -71,18 +71,18 @@ def test_no_known_name_is_fatal() -> None:
     assert summary({}) == {('error', None)}
 
 
-def test_a_file_without_any_place_is_a_warning() -> None:
+def test_all_missing() -> None:
     assert summary(dict.fromkeys(HEAD, (np.nan,) * 3)) == {('warning', None)}
 
 
-def test_the_origin_is_not_a_target() -> None:
+def test_origin() -> None:
     points = HEAD | {'ROFC': (0, 0, 0), 'LDLPFC': (0.0, -0.0, 0)}
     assert summary(points) == {('error', 'ROFC'), ('error', 'LDLPFC')}
     assert kept(points) == set(HEAD) - {'ROFC', 'LDLPFC'}
     assert kept(dict.fromkeys(HEAD, (0, 0, 0))) == set()
 
 
-def test_a_point_outside_the_image_is_an_error() -> None:
+def test_outside_image() -> None:
     points = HEAD | {'ROFC': (20, 40, -111)}
     assert summary(points) == {('error', 'ROFC')}
     assert kept(points) == set(HEAD) - {'ROFC'}
@@ -97,14 +97,14 @@ def moved(x: float = 0, y: float = 0, z: float = 0) -> dict:
 
 
 @pytest.mark.parametrize('points', [moved(z=70), moved(100, 140, 110), moved(y=-130)])
-def test_points_of_another_image_or_frame_are_not_used(points: dict) -> None:
+def test_another_image(points: dict) -> None:
     (finding,) = check(points)[0]
     assert (finding.severity, finding.label) == ('error', None)
     assert 'may belong to another image' in finding.message
     assert kept(points) == set()
 
 
-def test_points_all_in_a_corner_of_a_large_image_are_not_used() -> None:
+def test_corner_of_image() -> None:
     affine = np.diag([2.0, 2, 2, 1])
     given = PointSet.from_mapping(HEAD)
     (finding,) = check_points(given, PROTOCOL, (200, 200, 200), affine + _shift(-100, -100, -150))
@@ -118,26 +118,26 @@ def _shift(*by: float) -> np.ndarray:
     return shift
 
 
-def test_left_and_right_swapped_is_an_error_for_both() -> None:
+def test_swapped_pair() -> None:
     points = HEAD | {'LOFC': HEAD['ROFC'], 'ROFC': HEAD['LOFC']}
     assert summary(points) == {('error', 'LOFC'), ('error', 'ROFC')}
     legs = HEAD | {'LLLIMBMC': HEAD['RLLIMBMC'], 'RLLIMBMC': HEAD['LLLIMBMC']}
     assert summary(legs) == {('error', 'LLLIMBMC'), ('error', 'RLLIMBMC')}
 
 
-def test_a_left_point_on_the_right_side_is_an_error() -> None:
+def test_wrong_side() -> None:
     points = HEAD | {'LHESCHL': (45, -20, 8)}
     assert summary(points) == {('error', 'LHESCHL')}
     assert kept(points) == set(HEAD) - {'LHESCHL'}
 
 
-def test_a_point_just_across_the_midline_is_looked_at_and_used() -> None:
+def test_just_across_midline() -> None:
     points = HEAD | {'LLLIMBMC': (3, -30, 70)}
     assert summary(points) == {('warning', 'LLLIMBMC')}
     assert kept(points) == set(HEAD)
 
 
-def test_lps_read_as_ras_is_found_as_a_whole() -> None:
+def test_lps_read_as_ras() -> None:
     points = {label: (-x, -y, z) for label, (x, y, z) in HEAD.items()}
     (finding,) = check(points)[0]
     assert (finding.severity, finding.label) == ('error', None)
@@ -145,7 +145,7 @@ def test_lps_read_as_ras_is_found_as_a_whole() -> None:
     assert kept(points) == set()
 
 
-def test_lps_is_found_by_the_field_of_view_too() -> None:
+def test_lps_by_field_of_view() -> None:
     # An image far off the isocentre: with x and y negated no point is in it.
     affine = AFFINE + _shift(30, 150, 0)
     given = {label: (-x - 30, -y - 150, z) for label, (x, y, z) in HEAD.items()}
@@ -153,7 +153,7 @@ def test_lps_is_found_by_the_field_of_view_too() -> None:
     assert 'may be LPS' in finding.message
 
 
-def test_points_of_one_side_are_compared_with_the_middle_of_the_image() -> None:
+def test_points_of_one_side() -> None:
     assert {severity for severity, _ in summary(LEFT)} == {'note'}
     flipped = {label: (-x, -y, z) for label, (x, y, z) in LEFT.items()}
     # The leg's point is only 5 mm across, LOFC exactly 20 from x = 0, whose middle is at -0.5.
@@ -161,7 +161,7 @@ def test_points_of_one_side_are_compared_with_the_middle_of_the_image() -> None:
     assert summary(flipped) == {('note', None), *(('error', label) for label in far)}
 
 
-def test_two_targets_at_one_place_are_both_errors() -> None:
+def test_two_targets_at_one_place() -> None:
     points = HEAD | {'RFACEMC': HEAD['RULIMBMC']}
     assert summary(points) == {('error', 'RFACEMC'), ('error', 'RULIMBMC')}
     assert summary(HEAD | {'RFACEMC': tuple(np.add(HEAD['RULIMBMC'], (0, 0, 0.2)))}) == set()

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import combinations
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from tmsprep.evaluation.consensus import CONSENSUS_STATUSES, agree, consensus
+from tmsprep.evaluation.consensus import CONSENSUS_STATUSES, Agreement, agree, consensus
 from tmsprep.points import PointSet
 
 MISSING = (np.nan,) * 3
@@ -16,63 +19,70 @@ def on_a_line(*places: float) -> np.ndarray:
     return np.array([(x, 0.0, 0.0) for x in places])
 
 
-def test_of_two_equal_pairs_the_earlier_raters_count() -> None:
+def agree_on(points: np.ndarray, threshold_mm: float = 12.0) -> Agreement:
+    """Consensus of one point, shape (raters, 3)."""
+    found = agree(np.array([points]), threshold_mm)
+    agreeing = tuple(np.flatnonzero(found.agreeing[0]))
+    return Agreement(found.points[0], agreeing, found.statuses[0])
+
+
+def test_equal_pairs() -> None:
     # 0 and 10 agree, 10 and 20 agree, 0 and 20 do not.
-    found = agree(on_a_line(0, 10, 20))
+    found = agree_on(on_a_line(0, 10, 20))
     assert (found.agreeing, found.status) == ((0, 1), 'consensus')
     np.testing.assert_allclose(found.point, [5, 0, 0])
 
 
-def test_of_two_pairs_the_closer_one_counts() -> None:
-    found = agree(on_a_line(0, 10, 19))
+def test_closer_pair() -> None:
+    found = agree_on(on_a_line(0, 10, 19))
     assert found.agreeing == (1, 2)
     np.testing.assert_allclose(found.point, [14.5, 0, 0])
 
 
 def test_all_three_agree() -> None:
-    found = agree(np.array([[0.0, 0, 0], [6, 0, 3], [0, 9, 0]]))
+    found = agree_on(np.array([[0.0, 0, 0], [6, 0, 3], [0, 9, 0]]))
     assert (found.agreeing, found.status) == ((0, 1, 2), 'consensus')
     np.testing.assert_allclose(found.point, [2, 3, 1])
 
 
 @pytest.mark.parametrize(('apart', 'status'), [(12.0, 'consensus'), (12.001, 'no_consensus')])
-def test_twelve_millimetres_are_the_limit(apart: float, status: str) -> None:
-    assert agree(on_a_line(0, apart)).status == status
+def test_limit_included(apart: float, status: str) -> None:
+    assert agree_on(on_a_line(0, apart)).status == status
 
 
 def test_no_two_agree() -> None:
-    found = agree(on_a_line(0, 20, 40))
+    found = agree_on(on_a_line(0, 20, 40))
     assert (found.agreeing, found.status) == ((), 'no_consensus')
     assert np.isnan(found.point).all()
 
 
-def test_who_gave_no_point_is_not_counted() -> None:
+def test_missing_points() -> None:
     points = np.array([MISSING, (4.0, 5, 6), MISSING])
-    found = agree(points)
+    found = agree_on(points)
     assert (found.agreeing, found.status) == ((1,), 'single')
     np.testing.assert_array_equal(found.point, [4, 5, 6])
-    pair = agree(np.array([(0.0, 0, 0), MISSING, (0, 8, 0)]))
+    pair = agree_on(np.array([(0.0, 0, 0), MISSING, (0, 8, 0)]))
     assert (pair.agreeing, pair.status) == ((0, 2), 'consensus')
-    nobody = agree(np.array([MISSING, MISSING]))
-    assert (nobody.agreeing, nobody.status) == ((), 'missing')
-    assert np.isnan(nobody.point).all()
+    none = agree_on(np.array([MISSING, MISSING]))
+    assert (none.agreeing, none.status) == ((), 'missing')
+    assert np.isnan(none.point).all()
 
 
-def test_three_of_four_outweigh_a_closer_pair() -> None:
+def test_larger_group() -> None:
     # 0, 5 and 11 are within 12 mm of each other; 11 and 14 are the closest, 0 and 14 too far.
-    found = agree(on_a_line(0, 14, 5, 11))
+    found = agree_on(on_a_line(0, 14, 5, 11))
     assert found.agreeing == (1, 2, 3)
     np.testing.assert_allclose(found.point, [10, 0, 0])
-    chain = agree(on_a_line(0, 13, 5, 11.5))
+    chain = agree_on(on_a_line(0, 13, 5, 11.5))
     assert chain.agreeing == (1, 2, 3)
 
 
 def test_another_threshold() -> None:
-    assert agree(on_a_line(0, 4, 8), threshold_mm=3).status == 'no_consensus'
-    assert agree(on_a_line(0, 4, 20), threshold_mm=30).agreeing == (0, 1, 2)
+    assert agree_on(on_a_line(0, 4, 8), threshold_mm=3).status == 'no_consensus'
+    assert agree_on(on_a_line(0, 4, 20), threshold_mm=30).agreeing == (0, 1, 2)
     for bad in (0, -1, np.nan, np.inf):
         with pytest.raises(ValueError, match='not a positive number'):
-            agree(on_a_line(0, 1), threshold_mm=bad)
+            agree_on(on_a_line(0, 1), threshold_mm=bad)
 
 
 coordinate = st.floats(-15, 15)
@@ -81,9 +91,7 @@ raters = st.lists(st.tuples(coordinate, coordinate, coordinate), min_size=1, max
 
 @settings(max_examples=60, deadline=None)
 @given(raters, st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
-def test_the_order_of_raters_and_a_rigid_motion_change_nothing(
-    rows: list, random: object, seed: int
-) -> None:
+def test_order_and_motion(rows: list, random: object, seed: int) -> None:
     points = np.array(rows)
     gaps = np.linalg.norm(points[:, None] - points, axis=-1)[np.triu_indices(len(points), 1)]
     gaps = np.sort([*gaps, 12.0])
@@ -93,13 +101,49 @@ def test_the_order_of_raters_and_a_rigid_motion_change_nothing(
     random.shuffle(order)
     generator = np.random.default_rng(seed)
     turn, shift = Rotation.random(random_state=seed).as_matrix(), generator.normal(size=3) * 50
-    plain, moved = agree(points), agree(points[order] @ turn.T + shift)
+    plain, moved = agree_on(points), agree_on(points[order] @ turn.T + shift)
     assert moved.status == plain.status
     assert {order[i] for i in moved.agreeing} == set(plain.agreeing)
     np.testing.assert_allclose(moved.point, turn @ plain.point + shift, atol=1e-9)
 
 
-def test_every_target_has_its_own_consensus() -> None:
+def test_many_points() -> None:
+    lines = [(0, 6, 30), (0, 10, 20), (0, 20, 40), (np.nan, 5, np.nan), (np.nan,) * 3]
+    found = agree(np.array([[(x, 0 * x, 0 * x) for x in line] for line in lines]))
+    np.testing.assert_array_equal(found.points[:, 0], [3, 5, np.nan, 5, np.nan])
+    statuses = ['consensus', 'consensus', 'no_consensus', 'single', 'missing']
+    assert found.statuses.tolist() == statuses
+    agreeing = [[True, True, False], [True, True, False], [False] * 3, [False, True, False]]
+    assert found.agreeing.tolist() == [*agreeing, [False] * 3]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 9), st.integers(0, 2**32 - 1), st.sampled_from([3.0, 12.0]))
+def test_points_do_not_mix(raters: int, seed: int, threshold: float) -> None:
+    random = np.random.default_rng(seed)
+    # Whole numbers make ties.
+    several = random.integers(0, 8, (6, raters, 3)) * 2.0
+    several[random.random((6, raters)) < 0.2] = np.nan
+    found = agree(several, threshold)
+    for i, points in enumerate(several):
+        alone = agree_on(points, threshold)
+        assert found.statuses[i] == alone.status
+        assert tuple(np.flatnonzero(found.agreeing[i])) == alone.agreeing
+        np.testing.assert_array_equal(found.points[i], alone.point)
+        # The definition: a largest group of raters who are all near each other.
+        largest = max((len(group) for group in groups(points, threshold)), default=0)
+        assert len(alone.agreeing) == (largest if largest > 1 else alone.status == 'single')
+
+
+def groups(points: np.ndarray, threshold: float) -> Iterator[tuple[int, ...]]:
+    gaps = np.linalg.norm(points[:, None] - points, axis=-1)
+    for size in range(1, len(points) + 1):
+        for group in combinations(range(len(points)), size):
+            if (gaps[np.ix_(group, group)] <= threshold + 1e-6).all():
+                yield group
+
+
+def test_targets() -> None:
     one = PointSet.from_mapping({'A': (0, 0, 0), 'B': (1, 1, 1)})
     two = PointSet.from_mapping({'C': (50, 0, 0), 'A': (2, 0, 0)})
     three = PointSet.from_mapping({'C': (0, 0, 0), 'A': (70, 0, 0)})

@@ -4,14 +4,18 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tmsprep.evaluation.annotation_checks import Finding
-from tmsprep.evaluation.rater_checks import check_raters
+from tmsprep.evaluation.rater_checks import (
+    check_raters,
+    copied_between_participants,
+    describe_copy,
+)
 from tmsprep.formats import read_points
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, Target, load_protocol
 
 PROTOCOL = load_protocol('tms')
@@ -33,17 +37,14 @@ def rater(number: int) -> dict[str, tuple[float, ...]]:
     return {label: tuple(HEAD[label] + noise[i]) for i, label in enumerate(HEAD)}
 
 
-def check(*raters: dict, image: str = 'sub-01', threshold: float = 12.0) -> list[Finding]:
-    return check_raters(table(*raters, image=image), PROTOCOL, threshold)
+def check(*raters: dict, threshold: float = 12.0) -> list[Finding]:
+    return check_raters({'sub-01': named(*raters)}, PROTOCOL, threshold)
 
 
-def table(*raters: dict, image: str = 'sub-01') -> pd.DataFrame:
-    rows = [
-        {'image': image, 'method': f'rater-{name}', 'label': label, 'x': x, 'y': y, 'z': z}
-        for name, points in zip('ABCD', raters, strict=False)
-        for label, (x, y, z) in points.items()
-    ]
-    return pd.DataFrame(rows, columns=['image', 'method', 'label', 'x', 'y', 'z'])
+def named(*raters: dict) -> dict[str, PointSet]:
+    return {
+        name: PointSet.from_mapping(points) for name, points in zip('ABCD', raters, strict=False)
+    }
 
 
 def summary(findings: list[Finding]) -> list[tuple[str, str | None]]:
@@ -68,23 +69,17 @@ def test_good_raters() -> None:
         assert check(*map(rater, range(number))) == []
 
 
-def test_only_raters_count() -> None:
-    points = table(moved(rater(1), z=50), rater(2))
-    points.loc[points['method'] == 'rater-A', 'method'] = 'cnn'
-    assert check_raters(points, PROTOCOL) == []
-
-
-def test_fewer_points_are_a_note() -> None:
+def test_fewer_points() -> None:
     few = {label: place for label, place in rater(1).items() if label != 'LHESCHL'}
     (finding,) = check(few | {'ROFC': (np.nan,) * 3}, rater(2))
     assert (finding.severity, finding.label) == ('note', None)
-    assert finding.message == 'sub-01, rater A: no point for ROFC, LHESCHL'
+    assert finding.message == 'sub-01, rater A: no point for ROFC, LHESCHL; the others are used'
     (finding,) = check(dict.fromkeys(HEAD, (np.nan,) * 3), rater(2))
-    message = 'sub-01, rater A: every point is missing'
+    message = 'sub-01, rater A: every point in it is missing (n/a)'
     assert finding == Finding('warning', None, message, image='sub-01', rater='A')
 
 
-def test_unknown_names_are_a_warning() -> None:
+def test_unknown_name() -> None:
     (finding,) = check(rater(1) | {'ldlpfc': (1, 2, 3)})
     assert (finding.severity, finding.label) == ('warning', 'ldlpfc')
 
@@ -115,7 +110,7 @@ def test_two_targets_at_one_place() -> None:
         ({label: (2 * x, 2 * y, 2 * z) for label, (x, y, z) in rater(1).items()}, 'no shift'),
     ],
 )
-def test_a_file_wrong_as_a_whole_and_nobody_else(others: int, bad: dict, words: str) -> None:
+def test_wrong_file(others: int, bad: dict, words: str) -> None:
     good = [rater(number) for number in range(2, 2 + others)]
     for place in range(others + 1):
         (finding,) = check(*good[:place], bad, *good[place:])
@@ -124,7 +119,7 @@ def test_a_file_wrong_as_a_whole_and_nobody_else(others: int, bad: dict, words: 
         assert words in finding.message
 
 
-def test_the_shift_is_told() -> None:
+def test_shift_message() -> None:
     (finding,) = check(moved(HEAD, y=-20), HEAD, moved(HEAD, x=0.01))
     assert 'by 20.0 mm (x, y, z: +0.0, -20.0, +0.0)' in finding.message
 
@@ -136,7 +131,7 @@ def test_the_shift_is_told() -> None:
     length=st.floats(19, 200),
     place=st.integers(0, 2),
 )
-def test_any_large_shift_is_found(direction: tuple, length: float, place: int) -> None:
+def test_any_large_shift(direction: tuple, length: float, place: int) -> None:
     raters = [rater(1), rater(2), rater(3)]
     shift = np.array(direction) / np.linalg.norm(direction) * length
     raters[place] = moved(raters[place], *shift)
@@ -145,7 +140,7 @@ def test_any_large_shift_is_found(direction: tuple, length: float, place: int) -
     assert 'shifted' in finding.message
 
 
-def test_of_two_raters_anatomy_tells_who_is_wrong() -> None:
+def test_two_raters_by_anatomy() -> None:
     for bad, words in ((flipped(rater(1)), 'negating'), (swapped(rater(1)), 'exchanging')):
         (finding,) = check(rater(2), bad)
         assert 'rater B, against the others' in finding.message
@@ -156,12 +151,12 @@ def test_of_two_raters_anatomy_tells_who_is_wrong() -> None:
     assert 'others' not in finding.message
 
 
-def test_of_two_raters_with_a_shift_nobody_can_tell() -> None:
+def test_two_raters_shifted() -> None:
     (finding,) = check(rater(1), moved(rater(2), z=30))
-    assert 'raters A and B, one of whom must be wrong' in finding.message
+    assert 'raters A and B, one of which must be wrong' in finding.message
 
 
-def test_the_majority_may_be_flipped() -> None:
+def test_flipped_majority() -> None:
     findings = check(rater(1), flipped(rater(2)), flipped(rater(3)))
     assert [f.message.split(',')[1] for f in findings] == [' rater B', ' rater C']
     assert all('negating' in f.message for f in findings)
@@ -175,7 +170,7 @@ def test_one_pair_swapped() -> None:
         assert summary(findings) == [('error', 'LLLIMBMC'), ('error', 'RLLIMBMC')]
 
 
-def test_a_point_far_from_everybodys() -> None:
+def test_outlier() -> None:
     far = rater(1) | {'LHESCHL': (-45, -20, 40)}
     (finding,) = check(far, rater(2), rater(3))
     assert (finding.severity, finding.label) == ('warning', 'LHESCHL')
@@ -183,12 +178,12 @@ def test_a_point_far_from_everybodys() -> None:
     (finding,) = check(far, rater(2))
     assert finding.message.startswith('sub-01, raters A, B: no two of them agree on LHESCHL')
     assert check(far, rater(2), rater(3), threshold=40) == []
-    # Nobody else gave the point.
+    # No other rater gave the point.
     others = [{**rater(n), 'LHESCHL': (np.nan,) * 3} for n in (2, 3)]
     assert summary(check(far, *others)) == [('note', None)] * 2
 
 
-def test_three_who_all_disagree_on_a_point() -> None:
+def test_three_disagree() -> None:
     places = [(-45, -20, z) for z in (8, 40, -25)]
     raters = [rater(n) | {'LHESCHL': place} for n, place in enumerate(places)]
     (finding,) = check(*raters)
@@ -197,7 +192,7 @@ def test_three_who_all_disagree_on_a_point() -> None:
     )
 
 
-def test_the_same_numbers_by_two_raters() -> None:
+def test_same_numbers_by_two_raters() -> None:
     (finding,) = check(rater(1), rater(2), rater(1))
     assert (finding.severity, finding.label) == ('warning', None)
     assert finding.message.startswith('sub-01, raters A and C: the very same point for LOFC, ROFC')
@@ -207,25 +202,40 @@ def test_the_same_numbers_by_two_raters() -> None:
     assert 'the very same point for LOFC.' in finding.message
 
 
-def test_the_same_numbers_for_two_people() -> None:
-    both = pd.concat([table(rater(1)), table(rater(1), image='sub-02')])
+def test_same_numbers_for_two_images() -> None:
+    both = dict.fromkeys(('sub-01', 'sub-02'), named(rater(1)))
     (finding,) = check_raters(both, PROTOCOL)
     assert (finding.severity, finding.label) == ('warning', None)
     assert finding.message.startswith('sub-01 by rater A and sub-02 by rater A: the very same')
 
 
-def test_a_target_twice_is_refused() -> None:
-    twice = pd.concat([table(rater(1)), table(rater(2))])
-    with pytest.raises(ValueError, match=r'sub-01, rater-A: .*repeated'):
-        check_raters(twice, PROTOCOL)
-
-
-def test_too_few_points_say_nothing_of_the_whole_file() -> None:
+def test_too_few_points() -> None:
     few = {label: HEAD[label] for label in ('LOFC', 'LDLPFC', 'LFACEMC')}
     findings = check(moved(few, z=30), few, moved(few, y=1))
     assert [f.severity for f in findings].count('note') == 3
     assert sum('nearest other rater' in f.message for f in findings) == 3
     assert len(findings) == 6
+
+
+def on_a_line(*places: float) -> PointSet:
+    return PointSet(tuple('ABC'), np.array([(x, 2 * x, -x) for x in places]))
+
+
+def test_copies() -> None:
+    files = [
+        ('01', on_a_line(1, 2, 3)),
+        ('01', on_a_line(1, 2, 3)),
+        ('02', on_a_line(9, 2, 3)),
+        ('03', on_a_line(9, 5, 6)),
+        ('04', on_a_line(np.nan, np.nan, np.nan)),
+    ]
+    # The two files of 01 are of one participant; 02 and 03 share one point.
+    assert copied_between_participants(files) == {0: (2, 2), 1: (2, 2), 2: (0, 2)}
+
+
+def test_copy_message() -> None:
+    message = describe_copy(Path('a.tsv'), Path('b.tsv'), 3)
+    assert message.startswith('a.tsv: 3 points are the very same as in b.tsv')
 
 
 AFIDS = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'afids' / 'hcp' / 'afids_rater'
@@ -243,31 +253,29 @@ def afids_protocol() -> Protocol:
     return Protocol('afids', '', '', tuple(targets))
 
 
-def afids_table() -> pd.DataFrame:
-    rows = []
+def afids_raters() -> dict[str, dict[str, PointSet]]:
+    images: dict[str, dict[str, PointSet]] = {}
     for path in sorted(AFIDS.rglob('*.fcsv')):
         name = re.fullmatch(r'(sub-\d+)_space-T1w_desc-rater(\w+?)[_-]afids\.fcsv', path.name)
-        points = read_points(path)
-        for label, place in zip(points.labels, points.coordinates, strict=True):
-            rows.append((name[1], f'rater-{name[2]}', label, *place))
-    return pd.DataFrame(rows, columns=['image', 'method', 'label', 'x', 'y', 'z'])
+        images.setdefault(name[1], {})[name[2]] = read_points(path)
+    return images
 
 
 @pytest.mark.shared
-@pytest.mark.skipif(not AFIDS.is_dir(), reason='no development data beside the checkout')
-def test_human_raters_as_they_are_and_with_one_file_spoilt() -> None:
-    points, protocol = afids_table(), afids_protocol()
-    as_they_are = check_raters(points, protocol)
+@pytest.mark.skipif(not AFIDS.is_dir(), reason='no development data next to the checkout')
+def test_human_raters() -> None:
+    images, protocol = afids_raters(), afids_protocol()
+    as_they_are = check_raters(images, protocol)
     assert summary(as_they_are) == [('note', None), ('warning', None), ('note', None)]
     assert 'raters ATs01 and ATs02: the very same point for 1, 2, 6' in as_they_are[1].message
-    one = (points['image'] == 'sub-103111') & (points['method'] == 'rater-CZ')
-    for axes, factor, shift, words in (
-        (['x', 'y'], -1, 0, 'negating'),
-        (['x'], -1, 0, 'exchanging'),
-        (['z'], 1, 15, 'shifted'),
+    one = images['sub-103111']['CZ']
+    for factor, shift, words in (
+        ((-1, -1, 1), (0, 0, 0), 'negating'),
+        ((-1, 1, 1), (0, 0, 0), 'exchanging'),
+        ((1, 1, 1), (0, 0, 15), 'shifted'),
     ):
-        spoilt = points.copy()
-        spoilt.loc[one, axes] = spoilt.loc[one, axes] * factor + shift
-        (new,) = [f for f in check_raters(spoilt, protocol) if f not in as_they_are]
+        spoilt = PointSet(one.labels, one.coordinates * factor + shift)
+        changed = {**images, 'sub-103111': {**images['sub-103111'], 'CZ': spoilt}}
+        (new,) = [f for f in check_raters(changed, protocol) if f not in as_they_are]
         assert new.message.startswith('sub-103111, rater CZ, against the others: ')
         assert words in new.message

@@ -54,7 +54,7 @@ def wrong(points: PointSet) -> set[str]:
     return {label for label, flag in zip(PROTOCOL.labels, flags, strict=True) if flag}
 
 
-def test_a_plain_head_is_fine() -> None:
+def test_plain_head() -> None:
     assert set(statuses(HEAD).values()) == {'ok'}
     assert set(statuses(HEAD, HEAD).values()) == {'ok'}
 
@@ -63,37 +63,37 @@ ANGLES = [(0, 0, 0), (30, 0, 0), (-30, 0, 0), (0, 30, 0), (20, -20, 20)]
 
 
 @pytest.mark.parametrize('angles', ANGLES)
-def test_a_turned_head_is_fine(angles: tuple[float, float, float]) -> None:
+def test_turned_head(angles: tuple[float, float, float]) -> None:
     # The legs' targets, 5 mm from the midline, keep their side.
     assert wrong(turned(HEAD, *angles)) == set()
 
 
 @pytest.mark.parametrize('angles', ANGLES)
 @pytest.mark.parametrize('name', ['OFC', 'LLIMBMC', 'FACEMC'])
-def test_a_swapped_pair_is_found_in_a_turned_head(angles: tuple, name: str) -> None:
+def test_swapped_pair(angles: tuple, name: str) -> None:
     pair = {f'L{name}', f'R{name}'}
     assert wrong(turned(swapped(HEAD, *sorted(pair)), *angles)) == pair
 
 
-def test_one_point_across_the_midline_is_found() -> None:
+def test_across_midline() -> None:
     assert wrong(changed(LHESCHL=(45, -20, 8))) == {'LHESCHL'}
     assert wrong(turned(changed(LHESCHL=(45, -20, 8)), 30)) == {'LHESCHL'}
     # Only one leg has crossed, by 3 mm; the plane stays where the other pairs put it.
     assert wrong(changed(LLLIMBMC=(3, -30, 75))) == {'LLLIMBMC'}
 
 
-def test_all_points_swapped_are_found() -> None:
+def test_all_swapped() -> None:
     mirrored = PointSet(HEAD.labels, HEAD.coordinates * [-1, 1, 1])
     assert wrong(mirrored) == set(PROTOCOL.labels)
 
 
-def test_without_any_pair_nothing_is_said() -> None:
+def test_no_pairs() -> None:
     lonely = PointSet.from_mapping({'LOFC': (20, 40, -10)}, PROTOCOL.labels)
     assert wrong(lonely) == set()
     assert wrong(PointSet.from_mapping({}, PROTOCOL.labels)) == set()
 
 
-def test_the_faces_of_the_outer_voxels_are_the_limit() -> None:
+def test_field_of_view() -> None:
     # Voxel 0 has its centre at x = -100 and its outer face at -100.5.
     inside = changed(LOFC=(-100.5, 40, -10), ROFC=(99.5, 40, -10))
     assert not outside_field_of_view(inside, SHAPE, AFFINE).any()
@@ -102,14 +102,14 @@ def test_the_faces_of_the_outer_voxels_are_the_limit() -> None:
         assert flags.tolist() == [label == 'LOFC' for label in PROTOCOL.labels]
 
 
-def test_missing_is_failed_and_nothing_else() -> None:
+def test_missing() -> None:
     found = statuses(changed(ROFC=None), HEAD)
     assert found.pop('ROFC') == 'failed'
     assert set(found.values()) == {'ok'}
     assert set(statuses(PointSet.from_mapping({}, PROTOCOL.labels)).values()) == {'failed'}
 
 
-def test_labels_that_were_not_asked_for_are_failed() -> None:
+def test_other_labels() -> None:
     some = PointSet.from_mapping({'LOFC': (-20, 40, -10), 'XX': (0, 0, 0)})
     found = statuses(some)
     assert found.pop('LOFC') == 'ok'
@@ -117,14 +117,14 @@ def test_labels_that_were_not_asked_for_are_failed() -> None:
 
 
 @pytest.mark.parametrize(('distance', 'status'), [(11.9, 'ok'), (12.1, 'disagreement')])
-def test_methods_disagree_beyond_12_mm(distance: float, status: str) -> None:
+def test_disagreement(distance: float, status: str) -> None:
     other = changed(LOFC=(-20, 40 + distance, -10))
     assert statuses(HEAD, other)['LOFC'] == status
     assert statuses(other, HEAD)['LOFC'] == status
     assert statuses(HEAD, changed(LOFC=None))['LOFC'] == 'ok'
 
 
-def test_the_gravest_finding_wins() -> None:
+def test_most_serious_wins() -> None:
     # Across the midline and far from the other method: the side counts. Outside counts more.
     assert statuses(changed(LHESCHL=(45, -20, 8)), HEAD)['LHESCHL'] == 'wrong_side'
     assert statuses(changed(LHESCHL=(150, -20, 8)), HEAD)['LHESCHL'] == 'outside_image'

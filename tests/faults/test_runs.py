@@ -58,9 +58,7 @@ def start(site: Site, name: str, options: list[str], work: str = '') -> Running:
     )
 
 
-def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
-    site: Site, options: list[str], whole: dict[str, bytes]
-) -> None:
+def test_killed_run_resumes(site: Site, options: list[str], whole: dict[str, bytes]) -> None:
     out = site.folder / 'killed'
     with Watcher(out, whole) as watcher:
         for pattern in ('*_desc-cnn_targets.tsv', '*.svg'):
@@ -71,7 +69,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
             family[pattern == '*.svg'].kill()
             running.end(10)
             assert left_over(family) == 0
-        left = out / 'sub-01' / 'anat' / '.0123abcd.sub-01_desc-cnn_targets.tsv'
+        left = out / 'sub-01' / 'anat' / '.0123abcd.sub-01_protocol-tms_desc-cnn_targets.tsv'
         left.parent.mkdir(parents=True, exist_ok=True)
         left.write_text('label\themi')
         ended = start(site, 'killed', options).end()
@@ -83,13 +81,11 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert list(site.temporary.iterdir()) == []
 
 
-def test_two_runs_at_once_share_nobody(
-    site: Site, options: list[str], whole: dict[str, bytes]
-) -> None:
+def test_two_runs_at_once(site: Site, options: list[str], whole: dict[str, bytes]) -> None:
     one = [*options, '--participant-label', '01']
     first = start(site, 'shared', one)
     first.wait_for(site.folder / 'shared_work', 'conformed.nii')
-    # The same person in the same outputs, and in the same working folder for other outputs.
+    # One participant in the same outputs, and in the same working folder for other outputs.
     second = start(site, 'shared', options, 'other_work')
     third = start(site, 'elsewhere', one, 'shared_work')
     for run in (second, third):
@@ -103,9 +99,7 @@ def test_two_runs_at_once_share_nobody(
 
 
 @pytest.mark.parametrize(('name', 'code'), [('SIGTERM', 143), ('SIGINT', 130)])
-def test_a_signal_stops_a_run_with_a_message(
-    site: Site, options: list[str], name: str, code: int
-) -> None:
+def test_signal(site: Site, options: list[str], name: str, code: int) -> None:
     running = start(site, name, options)
     running.wait_for(site.folder / f'{name}_work', 'conformed.nii')
     family = running.family()
@@ -119,7 +113,7 @@ def test_a_signal_stops_a_run_with_a_message(
     assert ended.last in log.read_text(encoding='utf-8').splitlines()[-1]
 
 
-def test_a_killed_worker_is_said_to_lack_memory(site: Site, options: list[str]) -> None:
+def test_killed_worker(site: Site, options: list[str]) -> None:
     running = start(site, 'lacking', [*options[:-1], '2', '--participant-label', '01'])
     running.wait_for(site.folder / 'lacking_work', 'conformed.nii')
     family = running.family()

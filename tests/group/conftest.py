@@ -7,16 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tmsprep.bids.names import ImageRef
-from tmsprep.derivatives import write_targets
-from tmsprep.group.derived import image_of
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import write_outcomes
+from tmsprep.group.analysis import Group, GroupRequest
+from tmsprep.group.collect import collect_group
+from tmsprep.group.derivatives import image_of
+from tmsprep.methods import methods_of
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, load_protocol
 
 PROTOCOL = """
 name = "toy"
-title = "three points of our own"
+title = "three points"
 source = "test"
 [[targets]]
 label = "LA"
@@ -41,7 +44,7 @@ AFFINE = [[-1.0, 0, 0, 90], [0, 1, 0, -120], [0, 0, 1, -70], [0, 0, 0, 1]]
 
 
 class Study:
-    """A data set of which nothing is left but folders, outputs and files of points."""
+    """A data set without images: directories, outputs and files of points."""
 
     truth = TRUTH
 
@@ -56,6 +59,18 @@ class Study:
         for folder in (self.bids, self.points):
             folder.mkdir()
         self.description('Toy study')
+        self.layout = Layout(self.out, 'toy')
+
+    def collect(self, *, annotated: bool = True, **changes: object) -> Group:
+        protocol = self.protocol
+        request = {
+            'layout': self.layout,
+            'protocol': protocol,
+            'methods': tuple(methods_of(protocol)),
+            'bids_dir': self.bids,
+            'annotations': self.points if annotated else None,
+        }
+        return collect_group(GroupRequest(**{**request, **changes}))
 
     @property
     def protocol(self) -> Protocol:
@@ -66,7 +81,7 @@ class Study:
         (self.bids / 'dataset_description.json').write_text(json.dumps(content))
 
     def outputs(self, stem: str, **methods: Mapping[str, tuple]) -> ImageRef:
-        """Write what the participant level writes; the image itself never exists."""
+        """Write outputs of the participant level; the image itself never exists."""
         image = image_of(dict(part.split('-') for part in stem.split('_')), self.bids)
         (self.bids / f'sub-{image.subject}').mkdir(exist_ok=True)
         outcomes = {
@@ -78,7 +93,7 @@ class Study:
             for method, points in methods.items()
         }
         properties = {'shape': (181, 220, 190), 'affine': AFFINE, 'sha256': 'none'}
-        write_targets(self.out, image, outcomes, self.protocol, properties, 1)
+        write_outcomes(self.layout, image, outcomes, self.protocol, properties, 1)
         return image
 
     def rater(self, stem: str, name: str, points: Mapping[str, tuple]) -> Path:
@@ -89,17 +104,7 @@ class Study:
 
     def predictions(self, *stems: str, variants: tuple[str, ...] = ('shared',)) -> Path:
         """Write a cross-validation of 2 repetitions, 1 and 3 mm off along x and -x."""
-        columns = [
-            'participant_id',
-            'image',
-            'variant',
-            'repetition',
-            'fold',
-            'label',
-            'x',
-            'y',
-            'z',
-        ]
+        columns = ['participant_id', 'image', 'variant', 'repetition', 'fold', 'label', *'xyz']
         columns += ['reference_x', 'reference_y', 'reference_z', 'error_mm', 'status']
         rows = []
         for stem in stems:
@@ -109,7 +114,7 @@ class Study:
                         x, y, z = np.add(point, (off, 0, 0))
                         start = (stem.split('_')[0], stem, variant, repetition, 1, label)
                         rows.append((*start, x, y, z, *point, abs(off), 'ok'))
-        path = self.out / 'crossval_predictions.tsv'
+        path = self.layout.level('crossval', 'predictions')
         path.parent.mkdir(exist_ok=True)
         lines = ['\t'.join(map(str, row)) for row in (columns, *rows)]
         path.write_text('\n'.join(lines) + '\n')
@@ -123,7 +128,7 @@ def study(tmp_path: Path) -> Study:
 
 @pytest.fixture
 def full(study: Study) -> Callable[[], Study]:
-    """Two people with both methods and two raters 1 mm to either side of the truth."""
+    """Two participants with both methods and two raters 1 mm to either side of the truth."""
 
     def make() -> Study:
         for number, stem in enumerate(('sub-01', 'sub-02_ses-A')):

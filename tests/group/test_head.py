@@ -7,8 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tmsprep.bids.names import derivative_path
-from tmsprep.group.derived import read_derived
+from tmsprep.group.derivatives import read_derivatives
 from tmsprep.group.head import outside_head
 from tmsprep.group.raters import read_raters
 from tmsprep.points import PointSet
@@ -28,7 +27,7 @@ def mask(tmp_path: Path) -> Path:
     return tmp_path / 'mask.nii.gz'
 
 
-def test_points_far_from_the_brain_are_named(mask: Path) -> None:
+def test_far_from_brain(mask: Path) -> None:
     places = [(0, 20, 30), (20, 40, 50), (45, 20, 30), (55, 20, 30), (0, 20, 90), (np.nan,) * 3]
     points = PointSet(tuple('ABCDEF'), np.array(places, float))
     findings = outside_head(points, mask)
@@ -40,20 +39,20 @@ def test_points_far_from_the_brain_are_named(mask: Path) -> None:
     assert 'E is outside the head, 40 mm from the brain' in findings[1].message
 
 
-def test_the_mask_among_the_outputs_is_used(study: Study, mask: Path) -> None:
+def test_mask_of_outputs(study: Study, mask: Path) -> None:
     image = study.outputs('sub-01', cnn=study.truth)
     study.rater('sub-01', 'anna', {**study.truth, 'M': (0.0, -72.0, 50.0)})
-    path = derivative_path(study.out, image, desc='brain', suffix='mask', extension='.nii.gz')
+    path = study.layout.derivative(image, 'mask', '.nii.gz', desc='brain')
     path.write_bytes(mask.read_bytes())
-    derived = read_derived(study.out, study.bids, study.protocol)
-    (read,), issues = read_raters(study.points, study.bids, derived, study.protocol)
-    # The brain begins at y = 0; the left and right points are 10 mm and 11 mm beside it.
+    derivatives = read_derivatives(study.layout, study.bids, study.protocol, ['cnn'])
+    (read,), issues = read_raters(study.points, study.bids, derivatives, study.protocol)
+    # The brain begins at y = 0; the left and right points are 10 mm and 11 mm from its sides.
     assert read.usable.found.tolist() == [True, True, False]
     assert [issue.severity for issue in issues] == ['error']
     assert 'M is outside the head, 72 mm from the brain' in issues[0].message
 
 
-def test_a_mask_that_cannot_be_read_refuses_nothing(tmp_path: Path) -> None:
+def test_unreadable_mask(tmp_path: Path) -> None:
     path = tmp_path / 'mask.nii.gz'
     path.write_bytes(b'no image')
     (finding,) = outside_head(PointSet(('A',), np.zeros((1, 3))), path)

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tmsprep.bids.names import ImageRef, derivative_path
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.run import main
-from tmsprep.config import RunConfig
+from tmsprep.group.analysis import GroupRequest
 from tmsprep.group.collect import collect_group
 from tmsprep.group.template import InTemplate, template_points
+from tmsprep.methods import methods_of
 from tmsprep.phantoms import write_dataset
 from tmsprep.protocols import load_protocol
 from tmsprep.registration.atlas import default_atlas
@@ -27,17 +28,17 @@ if TYPE_CHECKING:
 ATLAS = 'MNI152NLin2009aSym'
 TO_TEMPLATE, FROM_TEMPLATE = (ATLAS, 'T1w'), ('T1w', ATLAS)
 
-# Of points of the T1w to the template: a quarter turn about z, a tenth larger, and a shift.
+# Moves points of the T1w to the template: a quarter turn about z, a tenth larger, and a shift.
 MOTION = np.array([[0, -1.1, 0, 5], [1.1, 0, 0, -7], [0, 0, 1.1, 11], [0, 0, 0, 1.0]])
 
 
 def transform_path(study: Study, image: ImageRef, spaces: tuple[str, str]) -> Path:
     names = {'from': spaces[0], 'to': spaces[1], 'mode': 'image'}
-    return derivative_path(study.out, image, suffix='xfm', extension='.h5', **names)
+    return study.layout.derivative(image, 'xfm', '.h5', **names)
 
 
 def name_atlas(study: Study, image: ImageRef, atlas: str) -> None:
-    path = derivative_path(study.out, image, desc='syn', suffix='targets', extension='.json')
+    path = study.layout.table(image, 'syn').with_suffix('.json')
     content = {**json.loads(path.read_text()), 'Atlas': {'Name': atlas}}
     path.write_text(json.dumps(content))
 
@@ -52,23 +53,14 @@ def register(study: Study, stem: str, motion: np.ndarray = MOTION) -> ImageRef:
 
 
 def moved(study: Study, *, annotated: bool = False) -> InTemplate:
-    group = collect_group(
-        RunConfig(
-            study.bids,
-            study.out,
-            'group',
-            protocol=str(study.protocol_file),
-            annotations=study.points if annotated else None,
-        )
-    )
-    return template_points(group.points, group.images, study.out)
+    return template_points(study.collect(annotated=annotated))
 
 
 def said(result: InTemplate) -> list[tuple[str, str]]:
     return [(issue.who, issue.severity) for issue in result.issues]
 
 
-def test_points_land_where_they_must(study: Study) -> None:
+def test_known_motion(study: Study) -> None:
     register(study, 'sub-01')
     register(study, 'sub-02_ses-A', np.diag([1.0, 1, 1, 1]) + np.eye(4, k=3) * 9)
     study.rater('sub-01', 'ann', study.truth)
@@ -91,7 +83,7 @@ def test_points_land_where_they_must(study: Study) -> None:
     assert len(table) == 4 * 3 + 2 * 3
 
 
-def test_a_composite_of_warp_and_affine(study: Study) -> None:
+def test_warp_and_affine(study: Study) -> None:
     """As registrations write them; the field is 2 mm to the left everywhere (LPS: +2)."""
     import ants
 
@@ -108,7 +100,7 @@ def test_a_composite_of_warp_and_affine(study: Study) -> None:
     np.testing.assert_allclose(table.loc['cnn', 'LA'], (-6, -42.2, 36.3), atol=0.05)
 
 
-def test_missing_points_are_not_there(study: Study) -> None:
+def test_missing_points(study: Study) -> None:
     image = register(study, 'sub-01')
     study.outputs('sub-01', cnn={'LA': (1, 2, 3)}, syn=study.truth)
     name_atlas(study, image, ATLAS)
@@ -117,7 +109,7 @@ def test_missing_points_are_not_there(study: Study) -> None:
     assert result.points[['x', 'y', 'z']].notna().all(axis=None)
 
 
-def test_who_has_no_registration_is_named(study: Study) -> None:
+def test_no_registration(study: Study) -> None:
     register(study, 'sub-01')
     study.outputs('sub-02', cnn=study.truth)
     study.outputs('sub-03_ses-A', cnn=study.truth)
@@ -130,20 +122,18 @@ def test_who_has_no_registration_is_named(study: Study) -> None:
     assert 'no registration to MNI152NLin2009aSym' in result.issues[0].message
 
 
-def test_nobody_has_a_registration(study: Study) -> None:
+def test_no_registration_at_all(study: Study) -> None:
     study.outputs('sub-01', cnn=study.truth, syn=study.truth)
     assert moved(study) == (None, ATLAS, [])
 
 
-def test_transforms_of_another_atlas_or_image_do_not_count(study: Study) -> None:
+def test_other_atlas_or_image(study: Study) -> None:
     register(study, 'sub-01')
     name_atlas(study, register(study, 'sub-02'), 'atlas')
     # The image was replaced, and only the network has run on the new one.
     replaced = register(study, 'sub-03')
     for ending in ('.tsv', '.json'):
-        derivative_path(
-            study.out, replaced, desc='syn', suffix='targets', extension=ending
-        ).unlink()
+        study.layout.table(replaced, 'syn').with_suffix(ending).unlink()
     failed = study.outputs('sub-04', cnn=study.truth, syn={})
     name_atlas(study, failed, ATLAS)
     write_linear(MOTION, transform_path(study, failed, TO_TEMPLATE))
@@ -152,7 +142,7 @@ def test_transforms_of_another_atlas_or_image_do_not_count(study: Study) -> None
     assert said(result) == [('sub-02', 'note'), ('sub-03', 'note'), ('sub-04', 'note')]
 
 
-def test_a_damaged_transform_is_named_and_skipped(study: Study) -> None:
+def test_damaged_transform(study: Study) -> None:
     import ants
 
     register(study, 'sub-01')
@@ -171,41 +161,40 @@ def test_a_damaged_transform_is_named_and_skipped(study: Study) -> None:
     assert 'register again' in result.issues[0].message
 
 
-def test_the_report_shows_them(
-    full: Callable[[], Study], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_in_report(full: Callable[[], Study], capsys: pytest.CaptureFixture[str]) -> None:
     study = full()
     line = [study.bids, study.out, 'group', '--protocol', study.protocol_file]
     assert main([str(word) for word in line]) == 0
-    assert "no points are given in a template's space" in (study.out / 'group.html').read_text()
+    path = study.out / 'group_protocol-toy.html'
+    assert 'no points are given in the space of a template' in path.read_text()
     register(study, 'sub-01')
     assert main([str(word) for word in line]) == 0
-    report = (study.out / 'group.html').read_text()
-    assert 'Points of all people in the space MNI152NLin2009aSym' in report
+    report = path.read_text()
+    assert 'Points of all participants in the space MNI152NLin2009aSym' in report
     assert 'sub-02: an image has no registration' in capsys.readouterr().err
-    people = pd.read_csv(study.out / 'group_people.tsv', sep='\t')
-    assert people['outcome'].tolist() == ['complete', 'complete']
+    table = pd.read_csv(study.layout.level('group', 'participants'), sep='\t')
+    assert table['outcome'].tolist() == ['complete', 'complete']
 
 
 @pytest.mark.slow
-def test_points_by_a_real_registration_come_back_to_the_atlas(
-    tmp_path: Path, tmsprep: Callable
-) -> None:
+def test_real_registration(tmp_path: Path, tmsprep: Callable) -> None:
     data_set = write_dataset(tmp_path / 'bids', [3], ['007'], voxel_size=(2.0, 2.0, 2.0))
     out = tmp_path / 'out'
     options = ('--sloppy', '--localizers', 'syn', '-w', tmp_path / 'work')
     done = tmsprep(data_set, out, 'participant', *options)
     assert done.returncode == 0, done.stderr
-    group = collect_group(RunConfig(data_set, out, 'group'))
-    table = template_points(group.points, group.images, out).points.set_index('label')
-    atlas = default_atlas(load_protocol('tms')).points.reindex(list(table.index))
+    protocol = load_protocol('tms')
+    methods = tuple(methods_of(protocol))
+    request = GroupRequest(Layout(out, 'tms'), protocol, methods, data_set)
+    table = template_points(collect_group(request)).points.set_index('label')
+    atlas = default_atlas(protocol).points.reindex(list(table.index))
     apart = np.linalg.norm(table[['x', 'y', 'z']].to_numpy() - atlas.coordinates, axis=1)
     assert apart.max() < 0.5
     assert tmsprep(data_set, out, 'group').returncode == 0
-    assert 'in the space MNI152NLin2009aSym' in (out / 'group.html').read_text()
+    assert 'in the space MNI152NLin2009aSym' in (out / 'group_protocol-tms.html').read_text()
 
 
-def test_of_very_many_some_are_shown_evenly(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_images(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     for label in ('01', '02', '03', '04', '05'):
         register(study, f'sub-{label}')
     monkeypatch.setattr('tmsprep.group.template.MOST_IMAGES', 3)

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_local import LocalSlurm, missing_programs, skip_or_fail
+from hpc.slurm_local import LocalSlurm, missing_programs, skip_or_fail
 
 from tmsprep.phantoms import write_dataset
 
 
 @pytest.fixture(scope='session')
 def slurm() -> Iterator[LocalSlurm]:
-    """Slurm of one node that nobody else uses."""
+    """Slurm of one node, private to the tests."""
     missing = missing_programs()
     if missing:
         skip_or_fail(f'not installed: {" ".join(missing)} (Debian: slurm-wlm and munge)')
@@ -39,7 +39,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def bids(head: Path, tmp_path: Path) -> Path:
-    """Data set of eight people with the same head."""
+    """Data set of eight participants with the same head."""
     folder = tmp_path / 'bids'
     folder.mkdir()
     shutil.copy(head / 'dataset_description.json', folder)
@@ -53,15 +53,16 @@ def bids(head: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def settings(bids: Path, random_weights: Path, tmp_path: Path) -> Path:
-    """Settings of the job files for those people; the paths of the outputs hold a space."""
+    """Settings of the job files for that data set; the path of the outputs holds a space."""
     scratch = tmp_path / 'scratch'
     scratch.mkdir()
     path = tmp_path / 'settings.sh'
     path.write_text(f"""BIDS={bids}
 OUT='{tmp_path}/my out'
 VENV={sys.prefix}
+OPTIONS=(--protocol tms --omp-nthreads 1)
 PARTICIPANT_OPTIONS=(--localizers cnn --weights '{random_weights}')
-PEOPLE_PER_TASK=3
+PARTICIPANTS_PER_TASK=3
 TASKS_AT_ONCE=2
 SCRATCH={scratch}
 PARTICIPANT_SBATCH=(--time=5 --cpus-per-task=1 --mem=1200M)

@@ -58,7 +58,7 @@ def missing_programs() -> list[str]:
 
 
 def skip_or_fail(reason: str) -> None:
-    """Skip the test, but fail where somebody has promised that all that it needs is there."""
+    """Skip the test, or fail where CI promises that all it needs is installed."""
     if os.environ.get('TMSPREP_NEEDS_SLURM'):
         pytest.fail(reason)
     pytest.skip(reason)

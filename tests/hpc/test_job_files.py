@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from slurm_local import skip_or_fail
+from hpc.slurm_local import skip_or_fail
 
 from tmsprep.running.plugins import read_plugin
 
@@ -36,16 +36,16 @@ def test_shellcheck(script: Path) -> None:
     subprocess.run(['bash', '-n', script], check=True)
 
 
-def test_the_example_of_a_plugin_can_be_used() -> None:
+def test_plugin_example() -> None:
     name, arguments = read_plugin(HPC / 'slurm.yml')
     assert name == 'SLURM'
     assert arguments['template'].startswith('#!/bin/bash\n')
 
 
 class Study:
-    """Data set of three people, to whom nothing is done, and a container in name."""
+    """Data set of three participants without images, and a stand-in for a container."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, weights: Path):
         self.root, self.bids, self.out = root, root / 'bids', root / 'out'
         for label in ('01', '02', '03'):
             path = self.bids / f'sub-{label}' / 'anat' / f'sub-{label}_T1w.nii.gz'
@@ -53,8 +53,8 @@ class Study:
             path.touch()
         description = {'Name': 'n', 'BIDSVersion': '1.9.0'}
         (self.bids / 'dataset_description.json').write_text(json.dumps(description))
-        for name in ('my weights.safetensors', 'tmsprep.sif'):
-            (root / name).touch()
+        shutil.copy(weights, root / 'my weights.safetensors')
+        (root / 'tmsprep.sif').touch()
         (root / 'scratch').mkdir()
         program = root / 'bin' / 'apptainer'
         program.parent.mkdir()
@@ -70,7 +70,8 @@ class Study:
             'OUT': self.out,
             'SIF': self.root / 'tmsprep.sif',
             'SCRATCH': self.root / 'scratch',
-            'PEOPLE_PER_TASK': 2,
+            'PARTICIPANTS_PER_TASK': 2,
+            'OPTIONS': '(--protocol tms --mem 4GB)',
             'PARTICIPANT_OPTIONS': f"(--dry-run --weights '{self.root}/my weights.safetensors')",
             'BINDS': f"('{self.root}/my weights.safetensors')",
             **changes,
@@ -97,11 +98,11 @@ class Study:
 
 
 @pytest.fixture
-def study(tmp_path: Path) -> Study:
-    return Study(tmp_path)
+def study(tmp_path: Path, random_weights: Path) -> Study:
+    return Study(tmp_path, random_weights)
 
 
-def test_tasks_are_prepared_for_any_scheduler(study: Study) -> None:
+def test_other_schedulers(study: Study) -> None:
     folder = study.prepare()
     assert (folder / 'tasks.txt').read_text() == 'sub-01 sub-02\nsub-03\n'
     for name in ('SLURM_ARRAY_TASK_ID', 'PBS_ARRAY_INDEX', 'SGE_TASK_ID'):
@@ -115,7 +116,7 @@ def test_tasks_are_prepared_for_any_scheduler(study: Study) -> None:
     assert list((study.root / 'scratch').iterdir()) == []
 
 
-def test_the_container_gets_what_it_needs_and_nothing_else(study: Study) -> None:
+def test_container_arguments(study: Study) -> None:
     folder = study.prepare()
     allocation = {'SLURM_ARRAY_TASK_ID': '1', 'SLURM_CPUS_PER_TASK': '3'}
     study.run('bash', HPC / 'tmsprep_array.sbatch', folder, 0, **allocation)
@@ -149,13 +150,26 @@ def test_the_container_gets_what_it_needs_and_nothing_else(study: Study) -> None
         ({'SIF': '/absent.sif'}, "SIF: no file '/absent.sif'"),
         ({'VENV': '/absent'}, 'VENV: no program /absent/bin/python'),
         ({'SCRATCH': '/absent'}, "SCRATCH: no folder '/absent'"),
-        ({'PEOPLE_PER_TASK': '0'}, 'PEOPLE_PER_TASK: not a number from 1 on'),
+        ({'PARTICIPANTS_PER_TASK': '0'}, 'PARTICIPANTS_PER_TASK: not a number from 1 on'),
         ({'OUT': '/tmp/a:b'}, "a container cannot bind a path with ':'"),
         ({'PARTICIPANT_OPTIONS': '(--localizer cnn)'}, 'unrecognized arguments: --localizer'),
     ],
 )
-def test_wrong_settings_are_named(study: Study, changes: dict[str, str], complaint: str) -> None:
+def test_wrong_settings(study: Study, changes: dict[str, str], complaint: str) -> None:
     study.write_settings(**changes)
     run = study.run(HPC / 'submit.sh', '--dry-run', study.settings)
     assert run.returncode == 2
     assert complaint in run.stderr
+
+
+def test_group_options(study: Study) -> None:
+    """Options for both levels reach the group level, which ignores those of resources."""
+    folder = study.prepare()
+    run = study.run('bash', HPC / 'tmsprep_group.sbatch', folder)
+    assert 'participants that are not done: 3' in run.stdout
+    words = study.recorded()
+    assert words[words.index('group') + 1] == '-w'
+    assert words[words.index('--protocol') + 1] == 'tms'
+    assert '--mem' in words
+    assert '--weights' not in words
+    assert 'tmsprep: error' not in run.stderr

@@ -6,12 +6,12 @@ import time
 from pathlib import Path
 
 import pytest
-from slurm_local import LocalSlurm
+from hpc.slurm_local import LocalSlurm
 
 from tmsprep.formats.targets_tsv import read_targets
 
 CHECKOUT = Path(__file__).parents[2]
-PEOPLE = [f'0{i}' for i in range(1, 9)]
+LABELS = [f'0{i}' for i in range(1, 9)]
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -38,7 +38,7 @@ def states(slurm: LocalSlurm, since: int) -> dict[str, list[tuple[str, str]]]:
 
 
 def table(out: Path, label: str) -> Path:
-    return out / f'sub-{label}' / 'anat' / f'sub-{label}_desc-cnn_targets.tsv'
+    return out / f'sub-{label}' / 'anat' / f'sub-{label}_protocol-tms_desc-cnn_targets.tsv'
 
 
 def newest(out: Path) -> Path:
@@ -46,13 +46,11 @@ def newest(out: Path) -> Path:
 
 
 def listed(path: Path) -> list[str]:
-    """Participants in a table of those who are not done."""
+    """Participants in a table of those that are not done."""
     return [line.split('\t')[0] for line in path.read_text().splitlines()[1:]]
 
 
-def test_people_as_an_array_one_of_whom_is_broken(
-    slurm: LocalSlurm, settings: Path, bids: Path, tmp_path: Path
-) -> None:
+def test_array(slurm: LocalSlurm, settings: Path, bids: Path, tmp_path: Path) -> None:
     out, before = tmp_path / 'my out', len(slurm.completed())
     image = bids / 'sub-05' / 'anat' / 'sub-05_T1w.nii.gz'
     whole = image.read_bytes()
@@ -65,11 +63,11 @@ def test_people_as_an_array_one_of_whom_is_broken(
         'tmsprep': [('COMPLETED', '0:0'), ('COMPLETED', '0:0'), failed],
         'tmsprep-group': [failed],
     }
-    assert [label for label in PEOPLE if table(out, label).is_file()] == [
-        label for label in PEOPLE if label != '05'
+    assert [label for label in LABELS if table(out, label).is_file()] == [
+        label for label in LABELS if label != '05'
     ]
     assert read_targets(table(out, '06')).found.all()
-    assert (out / 'group.html').is_file()
+    assert (out / 'group_protocol-tms.html').is_file()
     submission = newest(out)
     assert listed(submission / 'failed.tsv') == ['sub-05']
     log = next(submission.glob('tmsprep-group-*.out')).read_text()
@@ -77,7 +75,7 @@ def test_people_as_an_array_one_of_whom_is_broken(
     assert 'sub-05\tfailed: conform: ' in log
     assert list((tmp_path / 'scratch').iterdir()) == []
 
-    written = {label: table(out, label).stat().st_mtime_ns for label in PEOPLE if label != '05'}
+    written = {label: table(out, label).stat().st_mtime_ns for label in LABELS if label != '05'}
     image.write_bytes(whole)
     before = len(slurm.completed())
     assert 'participants: 1, tasks: 1;' in submit(slurm, settings)
@@ -89,29 +87,27 @@ def test_people_as_an_array_one_of_whom_is_broken(
     assert (newest(out) / 'tasks.txt').read_text() == 'sub-05\n'
     assert table(out, '05').is_file()
     assert written == {label: table(out, label).stat().st_mtime_ns for label in written}
-    assert 'nobody is left to run' in submit(slurm, settings)
+    assert 'all participants are done' in submit(slurm, settings)
 
 
-def test_a_cancelled_task_leaves_nothing_behind_and_is_not_done(
-    slurm: LocalSlurm, settings: Path, tmp_path: Path
-) -> None:
+def test_cancelled_task(slurm: LocalSlurm, settings: Path, tmp_path: Path) -> None:
     out, scratch = tmp_path / 'my out', tmp_path / 'scratch'
     submit(slurm, settings)
     end = time.monotonic() + 60
-    while len(list(scratch.glob('*/tmsprep_wf'))) < 1 and time.monotonic() < end:
+    while len(list(scratch.glob('*/tms_wf'))) < 1 and time.monotonic() < end:
         time.sleep(0.1)
     jobs = (newest(out) / 'jobs.txt').read_text().split()
     subprocess.run(['scancel', *jobs], env=slurm.environment, check=True)
     slurm.wait()
     assert list(scratch.iterdir()) == []
     left = submit(slurm, settings, '--dry-run')
-    finished = [label for label in PEOPLE if (out / f'sub-{label}.html').is_file()]
-    assert len(finished) < len(PEOPLE)
-    assert all(f'sub-{label}\t' in left for label in PEOPLE if label not in finished)
+    finished = [label for label in LABELS if (out / f'sub-{label}_protocol-tms.html').is_file()]
+    assert len(finished) < len(LABELS)
+    assert all(f'sub-{label}\t' in left for label in LABELS if label not in finished)
 
 
 def run_with_plugin(slurm: LocalSlurm, tmp_path: Path, *arguments: object) -> str:
-    """Run tmsprep with Nipype's Slurm plugin, where nobody says who the user is."""
+    """Run tmsprep with Nipype's Slurm plugin, without any variable that names the user."""
     plugin = tmp_path / 'slurm.yml'
     # Nipype meets "-e" in this and names no log.
     plugin.write_text('plugin: SLURM\nplugin_args: {sbatch_args: --time=7 --exclusive=user}\n')
@@ -139,35 +135,31 @@ def asked(slurm: LocalSlurm, since: int) -> dict[str, str]:
     }
 
 
-def test_nipypes_plugin_asks_for_what_each_step_needs(
-    slurm: LocalSlurm, bids: Path, random_weights: Path, tmp_path: Path
-) -> None:
+def test_plugin(slurm: LocalSlurm, bids: Path, random_weights: Path, tmp_path: Path) -> None:
     before = len(slurm.completed())
-    people = ('--participant-label', '01', '02', '--localizers', 'cnn', '--weights')
+    chosen = ('--participant-label', '01', '02', '--localizers', 'cnn', '--weights')
     work = tmp_path / 'work'
     log = run_with_plugin(
         *(slurm, tmp_path, bids, tmp_path / 'out', 'participant'),
-        *(*people, random_weights, '-w', work),
+        *(*chosen, random_weights, '-w', work),
     )
     assert 'finished without errors: 2 participants' in log
     assert asked(slurm, before) == {
-        'conform': 'cpu=1,mem=800M',
+        'conform': 'cpu=1,mem=1000M',
         'cnn': 'cpu=1,mem=1000M',
         'derivatives': 'cpu=1,mem=600M',
-        'figures': 'cpu=1,mem=600M',
+        'figures': 'cpu=1,mem=1000M',
     }
     assert len(slurm.completed()) - before == 8
-    assert len(list((work / 'tmsprep_wf' / 'batch').glob('slurm-*.out'))) == 8
+    assert len(list((work / 'tms_wf' / 'batch').glob('slurm-*.out'))) == 8
 
 
-def test_crossval_through_nipypes_plugin(
-    slurm: LocalSlurm, bids: Path, head: Path, tmp_path: Path
-) -> None:
+def test_plugin_crossval(slurm: LocalSlurm, bids: Path, head: Path, tmp_path: Path) -> None:
     truth = head / 'derivatives' / 'truth' / 'sub-01' / 'anat' / 'sub-01_desc-truth_targets.tsv'
     points = tmp_path / 'points'
     points.mkdir()
     for label in ('01', '02'):
-        # Nobody may have the points of somebody else.
+        # Files with the same points are refused.
         text = truth.read_text().replace('.', f'.{label[1]}')
         (points / f'sub-{label}_desc-me_targets.tsv').write_text(text)
     before = len(slurm.completed())
@@ -179,4 +171,4 @@ def test_crossval_through_nipypes_plugin(
     jobs = asked(slurm, before)
     assert jobs['shared_rep1_fold01'] == jobs['shared_rep1_fold02'] == 'cpu=1,mem=2000M'
     assert jobs['prepare_sub_01'] == 'cpu=1,mem=1000M'
-    assert (tmp_path / 'out' / 'crossval_predictions.tsv').is_file()
+    assert (tmp_path / 'out' / 'crossval_protocol-tms_predictions.tsv').is_file()

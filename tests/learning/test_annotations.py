@@ -9,8 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tmsprep.bids import ImageRef, collect_t1w
-from tmsprep.config import RunConfig
+from tmsprep.bids import ImageQuery, ImageRef, find_images
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.learning.annotations import AGREEMENT_COLUMNS, Annotations, collect_annotated
 from tmsprep.protocols import Protocol, load_protocol
@@ -174,7 +173,7 @@ def test_development_annotations(name: str, people: int, known: int) -> None:
     root = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'ixi'
     if not root.is_dir():
         pytest.skip('no development images beside the checkout')
-    images = collect_t1w(RunConfig(root, root.parent / 'out'))
+    images = find_images(ImageQuery(root)).images
     found = collect_annotated(images, root / 'derivatives' / name, load_protocol('tms'))
     assert found.problems == {}
     assert len(found.examples) == people

@@ -33,7 +33,7 @@ def conformed(size: int) -> nib.Nifti1Image:
     return nib.Nifti1Image(data, affine)
 
 
-def test_the_largest_part_is_kept_and_filled() -> None:
+def test_largest_component() -> None:
     mask = np.zeros((12, 12, 12), bool)
     mask[1:6, 1:6, 1:6] = True
     whole = mask.copy()
@@ -43,18 +43,18 @@ def test_the_largest_part_is_kept_and_filled() -> None:
     np.testing.assert_array_equal(largest_component(mask), whole)
 
 
-def test_an_empty_mask_stays_empty() -> None:
+def test_empty_mask() -> None:
     assert not largest_component(np.zeros((3, 3, 3), bool)).any()
 
 
 @pytest.mark.parametrize(('log_odds', 'volume'), [(-5.0, '0'), (5.0, '2986')])
-def test_what_is_no_brain_is_refused(log_odds: float, volume: str) -> None:
+def test_implausible_volume(log_odds: float, volume: str) -> None:
     # 144 mm cubed are 2986 mL.
     with pytest.raises(BrainExtractionError, match=f'measures {volume} mL.*--derivatives'):
         extract_brain(conformed(144), decided(log_odds))
 
 
-def test_the_mask_lies_on_the_grid_of_the_image() -> None:
+def test_grid_of_mask() -> None:
     image = conformed(96)  # 885 mL, and all of it brain
     mask = extract_brain(image, decided(5.0))
     assert mask.get_data_dtype() == np.uint8
@@ -63,7 +63,7 @@ def test_the_mask_lies_on_the_grid_of_the_image() -> None:
     assert np.asarray(mask.dataobj).all()
 
 
-def test_weights_come_back(tmp_path: Path) -> None:
+def test_weights_round_trip(tmp_path: Path) -> None:
     network = decided(1.5)
     again = load_brain_unet(save_brain_unet(tmp_path / 'b.safetensors', network, {'name': 'x'}))
     assert again.settings == network.settings
@@ -71,6 +71,6 @@ def test_weights_come_back(tmp_path: Path) -> None:
     torch.testing.assert_close(again.head.bias, network.head.bias)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r'none\.safetensors'):
         load_brain_unet(tmp_path / 'none.safetensors')

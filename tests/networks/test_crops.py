@@ -23,7 +23,7 @@ def ramp() -> np.ndarray:
 
 
 @pytest.mark.parametrize('level', [0, 1, 2, 3])
-def test_a_ramp_is_itself_at_every_level(level: int) -> None:
+def test_ramp(level: int) -> None:
     # Averages of a linear function are its values in the middle; so is linear interpolation.
     volume = torch.from_numpy(average_pyramid(ramp(), 4)[level])
     resolution = 2**level
@@ -41,9 +41,7 @@ def test_a_ramp_is_itself_at_every_level(level: int) -> None:
 
 @settings(deadline=None, max_examples=40)
 @given(centre=INSIDE, size=st.integers(1, 5), level=st.integers(0, 2))
-def test_a_snapped_crop_is_a_slice_of_the_array(
-    centre: tuple[float, ...], size: int, level: int
-) -> None:
+def test_snapped_crop(centre: tuple[float, ...], size: int, level: int) -> None:
     resolution = 2**level
     n = SIZE // resolution
     volume = torch.randn(n, n, n, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
@@ -57,12 +55,12 @@ def test_a_snapped_crop_is_a_slice_of_the_array(
 
 
 @pytest.mark.parametrize(('size', 'expected'), [(2, 8.0), (3, 6.0)])
-def test_even_crops_centre_on_edges_and_odd_ones_on_voxels(size: int, expected: float) -> None:
+def test_snapped_centre(size: int, expected: float) -> None:
     # Voxels of 4 mm: edges at 0, 4, 8, ..., centres at 2, 6, 10, ...
     assert snap_to_voxels(torch.tensor([7.5]), 4.0, size).item() == expected
 
 
-def test_positions_are_voxel_centres_around_the_middle() -> None:
+def test_positions() -> None:
     positions = crop_positions(torch.tensor([[8.0, 8.0, 8.0]]), 4.0, 2)
     assert positions.shape == (1, 2, 2, 2, 3)
     torch.testing.assert_close(positions[0, 0, 0, 0], torch.tensor([6.0, 6.0, 6.0]))
@@ -71,7 +69,7 @@ def test_positions_are_voxel_centres_around_the_middle() -> None:
 
 
 @pytest.mark.parametrize('axis', [0, 1, 2])
-def test_outside_is_empty(axis: int) -> None:
+def test_outside(axis: int) -> None:
     volume = torch.ones(4, 4, 4)
     positions = torch.full((3, 3), 8.0)
     # Voxels of 4 mm: from half a voxel beyond the faces on nothing is left.

@@ -7,14 +7,14 @@ from tmsprep.networks.unet import BrainUNet, UNetSettings, fold, unfold
 
 
 @pytest.mark.parametrize('block', [1, 2, 4])
-def test_folding_is_undone(block: int) -> None:
+def test_fold_round_trip(block: int) -> None:
     volume = torch.randn(2, 8, 12, 16)
     channels = fold(volume, block)
     assert channels.shape == (2, block**3, 8 // block, 12 // block, 16 // block)
     torch.testing.assert_close(unfold(channels, block), volume, rtol=0, atol=0)
 
 
-def test_a_block_becomes_the_channels_of_its_voxel() -> None:
+def test_fold_by_hand() -> None:
     volume = torch.arange(4**3.0).reshape(1, 4, 4, 4)
     # The block of voxels 2-3, 0-1, 2-3 holds 16 x + 4 y + z.
     expected = torch.tensor([34.0, 35, 38, 39, 50, 51, 54, 55])
@@ -22,13 +22,13 @@ def test_a_block_becomes_the_channels_of_its_voxel() -> None:
 
 
 @pytest.mark.parametrize('block', [1, 2])
-def test_output_has_the_shape_of_the_input(block: int) -> None:
+def test_output_shape(block: int) -> None:
     network = BrainUNet(UNetSettings(features=(8, 16, 8), block=block)).eval()
     with torch.no_grad():
         assert network(torch.randn(2, 16, 24, 32)).shape == (2, 16, 24, 32)
 
 
-def test_the_scale_of_intensities_does_not_matter() -> None:
+def test_intensity_scale() -> None:
     torch.manual_seed(0)
     network = BrainUNet(UNetSettings(features=(8, 8))).eval()
     volume = torch.randn(1, 8, 8, 8)
@@ -36,6 +36,6 @@ def test_the_scale_of_intensities_does_not_matter() -> None:
         torch.testing.assert_close(network(volume), network(1000 * volume + 50), atol=1e-4, rtol=0)
 
 
-def test_settings_survive_json() -> None:
+def test_settings_round_trip() -> None:
     settings = UNetSettings(features=(8, 16), block=1)
     assert UNetSettings(**settings.as_dict()) == settings

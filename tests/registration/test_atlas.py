@@ -11,7 +11,7 @@ from tmsprep.protocols import load_protocol
 from tmsprep.registration.atlas import default_atlas, user_atlas
 
 
-def test_the_default_atlas_knows_every_target_in_its_brain() -> None:
+def test_default_atlas() -> None:
     protocol = load_protocol('tms')
     atlas = default_atlas(protocol)
     assert atlas.points.labels == protocol.labels
@@ -32,7 +32,7 @@ def _stripped(path: Path, background: float = 0.0) -> Path:
     return path
 
 
-def test_a_user_atlas_keeps_its_world(tmp_path: Path) -> None:
+def test_user_atlas(tmp_path: Path) -> None:
     points = PointSet.from_mapping({'A': (10, 20, 30)})
     atlas = user_atlas(_stripped(tmp_path / 'a.nii.gz'), points)
     assert atlas.points == points
@@ -41,7 +41,7 @@ def test_a_user_atlas_keeps_its_world(tmp_path: Path) -> None:
     np.testing.assert_allclose(centre[:3], [0, 0, 0], atol=0.6)
 
 
-def test_points_of_another_frame_are_refused(tmp_path: Path) -> None:
+def test_points_of_another_frame(tmp_path: Path) -> None:
     path = _stripped(tmp_path / 'a.nii.gz')
     with pytest.raises(ValueError, match='FAR: outside the atlas image'):
         user_atlas(path, PointSet.from_mapping({'NEAR': (0, 0, 0), 'FAR': (0, 0, 200)}))
@@ -49,7 +49,7 @@ def test_points_of_another_frame_are_refused(tmp_path: Path) -> None:
         user_atlas(path, PointSet.from_mapping({}, ['A']))
 
 
-def test_a_whole_head_needs_a_mask(tmp_path: Path) -> None:
+def test_whole_head(tmp_path: Path) -> None:
     path = _stripped(tmp_path / 'a.nii.gz', background=3.0)
     with pytest.raises(ValueError, match=r'a\.nii\.gz.*skull'):
         user_atlas(path, PointSet.from_mapping({'A': (0, 0, 0)}))

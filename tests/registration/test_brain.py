@@ -15,20 +15,20 @@ def _ball(radius: float, background: float = 0.0) -> nib.Nifti1Image:
     return nib.Nifti1Image(data.astype(np.float32), affine)
 
 
-def test_only_a_brain_in_exact_zeros_counts_as_stripped() -> None:
+def test_skull_stripped() -> None:
     assert is_skull_stripped(_ball(65))  # 1150 mL
     assert not is_skull_stripped(_ball(65, background=0.1))  # noise in the air
     assert not is_skull_stripped(_ball(79))  # 2065 mL, but half of the grid
     assert not is_skull_stripped(_ball(20))  # 34 mL
 
 
-def test_the_mask_is_made_for_a_stripped_image_only() -> None:
+def test_mask_of_stripped_image() -> None:
     assert brain_mask(_ball(65)).get_fdata().sum() == np.count_nonzero(_ball(65).dataobj)
     with pytest.raises(ValueError, match='skull'):
         brain_mask(_ball(65, background=0.1))
 
 
-def test_a_mask_of_another_grid_or_without_voxels_is_refused() -> None:
+def test_unusable_mask() -> None:
     image = _ball(65)
     with pytest.raises(ValueError, match='different grids'):
         brain_mask(image, nib.Nifti1Image(np.ones((160,) * 3, np.uint8), np.eye(4)))
@@ -37,7 +37,7 @@ def test_a_mask_of_another_grid_or_without_voxels_is_refused() -> None:
 
 
 @pytest.mark.parametrize('spacing', [1, 2, 3, 4])
-def test_cutting_keeps_place_and_mass(spacing: int) -> None:
+def test_position_and_mass(spacing: int) -> None:
     image = _ball(65, background=7.0)
     mask = nib.Nifti1Image((image.get_fdata() > 50).astype(np.uint8), image.affine)
     brain = cut_brain(image, mask, spacing)
@@ -49,7 +49,7 @@ def test_cutting_keeps_place_and_mass(spacing: int) -> None:
     np.testing.assert_allclose(centre, image.affine @ [79.5, 79.5, 79.5, 1], atol=1e-3)
 
 
-def test_only_voxels_of_one_millimetre_are_cut() -> None:
+def test_voxel_size() -> None:
     image = nib.Nifti1Image(np.ones((9,) * 3, np.float32), np.diag([2.0, 2, 2, 1]))
     with pytest.raises(ValueError, match='conform'):
         cut_brain(image, image, 2)

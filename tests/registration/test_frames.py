@@ -15,18 +15,18 @@ from tmsprep.registration.frames import (
 )
 
 
-def test_flip_changes_the_sign_of_x_and_y() -> None:
+def test_flip_points() -> None:
     np.testing.assert_array_equal(flip_points(np.array([[1.0, 2.0, 3.0]])), [[-1, -2, 3]])
 
 
-def test_a_shift_to_the_right_is_negative_in_lps() -> None:
+def test_flip_matrix() -> None:
     shift = np.eye(4)
     shift[:3, 3] = [5, 6, 7]
     np.testing.assert_array_equal(flip_matrix(shift)[:3, 3], [-5, -6, 7])
 
 
 @pytest.mark.parametrize('angles', [(0, 0, 0), (20, -35, 50), (90, 0, 180)])
-def test_a_voxel_keeps_its_place_in_an_oblique_anisotropic_image(angles: tuple) -> None:
+def test_ants_round_trip(angles: tuple) -> None:
     affine = np.eye(4)
     affine[:3, :3] = Rotation.from_euler('xyz', angles, degrees=True).as_matrix() * [1, 2, 3]
     affine[:3, 0] *= -1
@@ -46,14 +46,14 @@ def test_a_voxel_keeps_its_place_in_an_oblique_anisotropic_image(angles: tuple) 
     np.testing.assert_array_equal(back.get_fdata(), data)
 
 
-def test_shear_is_refused() -> None:
+def test_shear() -> None:
     affine = np.eye(4)
     affine[0, 1] = 0.1
     with pytest.raises(ValueError, match='sheared'):
         to_ants(nib.Nifti1Image(np.zeros((3, 3, 3), np.float32), affine))
 
 
-def test_a_matrix_survives_the_file(tmp_path) -> None:
+def test_linear_round_trip(tmp_path) -> None:
     matrix = np.array([[1.1, 0.2, 0, 5], [-0.1, 0.9, 0.3, -6], [0, 0.1, 1.2, 7], [0, 0, 0, 1]])
     path = write_linear(matrix, tmp_path / 'a.mat')
     np.testing.assert_allclose(read_linear(path), matrix, atol=1e-6)

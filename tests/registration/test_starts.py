@@ -39,18 +39,18 @@ def _motion(angles: tuple, shift: tuple, scale: float = 1.0) -> np.ndarray:
     st.tuples(*[st.floats(-100, 100)] * 3),
     st.floats(0.8, 1.2),
 )
-def test_a_similarity_is_recovered_from_its_points(angles, shift, scale) -> None:
+def test_fit_similarity(angles, shift, scale) -> None:
     matrix = _motion(angles, shift, scale)
     found = fit_similarity(ATLAS.points, ATLAS.points.transformed(matrix))
     np.testing.assert_allclose(found, matrix, atol=1e-6)
 
 
-def test_three_points_are_too_few() -> None:
+def test_three_points() -> None:
     few = PointSet(ATLAS.points.labels[:3], ATLAS.points.coordinates[:3])
     assert fit_similarity(ATLAS.points, few) is None
 
 
-def test_mutual_information_by_hand() -> None:
+def test_mutual_information() -> None:
     image = np.array([0, 0, 5, 5])
     assert mutual_information(image, image) == pytest.approx(np.log(2))
     assert mutual_information(image, np.array([1, 2, 1, 2])) == pytest.approx(0)
@@ -60,7 +60,7 @@ def test_mutual_information_by_hand() -> None:
     ('angles', 'shift'),
     [((0, 0, 0), (0, 0, 0)), ((25, 0, 0), (40, -40, 40)), ((-40, 20, 10), (0, 100, -60))],
 )
-def test_a_wrong_start_is_put_right(angles: tuple, shift: tuple) -> None:
+def test_rotations(angles: tuple, shift: tuple) -> None:
     brain = ATLAS.brain(SEARCH_SPACING_MM)
     matrix = _motion(angles, shift)
     start = best_start(brain, _moved(brain, matrix))
@@ -69,7 +69,7 @@ def test_a_wrong_start_is_put_right(angles: tuple, shift: tuple) -> None:
     assert start.name.startswith('centre of mass')
 
 
-def test_good_points_win_over_the_rotations() -> None:
+def test_good_points() -> None:
     brain = ATLAS.brain(SEARCH_SPACING_MM)
     matrix = _motion((22, 8, -7), (5, 5, 5))
     assert best_start(brain, _moved(brain, matrix), matrix).name == 'points'

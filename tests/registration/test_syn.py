@@ -63,38 +63,38 @@ def result(subject, tmp_path_factory) -> RegistrationResult:
     return register(image, ATLAS, mask=mask, work_dir=folder, preset='sloppy', n_threads=2)
 
 
-def test_the_known_targets_are_found_from_far_away(subject, result) -> None:
+def test_known_targets(subject, result) -> None:
     errors = result.points.distance(subject[2])
     assert errors.mean() < 1.5
     assert errors.max() < 3
 
 
-def test_the_linear_part_is_the_known_one(result) -> None:
+def test_linear_part(result) -> None:
     report = result.linear_report
     np.testing.assert_allclose(report.scales, [1 / 1.04] * 3, atol=0.05)
     assert report.rotation_deg == pytest.approx(26.7, abs=3)
     assert report.shear < 0.08
 
 
-def test_overlap_and_similarity_are_those_of_one_brain(result) -> None:
+def test_overlap(result) -> None:
     assert result.linear_overlap > 0.94
     assert result.overlap > 0.95
     assert result.similarity > 0.9
     assert 0.3 < result.jacobian[0] < 1 < result.jacobian[1] < 2
 
 
-def test_the_inverse_file_takes_the_points_back(result) -> None:
+def test_inverse(result) -> None:
     back = move_points(result.points, result.from_atlas)
     assert back.distance(ATLAS.points).max() < 0.3
 
 
-def test_the_same_seed_gives_the_same_bits(subject, result, tmp_path: Path) -> None:
+def test_reproducible(subject, result, tmp_path: Path) -> None:
     image, mask, _ = subject
     again = register(image, ATLAS, mask=mask, work_dir=tmp_path, preset='sloppy', n_threads=2)
     assert again.points == result.points
 
 
-def test_rough_points_are_one_more_start(subject, tmp_path: Path) -> None:
+def test_approximate_points(subject, tmp_path: Path) -> None:
     image, mask, points = subject
     rough = PointSet(points.labels, points.coordinates + 2)
     found = register(
@@ -104,7 +104,7 @@ def test_rough_points_are_one_more_start(subject, tmp_path: Path) -> None:
     assert found.points.distance(points).max() < 3
 
 
-def test_half_a_brain_fails_loudly(subject, tmp_path: Path) -> None:
+def test_half_a_brain(subject, tmp_path: Path) -> None:
     image, mask, _ = subject
     half = np.asarray(mask.dataobj).copy()
     middle = int(np.argwhere(half > 0.5)[:, 2].mean())
@@ -119,7 +119,7 @@ def test_half_a_brain_fails_loudly(subject, tmp_path: Path) -> None:
         )
 
 
-def test_unknown_preset_and_seed_of_the_clock(subject, tmp_path: Path) -> None:
+def test_wrong_settings(subject, tmp_path: Path) -> None:
     image, mask, _ = subject
     with pytest.raises(ValueError, match='default, paper, sloppy'):
         register(image, ATLAS, mask=mask, work_dir=tmp_path, preset='quick')

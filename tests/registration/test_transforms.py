@@ -62,12 +62,12 @@ def table(shifted, tmp_path_factory) -> dict[tuple[str, str], float]:
         ('template fixed', 'fwdtransforms', 'invtransforms'),
     ],
 )
-def test_points_go_against_images(table, setting: str, right: str, wrong: str) -> None:
+def test_direction_of_lists(table, setting: str, right: str, wrong: str) -> None:
     assert table[setting, right] < 0.2
     assert table[setting, wrong] == pytest.approx(2 * np.linalg.norm(SHIFT), abs=0.2)
 
 
-def test_points_of_the_fixed_image_go_to_the_moving_one(tmp_path: Path) -> None:
+def test_move_points(tmp_path: Path) -> None:
     matrix = np.eye(4)
     matrix[:3, 3] = SHIFT
     path = write_linear(matrix, tmp_path / 'shift.mat')
@@ -77,7 +77,7 @@ def test_points_of_the_fixed_image_go_to_the_moving_one(tmp_path: Path) -> None:
     assert np.isnan(moved['missing']).all()
 
 
-def test_an_image_comes_from_where_its_points_go(shifted, tmp_path: Path) -> None:
+def test_warp_image(shifted, tmp_path: Path) -> None:
     template, subject = shifted
     matrix = np.eye(4)
     matrix[:3, 3] = SHIFT
@@ -88,7 +88,7 @@ def test_an_image_comes_from_where_its_points_go(shifted, tmp_path: Path) -> Non
     assert np.corrcoef(warped[inner].ravel(), template.get_fdata()[inner].ravel())[0, 1] > 0.99
 
 
-def test_a_composite_file_moves_points_by_the_known_warp(tmp_path: Path) -> None:
+def test_composite(tmp_path: Path) -> None:
     """Fixed points move by the displacement field, then by the linear part."""
     import ants
 
@@ -107,7 +107,7 @@ def test_a_composite_file_moves_points_by_the_known_warp(tmp_path: Path) -> None
     np.testing.assert_allclose(flip_points(moved), expected, atol=1e-3)
 
 
-def test_what_is_not_a_transform_is_named(tmp_path: Path) -> None:
+def test_no_transform(tmp_path: Path) -> None:
     points = PointSet.from_mapping({'A': (1, 2, 3)})
     with pytest.raises(FileNotFoundError, match=r'no\.h5'):
         move_points(points, tmp_path / 'no.h5')
@@ -116,7 +116,7 @@ def test_what_is_not_a_transform_is_named(tmp_path: Path) -> None:
         move_points(points, tmp_path / 'text.h5')
 
 
-def test_a_truncated_transform_does_not_end_the_process(tmp_path: Path) -> None:
+def test_truncated_transform(tmp_path: Path) -> None:
     import ants
 
     field = ants.from_numpy(

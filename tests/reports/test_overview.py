@@ -9,8 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tmsprep.points import PointSet
-from tmsprep.reports.names import spread_out
-from tmsprep.reports.overview import plot_overview, render_cortex
+from tmsprep.reports.overview import plot_overview, render_cortex, spread_out
 
 POINTS = {
     'cnn': PointSet.from_mapping({'LA': (-40, 10, 20), 'RA': (40, 10, 20), 'LB': (-20, 5, 40)}),
@@ -18,7 +17,7 @@ POINTS = {
 }
 
 
-def test_rendering_shows_the_side_that_is_looked_at():
+def test_render_cortex():
     # Bright on the far end of each axis, dark on the near end.
     brain = np.zeros((40, 40, 40), dtype=bool)
     brain[5:35, 5:35, 5:35] = True
@@ -34,7 +33,7 @@ def test_rendering_shows_the_side_that_is_looked_at():
         assert np.isnan(from_above[0, 0])
 
 
-def test_crowded_names_are_moved_by_as_little_as_needed():
+def test_spread_out():
     np.testing.assert_allclose(spread_out(np.array([10.0, 9, 0]), 4), [11.5, 7.5, 0])
     np.testing.assert_allclose(spread_out(np.array([20.0, 10, 0]), 4), [20, 10, 0])
     assert spread_out(np.array([]), 4).shape == (0,)
@@ -42,7 +41,7 @@ def test_crowded_names_are_moved_by_as_little_as_needed():
 
 @settings(deadline=None)
 @given(st.lists(st.floats(-90, 90), max_size=12), st.floats(0.5, 10))
-def test_names_keep_their_order_and_distance(heights, apart):
+def test_spread_out_laws(heights, apart):
     falling = np.array(sorted(heights, reverse=True))
     spread = spread_out(falling, apart)
     assert (np.diff(spread) <= -apart + 1e-6).all()
@@ -50,7 +49,7 @@ def test_names_keep_their_order_and_distance(heights, apart):
 
 
 @pytest.mark.parametrize('with_mask', [False, True])
-def test_overview_is_repeatable_and_counts_the_points(head, tmp_path, with_mask):
+def test_overview(head, tmp_path, with_mask):
     mask = nib.Nifti1Image((head.get_fdata() > 0).astype(np.uint8), head.affine)
     files = [
         plot_overview(head, POINTS, tmp_path / name, mask=mask if with_mask else None)
@@ -60,13 +59,13 @@ def test_overview_is_repeatable_and_counts_the_points(head, tmp_path, with_mask)
     assert first == second
     assert 'CNN: 3 of 3' in first
     assert 'Atlas (SyN): 1 of 3' in first
-    assert ("The person's own cortex" in first) == with_mask
+    assert ('Cortex of the participant' in first) == with_mask
     # The side view and the view from above name each target once.
     assert first.count('>LA</text>') == first.count('>RA</text>') == 2
 
 
-def test_a_point_on_the_wrong_side_is_shown_there(head, tmp_path):
-    # LA lies on the person's right, so only the view from the right, the last one, names it.
+def test_point_on_wrong_side(head, tmp_path):
+    # LA lies on the participant's right, so only the view from the right, the last one, names it.
     points = {'cnn': PointSet.from_mapping({'LA': (30, 10, 20)})}
     text = plot_overview(head, points, tmp_path / 'a.svg').read_text(encoding='utf-8')
     names = [m.start() for m in re.finditer('>LA</text>', text)]
@@ -75,7 +74,7 @@ def test_a_point_on_the_wrong_side_is_shown_there(head, tmp_path):
     assert panels == ['from-above', 'from-the-right']
 
 
-def test_a_name_at_the_edge_of_a_side_view_is_written_inside(head, tmp_path):
+def test_name_at_edge(head, tmp_path):
     # The box ends 10 mm in front of the head; nine letters take three times as much.
     points = {'cnn': PointSet.from_mapping({'RFRONTPOL': (20, 58, 0)})}
     text = plot_overview(head, points, tmp_path / 'a.svg').read_text(encoding='utf-8')
@@ -83,13 +82,13 @@ def test_a_name_at_the_edge_of_a_side_view_is_written_inside(head, tmp_path):
     assert anchors == ['end', 'end']
 
 
-def test_no_points_at_all_gives_a_figure(head, tmp_path):
+def test_no_points(head, tmp_path):
     empty = {'cnn': PointSet.from_mapping({}, ['LA'])}
     text = plot_overview(head, empty, tmp_path / 'a.svg').read_text(encoding='utf-8')
     assert 'CNN: 0 of 1' in text
 
 
-def test_empty_mask_is_an_error(head, tmp_path):
+def test_empty_mask(head, tmp_path):
     mask = nib.Nifti1Image(np.zeros(head.shape, dtype=np.uint8), head.affine)
     with pytest.raises(ValueError, match='mask is empty'):
         plot_overview(head, POINTS, tmp_path / 'a.svg', mask=mask)

@@ -46,7 +46,7 @@ def bright_voxel(codes: str, turn: np.ndarray) -> nib.Nifti1Image:
 @pytest.mark.parametrize('codes', CODES)
 @pytest.mark.parametrize('order', [1, 3])
 @pytest.mark.parametrize('view', VIEWS, ids=lambda view: view.name)
-def test_brightest_sample_lies_at_the_known_place(view, order, codes, turn):
+def test_brightest_sample(view, order, codes, turn):
     volume = Volume.from_image(bright_voxel(codes, rotation(*turn)))
     across, up = PLACE[view.across], PLACE[view.up]
     plane = sample_plane(
@@ -70,7 +70,7 @@ def test_brightest_sample_lies_at_the_known_place(view, order, codes, turn):
     slope=st.tuples(*[st.floats(-2, 2)] * 3),
     at=st.floats(-3, 3),
 )
-def test_a_linear_image_is_sampled_exactly(angles, zooms, slope, at):
+def test_linear_image(angles, zooms, slope, at):
     affine = np.eye(4)
     affine[:3, :3] = rotation(*angles) @ np.diag(zooms)
     affine[:3, 3] = -affine[:3, :3] @ np.array([20.0] * 3)
@@ -86,7 +86,7 @@ def test_a_linear_image_is_sampled_exactly(angles, zooms, slope, at):
         np.testing.assert_allclose(plane.data, world @ np.array(slope), atol=1e-3)
 
 
-def test_resampled_grid_equals_samples_at_its_centres():
+def test_resample():
     image = bright_voxel('PSR', rotation(10, 5, -15))
     volume = Volume.from_image(image)
     box = np.stack([PLACE - 6, PLACE + 6])
@@ -100,7 +100,7 @@ def test_resampled_grid_equals_samples_at_its_centres():
     np.testing.assert_allclose(grid, expected, atol=1e-4)
 
 
-def test_cubic_samples_of_a_part_equal_those_of_the_whole_image_in_a_picture():
+def test_cubic_samples_of_part():
     rng = np.random.default_rng(0)
     data = rng.uniform(0, 255, (40, 40, 40)).astype(np.float32)
     volume = Volume.from_image(nib.Nifti1Image(data, np.eye(4)))
@@ -111,20 +111,20 @@ def test_cubic_samples_of_a_part_equal_those_of_the_whole_image_in_a_picture():
     np.testing.assert_allclose(plane.data, expected, atol=0.5)
 
 
-def test_outside_the_image_is_zero(head):
+def test_outside_image(head):
     volume = Volume.from_image(head)
     plane = sample_plane(volume, VIEWS[0], 500.0, (-10, 10), (-10, 10))
     assert not plane.data.any()
 
 
-def test_head_box_holds_the_ball(head):
+def test_head_box(head):
     box = Volume.from_image(head).box
     assert (box[0] <= -58).all()
     assert (box[1] >= 58).all()
     assert (np.abs(box) <= 75).all()
 
 
-def test_neck_is_left_out():
+def test_neck_left_out():
     data = np.zeros((40, 40, 150), dtype=np.float32)
     data[10:30, 10:30] = 50
     box = Volume.from_image(nib.Nifti1Image(data, np.diag([2.0, 2, 2, 1]))).box
@@ -132,17 +132,17 @@ def test_neck_is_left_out():
 
 
 @pytest.mark.parametrize('codes', [''.join(c) for c in itertools.permutations('RPS')])
-def test_bounding_box_of_one_voxel_is_its_place(codes):
+def test_bounding_box(codes):
     image = bright_voxel(codes, np.eye(3))
     box = bounding_box(image.get_fdata() > 50, image.affine)
     np.testing.assert_allclose(box, [PLACE, PLACE], atol=1e-9)
 
 
-def test_bounding_box_of_nothing_is_none():
+def test_empty_bounding_box():
     assert bounding_box(np.zeros((3, 3, 3), dtype=bool), np.eye(4)) is None
 
 
-def test_constant_and_nan_images_can_be_shown():
+def test_constant_and_nan():
     data = np.full((20, 20, 20), 7.0, dtype=np.float32)
     data[0, 0, 0] = np.nan
     volume = Volume.from_image(nib.Nifti1Image(data, np.eye(4)))
@@ -150,7 +150,7 @@ def test_constant_and_nan_images_can_be_shown():
     assert plane_in_box(volume, VIEWS[0], 5.0, volume.box).data.max() == 7.0
 
 
-def test_last_axis_of_length_one_is_dropped():
+def test_last_axis_of_one():
     image = nib.Nifti1Image(np.ones((9, 8, 7, 1), dtype=np.float32), np.eye(4))
     assert Volume.from_image(image).data.shape == (9, 8, 7)
 
@@ -163,6 +163,6 @@ def test_last_axis_of_length_one_is_dropped():
         ((4, 4, 4), np.diag([1.0, 1.0, 0.0, 1.0]), 'inverted'),
     ],
 )
-def test_images_that_cannot_be_shown(shape, affine, message):
+def test_refused_images(shape, affine, message):
     with pytest.raises(ValueError, match=message):
         Volume.from_image(SpatialImage(np.ones(shape, dtype=np.float32), affine))

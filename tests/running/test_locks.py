@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
-from tmsprep.running.locks import LOCK_NAME, lock_labels, short_lock
+import pytest
+
+from tmsprep.bids.names import Layout
+from tmsprep.running.locks import LOCK_NAME, TAKEN, claim_participants, lock_labels, short_lock
 
 HOLD = """
 import sys
 from pathlib import Path
 from tmsprep.running.locks import lock_labels
-with lock_labels(Path(sys.argv[1]), sys.argv[2:]) as mine:
-    print(*sorted(mine), flush=True)
+with lock_labels(Path(sys.argv[1]), sys.argv[2:]) as held:
+    print(*sorted(held), flush=True)
     sys.stdin.readline()
 """
 
@@ -29,25 +33,25 @@ def hold(folder: Path, *labels: str) -> subprocess.Popen:
     return process
 
 
-def test_nobody_gets_a_participant_whom_another_process_has(tmp_path: Path) -> None:
+def test_held_elsewhere(tmp_path: Path) -> None:
     other = hold(tmp_path, '01', '02')
-    with lock_labels(tmp_path, ['01', '02', '03']) as mine:
-        assert mine == {'03'}
-    with lock_labels(tmp_path / 'another', ['01']) as mine:
-        assert mine == {'01'}
+    with lock_labels(tmp_path, ['01', '02', '03']) as held:
+        assert held == {'03'}
+    with lock_labels(tmp_path / 'another', ['01']) as held:
+        assert held == {'01'}
     # The system takes the locks back, however a process ends.
     other.kill()
     other.wait()
-    with lock_labels(tmp_path, ['01', '02', '03']) as mine:
-        assert mine == {'01', '02', '03'}
+    with lock_labels(tmp_path, ['01', '02', '03']) as held:
+        assert held == {'01', '02', '03'}
     assert [path.name for path in tmp_path.glob('*.lock')] == [LOCK_NAME]
     assert (tmp_path / LOCK_NAME).stat().st_size == 0
 
 
-def test_a_short_lock_does_not_give_up_the_participants(tmp_path: Path) -> None:
-    with lock_labels(tmp_path, ['01']) as mine:
+def test_short_lock(tmp_path: Path) -> None:
+    with lock_labels(tmp_path, ['01']) as held:
         with short_lock(tmp_path, 'descriptions'):
-            assert mine == {'01'}
+            assert held == {'01'}
         other = subprocess.run(
             [sys.executable, '-c', HOLD, str(tmp_path), '01', '02'],
             input='\n',
@@ -57,3 +61,26 @@ def test_a_short_lock_does_not_give_up_the_participants(tmp_path: Path) -> None:
             cwd=Path(__file__).parents[2],
         )
         assert other.stdout.split() == ['02']
+
+
+def test_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Participants of other runs are left out, and partial files of the others are removed."""
+    monkeypatch.setattr(logging.getLogger('tmsprep'), 'propagate', True)
+    layout, work = Layout(tmp_path / 'out', 'tms'), tmp_path / 'work'
+    partial = {
+        label: layout.report(label).with_name(f'.0123abcd.{layout.report(label).name}')
+        for label in ('01', '02', '03')
+    }
+    partial['04'] = layout.out_dir / 'sub-01' / 'anat' / '.0123abcd.sub-01_targets.tsv'
+    for path in partial.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    others = [hold(layout.out_dir / 'logs', '02'), hold(work, '03')]
+    with claim_participants(layout, work, {'01': [], '02': [], '03': []}) as claimed:
+        assert claimed == {'01': []}
+    assert [label for label, path in partial.items() if path.exists()] == ['02', '03']
+    assert [r.getMessage() for r in caplog.records] == [f'sub-02: {TAKEN}', f'sub-03: {TAKEN}']
+    for other in others:
+        other.communicate('\n')

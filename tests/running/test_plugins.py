@@ -7,15 +7,17 @@ import pytest
 from nipype import Node, Workflow
 from nipype.interfaces.utility import IdentityInterface
 
-from tmsprep.config import RunConfig
+from tmsprep.running.machine import Execution
 from tmsprep.running.plugins import (
     BATCH_POLL_SECONDS,
     LOCAL_POLL_SECONDS,
+    ask_slurm,
+    find_template,
     plugin_settings,
     poll_seconds,
+    prepare_slurm,
     read_plugin,
 )
-from tmsprep.running.slurm import ask_slurm, find_template, prepare_slurm
 
 
 def written(folder: Path, text: str) -> Path:
@@ -24,21 +26,20 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-def config(folder: Path, **settings: object) -> RunConfig:
-    return RunConfig(folder / 'bids', folder / 'out', work_dir=folder / 'work', **settings)
+def test_local_plugin(tmp_path: Path) -> None:
+    assert plugin_settings(Execution(tmp_path, tmp_path)) == ('Linear', {})
+    execution = Execution(tmp_path, tmp_path, nprocs=3, mem_gb=7.0, device='cuda')
+    assert plugin_settings(execution) == (
+        'MultiProc',
+        {'n_procs': 3, 'memory_gb': 7.0, 'raise_insufficient': False, 'n_gpu_procs': 1},
+    )
+    assert poll_seconds(None) == LOCAL_POLL_SECONDS
 
 
-def test_without_a_file_the_machine_decides(tmp_path: Path) -> None:
-    assert plugin_settings(config(tmp_path, nprocs=1)) == ('Linear', {})
-    name, arguments = plugin_settings(config(tmp_path, nprocs=3, mem_gb=7.0))
-    assert (name, arguments['n_procs'], arguments['memory_gb']) == ('MultiProc', 3, 7.0)
-    assert poll_seconds(config(tmp_path)) == LOCAL_POLL_SECONDS
-
-
-def test_a_file_names_plugin_and_arguments(tmp_path: Path) -> None:
+def test_plugin_file(tmp_path: Path) -> None:
     path = written(tmp_path, 'plugin: SLURM\nplugin_args:\n  sbatch_args: --time=5\n')
     assert read_plugin(path) == ('SLURM', {'sbatch_args': '--time=5'})
-    assert poll_seconds(config(tmp_path, use_plugin=path)) == BATCH_POLL_SECONDS
+    assert poll_seconds(path) == BATCH_POLL_SECONDS
     assert read_plugin(written(tmp_path, 'plugin: Linear\nplugin_args:\n')) == ('Linear', {})
 
 
@@ -57,7 +58,7 @@ def test_a_file_names_plugin_and_arguments(tmp_path: Path) -> None:
         ('plugin: SLURM\nplugin_args: {sbatch_args: "--comment=it\'s"}\n', 'one line of options'),
     ],
 )
-def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, complaint: str) -> None:
+def test_wrong_plugin_file(tmp_path: Path, text: str, complaint: str) -> None:
     path = written(tmp_path, text)
     with pytest.raises(ValueError, match='--use-plugin') as error:
         read_plugin(path)
@@ -66,7 +67,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, complaint: str) -
     assert '\n' not in str(error.value)
 
 
-def test_a_template_is_found_beside_the_file(tmp_path: Path) -> None:
+def test_template(tmp_path: Path) -> None:
     path = written(tmp_path, '')
     (tmp_path / 'node.sh').write_text('#!/bin/bash\n')
     found = find_template(path, {'template': 'node.sh'})
@@ -87,30 +88,28 @@ def sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures('sbatch')
-def test_the_user_gets_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ('LOGNAME', 'LNAME', 'USERNAME'):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('USER', 'anna')
-    prepare_slurm(config(tmp_path))
+    prepare_slurm(tmp_path / 'plugin.yml', tmp_path)
     assert os.environ['LOGNAME'] == 'anna'
     monkeypatch.setenv('LOGNAME', 'berta')
-    prepare_slurm(config(tmp_path))
+    prepare_slurm(tmp_path / 'plugin.yml', tmp_path)
     assert os.environ['LOGNAME'] == 'berta'
 
 
 @pytest.mark.usefixtures('sbatch')
-def test_a_working_folder_with_a_space_is_refused(tmp_path: Path) -> None:
+def test_space_in_work_dir(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match='spaces'):
-        prepare_slurm(config(tmp_path / 'my folder'))
+        prepare_slurm(tmp_path / 'plugin.yml', tmp_path / 'my folder')
 
 
-def test_jobs_are_submitted_only_where_sbatch_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_sbatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('PATH', str(tmp_path))
     path = written(tmp_path, 'plugin: SLURM\n')
     with pytest.raises(ValueError, match='no sbatch here'):
-        plugin_settings(config(tmp_path, use_plugin=path))
+        plugin_settings(Execution(tmp_path, tmp_path, use_plugin=path))
 
 
 def options(sbatch_args: str, **inputs: object) -> list[str]:
@@ -124,16 +123,15 @@ def options(sbatch_args: str, **inputs: object) -> list[str]:
     return node.plugin_args['sbatch_args'].split()
 
 
-def test_a_node_asks_for_its_cpus_and_memory() -> None:
+def test_slurm_requests() -> None:
     log = '--output=/w/wf/batch/slurm-%j.out'
     assert options('') == ['--cpus-per-task=2', '--mem=1500M', log]
     assert options('--time=5')[-1] == '--time=5'
-    assert options('', itk_threads=4)[0] == '--cpus-per-task=4'
     assert '--gpus=1' in options('', use_gpu=True)
     assert '--gpus=1' not in options('', use_gpu=False)
 
 
-def test_what_the_user_asks_for_wins() -> None:
+def test_own_slurm_requests() -> None:
     for own in ('--mem=4G', '--mem-per-cpu=2G'):
         assert [o for o in options(own) if o.startswith('--mem')] == [own]
     for own in ('-c8', '--cpus-per-task=8', '--cpus-per-gpu=8'):

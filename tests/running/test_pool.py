@@ -66,7 +66,7 @@ def run(workflow: Workflow) -> tuple[str, dict[str, list[str]]]:
 
 
 @pytest.mark.timeout(60)
-def test_the_others_finish_when_a_worker_is_killed(workflow: Workflow, tmp_path: Path) -> None:
+def test_killed_worker(workflow: Workflow, tmp_path: Path) -> None:
     first, second = node('first', _double, 3), node('second', _double)
     killed, after, failed = (
         node('killed', _die, 1),
@@ -107,7 +107,7 @@ def run_alone(pool: PoolPlugin, one: Node, folder: Path) -> dict:
 
 
 @pytest.mark.timeout(60)
-def test_a_worker_that_is_killed_at_rest_is_replaced(tmp_path: Path) -> None:
+def test_killed_idle_worker(tmp_path: Path) -> None:
     pool = PoolPlugin({'n_procs': 1, 'memory_gb': 1, 'n_gpu_procs': 0})
     run_alone(pool, node('first', _double, 4), tmp_path)
     (worker,) = (p for p in psutil.Process().children() if p not in _trackers())

@@ -36,7 +36,7 @@ def start(work: str) -> tuple[subprocess.Popen, psutil.Process]:
 
 
 @pytest.mark.parametrize('code', [0, 1, 2])
-def test_the_exit_code_is_handed_on(code: int) -> None:
+def test_exit_code(code: int) -> None:
     process, _ = start(f'return {code}')
     output, _ = process.communicate(timeout=10)
     assert process.returncode == code
@@ -44,7 +44,7 @@ def test_the_exit_code_is_handed_on(code: int) -> None:
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_the_work_and_is_reported(number: signal.Signals) -> None:
+def test_signal(number: signal.Signals) -> None:
     process, child = start(LONG)
     # Ctrl-C and Slurm send it to all processes.
     child.send_signal(number)
@@ -58,7 +58,7 @@ def test_a_signal_ends_the_work_and_is_reported(number: signal.Signals) -> None:
     assert not child.is_running()
 
 
-def test_a_child_that_is_killed_says_memory() -> None:
+def test_killed_child() -> None:
     process, child = start(LONG)
     child.kill()
     output, _ = process.communicate(timeout=10)
@@ -67,14 +67,14 @@ def test_a_child_that_is_killed_says_memory() -> None:
     assert 'memory ran out' in output
 
 
-def test_a_child_that_crashes_names_the_signal() -> None:
+def test_crashed_child() -> None:
     process, _ = start('os.kill(os.getpid(), signal.SIGSEGV)')
     output, _ = process.communicate(timeout=10)
     assert process.returncode == 1
     assert 'SIGSEGV' in output
 
 
-def test_the_child_does_not_outlive_the_parent() -> None:
+def test_killed_parent() -> None:
     process, child = start(LONG)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()

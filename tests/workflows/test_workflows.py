@@ -3,22 +3,28 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from nipype import Workflow
 
-from tmsprep.bids import ImageRef
-from tmsprep.config import RunConfig
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.methods import methods_of
+from tmsprep.protocols import load_protocol
+from tmsprep.workflows.base import init_participant_wf
+from tmsprep.workflows.image import Computing, fingerprint
 
 CHECKOUT = Path(__file__).parents[2]
-CNN_EDGES = {('conform', 'cnn'), ('cnn', 'derivatives')}
-SYN_EDGES = {
-    ('conform', 'registration_wf'),
-    ('registration_wf', 'derivatives'),
-    ('registration_wf', 'figures'),
+COMMON = {('conform', 'derivatives'), ('conform', 'figures'), ('derivatives', 'figures')}
+CNN = {('conform', 'cnn'), ('cnn', 'derivatives')}
+SYN = {('conform', 'syn'), ('syn', 'derivatives')}
+RESOURCES: dict[str, dict[str, Any]] = {
+    'cnn': {'weights': 'w.safetensors', 'weights_sha256': 'abc'},
+    'syn': {'atlas': 'a.nii.gz', 'preset': 'paper'},
+    'coreunet': {'weights': 'w.safetensors', 'segmentation': ['lpp', 'npp']},
 }
-COMMON_EDGES = {('conform', 'derivatives'), ('conform', 'figures'), ('derivatives', 'figures')}
-INNER = {f'registration_wf.{name}' for name in ('inputnode', 'brain', 'syn', 'outputnode')}
 
 
 @pytest.fixture
@@ -27,174 +33,157 @@ def bids(tmp_path: Path) -> Path:
         path = tmp_path / 'bids' / name
         path.parent.mkdir(parents=True)
         path.touch()
-    for name in ('w.safetensors', 'brain.safetensors', 'atlas.nii.gz', 'atlas.tsv'):
-        (tmp_path / name).touch()
     return tmp_path / 'bids'
 
 
-def images(bids: Path) -> dict[str, list[ImageRef]]:
-    found = [ImageRef.from_path(bids, path) for path in sorted(bids.rglob('*.nii*'))]
-    return {image.subject: [image] for image in found}
-
-
-def config(bids: Path, **settings: object) -> RunConfig:
-    return RunConfig(bids, bids.parent / 'out', work_dir=bids.parent / 'work', **settings)
-
-
-def resources(bids: Path, **settings: object):
-    from tmsprep.workflows.resources import RunResources
-
-    folder = bids.parent
-    weights, brain = folder / 'w.safetensors', folder / 'brain.safetensors'
-    return RunResources(('A', 'B'), weights, 'abc', brain, **settings)
-
-
-def one(bids: Path, localizers: tuple[str, ...], **settings: object):
-    from tmsprep.workflows.t1w import init_t1w_wf
-
-    image = images(bids)['01'][0]
-    return init_t1w_wf(
-        image=image,
-        config=config(bids, localizers=localizers, **settings),
-        resources=resources(bids),
+def build(
+    bids: Path,
+    localizers: Sequence[str] = (),
+    protocol: str = 'tms',
+    derivatives: Sequence[Path] = (),
+    **computing: Any,
+) -> Workflow:
+    of, paths = load_protocol(protocol), sorted(bids.rglob('*.nii*'))
+    return init_participant_wf(
+        images=[ImageRef.from_path(bids, path) for path in paths],
+        protocol=of,
+        layout=Layout(bids.parent / 'out', of.name),
+        methods=methods_of(of, localizers),
+        resources=RESOURCES,
+        mem_gb={'cnn': 1.0, 'syn': 3.0, 'coreunet': 2.0},
+        computing=Computing(**computing),
+        work_dir=bids.parent / 'work',
+        derivatives=derivatives,
     )
 
 
-def edges(workflow) -> set[tuple[str, str]]:
+def one(workflow: Workflow) -> Workflow:
+    return workflow.get_node('sub_01_T1w_wf')
+
+
+def edges(workflow: Workflow) -> set[tuple[str, str]]:
     return {(a.name, b.name) for a, b in workflow._graph.edges}
 
 
-def fields(workflow, source: str, destination: str) -> set[tuple[str, str]]:
-    nodes = {node.name: node for node in workflow._graph.nodes}
-    return set(workflow._graph.edges[nodes[source], nodes[destination]]['connect'])
-
-
 @pytest.mark.parametrize(
-    ('localizers', 'nodes', 'expected'),
+    ('localizers', 'expected'),
     [
-        (('cnn',), {'cnn'}, COMMON_EDGES | CNN_EDGES),
-        (('syn',), INNER, COMMON_EDGES | SYN_EDGES),
-        (
-            ('cnn', 'syn'),
-            INNER | {'cnn'},
-            COMMON_EDGES | CNN_EDGES | SYN_EDGES | {('cnn', 'registration_wf')},
-        ),
+        (('cnn',), COMMON | CNN),
+        (('syn',), COMMON | SYN),
+        (('cnn', 'syn'), COMMON | CNN | SYN | {('cnn', 'syn')}),
     ],
 )
-def test_the_graph_of_one_image(
-    bids: Path, localizers: tuple[str, ...], nodes: set[str], expected: set[tuple[str, str]]
-) -> None:
-    workflow = one(bids, localizers)
-    assert set(workflow.list_node_names()) == {'conform', 'derivatives', 'figures'} | nodes
+def test_graph(bids: Path, localizers: tuple[str, ...], expected: set[tuple[str, str]]) -> None:
+    workflow = one(build(bids, localizers))
+    names = {'conform', 'derivatives', 'figures', *localizers}
+    assert set(workflow.list_node_names()) == names
     assert edges(workflow) == expected
 
 
-def test_what_flows_along_the_edges(bids: Path) -> None:
-    workflow = one(bids, ('cnn', 'syn'))
-    assert fields(workflow, 'cnn', 'derivatives') == {('outcome', 'cnn')}
-    assert fields(workflow, 'registration_wf', 'derivatives') == {
-        ('outputnode.outcome', 'syn'),
-        ('outputnode.mask', 'mask'),
-        ('outputnode.transforms', 'transforms'),
+def test_isotropic_graph(bids: Path) -> None:
+    workflow = one(build(bids, protocol='locus-coeruleus'))
+    assert edges(workflow) == {
+        *(('isotropic', node) for node in ('coreunet', 'derivatives', 'figures')),
+        ('coreunet', 'derivatives'),
+        ('derivatives', 'figures'),
     }
-    assert fields(workflow, 'cnn', 'registration_wf') == {('outcome', 'inputnode.approximate')}
-    inner = workflow.get_node('registration_wf')
-    assert edges(inner) == {
-        ('inputnode', 'brain'),
-        ('inputnode', 'syn'),
-        ('brain', 'syn'),
-        ('brain', 'outputnode'),
-        ('syn', 'outputnode'),
-    }
+    assert workflow.get_node('isotropic').inputs.voxel_mm == 0.75
+    resources = workflow.get_node('coreunet').inputs.resources
+    assert resources['segmentation'] == ['lpp', 'npp']
 
 
-def test_settings_reach_their_nodes(bids: Path) -> None:
-    atlas = {'atlas': bids.parent / 'atlas.nii.gz', 'atlas_targets': bids.parent / 'atlas.tsv'}
-    workflow = one(
-        bids,
-        ('cnn', 'syn'),
-        random_seed=42,
-        syn_preset='paper',
-        omp_nthreads=3,
-        nprocs=4,
-        device='cuda',
-        **atlas,
-    )
-    syn, cnn = workflow.get_node('registration_wf.syn'), workflow.get_node('cnn')
-    assert syn.inputs.preset == 'paper'
-    assert syn.inputs.random_seed == 42
-    assert syn.inputs.itk_threads == 3
-    assert syn.n_procs == 3
+def test_fields(bids: Path) -> None:
+    workflow = one(build(bids))
+    nodes = {node.name: node for node in workflow._graph.nodes}
+    flow = {
+        (a, b): set(workflow._graph.edges[nodes[a], nodes[b]]['connect'])
+        for a, b in edges(workflow)
+    }
+    assert flow['cnn', 'syn'] == {('outcome', 'outcome_cnn')}
+    assert flow['cnn', 'derivatives'] == {('outcome', 'outcome_cnn')}
+    assert flow['syn', 'derivatives'] == {('outcome', 'outcome_syn')}
+    assert flow['derivatives', 'figures'] == {('tables', 'tables'), ('outcomes', 'outcomes')}
+
+
+def test_settings(bids: Path) -> None:
+    workflow = one(build(bids, random_seed=42, threads=3, cpus=4, use_gpu=True))
+    syn, cnn = workflow.get_node('syn'), workflow.get_node('cnn')
+    assert syn.inputs.resources == RESOURCES['syn']
+    assert (syn.inputs.random_seed, syn.inputs.threads) == (42, 3)
+    assert (syn.n_procs, cnn.n_procs) == (3, 1)
+    assert cnn.inputs.resources['weights_sha256'] == 'abc'
+    assert cnn.inputs.protocol == load_protocol('tms')
+    # Only what computes there waits for the GPU.
+    assert (cnn.inputs.use_gpu, syn.inputs.use_gpu) == (True, False)
+    assert (syn.mem_gb, cnn.mem_gb) == (3.0, 1.0)
+
+
+def test_few_cpus(bids: Path) -> None:
+    syn = one(build(bids, ('syn',), threads=3, cpus=2)).get_node('syn')
     # Nipype would never start a node that wants more than there is.
-    few = one(bids, ('syn',), omp_nthreads=3, nprocs=2).get_node('registration_wf.syn')
-    assert few.n_procs == 2
+    assert syn.n_procs == 2
     # Points depend on the number of threads, so that must not depend on the number of processes.
-    assert few.inputs.itk_threads == 3
-    assert syn.inputs.atlas == str(atlas['atlas'])
-    assert cnn.inputs.use_gpu
-    assert cnn.inputs.weights_sha256 == 'abc'
-    assert (
-        one(bids, ('syn',), sloppy=True).get_node('registration_wf.syn').inputs.preset == 'sloppy'
-    )
+    assert syn.inputs.threads == 3
 
 
-def test_people_do_not_share_nodes(bids: Path) -> None:
-    from tmsprep.workflows.base import init_tmsprep_wf
+def test_hash(bids: Path) -> None:
+    """What the cache must notice, and what it must not."""
+    nodes = {
+        name: one(build(bids, ('cnn',), **settings)).get_node('cnn')
+        for name, settings in {
+            'same': {},
+            'gpu': {'use_gpu': True},
+            'seed': {'random_seed': 2},
+        }.items()
+    }
+    first = one(build(bids, ('cnn',))).get_node('cnn')
+    hashes = {name: node.inputs.get_hashval()[1] for name, node in nodes.items()}
+    assert hashes['same'] == hashes['gpu'] == first.inputs.get_hashval()[1]
+    assert hashes['seed'] != hashes['same']
+    before = first.inputs.get_hashval()[1]
+    first.inputs.resources = {**RESOURCES['cnn'], 'weights_sha256': 'other'}
+    assert first.inputs.get_hashval()[1] != before
 
-    workflow = init_tmsprep_wf(config=config(bids), images=images(bids), resources=resources(bids))
+
+def test_images_share_nothing(bids: Path) -> None:
+    workflow = build(bids)
+    assert workflow.name == 'tms_wf'
     names = set(workflow.list_node_names())
-    parts = {name.split('.')[0] for name in names}
-    assert parts == {'sub_01_T1w_wf', 'sub_02_ses_A_run_1_T1w_wf'}
-    assert len(names) == 2 * 8
+    assert {name.split('.')[0] for name in names} == {'sub_01_T1w_wf', 'sub_02_ses_A_run_1_T1w_wf'}
+    assert len(names) == 2 * 5
     assert edges(workflow) == set()
     flat = workflow._create_flat_graph()
     assert all(a.fullname.split('.')[1] == b.fullname.split('.')[1] for a, b in flat.edges)
 
 
-def test_earlier_masks_and_transforms_are_used_again(bids: Path) -> None:
-    from tmsprep.workflows.registration import init_registration_wf
-
+@pytest.mark.parametrize('entity', ['', '_protocol-tms'])
+def test_given_derivatives(bids: Path, entity: str) -> None:
     old = bids.parent / 'old'
     anat = old / 'sub-01' / 'anat'
     anat.mkdir(parents=True)
-    mask = anat / 'sub-01_desc-brain_mask.nii.gz'
+    mask = anat / f'sub-01{entity}_desc-brain_mask.nii.gz'
     # One folder in BIDS' order, one flat; each transform may lie in either.
     transforms = [
-        anat / 'sub-01_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5',
-        old / 'sub-01_from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5',
+        anat / f'sub-01{entity}_from-T1w_to-MNI152NLin2009aSym_mode-image_xfm.h5',
+        old / f'sub-01{entity}_from-MNI152NLin2009aSym_to-T1w_mode-image_xfm.h5',
     ]
     mask.touch()
     transforms[0].touch()
-    image = images(bids)['01'][0]
 
-    def build():
-        shared = resources(bids, derivatives=(old,))
-        return init_registration_wf(image=image, config=config(bids), resources=shared)
+    def given() -> dict[str, Any]:
+        workflow = one(build(bids, ('syn',), derivatives=[old]))
+        resources: dict[str, Any] = workflow.get_node('syn').inputs.resources
+        return resources
 
-    assert build().get_node('brain').inputs.given_mask == str(mask)
+    assert given()['given_mask'] == str(mask)
     # One transform is not enough.
-    assert not isinstance(build().get_node('syn').inputs.given_transforms, list)
+    assert 'given_transforms' not in given()
     transforms[1].touch()
-    assert build().get_node('syn').inputs.given_transforms == [str(path) for path in transforms]
+    pair = [str(path) for path in transforms]
+    assert given()['given_transforms'] == {'MNI152NLin2009aSym': pair}
 
 
-def test_missing_weights_are_named(bids: Path) -> None:
-    from tmsprep.networks.archive import WeightsError
-    from tmsprep.workflows.resources import gather_resources
-
-    with pytest.raises(WeightsError, match=r'none\.safetensors'):
-        gather_resources(config(bids, weights=bids / 'none.safetensors'))
-    # Registration alone does not need the localiser's weights.
-    without = gather_resources(
-        config(bids, weights=bids / 'none.safetensors', localizers=('syn',))
-    )
-    assert without.weights_sha256 == ''
-    assert len(without.labels) == 11
-
-
-def test_another_image_under_the_same_name_is_noticed(tmp_path: Path) -> None:
-    from tmsprep.workflows.t1w import fingerprint
-
+def test_fingerprint(tmp_path: Path) -> None:
     path = tmp_path / 'a.nii'
     assert fingerprint(path) == 'unreadable'
     path.write_text('1')
@@ -207,16 +196,14 @@ BUILD = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_workflows import config, images, resources
-from tmsprep.workflows.base import init_tmsprep_wf
-bids = Path({bids!r})
-workflow = init_tmsprep_wf(config=config(bids), images=images(bids), resources=resources(bids))
-workflow._create_flat_graph()
+from test_workflows import build
+for protocol in ('tms', 'locus-coeruleus'):
+    build(Path({bids!r}), protocol=protocol)._create_flat_graph()
 print(json.dumps(sorted({{'torch', 'ants', 'matplotlib', 'nilearn'}} & set(sys.modules))))
 """
 
 
-def test_building_loads_neither_torch_nor_ants(bids: Path) -> None:
+def test_building_loads_nothing_heavy(bids: Path) -> None:
     code = BUILD.format(tests=str(Path(__file__).parent), bids=str(bids))
     run = subprocess.run(
         [sys.executable, '-c', code], cwd=CHECKOUT, capture_output=True, text=True, check=False

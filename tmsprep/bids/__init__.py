@@ -1,15 +1,15 @@
-"""Which images to use; where a derivative goes; what describes the folder of outputs."""
+"""Images of a data set, names of derivatives, and the description of the outputs."""
 
-from tmsprep.bids.collect import Survey, collect_t1w, survey
+from tmsprep.bids.collect import FoundImages, ImageQuery, find_images
 from tmsprep.bids.description import write_dataset_description
 from tmsprep.bids.names import BidsError, ImageRef, derivative_path
 
 __all__ = [
     'BidsError',
+    'FoundImages',
+    'ImageQuery',
     'ImageRef',
-    'Survey',
-    'collect_t1w',
     'derivative_path',
-    'survey',
+    'find_images',
     'write_dataset_description',
 ]

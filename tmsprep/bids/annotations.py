@@ -1,4 +1,4 @@
-"""Which file of annotated points belongs to which T1w image."""
+"""Assign files of annotated points to images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class AnnotationFile:
     path : Path
         The file.
     image : ImageRef
-        Whose points they are.
+        The image that the points were set in.
     rater : str
         Label of desc, or `RATER`.
     """
@@ -58,7 +58,7 @@ class FoundAnnotations(NamedTuple):
     problems : dict
         For each participant with something wrong, one message per problem.
     notes : list of str
-        What was left aside without being wrong.
+        Messages about files that are not used without being wrong.
     """
 
     files: list[AnnotationFile]
@@ -67,7 +67,7 @@ class FoundAnnotations(NamedTuple):
 
 
 def find_annotations(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> FoundAnnotations:
-    """Find everybody's files of points by their names; none is opened but tables of other names.
+    """Find files of points by their names; only tables with other names are opened.
 
     Parameters
     ----------
@@ -92,20 +92,20 @@ def find_annotations(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> 
         raise BidsError(f'{folder}: no file of points here. Name them {_FORM}. {" ".join(notes)}')
     found = FoundAnnotations([], defaultdict(list), notes)
     chosen: dict[tuple[str, str], list[AnnotationFile]] = defaultdict(list)
-    left_aside = []
+    not_chosen = []
     for path in candidates:
-        subject = _NAME.fullmatch(path.name)['stem'].split('_')[0].removeprefix('sub-')
+        subject = _stem(path).split('_')[0].removeprefix('sub-')
         try:
             file = _assign(path, folder, images)
         except BidsError as error:
             found.problems[subject].append(str(error))
             continue
         if file is None:
-            left_aside.append(path.name)
+            not_chosen.append(path.name)
         else:
             chosen[file.image.stem, file.rater].append(file)
-    if left_aside:
-        notes.append(f'Files of people or sessions not in this run: {shorten(left_aside)}.')
+    if not_chosen:
+        notes.append(f'Files of participants or sessions not in this run: {shorten(not_chosen)}.')
     for files in chosen.values():
         _add(files, found)
     stems = [image.stem for several in images.values() for image in several]
@@ -131,8 +131,7 @@ def annotated_names(folder: Path) -> list[dict[str, str]]:
     """
     names: dict[str, list[dict[str, str]]] = defaultdict(list)
     for path in _candidates(Path(folder))[0]:
-        stem = _NAME.fullmatch(path.name)['stem']
-        pairs = dict(part.split('-') for part in stem.split('_'))
+        pairs = dict(part.split('-', 1) for part in _stem(path).split('_'))
         name = {key: label for key, label in pairs.items() if key not in ('desc', 'space')}
         if name not in names[name['sub']]:
             names[name['sub']].append(name)
@@ -145,7 +144,7 @@ def annotated_names(folder: Path) -> list[dict[str, str]]:
 
 
 def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
-    """List files of points with good names, in natural order; notes on others and on our own."""
+    """List files of points with good names, in natural order; notes on others and own outputs."""
     good, own, misnamed = [], [], []
     for path in sorted(folder.rglob('*'), key=lambda path: natural_key(str(path))):
         hidden = any(part.startswith('.') for part in path.relative_to(folder).parts)
@@ -167,7 +166,7 @@ def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
     if own:
         notes.append(
             f'Outputs of tmsprep itself in {folder} are not used as annotations: '
-            f'{shorten(own)}. If somebody has corrected them, name that rater in desc-<rater>.'
+            f'{shorten(own)}. If a rater has corrected them, name the rater in desc-<rater>.'
         )
     return good, notes
 
@@ -211,6 +210,11 @@ def is_own_output(path: Path, others: Collection[str] = ()) -> bool:
     return own and generated_by_tmsprep(path)
 
 
+def _stem(path: Path) -> str:
+    """All entities of a file's name, without its suffix."""
+    return path.name.rpartition('_')[0]
+
+
 def _entities(path: Path, stem: str) -> dict[str, str]:
     pairs = [part.split('-') for part in stem.split('_')]
     entities = dict(pairs)
@@ -222,8 +226,8 @@ def _entities(path: Path, stem: str) -> dict[str, str]:
 def _assign(
     path: Path, folder: Path, images: Mapping[str, Sequence[ImageRef]]
 ) -> AnnotationFile | None:
-    """Find the image that a file belongs to; None if it is of a person or session left aside."""
-    entities = _entities(path, _NAME.fullmatch(path.name)['stem'])
+    """Find the image that a file belongs to; None if its participant or session was not chosen."""
+    entities = _entities(path, _stem(path))
     _check_folders(path, folder, entities)
     rater, space = entities.pop('desc', RATER), entities.pop('space', 'T1w')
     if space not in _SPACES:
@@ -241,7 +245,7 @@ def _assign(
             f'{path}: its name fits several images: {_names(fitting)}. Add the entities '
             '(ses, acq, run, ...) of the image that the points were set in.'
         )
-    if _is_left_aside(entities, images):
+    if _is_not_chosen(entities, images):
         return None
     if entities['sub'] not in images:
         raise BidsError(
@@ -255,19 +259,19 @@ def _assign(
 
 
 def _check_folders(path: Path, folder: Path, entities: Mapping[str, str]) -> None:
-    """Refuse a file in the folder of another person or session than its name says."""
+    """Refuse a file in the folder of another participant or session than its name says."""
     for part in path.relative_to(folder).parts[:-1]:
         key, dash, label = part.partition('-')
         if dash and key in ('sub', 'ses') and entities.get(key) != label:
             raise BidsError(
                 f'{path}: lies in the folder {part}, but its name says '
                 f'{f"{key}-{entities[key]}" if key in entities else f"nothing of {key}"}. Find '
-                'out whose points these are, and move or rename the file.'
+                'out which participant was annotated, and move or rename the file.'
             )
 
 
-def _is_left_aside(entities: Mapping[str, str], images: Mapping[str, Sequence[ImageRef]]) -> bool:
-    """Tell whether the person, or the session, exists but was not chosen for this run."""
+def _is_not_chosen(entities: Mapping[str, str], images: Mapping[str, Sequence[ImageRef]]) -> bool:
+    """Tell whether the participant, or session, exists but was not chosen for this run."""
     anyone = next((image for several in images.values() for image in several), None)
     if anyone is None:
         return False

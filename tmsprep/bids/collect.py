@@ -1,113 +1,134 @@
-"""Which images of whom are localised, and why the others are not."""
+"""Find the images of a run, and say why others are not used."""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tmsprep.bids.filters import matches, t1w_query
+from tmsprep.bids.filters import matches, wanted_entities
 from tmsprep.bids.index import has_database, list_images
 from tmsprep.bids.names import BidsError, ImageRef, labels_in, natural_key, shorten
-from tmsprep.config import RunConfig
 
 logger = logging.getLogger(__name__)
 
 
-class Survey(NamedTuple):
-    """What a data set holds for one run.
+@dataclass(frozen=True)
+class ImageQuery:
+    """Which images of a data set are asked for.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Absolute path of the data set.
+    participants, sessions : tuple of str
+        Labels without 'sub-' and 'ses-'; empty for all.
+    filters : mapping
+        As `tmsprep.bids.filters.load_filters` returns them.
+    database_dir : Path, optional
+        Directory of a PyBIDS database of the whole data set.
+    """
+
+    bids_dir: Path
+    participants: tuple[str, ...] = ()
+    sessions: tuple[str, ...] = ()
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    database_dir: Path | None = None
+
+
+class FoundImages(NamedTuple):
+    """Images of a data set that fit a query.
 
     Parameters
     ----------
     images : dict
-        For each participant of the run, in order, the T1w images, perhaps none.
+        For each participant of the query, in order, the images, perhaps none.
     problems : dict
-        For each participant with something wrong, one message per problem. Whoever has no image
-        has at least one message.
+        For each participant with a problem, one message per problem. Participants without an
+        image have at least one.
     """
 
     images: dict[str, list[ImageRef]]
     problems: dict[str, list[str]]
 
 
-def collect_t1w(config: RunConfig) -> dict[str, list[ImageRef]]:
-    """Find the T1w images of each participant of a run; see `survey`."""
-    return survey(config).images
-
-
-def survey(config: RunConfig) -> Survey:
-    """Find the T1w images of each participant of a run, and what stands in the way of others.
+def find_images(query: ImageQuery) -> FoundImages:
+    """Find the images that a query asks for.
 
     Parameters
     ----------
-    config : RunConfig
-        Its data set, participants, sessions and filters.
+    query : ImageQuery
+        A database is made only by a query for all participants.
 
     Returns
     -------
-    Survey
-        A problem of one participant leaves the others alone. A link that leads nowhere counts as
-        an image here; whoever reads it says what to do.
+    FoundImages
+        A problem of one participant does not affect the others. A broken link counts as an image;
+        reading it fails later.
 
     Raises
     ------
     BidsError
-        If a requested participant does not exist, or nobody does.
+        If a requested participant does not exist, or there are none.
     """
-    participants = choose_participants(config.bids_dir, config.participant_label)
+    participants = choose_participants(query.bids_dir, query.participants)
     images: dict[str, list[ImageRef]] = {label: [] for label in participants}
     problems: dict[str, list[str]] = defaultdict(list)
-    query = t1w_query(config.bids_filters)
-    paths = _list_images(config, participants)
+    wanted = wanted_entities(query.filters)
+    paths = _list_images(query, participants)
     for path in paths:
-        folder = path.relative_to(config.bids_dir).parts[0].removeprefix('sub-')
+        subject = path.relative_to(query.bids_dir).parts[0].removeprefix('sub-')
         try:
-            image = ImageRef.from_path(config.bids_dir, path)
+            image = ImageRef.from_path(query.bids_dir, path)
         except BidsError as error:
-            if _could_match(path, query):
-                problems[folder].append(str(error))
+            if _could_match(path, wanted['suffix']):
+                problems[subject].append(str(error))
             continue
-        in_session = not config.session_label or image.session in config.session_label
-        if in_session and matches(image, query):
-            images[folder].append(image)
+        in_session = not query.sessions or image.session in query.sessions
+        if in_session and matches(image, wanted):
+            images[subject].append(image)
     for label in participants:
         images[label].sort(key=lambda image: natural_key(image.stem))
         _drop_namesakes(images[label], problems[label])
         if not images[label] and not problems[label]:
-            problems[label].append(_nothing_found(config, label, query, paths))
-    return Survey(images, {label: messages for label, messages in problems.items() if messages})
+            problems[label].append(_nothing_found(query, label, wanted, paths))
+    return FoundImages(
+        images, {label: messages for label, messages in problems.items() if messages}
+    )
 
 
-def _list_images(config: RunConfig, participants: list[str]) -> list[Path]:
-    """List images; a database is made by a run over everybody only.
+def _list_images(query: ImageQuery, participants: list[str]) -> list[Path]:
+    """List images; only a query for all participants makes a database.
 
-    Jobs for a few people each need none, and all of them would make it at the same time.
+    Parallel jobs for a few participants need none, and would all make it at the same time.
     """
-    database = config.bids_database_dir
-    make = not config.participant_label
+    database = query.database_dir
+    make = not query.participants
     if database is not None and not make and not has_database(database):
         logger.info(
-            '%s: no PyBIDS database here yet, and none is needed for a few people. Run once '
+            '%s: no PyBIDS database here yet, and none is needed for a few participants. Run once '
             'without --participant-label (--dry-run is enough) to have it made',
             database,
         )
-    return list_images(config.bids_dir, participants, database, make_database=make)
+    return list_images(query.bids_dir, participants, database, make_database=make)
 
 
-def choose_participants(bids_dir: Path, wanted: tuple[str, ...] = ()) -> list[str]:
-    """List the participants to work on: those wanted, or everybody; in natural order.
+def choose_participants(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]:
+    """List the requested participants, or all, in natural order.
 
-    The data set is looked through only for everybody, or for a message: on a network disk of many
-    people that takes long, and a job for three of them need not know the others.
+    The data set is listed only for all participants, or for a message: in large data sets on
+    network disks that takes long, and a job for three participants does not need it.
 
     Raises
     ------
     BidsError
-        If somebody is not there; the message says who is.
+        If a participant does not exist; the message lists those that do.
     """
-    homes = [bids_dir / f'sub-{label}' for label in wanted]
-    if homes and all(home.is_dir() and home.parent == bids_dir for home in homes):
+    folders = [bids_dir / f'sub-{label}' for label in wanted]
+    if folders and all(folder.is_dir() and folder.parent == bids_dir for folder in folders):
         return sorted(set(wanted), key=natural_key)
     there = labels_in(bids_dir, 'sub')
     if not there:
@@ -121,48 +142,50 @@ def choose_participants(bids_dir: Path, wanted: tuple[str, ...] = ()) -> list[st
     return [label for label in there if not wanted or label in wanted]
 
 
-def _could_match(path: Path, query: dict) -> bool:
-    """Tell whether a file with a wrong name was meant, by its suffix alone."""
-    wanted = query['suffix'] if isinstance(query['suffix'], list) else [query['suffix']]
-    suffix = path.name.rpartition('_')[2].split('.')[0]
-    return any(item in (None, '*') or str(item) in suffix for item in wanted)
+def _could_match(path: Path, suffix: object) -> bool:
+    """Tell whether a file with an invalid name was meant, by its suffix alone."""
+    wanted = suffix if isinstance(suffix, list) else [suffix]
+    actual = path.name.rpartition('_')[2].split('.')[0]
+    return any(item in (None, '*') or str(item) in actual for item in wanted)
 
 
 def _drop_namesakes(images: list[ImageRef], problems: list[str]) -> None:
-    """Take out images whose outputs would have the same names."""
+    """Remove images whose outputs would have the same names."""
     by_stem: dict[str, list[ImageRef]] = defaultdict(list)
     for image in images:
         by_stem[image.stem].append(image)
-    for twins in by_stem.values():
-        if len(twins) > 1:
+    for same in by_stem.values():
+        if len(same) > 1:
             problems.append(
-                f'{" and ".join(str(image.path) for image in twins)}: these would share the names '
+                f'{" and ".join(str(image.path) for image in same)}: these would share the names '
                 'of their outputs. Remove or rename one, or choose by --bids-filter-file.'
             )
-            for image in twins:
+            for image in same:
                 images.remove(image)
 
 
-def _nothing_found(config: RunConfig, label: str, query: dict, paths: list[Path]) -> str:
-    """Say where a T1w was looked for, with which filters, and what is there instead."""
-    home = config.bids_dir / f'sub-{label}'
-    asked = ', '.join(f'{key} = {_in_words(value)}' for key, value in query.items())
-    if config.session_label:
-        asked += f', session = {_in_words(list(config.session_label))}'
-    there = [str(p.relative_to(home)) for p in paths if p.is_relative_to(home)]
-    there = there or sorted(str(p.relative_to(home)) for p in home.rglob('*.nii*'))
+def _nothing_found(
+    query: ImageQuery, label: str, wanted: Mapping[str, Any], paths: list[Path]
+) -> str:
+    """Say where an image was looked for, with which filters, and what is there instead."""
+    folder = query.bids_dir / f'sub-{label}'
+    asked = ', '.join(f'{key} = {_in_words(value)}' for key, value in wanted.items())
+    if query.sessions:
+        asked += f', session = {_in_words(list(query.sessions))}'
+    there = [str(p.relative_to(folder)) for p in paths if p.is_relative_to(folder)]
+    there = there or sorted(str(p.relative_to(folder)) for p in folder.rglob('*.nii*'))
     stale = ''
-    if config.bids_database_dir is not None:
-        stale = f' If {config.bids_database_dir} is older than the data, delete it.'
+    if query.database_dir is not None:
+        stale = f' If {query.database_dir} is older than the data, delete it.'
     return (
-        f'sub-{label}: no T1w image. Looked in {home}/[ses-*/]anat for {asked}. '
+        f'sub-{label}: no image found. Looked in {folder}/[ses-*/]anat for {asked}. '
         f'Images there: {shorten(there) or "none"}. Sessions there: '
-        f'{shorten(labels_in(home, "ses")) or "none"}. Choose others by --bids-filter-file or '
+        f'{shorten(labels_in(folder, "ses")) or "none"}. Choose others by --bids-filter-file or '
         f'--session-label, or check the names.{stale}'
     )
 
 
 def _in_words(value: object) -> str:
-    items = value if isinstance(value, list) else [value]
-    words = {None: 'absent', '*': 'any'}
-    return ' or '.join(words.get(item, str(item)) for item in items)
+    words = {'None': 'absent', '*': 'any'}
+    texts = [str(item) for item in (value if isinstance(value, list) else [value])]
+    return ' or '.join(words.get(text, text) for text in texts)

@@ -1,6 +1,7 @@
-"""Filter files: which of a person's images count as their T1w.
+"""Filter files: which images of a participant are used.
 
-A filter file is JSON of the form that fMRIPrep takes, with the query 't1w' only::
+A filter file is JSON of the form that fMRIPrep takes, with the query 't1w' only, which stands for
+the images to use, whatever their contrast::
 
     {"t1w": {"acquisition": "mprage", "run": [1, 2], "ceagent": null, "reconstruction": "*"}}
 
@@ -11,17 +12,20 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from tmsprep.bids.names import ENTITIES, EXTENSIONS, BidsError, ImageRef
 
-# What counts as a T1w if no filter says otherwise; a filter file replaces it key by key.
-DEFAULT_QUERY = {'datatype': 'anat', 'suffix': 'T1w', 'part': [None, 'mag']}
+#: Entities of the images that are used without a filter, which replaces them key by key.
+DEFAULT_ENTITIES = {'datatype': 'anat', 'suffix': 'T1w', 'part': [None, 'mag']}
 
-_QUERIES = ('t1w',)
-# A subject is chosen by --participant-label.
+#: The one query of a filter file.
+QUERY = 't1w'
+
+# Participants are chosen by --participant-label.
 _KEYS = ('datatype', 'suffix', 'extension', *(e for e in ENTITIES.values() if e != 'subject'))
 # Whole numbers, which may be written with or without leading zeros.
 _INDICES = {'run', 'echo', 'flip', 'inv', 'chunk'}
@@ -33,7 +37,8 @@ def load_filters(name: str | Path) -> dict[str, Any]:
     Parameters
     ----------
     name : str or Path
-        A path, or the bare name of a preset of `tmsprep.bids_filters`, such as 'mp2rage_uni'.
+        A path, the bare name of a preset of `tmsprep.bids_filters`, such as 'mp2rage_uni', or
+        JSON itself, as saved settings have it.
 
     Returns
     -------
@@ -45,11 +50,11 @@ def load_filters(name: str | Path) -> dict[str, Any]:
     BidsError
         If there is no such file or preset, or its content is not a filter.
     """
-    path = Path(name)
-    if not path.is_file():
-        path = _preset(str(name))
+    text, path = str(name), None
+    if not text.startswith('{'):
+        path = Path(name) if Path(name).is_file() else _preset(text)
     try:
-        filters = json.loads(path.read_text(encoding='utf-8'))
+        filters = json.loads(text if path is None else path.read_text(encoding='utf-8'))
     except (OSError, ValueError) as error:
         raise BidsError(f'{name}: cannot be read as JSON ({error})') from error
     check_filters(filters, str(name))
@@ -75,7 +80,7 @@ def check_filters(filters: object, where: str) -> None:
     if not isinstance(filters, dict) or not all(isinstance(q, dict) for q in filters.values()):
         raise BidsError(f'{where}: must read {{"t1w": {{"<entity>": "<label>", ...}}}}')
     for query, values in filters.items():
-        _known(query, _QUERIES, f'{where}: unknown query')
+        _known(query, (QUERY,), f'{where}: unknown query')
         for key, value in values.items():
             _known(key, _KEYS, f'{where}: unknown key')
             items = value if isinstance(value, list) else [value]
@@ -95,22 +100,22 @@ def _known(key: str, known: tuple[str, ...], problem: str) -> None:
     near = ENTITIES.get(key) or next(iter(difflib.get_close_matches(key, known, 1)), None)
     hint = f'; did you mean {near!r}?' if near in known else ''
     if key in ('subject', 'sub', 'participant'):
-        hint = '; choose people by --participant-label'
+        hint = '; choose participants by --participant-label'
     raise BidsError(f'{problem} {key!r}{hint} (known: {", ".join(known)})')
 
 
-def t1w_query(filters: dict[str, Any]) -> dict[str, Any]:
-    """Return what the filters ask of a T1w, together with the defaults they leave alone."""
-    return {**DEFAULT_QUERY, **filters.get('t1w', {})}
+def wanted_entities(filters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entities that filters ask for, and the defaults that they do not replace."""
+    return {**DEFAULT_ENTITIES, **filters.get(QUERY, {})}
 
 
-def matches(image: ImageRef, query: dict[str, Any]) -> bool:
-    """Tell whether an image has all that a query asks for."""
+def matches(image: ImageRef, wanted: Mapping[str, Any]) -> bool:
+    """Tell whether an image has all the entities that are asked for."""
     facts = {ENTITIES.get(key, key): label for key, label in image.entities.items()}
     facts['suffix'] = image.suffix
     facts['datatype'] = image.relative_path.parent.name
     facts['extension'] = next(e for e in reversed(EXTENSIONS) if image.path.name.endswith(e))
-    return all(_accepts(key, value, facts.get(key)) for key, value in query.items())
+    return all(_accepts(key, value, facts.get(key)) for key, value in wanted.items())
 
 
 def _accepts(key: str, value: object, label: str | None) -> bool:

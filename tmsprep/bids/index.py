@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,9 @@ from tmsprep.bids.names import EXTENSIONS, BidsError
 if TYPE_CHECKING:
     from bids.layout import BIDSLayout
 
+#: Up to this number of participants are looked up one by one: listing the whole data set takes
+#: longer as soon as it holds a few hundred (docs/scale.md).
 FEW = 50
-"""So many people are looked up one by one: a list of the whole data set would cost more as soon as
-it holds a few hundred (our choice)."""
 
 _ANAT = r'(/ses-[^/]+)?(/anat(/[^/]+)?)?'
 
@@ -34,7 +34,7 @@ def list_images(
     ``sub-lab`` or ``me_run-2`` confuses it. It is asked only for what the end of a path decides;
     names are read by `tmsprep.bids.names`.
 
-    Of up to `FEW` participants nobody else's files are touched, so that a job for three people
+    For up to `FEW` participants the files of all others stay untouched, so that a job for three
     costs the same in a data set of ten and of a hundred thousand.
 
     Parameters
@@ -42,32 +42,32 @@ def list_images(
     bids_dir : Path
         Absolute path of the data set.
     participants : list of str
-        Labels without 'sub-', of people who are there.
+        Labels without 'sub-', which must exist.
     database_dir : Path, optional
-        Folder of a PyBIDS database of the whole data set, used if it is there.
+        Directory of a PyBIDS database of the whole data set, used if it exists.
     make_database : bool
-        Make it if it is not there.
+        Make the database if it does not exist.
 
     Returns
     -------
     list of Path
-        Files in ``sub-<label>/[ses-<label>/]anat`` that end in .nii or .nii.gz, sorted. Links
-        that lead nowhere are among them.
+        Files in ``sub-<label>/[ses-<label>/]anat`` that end in .nii or .nii.gz, sorted;
+        broken links are among them.
 
     Raises
     ------
     BidsError
         If the database belongs to another data set.
     """
-    use_database = database_dir is not None and (make_database or has_database(database_dir))
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        if use_database:
+        files: Iterable[Path]
+        if database_dir is not None and (make_database or has_database(database_dir)):
             files = _from_database(bids_dir, participants, database_dir)
         elif len(participants) <= FEW:
             files = _one_by_one(bids_dir, participants)
         else:
-            # Milliseconds for each person in the data set, wanted or not.
+            # Milliseconds for each participant of the data set, wanted or not.
             files = _index(bids_dir, rf'/sub-[^/]+{_ANAT}')
     wanted, anat = set(participants), re.compile(r'sub-([^/]+)(/ses-[^/]+)?/anat/[^/]+')
     found = ((anat.fullmatch(path.as_posix()), path) for path in files)
@@ -90,7 +90,7 @@ def _index(root: Path, wanted: str) -> list[Path]:
 
 
 def _images(layout: BIDSLayout) -> list[Path]:
-    """All images of a layout, from its root on."""
+    """List all images of a layout, relative to its root."""
     files = layout.get(return_type='file', extension=list(EXTENSIONS))
     return [Path(file).relative_to(layout.root) for file in files]
 
@@ -101,14 +101,14 @@ def _from_database(bids_dir: Path, participants: list[str], database_dir: Path) 
         return _images(layout)
     from bids.layout.models import BIDSFile, Tag
 
-    # By places, which are the table's key: PyBIDS' own query would read every image's record.
+    # By path, the key of the table: PyBIDS' own query would read the record of every image.
     query = layout.session.query(BIDSFile.path).join(Tag, Tag.file_path == BIDSFile.path)
     query = query.filter(Tag.entity_name == 'extension', Tag._value.in_(EXTENSIONS))
     files = []
     for label in participants:
-        home = f'{layout.root}/sub-{label}'
-        # '0' is what comes after '/'.
-        inside = query.filter(BIDSFile.path > f'{home}/', BIDSFile.path < f'{home}0')
+        folder = f'{layout.root}/sub-{label}'
+        # '0' is the character after '/'.
+        inside = query.filter(BIDSFile.path > f'{folder}/', BIDSFile.path < f'{folder}0')
         files += [Path(path).relative_to(layout.root) for (path,) in inside]
     return files
 
@@ -119,10 +119,10 @@ def has_database(folder: Path) -> bool:
 
 
 def _open_database(bids_dir: Path, database_dir: Path) -> BIDSLayout:
-    """Open a database, after making it if need be.
+    """Open a database, made first if it does not exist.
 
-    A new one is complete, with metadata, so that other BIDS apps can use it; it is made beside
-    its place and renamed, so that parallel jobs never see half of one.
+    A new one is complete, with metadata, so that other BIDS apps can use it; it is made under a
+    temporary name and renamed, so that parallel jobs never see a part of one.
     """
     from bids.layout import BIDSLayout
 
@@ -141,7 +141,7 @@ def _open_database(bids_dir: Path, database_dir: Path) -> BIDSLayout:
 
 
 def _move_database(partial: Path, database_dir: Path) -> None:
-    """Rename a new database into place, unless another job was faster."""
+    """Move the files of a new database into place."""
     database_dir.mkdir(parents=True, exist_ok=True)
     for file in partial.iterdir():
         file.replace(database_dir / file.name)

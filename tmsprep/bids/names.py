@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-# Keys of file names and what PyBIDS, and so a filter file, calls them.
+#: Keys of file names and what PyBIDS, and so a filter file, calls them.
 ENTITIES = {
     'sub': 'subject',
     'ses': 'session',
@@ -193,11 +193,11 @@ class Layout:
 
     Examples
     --------
-    >>> layout = Layout(Path('out'), 'locus-coeruleus')
+    >>> layout = Layout(Path('out'), 'deep-nuclei')
     >>> layout.report('01').as_posix()
-    'out/sub-01_protocol-locuscoeruleus.html'
-    >>> layout.level('group', 'people').as_posix()
-    'out/group_protocol-locuscoeruleus_people.tsv'
+    'out/sub-01_protocol-deepnuclei.html'
+    >>> layout.level('group', 'participants').as_posix()
+    'out/group_protocol-deepnuclei_participants.tsv'
     """
 
     out_dir: Path
@@ -237,10 +237,10 @@ class Layout:
         """Name a figure of the report."""
         return self.derivative(image, suffix, '.svg', desc=desc, folder='figures')
 
-    def figures(self, image: ImageRef) -> list[Path]:
-        """List the figures of one image, by name."""
-        folder = self.figure(image, 'any').parent
-        return sorted(folder.glob(f'{image.stem}_protocol-{self.label}_*.svg'))
+    def files(self, image: ImageRef, folder: str = 'anat') -> list[Path]:
+        """List what lies in the folder 'anat' or 'figures' of one image, by name."""
+        home = self.out_dir / image.folder / folder
+        return sorted(home.glob(f'{image.stem}_protocol-{self.label}_*'))
 
     def report(self, subject: str) -> Path:
         """Name the report of one participant; `subject` is the label without 'sub-'."""

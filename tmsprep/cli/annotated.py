@@ -11,11 +11,11 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import ResourceError
 from tmsprep.protocols import Protocol, load_protocol
-from tmsprep.running.exit_codes import EXIT_FAILED, EXIT_OK
+from tmsprep.running import EXIT_FAILED, EXIT_OK
 from tmsprep.tables import read_json
 
 if TYPE_CHECKING:
-    from tmsprep.bids import Survey
+    from tmsprep.bids import FoundImages
     from tmsprep.config import CrossvalConfig, TrainConfig
     from tmsprep.learning.annotations import Annotations
     from tmsprep.learning.examples import Example
@@ -89,11 +89,11 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
     ResourceError
         If no method of the protocol learns.
     """
-    from tmsprep.bids import survey
+    from tmsprep.bids import find_images
 
     protocol = load_protocol(config.protocol)
     method, learner = learner_of(protocol, config.options)
-    found = survey(config)
+    found = find_images(config.image_query)
     assert config.annotations is not None
     given = learner.collect(
         found.images,
@@ -138,7 +138,7 @@ def learner_of(protocol: Protocol, options: Mapping[str, object]) -> tuple[str, 
     raise ResourceError(f'protocol {protocol.name}: none of its methods ({names}) is trained')
 
 
-def _log_problems(given: Annotations, found: Survey) -> None:
+def _log_problems(given: Annotations, found: FoundImages) -> None:
     for note in given.notes:
         logger.warning('%s', note)
     for subject, messages in given.problems.items():

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tmsprep.bids.collect import choose_participants
 from tmsprep.bids.description import check_out_dir, read_description
+from tmsprep.bids.filters import QUERY, check_filters
 from tmsprep.bids.names import labels_in, shorten
 from tmsprep.config import (
     CrossvalConfig,
-    GroupConfig,
     ImageConfig,
     ParticipantConfig,
     RunConfig,
@@ -19,32 +19,29 @@ from tmsprep.config import (
 
 
 def check_paths(config: RunConfig) -> None:
-    """Refuse directories, files, participants and sessions that cannot work.
+    """Refuse directories, participants and sessions that cannot be used.
 
     Raises
     ------
     ValueError
         With one line that names the argument and the cure.
     """
-    _check_bids_dir(config)
+    _check_bids_dir(config.bids_dir, validate=not config.skip_bids_validation)
     _check_out_dir(config.out_dir, config.bids_dir)
     _check_annotations(config)
-    if isinstance(config, GroupConfig):
-        _check_group(config)
     if isinstance(config, ImageConfig):
         _check_work_dir(config.work_dir, config.bids_dir, config.out_dir)
         _check_files(config)
-        participants = choose_participants(config.bids_dir, config.participant_label)
-        _check_sessions(config, participants)
+        check_filters(config.bids_filters, 'bids_filters')
+        _check_labels(config)
 
 
-def _check_bids_dir(config: RunConfig) -> None:
-    bids_dir = config.bids_dir
+def _check_bids_dir(bids_dir: Path, validate: bool) -> None:
     if not bids_dir.is_dir():
         raise ValueError(f'{bids_dir}: no such folder; the first argument is the BIDS data set')
     if not os.access(bids_dir, os.R_OK | os.X_OK):
         raise ValueError(f'{bids_dir}: this folder may not be read; check its permissions')
-    if config.skip_bids_validation:
+    if not validate:
         return
     description = bids_dir / 'dataset_description.json'
     if not description.is_file():
@@ -93,12 +90,7 @@ def _check_writable(folder: Path, what: str) -> None:
 
 
 def _check_files(config: ImageConfig) -> None:
-    for folder in config.derivatives:
-        if not folder.is_dir():
-            raise ValueError(f'--derivatives: no folder {folder}')
     if config.use_plugin is not None:
-        if not config.use_plugin.is_file():
-            raise ValueError(f'--use-plugin: no file {config.use_plugin}')
         from tmsprep.running.plugins import read_plugin
 
         read_plugin(config.use_plugin)
@@ -108,40 +100,23 @@ def _check_files(config: ImageConfig) -> None:
 
 
 def _check_annotations(config: RunConfig) -> None:
-    level = config.analysis_level
-    if config.annotations is None:
-        if isinstance(config, (TrainConfig, CrossvalConfig)):
-            raise ValueError(
-                f'{level} needs --annotations DIR: a folder with one file of points per image, '
-                'such as sub-01_desc-<rater>_targets.tsv (or .mrk.json, .fcsv), or masks'
-            )
-        return
-    if not config.annotations.is_dir():
-        raise ValueError(f'--annotations: no folder {config.annotations}')
-    if isinstance(config, ParticipantConfig) and config.reports_only:
+    if isinstance(config, (TrainConfig, CrossvalConfig)) and config.annotations is None:
+        raise ValueError(
+            f'{config.analysis_level} needs --annotations DIR: a folder with one file of points '
+            'per image, such as sub-01_desc-<rater>_targets.tsv (or .mrk.json, .fcsv), or masks'
+        )
+    if isinstance(config, ParticipantConfig) and config.reports_only and config.annotations:
         raise ValueError(
             '--reports-only uses what is in OUT_DIR, and --annotations new points that the '
             'figures would lack; leave one of them out'
         )
 
 
-def _check_group(config: GroupConfig) -> None:
-    overrides = config.agreement_overrides
-    given = {
-        '--check-annotations': config.check_annotations,
-        '--agreement-overrides': overrides is not None,
-    }
-    for name, is_given in given.items():
-        if is_given and config.annotations is None:
-            raise ValueError(f'{name} needs --annotations DIR, the folder of the raters')
-    if overrides is not None and not overrides.is_file():
-        raise ValueError(f'--agreement-overrides: no file {overrides}')
-
-
-def _check_sessions(config: ImageConfig, participants: list[str]) -> None:
+def _check_labels(config: ImageConfig) -> None:
+    participants = choose_participants(config.bids_dir, config.participant_label)
     if not config.session_label:
         return
-    if 'session' in config.bids_filters.get('t1w', {}):
+    if 'session' in config.bids_filters.get(QUERY, {}):
         raise ValueError('--session-label and the filter file both choose sessions; give only one')
     folders = (config.bids_dir / f'sub-{label}' for label in participants)
     there = {session for folder in folders for session in labels_in(folder, 'ses')}

@@ -67,7 +67,8 @@ def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
     from tmsprep.running.execution import execute, prepare_run
 
     plan = run.learner.plan(participants_of(run.examples), run.examples)
-    prepare_run(config, config.log_dir, [run.images[example.name] for example in run.examples])
+    images = [run.images[example.name] for example in run.examples]
+    prepare_run(config.execution, run.layout, run.learner.protocol, config.bids_dir, images)
     config.to_toml(config.log_dir / 'config.toml')
     from tmsprep.running.progress import Progress
     from tmsprep.workflows.crossval import CrossvalRun, init_crossval_wf
@@ -94,7 +95,7 @@ def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
         return node.name if node.name in steps else ''
 
     progress = Progress(len(workflow._get_all_nodes()), len(steps), milestone)
-    execute(workflow, config, config.log_dir, progress, {})
+    execute(workflow, config.execution, run.layout, progress, {})
 
 
 def _settings(run: AnnotatedRun, config: CrossvalConfig) -> dict[str, object]:

@@ -50,9 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         'folder', type=Path, help='for the data set, the outputs and the working folder'
     )
-    parser.add_argument(
-        'options', nargs=argparse.REMAINDER, help='of tmsprep, such as --localizers cnn'
-    )
+    parser.add_argument('options', nargs=argparse.REMAINDER, help='of tmsprep, such as --sloppy')
     arguments = parser.parse_args(argv)
     folder = arguments.folder.absolute()
     bids_dir, out_dir = folder / 'bids', folder / 'out'
@@ -90,8 +88,8 @@ def phantom_image(bids_dir: Path) -> ImageRef:
         sys.stdout.write(f'making a phantom head in {bids_dir}\n')
         sys.stdout.flush()
         bids_dir.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=bids_dir.parent, prefix='.bids-') as beside:
-            write_dataset(Path(beside) / 'bids', [SEED], [SUBJECT]).rename(bids_dir)
+        with tempfile.TemporaryDirectory(dir=bids_dir.parent, prefix='.bids-') as temporary:
+            write_dataset(Path(temporary) / 'bids', [SEED], [SUBJECT]).rename(bids_dir)
     elif not (path.is_file() and truth_path(bids_dir, image).is_file()):
         raise FileExistsError(f'{bids_dir} is not the data set of a demo: give another folder')
     return image

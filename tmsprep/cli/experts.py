@@ -52,9 +52,9 @@ def read_experts(
     """
     if config.annotations is None:
         return None
+    from tmsprep.cli.group import log_issues
     from tmsprep.derivatives import EXPERT
     from tmsprep.group.experts import collect_experts
-    from tmsprep.group.issues import in_common
 
     experts = collect_experts(
         images,
@@ -64,9 +64,7 @@ def read_experts(
         config.consensus_threshold,
         config.participant_label,
     )
-    levels = {'error': logging.ERROR, 'warning': logging.WARNING, 'note': logging.INFO}
-    for severity, who, message in in_common(experts.issues):
-        logger.log(levels[severity], '%s: %s', who, message)
+    log_issues(experts.issues)
     for image in (image for several in images.values() for image in several):
         if image.stem in experts.tables:
             _check_owner(layout.table(image, EXPERT))
@@ -150,7 +148,7 @@ def _check_owner(path: Path) -> None:
 
 def _sha256(path: Path) -> str:
     """Checksum of an image; '' if it cannot be read, which its own steps will report."""
-    from tmsprep.networks.archive import file_sha256
+    from tmsprep.files import file_sha256
 
     try:
         return file_sha256(path)

@@ -1,43 +1,40 @@
-"""The group level: methods and raters compared over everybody, without any image."""
+"""The group level: methods and raters compared over all participants, without any image."""
 
 from __future__ import annotations
 
-import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tmsprep.cli.annotated import conclude
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from tmsprep.config import RunConfig
-    from tmsprep.group.collect import Group
+    from tmsprep.config import GroupConfig
+    from tmsprep.group.analysis import GroupRequest, GroupResult
     from tmsprep.group.issues import Issue
-    from tmsprep.group.template import InTemplate
+    from tmsprep.reports.sections import Section
 
 logger = logging.getLogger('tmsprep')
 
 _LEVELS = {'error': logging.ERROR, 'warning': logging.WARNING, 'note': logging.INFO}
 
 
-def run_group(config: RunConfig, log_dir: Path) -> int:
-    """Compare everybody's points, and write tables and a report.
+def run_level(config: GroupConfig) -> int:
+    """Compare the points of all participants; write tables and a report.
 
     Parameters
     ----------
-    config : RunConfig
+    config : GroupConfig
         Settings of the run.
-    log_dir : Path
-        Of this run.
 
     Returns
     -------
     int
-        0 if everything was done; 1 if somebody failed, or a file of points has an error, though
-        the others were compared.
+        0 if everything was done; 1 if a participant failed, or a file of points has an error,
+        though the others were compared.
 
     Raises
     ------
@@ -46,127 +43,89 @@ def run_group(config: RunConfig, log_dir: Path) -> int:
     ValueError
         If the overrides do not fit.
     """
-    from tmsprep.group.collect import collect_group
+    from tmsprep.bids import write_dataset_description
+    from tmsprep.group.analysis import write_group
+    from tmsprep.group.issues import errors_by_subject
 
-    group = collect_group(config)
+    request = request_of(config)
+    lead = request.methods[0]
+    group = lead.collect_group(request)
     log_issues(group.issues)
-    _log_content(group)
+    _log_points(group.points)
+    problems = errors_by_subject(group.issues)
     if config.check_annotations:
         warnings = sum(issue.severity == 'warning' for issue in group.issues)
         done = f'no errors in the files of points, {warnings} warnings'
-        return _conclude(group, done, 'check of annotations ended')
+        return conclude(problems, done, 'check of annotations ended')
     if config.dry_run:
-        return _conclude(group, 'dry run: nothing was written', 'dry run')
-    config.to_toml(log_dir / 'config.toml')
-    _write(config, group)
-    done = f'tmsprep finished without errors: {group.n_people} participants with points'
-    return _conclude(group, done, 'tmsprep finished')
+        return conclude(problems, 'dry run: nothing was written', 'dry run')
+    config.to_toml(config.log_dir / 'config.toml')
+    result = lead.analyse_group(group)
+    log_issues(result.group.issues[len(group.issues) :])
+    write_dataset_description(config.out_dir, config.bids_dir, request.protocol)
+    for path in write_group(result):
+        logger.info('%s', path)
+    logger.info('report: %s', _write_report(result, lead.group_sections(result)))
+    done = f'tmsprep finished without errors: {group.n_participants} participants with points'
+    return conclude(problems, done)
 
 
-def log_issues(issues: Sequence[Issue]) -> None:
-    """Log what there is to say about people and files, once for all whom it is about."""
+def _write_report(result: GroupResult, sections: Sequence[Section]) -> Path:
+    from tmsprep.evaluation.errors import errors_against_consensus
+    from tmsprep.group.issues import in_common
+    from tmsprep.reports.group import GroupContent, Remark, write_group_report
+
+    group, request = result.group, result.group.request
+    # An analysis with tables of its own need not compare all points with each other.
+    points = group.points if 'targets' in result.tables else None
+    content = GroupContent(
+        participants=group.n_participants,
+        points=points,
+        errors=None if points is None else errors_against_consensus(points),
+        agreement=None if points is None else result.tables.get('agreement'),
+        template_points=result.template_points,
+        template=result.template,
+        hidden=result.hidden,
+        sections=sections,
+        remarks=[Remark(who, why, severity) for severity, who, why in in_common(group.issues)],
+        reference=result.settings.get('Raters', ''),
+        seed=request.random_seed,
+    )
+    return write_group_report(request.layout, request.protocol, content)
+
+
+def request_of(config: GroupConfig) -> GroupRequest:
+    """Name what the settings of a run compare, and how."""
+    from tmsprep.bids.names import Layout
+    from tmsprep.group.analysis import GroupRequest
+    from tmsprep.methods import methods_of
+    from tmsprep.protocols import load_protocol
+
+    protocol = load_protocol(config.protocol)
+    return GroupRequest(
+        layout=Layout(config.out_dir, protocol.name),
+        protocol=protocol,
+        methods=tuple(methods_of(protocol)),
+        bids_dir=config.bids_dir,
+        annotations=config.annotations,
+        participants=config.participant_label,
+        threshold_mm=config.consensus_threshold,
+        overrides=config.agreement_overrides,
+        margin_mm=config.equivalence_margin,
+        random_seed=config.random_seed,
+    )
+
+
+def log_issues(issues: Iterable[Issue]) -> None:
+    """Log issues, those that several participants have in common once."""
     from tmsprep.group.issues import in_common
 
     for severity, who, message in in_common(issues):
         logger.log(_LEVELS[severity], '%s: %s', who, message)
 
 
-def _log_content(group: Group) -> None:
-    found = group.points.dropna(subset=['x'])
+def _log_points(points: pd.DataFrame) -> None:
+    found = points.dropna(subset=['x'])
     for method, rows in found.groupby('method', sort=False):
-        logger.info(
-            '%s: %d people, %d points', method, rows['participant_id'].nunique(), len(rows)
-        )
-
-
-def _write(config: RunConfig, group: Group) -> None:
-    from tmsprep.bids import write_dataset_description
-    from tmsprep.group.outputs import write_outputs
-    from tmsprep.group.statistics import group_tables
-    from tmsprep.group.template import template_points
-
-    in_template = template_points(group.points, group.images, config.out_dir)
-    log_issues(in_template.issues)
-    group = group._replace(issues=[*group.issues, *in_template.issues])
-    write_dataset_description(config.out_dir, config.bids_dir)
-    tables = group_tables(
-        group, config.consensus_threshold, config.equivalence_margin, config.random_seed
-    )
-    for path in write_outputs(config.out_dir, group, tables, _settings(config, group)):
-        logger.info('%s', path)
-    logger.info('report: %s', _write_report(config, group, tables, in_template))
-
-
-def _settings(config: RunConfig, group: Group) -> dict[str, Any]:
-    """Say in the sidecars how the tables were made."""
-    settings = {
-        'Protocol': group.protocol.name,
-        'People': group.n_people,
-        'ConsensusThreshold': config.consensus_threshold,
-        'EquivalenceMargin': config.equivalence_margin,
-        'RandomSeed': config.random_seed,
-    }
-    if config.annotations is not None:
-        settings['Raters'] = describe_raters(config.annotations, group)
-    if config.agreement_overrides is not None:
-        settings['AgreementOverrides'] = config.agreement_overrides.name
-    return settings
-
-
-def describe_raters(folder: Path, group: Group) -> str:
-    """Say in a sentence who the raters are, as the description of their folder does.
-
-    Parameters
-    ----------
-    folder : Path
-        Of the files of points. The nearest ``dataset_description.json`` above them counts: its
-        ``Name`` and the ``Description`` of ``GeneratedBy``.
-    group : Group
-        Everybody's points.
-    """
-    names = sorted({points.file.rater for points in group.raters})
-    homes = (parent / 'dataset_description.json' for parent in (folder, *folder.parents))
-    path = next((path for path in homes if path.is_file()), None)
-    described = {} if path is None else _description(path)
-    programs = described.get('GeneratedBy') or []
-    words = [p['Description'] for p in programs if isinstance(p, dict) and p.get('Description')]
-    source = '; '.join([str(described.get('Name') or folder.name), *map(str, words)])
-    return f'{len(names)} raters ({", ".join(names)}) of: {source}.'
-
-
-def _description(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding='utf-8-sig'))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write_report(
-    config: RunConfig, group: Group, tables: dict[str, pd.DataFrame], in_template: InTemplate
-) -> Path:
-    from tmsprep.group.issues import in_common
-    from tmsprep.reports.group import write_group_report
-    from tmsprep.reports.group_content import GroupContent, LeftOut
-
-    content = GroupContent(
-        protocol=group.protocol,
-        points=group.points,
-        errors=tables['errors'],
-        tables={name: table for name, table in tables.items() if name.startswith('table')},
-        left_out=[LeftOut(who, why, severity) for severity, who, why in in_common(group.issues)],
-        margin_mm=config.equivalence_margin,
-        threshold_mm=config.consensus_threshold,
-        reference=describe_raters(config.annotations, group) if group.raters else '',
-        agreement=tables.get('agreement'),
-        template_points=in_template.points,
-        template=in_template.space,
-        seed=config.random_seed,
-    )
-    return write_group_report(config.out_dir, content)
-
-
-def _conclude(group: Group, done: str, what: str) -> int:
-    from tmsprep.group.issues import errors_by_subject
-
-    return conclude(errors_by_subject(group.issues), done, what)
+        n = rows['participant_id'].nunique()
+        logger.info('%s: %d participants, %d points', method, n, len(rows))

@@ -7,25 +7,23 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tmsprep import __version__
 from tmsprep.cli.checks import check_paths
-from tmsprep.config import CONFIGS, RunConfig, flag_of, read_settings
+from tmsprep.config import CONFIGS, SETTINGS, RunConfig, read_settings
 from tmsprep.methods import method_names, method_options, names_of
-from tmsprep.options import LEVELS, Option, settle
+from tmsprep.options import LEVELS, NEUTRAL_GROUPS, Option, settle
 from tmsprep.protocols import Protocol, load_protocol
-from tmsprep.running.device import resolve_device
-from tmsprep.running.memory import parse_memory
 
 #: Groups of the help, in order.
 GROUPS = {
     'images': 'which images',
     'what': 'what is localised, and how',
-    'learning': 'learning (train and crossval)',
+    'learning': 'learning',
     'raters': 'raters',
     'resources': 'resources',
     'running': 'running',
@@ -33,7 +31,7 @@ GROUPS = {
 
 
 class _Parser(argparse.ArgumentParser):
-    def parse_known_args(
+    def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Accept underscores in the names of options, as fMRIPrep does."""
@@ -54,12 +52,6 @@ def parse_args(argv: Sequence[str] | None = None) -> RunConfig:
     argv : sequence of str, optional
         Arguments without the program's name; those of this process if not given.
 
-    Returns
-    -------
-    RunConfig
-        Settings of the analysis level: defaults, replaced by those of the protocol, replaced by
-        ``--config-file``, replaced by the command line.
-
     Raises
     ------
     SystemExit
@@ -68,120 +60,105 @@ def parse_args(argv: Sequence[str] | None = None) -> RunConfig:
     parser = build_parser()
     given = vars(parser.parse_args(argv))
     try:
-        config = make_config(given)
+        config = make_config(**given)
         check_paths(config)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     return config
 
 
-def make_config(given: dict[str, Any]) -> RunConfig:
-    """Turn options into the settings of an analysis level.
+def make_config(
+    bids_dir: Path,
+    out_dir: Path,
+    analysis_level: str,
+    config_file: Path | None = None,
+    **given: Any,
+) -> RunConfig:
+    """Decide the settings of a run: defaults, replaced by those of the protocol, and so on.
 
     Parameters
     ----------
-    given : dict
-        Options by name, as `build_parser` reads them; those not given are absent.
+    bids_dir, out_dir : Path
+        The data set and the directory of the outputs.
+    analysis_level : str
+        One of `tmsprep.options.LEVELS`.
+    config_file : Path, optional
+        TOML file whose settings replace the defaults; those of other levels and protocols are
+        skipped.
+    **given : Any
+        Settings and options of methods, as on the command line, which replace all others.
 
     Raises
     ------
     ValueError
         If an option is unknown, of another analysis level or protocol, or out of range.
     """
-    from tmsprep.bids.filters import check_filters, load_filters
-
-    level = given.pop('analysis_level')
-    saved: dict[str, Any] = {}
-    if config_file := given.pop('config_file', None):
-        saved = _saved_settings(config_file)
-        check_filters(saved.get('bids_filters', {}), str(config_file))
-    if filter_file := given.pop('bids_filter_file', None):
-        given['bids_filters'] = load_filters(filter_file)
-    given = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
-    if str(given.get('protocol', '')).endswith('.toml'):
-        given['protocol'] = str(Path(given['protocol']).absolute())
+    saved = {} if config_file is None else read_settings(config_file)
+    _refuse_unknown(saved, str(config_file))
     protocol = _protocol({**saved, **given})
-    kind = CONFIGS[level]
-    known = {f.name for f in fields(kind)}
-    _refuse_foreign(given, known, level, protocol)
-    settings = {k: v for k, v in (saved | given).items() if k in known}
-    for name, prefix in (('participant_label', 'sub-'), ('session_label', 'ses-')):
-        if name in settings:
-            labels = (label.removeprefix(prefix) for label in settings[name])
-            settings[name] = tuple(dict.fromkeys(labels))
-    if 'localizers' in known:
-        settings['localizers'] = names_of(protocol, settings.get('localizers', ()))
-    if 'bids_filters' in known and 'bids_filters' not in settings and protocol.filter:
-        settings['bids_filters'] = load_filters(protocol.filter)
-    if 'device' in known:
-        settings['device'] = resolve_device(settings.get('device', 'auto'))
-    defaults = {**protocol.defaults, **protocol.defaults.get(level, {})}
-    settings = {k: v for k, v in defaults.items() if k in known} | settings
-    options = settle(_options_of(protocol), saved | given, protocol.defaults, level)
-    return kind(**settings, method_options=options)
-
-
-def _saved_settings(config_file: Path) -> dict[str, Any]:
-    saved = read_settings(config_file)
-    # Every run has a name of its own, also one with the settings of another.
-    for name in ('run_id', 'analysis_level'):
-        saved.pop(name, None)
-    known = {f.name for kind in CONFIGS.values() for f in fields(kind)}
-    known |= {option.name for name in method_names() for option in method_options(name)}
-    unknown = sorted(set(saved) - known)
-    if unknown:
-        known_names = ', '.join(sorted(known))
-        raise ValueError(f'{config_file}: unknown setting {unknown[0]!r} (known: {known_names})')
-    return saved
+    of_methods = {o.name: o for name in names_of(protocol) for o in method_options(name)}
+    options = {**of_methods, **SETTINGS}
+    _refuse_misplaced(given, options, analysis_level, protocol)
+    sources = {
+        f'protocol {protocol.name}': _defaults(protocol, analysis_level),
+        str(config_file): saved,
+        '': given,
+    }
+    values = settle(options.values(), sources, analysis_level)
+    if 'localizers' in values:
+        values['localizers'] = names_of(protocol, values['localizers'])
+    return CONFIGS[analysis_level](
+        bids_dir=bids_dir.absolute(),
+        out_dir=out_dir.absolute(),
+        method_options={name: values.pop(name) for name in of_methods if name in values},
+        **values,
+    )
 
 
 def _protocol(settings: Mapping[str, Any]) -> Protocol:
+    option = SETTINGS['protocol']
+    name = option.check(settings.get('protocol', option.default), '')
     try:
-        protocol = load_protocol(settings.get('protocol', RunConfig.protocol))
+        protocol = load_protocol(name)
         names_of(protocol)
     except (OSError, ValueError) as error:
         raise ValueError(f'--protocol: {error}') from error
     return protocol
 
 
-def _options_of(protocol: Protocol) -> list[Option]:
-    options = {o.name: o for name in reversed(names_of(protocol)) for o in method_options(name)}
-    return list(options.values())
+def _defaults(protocol: Protocol, level: str) -> dict[str, Any]:
+    """Defaults at one level that differ from those the options declare."""
+    common = {name: value for name, value in protocol.defaults.items() if name not in LEVELS}
+    defaults = {**common, **protocol.defaults.get(level, {})}
+    _refuse_unknown(defaults, f'protocol {protocol.name}')
+    filters = {'bids_filters': protocol.filter} if protocol.filter else {}
+    return {'device': 'auto', **filters, **defaults}
 
 
-def _refuse_foreign(
-    given: Mapping[str, Any], known: set[str], level: str, protocol: Protocol
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
+    known = SETTINGS.keys() | {o.name for name in method_names() for o in method_options(name)}
+    for name in names:
+        if name not in known:
+            all_names = ', '.join(sorted(known))
+            raise ValueError(f'{where}: unknown setting {name!r} (known: {all_names})')
+
+
+def _refuse_misplaced(
+    given: Iterable[str], options: Mapping[str, Option], level: str, protocol: Protocol
 ) -> None:
-    """Refuse options that the analysis level or the protocol would ignore."""
-    own = {option.name: option for option in _options_of(protocol)}
+    """Refuse options of other levels and protocols, unless they could not change the results."""
     for name in given:
-        flag = f'--{name.replace("_", "-")}'
-        levels = _levels_of(name)
-        if levels and level not in levels:
-            raise ValueError(
-                f'{flag} is an option of {" and ".join(levels)}, not of {level}; leave it out'
-            )
-        if name in known:
+        option = options.get(name)
+        if option is None:
+            flag = f'--{name.replace("_", "-")}'
+            raise ValueError(f'{flag} has no use in protocol {protocol.name}; leave it out')
+        if level in option.levels or option.group in NEUTRAL_GROUPS:
             continue
-        if name not in own:
-            raise ValueError(
-                f'{flag} means nothing for protocol {protocol.name}; leave the option out'
-            )
-        if level not in own[name].levels:
-            raise ValueError(
-                f'{flag} is an option of {" and ".join(own[name].levels)}, not of {level}, for '
-                f'protocol {protocol.name}; leave it out'
-            )
-
-
-def _levels_of(name: str) -> list[str]:
-    """Analysis levels that have a setting or an option of any method."""
-    levels = {
-        level for level, kind in CONFIGS.items() if name in {field.name for field in fields(kind)}
-    }
-    for method in method_names():
-        levels |= {level for o in method_options(method) if o.name == name for level in o.levels}
-    return [level for level in LEVELS if level in levels]
+        levels = ' and '.join(option.levels)
+        reason = f', {option.refusals[level]}' if level in option.refusals else ''
+        raise ValueError(
+            f'{option.flag} is an option of {levels}, not of {level}{reason}; leave it out'
+        )
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -198,8 +175,9 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
     )
-    parser.add_argument('bids_dir', type=_path, help='the BIDS data set')
-    parser.add_argument('out_dir', type=_path, help='directory of the outputs (BIDS derivatives)')
+    path = _reader(Option('path', '', Path))
+    parser.add_argument('bids_dir', type=path, help='the BIDS data set')
+    parser.add_argument('out_dir', type=path, help='directory of the outputs (BIDS derivatives)')
     parser.add_argument(
         'analysis_level',
         choices=LEVELS,
@@ -209,137 +187,73 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument('--version', action='version', version=f'tmsprep {__version__}')
     parser.add_argument('-v', '--verbose', action='count', help='log more; -vv logs everything')
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
-    groups['images'].add_argument(
-        '--bids-filter-file',
-        metavar='FILE',
-        help='JSON file that says which images to use, or the name of a preset (default: that of '
-        'the protocol, else every T1w)',
-    )
     groups['running'].add_argument(
         '--config-file',
-        type=_path,
+        type=path,
         metavar='FILE.toml',
         help='settings, such as those an earlier run saved; the command line overrides them',
     )
-    _add_settings(groups)
+    for option in SETTINGS.values():
+        if option.help:
+            _add_option(groups[option.group], {option.name: option})
     _add_method_options(parser)
     return parser
 
 
-def _add_settings(groups: Mapping[str, argparse._ArgumentGroup]) -> None:
-    added = set()
-    for kind in CONFIGS.values():
-        for item in fields(kind):
-            if item.name in added or not item.metadata.get('help'):
-                continue
-            added.add(item.name)
-            more: dict[str, Any] = {'choices': item.metadata.get('choices')}
-            groups[item.metadata['group']].add_argument(
-                *_flags(item.name, item.metadata),
-                dest=item.name,
-                help=_help(item.metadata['help'], _levels_of(item.name), item.default),
-                **_reading(str(item.type), item.name, item.metadata.get('metavar'), more),
-            )
-
-
-def _flags(name: str, metadata: Mapping[str, Any]) -> list[str]:
-    main = flag_of(name, metadata)
-    others = [flag for flag in metadata.get('flags', ()) if flag != main]
-    return [*(f for f in others if not f.startswith('--')), main] + [
-        f for f in others if f.startswith('--')
-    ]
-
-
 def _add_method_options(parser: argparse.ArgumentParser) -> None:
-    added: set[str] = set()
+    """Add the options of all methods, in one group for those that the same methods have."""
+    declared: dict[str, dict[str, Option]] = defaultdict(dict)
     for name in method_names():
-        group = parser.add_argument_group(f'method {name}')
         for option in method_options(name):
-            if option.name in added:
-                continue
-            added.add(option.name)
-            texts = {bool: 'bool', int: 'int', float: 'float', Path: 'Path'}
-            kind = texts.get(option.type, 'str')
-            group.add_argument(
-                option.flag,
-                dest=option.name,
-                help=_help(option.help, list(option.levels), option.default),
-                **_reading(
-                    f'tuple[{kind}, ...]' if option.several else kind,
-                    option.name,
-                    option.metavar or None,
-                    {'choices': _choices_of(option.name)},
-                ),
-            )
+            declared[option.name][name] = option
+    groups: dict[str, argparse._ArgumentGroup] = {}
+    for options in declared.values():
+        title = f'method {" and ".join(options)}'
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        _add_option(groups[title], options)
 
 
-def _choices_of(name: str) -> list[str] | None:
-    """Choices of an option of the same name over all methods, in their order."""
-    found = {
-        choice: None
-        for method in method_names()
-        for option in method_options(method)
-        if option.name == name
-        for choice in option.choices
-    }
-    return list(found) or None
+def _add_option(group: argparse._ArgumentGroup, options: Mapping[str, Option]) -> None:
+    """Add one option, which several methods may declare, each with a help of its own.
+
+    Parameters
+    ----------
+    group : argparse group
+        Part of the help.
+    options : mapping
+        Method to its declaration.
+    """
+    option = next(iter(options.values()))
+    text = option.describe()
+    if len(options) > 1:
+        text = '; '.join(f'{method}: {same.describe()}' for method, same in options.items())
+    arguments: dict[str, Any] = {'dest': option.name, 'help': text.replace('%', '%%')}
+    if option.type is bool:
+        arguments['action'] = 'store_true'
+    else:
+        arguments['type'] = _reader(option)
+        arguments['metavar'] = option.metavar or None
+        arguments['choices'] = list(dict.fromkeys(c for o in options.values() for c in o.choices))
+    if option.several:
+        arguments |= {'nargs': '+', 'action': 'extend'}
+    group.add_argument(
+        *(option.flags or (option.flag,)), **{k: v for k, v in arguments.items() if v}
+    )
 
 
-def _help(text: str, levels: Sequence[str], default: object) -> str:
-    words = text
-    shown = ' '.join(default) if isinstance(default, tuple) else default
-    if isinstance(shown, (str, int, float)) and not isinstance(shown, bool) and shown != '':
-        words += '' if '(default' in words else f' (default: {shown})'
-    if len(levels) < len(LEVELS):
-        words = f'[{", ".join(levels)}] {words}'
-    return words.replace('%', '%%')
+def _reader(option: Option) -> Callable[[str], Any]:
+    """How argparse reads a value; text with choices is left for it to compare."""
 
+    def read(text: str) -> Any:
+        try:
+            return text if option.choices else option.parse(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
-def _reading(kind: str, name: str, metavar: str | None, more: dict[str, Any]) -> dict[str, Any]:
-    """How argparse reads a value of a type, given as the text of an annotation."""
-    if kind == 'bool':
-        return {'action': 'store_true'}
-    readers: dict[str, Callable[[str], Any]] = {
-        'int': _whole_number,
-        'float': _memory if name == 'mem_gb' else _real_number,
-        'Path': _path,
-        'str': str,
-    }
-    several = kind.startswith('tuple')
-    base = kind.removeprefix('tuple[').split(',')[0].split(' |')[0]
-    result = {'type': readers[base], **{k: v for k, v in more.items() if v}}
-    if metavar:
-        result['metavar'] = metavar
-    return {**result, 'nargs': '+', 'action': 'extend'} if several else result
+    return read
 
 
 def _with_dashes(arg: str) -> str:
     name, equals, value = arg.partition('=')
     return f'{name.replace("_", "-")}{equals}{value}' if arg.startswith('--') else arg
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError('an empty path; is a variable of your script unset?')
-    return Path(text)
-
-
-def _whole_number(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a whole number') from None
-
-
-def _real_number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a number') from None
-
-
-def _memory(text: str) -> float:
-    try:
-        return parse_memory(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

@@ -7,18 +7,18 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tmsprep.bids import survey
+from tmsprep.bids import find_images
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import Method, gather_resources
 from tmsprep.protocols import Protocol, load_protocol
-from tmsprep.running.claims import TAKEN, claim_participants
-from tmsprep.running.exit_codes import EXIT_FAILED
+from tmsprep.running import EXIT_FAILED
+from tmsprep.running.locks import TAKEN, claim_participants
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
 
-    from tmsprep.bids import Survey
+    from tmsprep.bids import FoundImages
     from tmsprep.config import ParticipantConfig
     from tmsprep.group.experts import Experts
 
@@ -90,7 +90,7 @@ def run_level(config: ParticipantConfig) -> int:
         If Nipype stopped for a reason that concerns no single image.
     """
     run = ParticipantRun.of(config)
-    found = survey(config)
+    found = find_images(config.image_query)
     if config.reports_only and not config.dry_run:
         _write_reports(run, found.images)
         return _conclude(run, found.images)
@@ -101,16 +101,16 @@ def run_level(config: ParticipantConfig) -> int:
     if config.dry_run:
         return _describe(found, experts)
     config.to_toml(config.log_dir / 'config.toml')
-    with claim_participants(config, found.images) as mine:
-        _record_problems(run, found, mine)
+    with claim_participants(run.layout, config.work_dir, found.images) as claimed:
+        _record_problems(run, found, claimed)
         try:
-            _execute(run, mine, resources, experts)
+            _execute(run, claimed, resources, experts)
         finally:
-            _write_reports(run, mine)
-        return _conclude(run, found.images, experts, set(found.images) - set(mine))
+            _write_reports(run, claimed)
+        return _conclude(run, found.images, experts, set(found.images) - set(claimed))
 
 
-def _record_problems(run: ParticipantRun, found: Survey, subjects: Iterable[str]) -> None:
+def _record_problems(run: ParticipantRun, found: FoundImages, subjects: Iterable[str]) -> None:
     from tmsprep.failures import record_problems
 
     for subject in subjects:
@@ -131,7 +131,7 @@ def _execute(
     from tmsprep.running.execution import execute, prepare_run
 
     every = [image for several in images.values() for image in several]
-    prepare_run(run.config, run.config.log_dir, every)
+    prepare_run(run.config.execution, run.layout, run.protocol, run.config.bids_dir, every)
     # Before the workflow is built, which takes up the tables that are there.
     write_expert_tables(run.protocol, run.layout, every, experts, run.config.consensus_threshold)
     if not every:
@@ -147,7 +147,7 @@ def _execute(
     logger.info('%d images of %d participants', len(every), len(images))
     progress = Progress(len(workflow._get_all_nodes()), len(every), finished)
     names = {workflow_name(image): image for image in every}
-    execute(workflow, run.config, run.config.log_dir, progress, names)
+    execute(workflow, run.config.execution, run.layout, progress, names)
 
 
 def _workflow(
@@ -158,17 +158,19 @@ def _workflow(
     from tmsprep.workflows.base import init_participant_wf
     from tmsprep.workflows.image import Computing
 
-    config = run.config
+    config, paths = run.config, [image.path for image in images]
     return init_participant_wf(
         images=images,
         protocol=run.protocol,
         layout=run.layout,
         methods=run.methods,
         resources=resources,
+        mem_gb={m.name: m.memory_gb(resources[m.name], paths) for m in run.methods},
         computing=Computing(
             random_seed=config.random_seed,
             threads=config.omp_nthreads,
-            cpus=config.nprocs,
+            # Each job of a batch system has CPUs of its own.
+            cpus=config.nprocs if config.use_plugin is None else config.omp_nthreads,
             use_gpu=config.device == 'cuda',
             run_id=config.run_id,
         ),
@@ -216,7 +218,7 @@ def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:
     return conclude(errors_by_subject(experts.issues if experts else ()), done, what)
 
 
-def _describe(found: Survey, experts: Experts | None) -> int:
+def _describe(found: FoundImages, experts: Experts | None) -> int:
     """Log what would be done."""
     for subject, several in found.images.items():
         for image in several:

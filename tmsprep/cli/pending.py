@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tmsprep.cli.parser import parse_args
-from tmsprep.running.exit_codes import EXIT_OK, EXIT_USAGE
+from tmsprep.running import EXIT_OK, EXIT_USAGE
 
 if TYPE_CHECKING:
     from tmsprep.bids.names import Layout
@@ -68,7 +68,7 @@ def pending(config: ParticipantConfig) -> dict[str, str]:
     BidsError
         If a requested participant does not exist, or there are none.
     """
-    from tmsprep.bids.collect import choose_participants, survey
+    from tmsprep.bids.collect import choose_participants, find_images
     from tmsprep.cli.participant import ParticipantRun
 
     run = ParticipantRun.of(config)
@@ -77,7 +77,7 @@ def pending(config: ParticipantConfig) -> dict[str, str]:
     finished = tuple(label for label, reason in reasons.items() if not reason)
     if finished:
         # Images are looked up only where it matters, which is slow for many participants.
-        found = survey(replace(config, participant_label=finished))
+        found = find_images(replace(config.image_query, participants=finished))
         for label, images in found.images.items():
             problems = [*found.problems.get(label, ()), *run.problems(label, images)]
             reasons[label] = next(iter(problems), '')

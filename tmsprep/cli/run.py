@@ -10,9 +10,9 @@ from importlib import import_module
 
 from tmsprep import __version__
 from tmsprep.cli.parser import parse_args
-from tmsprep.config import ImageConfig, RunConfig
-from tmsprep.running.exit_codes import EXIT_FAILED, EXIT_USAGE
-from tmsprep.running.resources import explain_shortage
+from tmsprep.config import GroupConfig, ImageConfig, RunConfig
+from tmsprep.running import EXIT_FAILED, EXIT_USAGE
+from tmsprep.running.machine import explain_shortage
 
 logger = logging.getLogger('tmsprep')
 
@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     config = parse_args(argv)
     if argv is not None:
-        # Called from a program, which is not to be doubled.
+        # Called from a program, which must not be forked.
         return run(config)
     from tmsprep.running.supervise import supervise
 
@@ -64,8 +64,8 @@ def run(config: RunConfig) -> int:
 
 
 def _log_end(config: RunConfig, line: str) -> None:
-    """Log the last line of a run that could not log it itself."""
-    # A full disk takes no log, but the terminal does.
+    """Log the last line of a run whose process was stopped."""
+    # With a full disk the line is shown on the terminal alone.
     with contextlib.suppress(OSError):
         _start_logging(config)
     logger.error('%s', line)
@@ -73,16 +73,17 @@ def _log_end(config: RunConfig, line: str) -> None:
 
 class _LogFile(logging.FileHandler):
     def handleError(self, record: logging.LogRecord) -> None:
-        """Continue if the disk is full: the terminal has the line as well."""
+        """Continue if the disk is full: the terminal shows the line as well."""
 
 
 def _start_logging(config: RunConfig) -> None:
-    """Log to the terminal and, unless nothing is to be written, to a file of this run."""
+    """Log to the terminal and, unless the run writes nothing, to a file in its log directory."""
     logger.handlers.clear()
     logger.setLevel(logging.DEBUG if config.verbose > 1 else logging.INFO)
     logger.propagate = False
     _add_handler(logging.StreamHandler(sys.stderr))
-    if not (config.dry_run or getattr(config, 'check_annotations', False)):
+    only_checks = isinstance(config, GroupConfig) and config.check_annotations
+    if not (config.dry_run or only_checks):
         config.log_dir.mkdir(parents=True, exist_ok=True)
         _add_handler(_LogFile(config.log_dir / 'tmsprep.log', encoding='utf-8'))
 

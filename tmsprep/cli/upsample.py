@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tmsprep.running.exit_codes import EXIT_OK
+from tmsprep.running import EXIT_OK
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, optional
-        Those of the process if not given.
+        Arguments; those of the process if not given.
 
     Returns
     -------

@@ -1,1 +1,1 @@
-"""How far points are apart, and what that means."""
+"""Status, consensus, errors and statistics of points; overlap of masks."""

@@ -1,4 +1,4 @@
-"""How far every two methods or raters are apart."""
+"""Distances between every two methods or raters."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pandas as pd
 
 from tmsprep.evaluation.errors import AXES, CONSENSUS, POINT, RATER
 
+#: Standard deviations on each side that hold 95 % of a normal distribution.
 WITHIN_95 = 1.96
-"""Standard deviations on each side that hold 95 % of a normal distribution."""
 
 
 def agreement_table(points: pd.DataFrame) -> pd.DataFrame:
     """Distances between every two methods, on the points that both have.
 
     Repetitions of a method are averaged to one point first. A rater is not compared with a
-    consensus that is that rater's own point.
+    consensus that is this rater's point alone.
 
     Parameters
     ----------
@@ -28,7 +28,7 @@ def agreement_table(points: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per ordered pair of methods: `first`, `second`, `mean_mm`, `sd_mm` (of the
-        sample), `median_mm`, `n` (points), `people`; NaN where n is too small.
+        sample), `median_mm`, `n` (points), `people` (participants); NaN where n is too small.
     """
     places = _places(points)
     methods = list(dict.fromkeys(points['method']))
@@ -44,7 +44,7 @@ def agreement_table(points: pd.DataFrame) -> pd.DataFrame:
                 'sd_mm': distance.std(ddof=1),
                 'median_mm': distance.median(),
                 'n': len(distance),
-                'people': _people(distance),
+                'people': distance.index.get_level_values('participant_id').nunique(),
             }
         )
     columns = ['first', 'second', 'mean_mm', 'sd_mm', 'median_mm', 'n', 'people']
@@ -57,9 +57,9 @@ def as_matrix(agreement: pd.DataFrame, value: str = 'mean_mm') -> pd.DataFrame:
     Parameters
     ----------
     agreement : pandas.DataFrame
-        Of `agreement_table`, or rows of it.
+        Result of `agreement_table`, or rows of it.
     value : str
-        Which of its columns to show.
+        Column to show.
     """
     methods = list(dict.fromkeys([*agreement['first'], *agreement['second']]))
     square = agreement.pivot(index='first', columns='second', values=value)
@@ -95,7 +95,8 @@ def axis_differences(points: pd.DataFrame, first: str, second: str) -> pd.DataFr
 def bland_altman(points: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     """Bias and limits of agreement of two methods along each axis.
 
-    Bland and Altman 1986: bias ± 1.96 sd of the differences, all targets and people pooled.
+    Bland and Altman 1986: bias ± 1.96 sd of the differences, all targets and participants
+    pooled.
 
     Parameters
     ----------
@@ -108,7 +109,8 @@ def bland_altman(points: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per axis: `first`, `second`, `axis`, `bias_mm`, `sd_mm`, `lower_mm`, `upper_mm`,
-        `n` (points), `people`. NaN where n is too small: 0 for the bias, 1 for the limits.
+        `n` (points), `people` (participants). NaN where n is too small: 0 for the bias, 1 for
+        the limits.
     """
     differences = axis_differences(points, first, second)
     rows = []
@@ -133,7 +135,7 @@ def bland_altman(points: pd.DataFrame, first: str, second: str) -> pd.DataFrame:
 
 
 def _places(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Known points of each method: index `POINT`, columns x, y, z and whether of one rater."""
+    """Known points of each method: index `POINT`, columns x, y, z and `single` (one rater)."""
     points = points.assign(single=points['status'] == 'single')
     return {
         method: rows.groupby(POINT).agg({**dict.fromkeys(AXES, 'mean'), 'single': 'any'}).dropna()
@@ -144,7 +146,7 @@ def _places(points: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def _common(
     places: dict[str, pd.DataFrame], first: str, second: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Coordinates of the points that both have, in the same order, mm; index `POINT`, sorted."""
+    """Coordinates of the points that both have, in one order, mm; index `POINT`, sorted."""
     index = pd.MultiIndex.from_arrays([[]] * len(POINT), names=POINT)
     nothing = pd.DataFrame(columns=[*AXES, 'single'], index=index, dtype=float)
     one, other = places.get(first, nothing), places.get(second, nothing)
@@ -152,7 +154,3 @@ def _common(
         one, other = one[one['single'] == 0], other[other['single'] == 0]
     common = one.index.intersection(other.index).sort_values()
     return one.loc[common, AXES], other.loc[common, AXES]
-
-
-def _people(values: pd.Series) -> int:
-    return values.index.get_level_values('participant_id').nunique()

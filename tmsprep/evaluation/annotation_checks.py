@@ -1,4 +1,4 @@
-"""What is wrong with one person's annotated points, as far as header and anatomy tell."""
+"""Errors in one rater's points of one image that show in the header and in anatomy."""
 
 from __future__ import annotations
 
@@ -7,26 +7,35 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine
 
-from tmsprep.evaluation.status import on_wrong_side, outside_field_of_view
+from tmsprep.evaluation.status import (
+    mirrored,
+    on_wrong_side,
+    outside_field_of_view,
+    side_signs,
+    swapped_pairs,
+)
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
-# All of these are our choice.
+#: A lone point this little across the midline may belong there: the leg's targets lie at it, and
+#: the plane through few points, or of a brain with a lesion, is that uncertain.
 MIDLINE_MM = 10.0
-"""A lone point this little across the midline may belong there: the leg's targets lie at it, and
-the plane through few points, or of a brain with a lesion, is that uncertain."""
+
+#: Further across the middle of the field of view than a head is off it.
 OFF_CENTRE_MM = 20.0
-"""Further across the middle of the field of view than a head is off it."""
+
+#: Points whose middle is this far from the middle of the image belong to another image.
 WRONG_IMAGE_MM = 100.0
-"""Middle of the points this far from the middle of the image: another image's points."""
+
+#: Two targets closer than this were given the same point.
 SAME_PLACE_MM = 0.1
-"""Two targets nearer than this were given one and the same point."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to say about annotated points.
+    """Error, warning or note about annotated points.
 
     Parameters
     ----------
@@ -36,11 +45,11 @@ class Finding:
     label : str or None
         The target; None for all.
     message : str
-        What is wrong and the cure, without the name of the file.
+        The problem and how to solve it, without the name of the file.
     image : str
-        Name of the image, if the finding is one of several images' raters; otherwise empty.
+        Name of the image in a comparison of raters; otherwise empty.
     rater : str
-        Name of the rater whose file it is; empty if it is of several, or of no rater.
+        Name of the rater whose file is wrong; empty if several are named, or none.
     """
 
     severity: str
@@ -56,39 +65,39 @@ def check_points(
     shape: tuple[int, ...] | None = None,
     affine: np.ndarray | None = None,
 ) -> list[Finding]:
-    """Look for everything that can be told without the image's intensities.
+    """Check everything that can be checked without the image's intensities.
 
     Parameters
     ----------
     points : PointSet
-        As one rater gave them; mm, RAS+, in the scanner frame of the image.
+        Points of one rater; mm, RAS+, in the scanner frame of the image.
     protocol : Protocol
         The targets.
     shape, affine : tuple of int, numpy.ndarray, optional
-        Of the image. Without them nothing is said of the field of view, nor of the sides of
-        points of which none has its counterpart.
+        Shape and affine of the image. Without them the field of view is not checked, nor the
+        sides of points without a counterpart.
 
     Returns
     -------
     list of Finding
-        First on names, then on places. A finding on the whole file hides those on its points.
+        First on names, then on positions. A finding on the whole file hides those on its points.
     """
-    named = _check_names(points, protocol)
+    findings = check_names(points, protocol)
     known = points.reindex(protocol.labels)
-    if not any(label in points for label in protocol.labels) or not known.found.any():
-        return named
-    zero, known = _check_zero(known)
-    has_image = shape is not None and affine is not None
-    whole = _check_image(known, shape, affine) if has_image else []
+    if not known.found.any():
+        return findings
+    zero, known = check_zero(known)
+    findings += zero
+    image = None if shape is None or affine is None else (shape, affine)
+    whole = _check_image(known, *image) if image else []
     whole = whole or _check_mirrored(known, protocol)
     if whole:
-        return [*named, *zero, *whole]
-    findings = [*named, *zero]
-    if has_image:
-        findings += _check_outside(known, shape, affine)
-    if has_image or _paired(known, protocol).any():
-        findings += _check_sides(known, protocol, shape, affine)
-    return findings + _check_same_place(known)
+        return findings + whole
+    if image:
+        outside = outside_field_of_view(known, *image)
+        findings += _errors(known, outside, 'is outside the image; correct it, or write n/a')
+    findings += _check_sides(known, protocol, _centre(*image) if image else None)
+    return findings + check_same_place(known)
 
 
 def usable_points(points: PointSet, findings: Iterable[Finding], protocol: Protocol) -> PointSet:
@@ -98,7 +107,8 @@ def usable_points(points: PointSet, findings: Iterable[Finding], protocol: Proto
     return points.reindex(kept).reindex(protocol.labels)
 
 
-def _check_names(points: PointSet, protocol: Protocol) -> list[Finding]:
+def check_names(points: PointSet, protocol: Protocol) -> list[Finding]:
+    """Name unknown and missing targets."""
     unknown = [label for label in points.labels if label not in protocol.labels]
     if len(unknown) == len(points):
         given = ', '.join(map(repr, unknown)) or 'nothing'
@@ -122,15 +132,28 @@ def _unknown(label: str, protocol: Protocol) -> str:
     upper = {target.upper(): target for target in protocol.labels}
     near = difflib.get_close_matches(label.strip().upper(), upper, 1)
     hint = f'; did you mean {upper[near[0]]}?' if near else ''
-    return f'{label!r} is no target of the protocol {protocol.name!r} and is ignored{hint}'
+    return f'{label!r} is not a target of the protocol {protocol.name!r} and is ignored{hint}'
 
 
-def _check_zero(points: PointSet) -> tuple[list[Finding], PointSet]:
-    """Name the points at (0, 0, 0) and take them out, as they would mislead the other checks."""
+def check_zero(points: PointSet) -> tuple[list[Finding], PointSet]:
+    """Name the points at (0, 0, 0) and remove them, as they would mislead the other checks."""
     zero = (points.coordinates == 0).all(axis=1)
     rest = points.reindex(np.array(points.labels)[~zero]).reindex(points.labels)
     message = 'is at (0, 0, 0), which usually means that it was never set; write n/a, or set it'
     return _errors(points, zero, message), rest
+
+
+def check_same_place(points: PointSet) -> list[Finding]:
+    """Name the targets that were given one and the same point."""
+    distances = np.linalg.norm(points.coordinates[:, None] - points.coordinates, axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    findings = []
+    for i in np.flatnonzero((distances < SAME_PLACE_MM).any(axis=1)):
+        label, others = points.labels[i], np.flatnonzero(distances[i] < SAME_PLACE_MM)
+        named = ' and '.join(points.labels[j] for j in others)
+        message = f'{label} is at the same place as {named}; correct one, or write n/a'
+        findings.append(Finding('error', label, message))
+    return findings
 
 
 def _errors(points: PointSet, flags: np.ndarray, message: str) -> list[Finding]:
@@ -143,13 +166,13 @@ def _errors(points: PointSet, flags: np.ndarray, message: str) -> list[Finding]:
 
 def _check_image(points: PointSet, shape: tuple[int, ...], affine: np.ndarray) -> list[Finding]:
     """Tell whether the points as a whole lie in another image."""
-    if points.found.sum() < 2:
-        return []
     found = int(points.found.sum())
+    if found < 2:
+        return []
     outside = int(outside_field_of_view(points, shape, affine).sum())
     # The median, as one point far away is one slip, not another image.
     middle = np.median(points.coordinates[points.found], axis=0)
-    away = float(np.linalg.norm(middle - _image_centre(shape, affine)))
+    away = float(np.linalg.norm(middle - _centre(shape, affine)))
     if 2 * outside <= found and away <= WRONG_IMAGE_MM:
         return []
     where = (
@@ -157,11 +180,10 @@ def _check_image(points: PointSet, shape: tuple[int, ...], affine: np.ndarray) -
         if 2 * outside > found
         else f'the points lie around a place {away:.0f} mm from the middle of the image'
     )
-    flip = np.diag([-1.0, -1.0, 1.0, 1.0])
-    flipped = outside_field_of_view(points.transformed(flip), shape, affine).sum()
+    flipped = points.transformed(np.diag([-1.0, -1.0, 1.0, 1.0]))
     hint = (
         '; with x and y negated they are inside, so the numbers may be LPS: write them as RAS+'
-        if outside and not flipped
+        if outside and not outside_field_of_view(flipped, shape, affine).any()
         else ''
     )
     message = (
@@ -171,14 +193,13 @@ def _check_image(points: PointSet, shape: tuple[int, ...], affine: np.ndarray) -
     return [Finding('error', None, message)]
 
 
-def _image_centre(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
-    return affine[:3, :3] @ ((np.array(shape[:3]) - 1) / 2) + affine[:3, 3]
+def _centre(shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    """Middle of an image, mm, RAS+."""
+    return apply_affine(affine, (np.array(shape[:3]) - 1) / 2)
 
 
 def _check_mirrored(points: PointSet, protocol: Protocol) -> list[Finding]:
-    """Tell whether x is negated: two pairs or more, all of them the wrong way round."""
-    paired = _paired(points, protocol)
-    if paired.sum() < 4 or not on_wrong_side(points, protocol)[paired].all():
+    if not mirrored(points, protocol):
         return []
     message = (
         'all left points lie on the right side and the other way round: left and right are '
@@ -188,45 +209,23 @@ def _check_mirrored(points: PointSet, protocol: Protocol) -> list[Finding]:
     return [Finding('error', None, message)]
 
 
-def _paired(points: PointSet, protocol: Protocol) -> np.ndarray:
-    """Boolean, shape (n,): targets that are found, and their counterparts too."""
-    return points.found & protocol.has_mirror() & points.found[protocol.mirror_permutation()]
-
-
-def _check_outside(points: PointSet, shape: tuple[int, ...], affine: np.ndarray) -> list[Finding]:
-    outside = outside_field_of_view(points, shape, affine)
-    return _errors(points, outside, 'is outside the image; correct it, or write n/a')
-
-
-def _check_sides(
-    points: PointSet, protocol: Protocol, shape: tuple[int, ...], affine: np.ndarray
-) -> list[Finding]:
-    side = np.array([{'L': -1.0, 'R': 1.0}.get(t.hemisphere, 0.0) for t in protocol.targets])
-    if _paired(points, protocol).any():
+def _check_sides(points: PointSet, protocol: Protocol, centre: np.ndarray | None) -> list[Finding]:
+    """Compare sides with the midline of the points, or without pairs with the image's centre."""
+    side, mirror = side_signs(protocol), protocol.mirror_permutation()
+    if (points.found & protocol.has_mirror() & points.found[mirror]).any():
         across = on_wrong_side(points, protocol)
-        swapped = across & across[protocol.mirror_permutation()] & protocol.has_mirror()
         # With every point moved outwards, only those far across the midline stay across.
         outwards = points.coordinates + MIDLINE_MM * np.outer(side, [1, 0, 0])
-        wrong = swapped | on_wrong_side(PointSet(points.labels, outwards), protocol)
-    else:
-        # Points of one side only: all that is known of the midline is the middle of the image.
-        offset = side * (points.coordinates[:, 0] - _image_centre(shape, affine)[0])
+        far = on_wrong_side(PointSet(points.labels, outwards), protocol)
+        wrong = swapped_pairs(points, protocol) | far
+    elif centre is not None:
+        offset = side * (points.coordinates[:, 0] - centre[0])
         across = wrong = points.found & (offset < -OFF_CENTRE_MM)
+    else:
+        return []
     message = 'lies on the other side of the midline; correct the point or its name'
     near = [
         Finding('warning', label, f'{label} lies just across the midline; look at it')
         for label in np.array(points.labels)[across & ~wrong].tolist()
     ]
     return _errors(points, wrong, message) + near
-
-
-def _check_same_place(points: PointSet) -> list[Finding]:
-    distances = np.linalg.norm(points.coordinates[:, None] - points.coordinates, axis=-1)
-    np.fill_diagonal(distances, np.inf)
-    findings = []
-    for i in np.flatnonzero((distances < SAME_PLACE_MM).any(axis=1)):
-        label, others = points.labels[i], np.flatnonzero(distances[i] < SAME_PLACE_MM)
-        named = ' and '.join(points.labels[j] for j in others)
-        message = f'{label} is at the same place as {named}; correct one, or write n/a'
-        findings.append(Finding('error', label, message))
-    return findings

@@ -1,20 +1,30 @@
-"""Many methods in many targets: summaries, and tests of every pair."""
+"""Summaries of many methods in many targets, and tests of every pair of methods."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.bootstrap import bootstrap_mean
-from tmsprep.evaluation.equivalence import tost
 from tmsprep.evaluation.errors import error_per_image
-from tmsprep.evaluation.significance import ALPHA, holm, person_pairs, stars, wilcoxon
+from tmsprep.evaluation.statistics import ALPHA, bootstrap_mean, holm, stars, tost, wilcoxon
+from tmsprep.protocols import Protocol
 
+#: Label of the row that pools several targets.
 MEAN = 'MEAN'
-"""The row that is over several targets."""
+
+_SUMMARY = [
+    *('label', 'column', 'method', 'mean_mm', 'sd_mm', 'n', 'people'),
+    *('ci_low_mm', 'ci_high_mm', 'reason'),
+]
+_COMPARISON = [
+    *('label', 'column', 'first', 'second', 'n', 'mean_first_mm', 'mean_second_mm'),
+    *('difference_mm', 'ci_low_mm', 'ci_high_mm', 'z', 'effect', 'p', 'family', 'family_size'),
+    *('p_holm', 'stars', 'winner', 'margin_mm', 'p_tost_lower', 'p_tost_upper', 'p_tost'),
+    *('p_tost_holm', 'equivalent', 'reason'),
+]
 
 
 class Pair(NamedTuple):
@@ -27,13 +37,19 @@ class Pair(NamedTuple):
     first, second : str
         Methods.
     family : str
-        Which tests Holm's correction counts together.
+        Family of tests that Holm's correction counts together.
     """
 
     column: str
     first: str
     second: str
     family: str
+
+
+def mean_labels(protocol: Protocol) -> tuple[str, ...]:
+    """Targets that the row MEAN is over: those for chronic pain, or all if there are none."""
+    pain = tuple(t.label for t in protocol.targets if 'chronic pain' in t.type)
+    return pain or protocol.labels
 
 
 def mean_table(
@@ -50,13 +66,13 @@ def mean_table(
     rows : mapping
         Name of a row to the targets that are pooled.
     seed : int
-        For the confidence intervals.
+        Seed of the confidence intervals.
 
     Returns
     -------
     pandas.DataFrame
         One row per row and column: `label`, `column`, `method`, `mean_mm`, `sd_mm` (of the
-        sample), `n`, `people`, `ci_low_mm`, `ci_high_mm` (95 %), `reason`.
+        sample), `n`, `people` (participants), `ci_low_mm`, `ci_high_mm` (95 %), `reason`.
     """
     found = [
         {'label': name, 'column': column, 'method': method, **_describe(table, labels, seed)}
@@ -66,13 +82,7 @@ def mean_table(
     return pd.DataFrame(found, columns=_SUMMARY)
 
 
-_SUMMARY = [
-    *('label', 'column', 'method', 'mean_mm', 'sd_mm', 'n', 'people'),
-    *('ci_low_mm', 'ci_high_mm', 'reason'),
-]
-
-
-def _describe(table: pd.DataFrame, labels: tuple[str, ...], seed: int) -> dict:
+def _describe(table: pd.DataFrame, labels: tuple[str, ...], seed: int) -> dict[str, Any]:
     table = table[table['label'].isin(labels)].dropna(subset='error_mm')
     values = table['error_mm'].to_numpy(float)
     interval = bootstrap_mean(values, table['participant_id'], seed=seed)
@@ -103,20 +113,20 @@ def comparison_table(
     pairs : sequence of Pair
         In column order; the row 'MEAN' is in a family of its own.
     rows : mapping
-        Name of a row to the targets that are averaged per person.
+        Name of a row to the targets that are averaged per participant.
     margin_mm : float
-        Of the test of equivalence.
+        Margin of the test of equivalence.
     seed : int
-        For the confidence intervals.
+        Seed of the confidence intervals.
 
     Returns
     -------
     pandas.DataFrame
-        One row per test: `label`, `column`, `first`, `second` (methods), `n` (people with both),
-        `mean_first_mm`, `mean_second_mm`, `difference_mm` (first - second) with `ci_low_mm` and
-        `ci_high_mm` (95 %, over people), `z` and `effect` (negative: the first has smaller
-        errors), `p`, `family`, `family_size` (tests with a p-value), `p_holm`, `stars`,
-        `winner` (smaller mean error, significant or not; '' if equal), `margin_mm`,
+        One row per test: `label`, `column`, `first`, `second` (methods), `n` (participants with
+        both), `mean_first_mm`, `mean_second_mm`, `difference_mm` (first - second) with
+        `ci_low_mm` and `ci_high_mm` (95 %, over participants), `z` and `effect` (negative: the
+        first has smaller errors), `p`, `family`, `family_size` (tests with a p-value), `p_holm`,
+        `stars`, `winner` (smaller mean error, significant or not; '' if equal), `margin_mm`,
         `p_tost_lower`, `p_tost_upper`, `p_tost`, `p_tost_holm`, `equivalent` (p_tost_holm at
         most 0.05), `reason` (why something is missing, or that means and ranks favour different
         methods).
@@ -137,14 +147,6 @@ def comparison_table(
     return table
 
 
-_COMPARISON = [
-    *('label', 'column', 'first', 'second', 'n', 'mean_first_mm', 'mean_second_mm'),
-    *('difference_mm', 'ci_low_mm', 'ci_high_mm', 'z', 'effect', 'p', 'family', 'family_size'),
-    *('p_holm', 'stars', 'winner', 'margin_mm', 'p_tost_lower', 'p_tost_upper', 'p_tost'),
-    *('p_tost_holm', 'equivalent', 'reason'),
-]
-
-
 def _compare(
     wide: pd.DataFrame,
     pair: Pair,
@@ -152,13 +154,14 @@ def _compare(
     labels: tuple[str, ...],
     margin_mm: float,
     seed: int,
-) -> dict:
-    both = person_pairs(wide, pair.first, pair.second, labels)
+) -> dict[str, Any]:
+    both = participant_pairs(wide, pair.first, pair.second, labels)
     first, second = both['first'].to_numpy(float), both['second'].to_numpy(float)
     test, equivalence = wilcoxon(first, second), tost(first, second, margin_mm)
     interval = bootstrap_mean(first - second, both.index, seed=seed)
     means = [values.mean() if len(values) else np.nan for values in (first, second)]
-    against = 'means and ranks favour different methods' if _contrary(means, test.z) else ''
+    contrary = (means[0] - means[1]) * test.z < 0
+    against = 'means and ranks favour different methods' if contrary else ''
     reasons = dict.fromkeys([test.reason, equivalence.reason, interval.reason, against])
     return {
         'label': name,
@@ -184,11 +187,35 @@ def _compare(
     }
 
 
-def _contrary(means: Sequence[float], z: float) -> bool:
-    return (means[0] - means[1]) * z < 0
-
-
 def _winner(pair: Pair, first: float, second: float) -> str:
     if first == second or np.isnan(first - second):
         return ''
     return pair.first if first < second else pair.second
+
+
+def participant_pairs(
+    errors: pd.DataFrame, first: str, second: str, labels: tuple[str, ...]
+) -> pd.DataFrame:
+    """Pair two methods by participant: one mean error each.
+
+    First repetitions are averaged, then images and targets, only those that both methods have.
+    Repetitions that counted as participants would give differences by chance in a third of tests.
+
+    Parameters
+    ----------
+    errors : pandas.DataFrame
+        Result of `errors.errors_against_consensus`, or of `errors.error_per_image`.
+    first, second : str
+        Methods.
+    labels : tuple of str
+        Targets to average over.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Index `participant_id`, sorted; columns 'first' and 'second', mm; empty without pairs.
+    """
+    wide = error_per_image(errors) if 'error_mm' in errors.columns else errors
+    wide = wide.reindex(columns=[first, second]).set_axis(['first', 'second'], axis=1)
+    both = wide[wide.index.get_level_values('label').isin(labels)].dropna()
+    return both.groupby(level='participant_id').mean()

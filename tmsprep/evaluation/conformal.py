@@ -1,31 +1,31 @@
-"""The radius that holds nine of ten unseen people's errors: split conformal prediction."""
+"""Radius that holds nine of ten errors in new participants: split conformal prediction."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
+#: Share of errors inside the radius.
 LEVEL = 0.9
-"""Share of errors inside the radius."""
 
+#: Added to the dispersion before scaling, so that members that agree by chance do not promise a
+#: perfect point.
 FLOOR_MM = 1.0
-"""Added to the dispersion before scaling, so that members that agree by chance do not promise
-perfection. Our choice."""
 
 
 @dataclass(frozen=True)
 class ErrorRadius:
-    """What is needed to say how far from a predicted point the reference probably lies.
+    """Calibration of the distance at which the reference probably lies from a predicted point.
 
     Split conformal prediction (Vovk et al. 2005, section 4.1; Lei et al. 2018, algorithm 2), with
-    scores that are normalised if a floor is given (Papadopoulos et al. 2008). If the people of
-    calibration and the next person are exchangeable, the radius holds that person's error with a
-    probability of at least `level`. Nothing is promised for images of another kind.
+    scores that are normalised if a floor is given (Papadopoulos et al. 2008). If the participants
+    of the calibration and the next one are exchangeable, the radius holds that participant's
+    error with a probability of at least `level`. Nothing is promised for images of another kind.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class ErrorRadius:
     level : float
         Probability, between 0 and 1.
     quantiles : tuple of float
-        Per target; mm, or without unit if scaled. Infinite if too few people were measured.
+        Per target; mm, or without unit if scaled. Infinite if too few participants were measured.
     n : tuple of int
-        People of calibration per target.
+        Participants of the calibration per target.
     floor_mm : float or None
         If scaled: score = error / (dispersion + floor). None if score = error.
 
@@ -53,11 +53,10 @@ class ErrorRadius:
     floor_mm: float | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, 'labels', tuple(self.labels))
-        object.__setattr__(self, 'quantiles', tuple(float(q) for q in self.quantiles))
-        object.__setattr__(self, 'n', tuple(int(n) for n in self.n))
         if not len(self.labels) == len(self.quantiles) == len(self.n):
-            raise ValueError('a calibration needs one quantile and one number of people per label')
+            raise ValueError(
+                'a calibration needs one quantile and one number of participants per label'
+            )
         if not 0 < self.level < 1:
             raise ValueError(f'the level must lie between 0 and 1, not be {self.level}')
         if not all(quantile >= 0 for quantile in self.quantiles):
@@ -65,76 +64,53 @@ class ErrorRadius:
         if self.floor_mm is not None and not 0 < self.floor_mm < math.inf:
             raise ValueError(f'floor_mm must be a positive number, not {self.floor_mm}')
 
-    def radius(self, dispersions: np.ndarray | None = None) -> np.ndarray:
-        """Radius of the ball around each predicted point.
-
-        Parameters
-        ----------
-        dispersions : numpy.ndarray, optional
-            Shape (..., targets), mm: of the ensemble for this person. Needed if scaled.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape (targets,), or that of `dispersions` if scaled; mm. Infinite where nothing is
-            promised, NaN where the dispersion is.
-
-        Raises
-        ------
-        ValueError
-            If the calibration is scaled by dispersions and none are given.
-        """
-        quantiles = np.array(self.quantiles, dtype=np.float64)
-        if self.floor_mm is None:
-            return quantiles
-        if dispersions is None:
-            raise ValueError('this calibration is scaled by dispersions, which are missing')
-        return quantiles * (np.asarray(dispersions, dtype=np.float64) + self.floor_mm)
-
     def finite_radii(self, dispersions: Mapping[str, float]) -> dict[str, float]:
-        """Radii of one person by target, mm, for the predicted targets that have a finite one.
+        """Radii of the balls around the predicted points of one participant, mm.
+
+        Targets whose radius is infinite, so that nothing is promised, are left out.
 
         Parameters
         ----------
         dispersions : Mapping
-            Target to dispersion in mm, for every predicted target; 0 for a single network.
+            Target to dispersion of the ensemble in mm, for every predicted target; 0 for a single
+            network.
         """
-        own = np.array([dispersions.get(label, np.nan) for label in self.labels])
-        radii = dict(zip(self.labels, self.radius(own).tolist(), strict=True))
-        return {k: v for k, v in radii.items() if k in dispersions and math.isfinite(v)}
+        radii = {
+            label: quantile * self._scale(float(dispersions[label]))
+            for label, quantile in zip(self.labels, self.quantiles, strict=True)
+            if label in dispersions
+        }
+        return {label: radius for label, radius in radii.items() if math.isfinite(radius)}
+
+    def _scale(self, dispersion_mm: float) -> float:
+        return 1.0 if self.floor_mm is None else dispersion_mm + self.floor_mm
 
     def as_dict(self) -> dict[str, Any]:
         """Return what `from_dict` reads, JSON-ready; an infinite quantile is None."""
-        return {
-            'labels': list(self.labels),
-            'level': self.level,
-            'quantiles': [q if math.isfinite(q) else None for q in self.quantiles],
-            'n': list(self.n),
-            'floor_mm': self.floor_mm,
-        }
+        quantiles = [q if math.isfinite(q) else None for q in self.quantiles]
+        lists = {'labels': list(self.labels), 'quantiles': quantiles, 'n': list(self.n)}
+        return asdict(self) | lists
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> ErrorRadius:
-        """Take up what `as_dict` gave.
+        """Read the result of `as_dict`.
 
         Raises
         ------
         ValueError
-            If it is no calibration.
+            If it is not a calibration.
         """
         try:
-            quantiles = [math.inf if q is None else float(q) for q in content['quantiles']]
             return cls(
                 tuple(content['labels']),
                 float(content['level']),
-                tuple(quantiles),
-                tuple(content['n']),
+                tuple(math.inf if q is None else float(q) for q in content['quantiles']),
+                tuple(int(n) for n in content['n']),
                 content['floor_mm'],
             )
         except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f'the calibration of the error radius is unusable: {error}'
-            ) from error
+            message = f'the calibration of the error radius is unusable: {error}'
+            raise ValueError(message) from error
 
 
 def calibrate(
@@ -146,27 +122,23 @@ def calibrate(
 ) -> ErrorRadius:
     """Find each target's quantile: the ``ceil((n + 1) level)``-th smallest score.
 
-    Lei et al. 2018, algorithm 2. With fewer than ``level / (1 - level)`` people there is no such
-    score, and the quantile is infinite: 8 people are too few for 0.9, 9 are enough.
+    Lei et al. 2018, algorithm 2. With fewer than ``level / (1 - level)`` participants there is no
+    such score, and the quantile is infinite: 8 are too few for 0.9, 9 are enough.
 
     Parameters
     ----------
     errors : numpy.ndarray
-        Shape (people, targets), mm: distances from the references, of people who were not
-        trained on. NaN, a missing reference, is left out; infinity is a point that was not found.
+        Shape (participants, targets), mm: distances from the references, in participants who were
+        not trained on. NaN, a missing reference, is left out; infinity is a point that was not
+        found.
     dispersions : numpy.ndarray or None
-        Same shape, mm: of the ensemble. None: the radius is the same for everybody.
+        Same shape, mm: of the ensemble. None: the radius is the same for all participants.
     labels : sequence of str
         Targets.
     level : float
         Share of errors inside the radius.
     floor_mm : float
         Added to the dispersions; not used without them.
-
-    Returns
-    -------
-    ErrorRadius
-        To be asked for a new person's radii.
 
     Raises
     ------
@@ -175,7 +147,7 @@ def calibrate(
     """
     errors = np.asarray(errors, dtype=np.float64)
     if errors.ndim != 2 or errors.shape[1] != len(labels):
-        raise ValueError(f'errors must be (people, {len(labels)} targets), not {errors.shape}')
+        raise ValueError(f'errors must be (n, {len(labels)} targets), not {errors.shape}')
     if (errors < 0).any():
         raise ValueError('an error is a distance and cannot be negative')
     scores = errors if dispersions is None else _normalised(errors, dispersions, floor_mm)
@@ -187,29 +159,6 @@ def calibrate(
         tuple(len(column) for column in known),
         None if dispersions is None else floor_mm,
     )
-
-
-def coverage(errors: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Share of the known errors that lie inside the radius.
-
-    Parameters
-    ----------
-    errors : numpy.ndarray
-        Shape (people, targets), mm; NaN is left out.
-    radii : numpy.ndarray
-        Shape (targets,) or (people, targets), mm; NaN is left out, infinity holds all.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (targets,), 0 to 1; NaN where nothing is known.
-    """
-    errors = np.asarray(errors, dtype=np.float64)
-    radii = np.broadcast_to(radii, errors.shape)
-    known = ~(np.isnan(errors) | np.isnan(radii))
-    inside = np.count_nonzero(known & (errors <= radii), axis=0)
-    number = np.count_nonzero(known, axis=0)
-    return np.where(number > 0, inside / np.maximum(number, 1), np.nan)
 
 
 def _normalised(errors: np.ndarray, dispersions: np.ndarray, floor_mm: float) -> np.ndarray:

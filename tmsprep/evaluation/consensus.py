@@ -1,4 +1,4 @@
-"""One point from those of several raters, or that there is none."""
+"""One point from those of several raters (Baxter et al. 2021, section 2.1)."""
 
 from __future__ import annotations
 
@@ -12,47 +12,56 @@ import numpy as np
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.points import PointSet
 
+#: Closed vocabulary of the status of a consensus, with its meaning.
 CONSENSUS_STATUSES = {
     'consensus': 'the mean of the raters that agree',
     'single': 'only one rater gave the point',
     'no_consensus': 'raters gave the point, but no two of them agree',
-    'missing': 'nobody gave the point',
+    'missing': 'no rater gave the point',
 }
-"""Closed vocabulary of `Agreement.status`, with its meaning."""
 
 # Distances are compared to a nanometre, so that rounding does not break ties.
 _DECIMALS = 6
 
 
-class Agreement(NamedTuple):
-    """What several raters say about one target.
+class Agreements(NamedTuple):
+    """Consensus of n points.
 
     Parameters
     ----------
-    point : numpy.ndarray
-        Shape (3,), mm, in the raters' frame; NaN without a consensus.
-    agreeing : tuple of int
-        Which raters the point is the mean of.
-    status : str
-        A key of `CONSENSUS_STATUSES`.
+    points : numpy.ndarray
+        Shape (n, 3), mm, in the raters' frame; NaN without a consensus.
+    agreeing : numpy.ndarray
+        Boolean, shape (n, raters): the raters of whom a point is the mean.
+    statuses : numpy.ndarray
+        Shape (n,), keys of `CONSENSUS_STATUSES`.
     """
+
+    points: np.ndarray
+    agreeing: np.ndarray
+    statuses: np.ndarray
+
+
+class Agreement(NamedTuple):
+    """Consensus of one point, as in `Agreements`, with `agreeing` as numbers of raters."""
 
     point: np.ndarray
     agreeing: tuple[int, ...]
     status: str
 
 
-def agree(points: np.ndarray, threshold_mm: float = DISAGREEMENT_MM) -> Agreement:
-    """Take the mean of the largest group of raters who are all near each other.
+def agree(points: np.ndarray, threshold_mm: float = DISAGREEMENT_MM) -> Agreements:
+    """Average, point by point, the largest group of raters who are all near each other.
 
     Baxter et al. 2021, section 2.1: a point needs two raters within 12 mm, and is the centre of
-    mass of those with the highest agreement. Of groups of the same size the one with the smaller
-    mean distance between its raters counts, then the one of the earlier raters (our choice).
+    mass of those with the highest agreement. The paper leaves ties open: of groups of the same
+    size the one with the smaller mean distance between its raters counts, then the one of the
+    earlier raters.
 
     Parameters
     ----------
     points : numpy.ndarray
-        Shape (raters, 3), mm; a row of NaN where a rater gave no point.
+        Shape (n, raters, 3), mm; NaN where a rater gave no point.
     threshold_mm : float
         Largest distance, itself included, between two raters who agree.
 
@@ -60,62 +69,59 @@ def agree(points: np.ndarray, threshold_mm: float = DISAGREEMENT_MM) -> Agreemen
     ------
     ValueError
         If the threshold is not a positive number.
-    """
-    check_threshold(threshold_mm)
-    points = np.asarray(points, dtype=np.float64).reshape(-1, 3)
-    given = [int(i) for i in np.flatnonzero(np.isfinite(points).all(axis=1))]
-    if not given:
-        return Agreement(np.full(3, np.nan), (), 'missing')
-    if len(given) == 1:
-        return Agreement(points[given[0]], tuple(given), 'single')
-    distances = pair_distances(points)
-    groups = [group for group in _groups(given, distances <= threshold_mm) if len(group) > 1]
-    if not groups:
-        return Agreement(np.full(3, np.nan), (), 'no_consensus')
-    best = min(groups, key=lambda group: (-len(group), _spread(group, distances), group))
-    return Agreement(points[list(best)].mean(axis=0), best, 'consensus')
 
+    Examples
+    --------
+    Two of three raters are 6 mm apart, the third is far from both:
 
-def check_threshold(threshold_mm: float) -> None:
-    """Refuse a threshold that is not a positive number of mm.
-
-    Raises
-    ------
-    ValueError
-        With the number.
+    >>> found = agree(np.array([[[0.0, 0, 0], [6, 0, 0], [40, 0, 0]]]))
+    >>> found.points, found.agreeing, found.statuses
+    (array([[3., 0., 0.]]), array([[ True,  True, False]]), array(['consensus'], dtype='<U12'))
     """
     if not threshold_mm > 0 or math.isinf(threshold_mm):
         raise ValueError(f'consensus threshold: {threshold_mm} is not a positive number of mm')
+    given = np.isfinite(points).all(axis=2)
+    apart = points[:, :, None] - points[:, None]
+    distances = np.linalg.norm(apart, axis=-1).round(_DECIMALS)
+    chosen = given & (given.sum(axis=1) == 1)[:, None]
+    size, spread = np.ones(len(points), dtype=int), np.full(len(points), np.inf)
+    for group, near in _groups(given, distances <= threshold_mm):
+        first, second = np.array(list(combinations(group, 2))).T
+        mean = distances[:, first, second].mean(axis=1).round(_DECIMALS)
+        better = near & ((len(group) > size) | ((len(group) == size) & (mean < spread)))
+        chosen[better] = np.isin(np.arange(given.shape[1]), group)
+        size[better], spread[better] = len(group), mean[better]
+    return Agreements(_means(points, chosen), chosen, _statuses(given, chosen))
 
 
-def pair_distances(points: np.ndarray) -> np.ndarray:
-    """Distances in mm between every two raters, to a nanometre.
+def _groups(given: np.ndarray, near: np.ndarray) -> list[tuple[tuple[int, ...], np.ndarray]]:
+    """List groups of two raters or more, and the points where each is near all others.
 
-    Parameters
-    ----------
-    points : numpy.ndarray
-        Shape (..., raters, 3), mm.
-
-    Returns
-    -------
-    numpy.ndarray
-        Shape (..., raters, raters); NaN where one is missing.
+    The largest come first, then those of earlier raters. Few are left to be tried, as a group
+    that agrees on no point is not enlarged.
     """
-    apart = points[..., :, None, :] - points[..., None, :, :]
-    return np.linalg.norm(apart, axis=-1).round(_DECIMALS)
+    groups: list[tuple[tuple[int, ...], np.ndarray]] = [((), np.ones(len(given), dtype=bool))]
+    for rater in range(given.shape[1]):
+        larger = [
+            ((*group, rater), points & given[:, rater] & near[:, rater, list(group)].all(axis=1))
+            for group, points in groups
+        ]
+        groups += [(group, points) for group, points in larger if points.any()]
+    several = [(group, points) for group, points in groups if len(group) > 1]
+    return sorted(several, key=lambda item: (-len(item[0]), item[0]))
 
 
-def _groups(raters: list[int], near: np.ndarray) -> list[tuple[int, ...]]:
-    """All groups of raters of whom each is near all others: few, as raters are few."""
-    groups: list[tuple[int, ...]] = [()]
-    for rater in raters:
-        groups += [(*group, rater) for group in groups if near[rater, list(group)].all()]
-    return groups
+def _means(points: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Mean of the chosen raters of each point, NaN without any; shape (n, 3)."""
+    sums = np.where(chosen[:, :, None], points, 0.0).sum(axis=1)
+    number = chosen.sum(axis=1)[:, None]
+    return np.where(number > 0, sums / np.maximum(number, 1), np.nan)
 
 
-def _spread(group: tuple[int, ...], distances: np.ndarray) -> float:
-    mean = np.mean([distances[pair] for pair in combinations(group, 2)])
-    return round(float(mean), _DECIMALS)
+def _statuses(given: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    several, agreeing = given.sum(axis=1), chosen.sum(axis=1)
+    cases = [several == 0, several == 1, agreeing == 0]
+    return np.select(cases, ['missing', 'single', 'no_consensus'], 'consensus')
 
 
 def consensus(
@@ -126,18 +132,18 @@ def consensus(
     Parameters
     ----------
     raters : mapping
-        Each rater's points, mm, all in the frame of one image. The order breaks ties.
+        Points of each rater, mm, all in the frame of one image. The order breaks ties.
     labels : iterable of str
         The targets; one that no rater names is missing.
     threshold_mm : float
-        See `agree`.
+        Largest distance between two raters who agree, see `agree`.
 
     Returns
     -------
     points : PointSet
         In the order of `labels`, missing where there is no consensus.
     agreements : list of Agreement
-        One per target; raters are counted in the order of `raters`.
+        One per target; raters are numbered in the order of `raters`.
 
     Raises
     ------
@@ -145,9 +151,12 @@ def consensus(
         If the threshold is not a positive number.
     """
     labels = tuple(labels)
-    given = np.full((len(raters), len(labels), 3), np.nan)
+    given = np.full((len(labels), len(raters), 3), np.nan)
     for i, points in enumerate(raters.values()):
-        given[i] = points.reindex(labels).coordinates
-    agreements = [agree(given[:, j], threshold_mm) for j in range(len(labels))]
-    found = np.array([agreement.point for agreement in agreements]).reshape(-1, 3)
-    return PointSet(labels, found), agreements
+        given[:, i] = points.reindex(labels).coordinates
+    found = agree(given, threshold_mm)
+    agreements = [
+        Agreement(point, tuple(np.flatnonzero(agreeing).tolist()), str(status))
+        for point, agreeing, status in zip(*found, strict=True)
+    ]
+    return PointSet(labels, found.points), agreements

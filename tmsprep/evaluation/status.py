@@ -1,4 +1,4 @@
-"""Judge whether a point lies where a target can be."""
+"""Status of located points: plausible, doubtful or missing."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import numpy as np
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
+#: Experts further apart than this do not agree (Baxter et al. 2021, section 2.1).
 DISAGREEMENT_MM = 12.0
-"""Experts further apart than this are not in agreement (Baxter et al. 2021, section 2.1)."""
 
+#: Closed vocabulary of the status column, with its meaning.
 STATUSES = {
     'ok': 'found',
     'disagreement': f'found, but over {DISAGREEMENT_MM:g} mm from the other method',
@@ -17,7 +18,6 @@ STATUSES = {
     'outside_image': 'found, but outside the field of view',
     'failed': 'the method failed; see the report',
 }
-"""Closed vocabulary of the status column, with its meaning."""
 
 
 def point_status(
@@ -27,20 +27,20 @@ def point_status(
     shape: tuple[int, ...],
     affine: np.ndarray,
 ) -> list[str]:
-    """Judge every target of a protocol.
+    """Find the status of every target of a protocol.
 
-    The gravest finding wins: missing, outside, wrong side, disagreement.
+    The most serious one wins: missing, outside, wrong side, disagreement.
 
     Parameters
     ----------
     points : PointSet
         mm, RAS+.
     other : PointSet or None
-        The same targets by the other method.
+        The same targets as another method located them.
     protocol : Protocol
         The targets, in order.
     shape, affine : tuple of int, numpy.ndarray
-        Of the image that the points lie in.
+        Shape and affine of the image that the points lie in.
 
     Returns
     -------
@@ -65,27 +65,27 @@ def point_status(
 def outside_field_of_view(
     points: PointSet, shape: tuple[int, ...], affine: np.ndarray
 ) -> np.ndarray:
-    """Boolean, shape (n,): which points lie beyond the outer faces of the image's voxels."""
+    """Tell which points lie beyond the outer faces of the image's voxels; boolean, shape (n,)."""
     voxels = points.transformed(np.linalg.inv(affine)).coordinates
     upper = np.array(shape[:3]) - 0.5
     return points.found & ((voxels < -0.5) | (voxels > upper)).any(axis=1)
 
 
 def on_wrong_side(points: PointSet, protocol: Protocol) -> np.ndarray:
-    """Boolean, shape (n,): which points lie across the midline from where they belong.
+    """Tell which points lie across the midline from where they belong; boolean, shape (n,).
 
-    The mid-sagittal plane is taken from the points themselves: its normal is the mean direction
-    from left targets to their right counterparts and it passes through the mean of their
-    midpoints. An image whose header is mirrored cannot be detected by any of this.
+    The mid-sagittal plane is taken from the points themselves: its normal is the median direction
+    from left targets to their right counterparts, and it passes through the median of their
+    midpoints. A mirrored image header cannot be detected in this way.
 
     Parameters
     ----------
     points : PointSet
         mm, RAS+, in protocol order.
     protocol : Protocol
-        Says which targets mirror each other, and their hemispheres.
+        Hemispheres of the targets, and which of them mirror each other.
     """
-    side = np.array([{'L': -1.0, 'R': 1.0}.get(t.hemisphere, 0.0) for t in protocol.targets])
+    side = side_signs(protocol)
     mirror = protocol.mirror_permutation()
     right = points.coordinates[mirror]
     pairs = (side < 0) & protocol.has_mirror() & points.found & points.found[mirror]
@@ -100,3 +100,20 @@ def on_wrong_side(points: PointSet, protocol: Protocol) -> np.ndarray:
     origin = np.median((right + points.coordinates)[pairs] / 2, axis=0)
     signed = (points.coordinates - origin) @ (normal / np.linalg.norm(normal))
     return points.found & (side * signed < 0)
+
+
+def swapped_pairs(points: PointSet, protocol: Protocol) -> np.ndarray:
+    """Tell which targets lie on the wrong side together with their counterpart, shape (n,)."""
+    across = on_wrong_side(points, protocol)
+    return across & across[protocol.mirror_permutation()] & protocol.has_mirror()
+
+
+def mirrored(points: PointSet, protocol: Protocol) -> bool:
+    """Tell whether left and right are exchanged in every pair, and there are two pairs or more."""
+    pairs = points.found & protocol.has_mirror() & points.found[protocol.mirror_permutation()]
+    return bool(pairs.sum() >= 4 and on_wrong_side(points, protocol)[pairs].all())
+
+
+def side_signs(protocol: Protocol) -> np.ndarray:
+    """Sign of x of every target by its hemisphere: -1 left, 1 right, 0 neither; shape (n,)."""
+    return np.array([{'L': -1.0, 'R': 1.0}.get(t.hemisphere, 0.0) for t in protocol.targets])

@@ -1,1 +1,1 @@
-"""The group: everybody's points by every method and rater, compared."""
+"""The group level: points of all participants, by every method and rater, compared."""

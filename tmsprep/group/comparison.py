@@ -1,67 +1,87 @@
-"""Raters of one image against each other: whose file cannot be right."""
+"""The comparison of any methods and raters: distances from each other and from the consensus."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import pandas as pd
 
-import numpy as np
+from tmsprep.evaluation.agreement import agreement_table
+from tmsprep.evaluation.errors import errors_against_consensus
+from tmsprep.group.analysis import Group, GroupResult, common_settings
+from tmsprep.group.crossval import STATUSES as CROSSVAL_STATUSES
+from tmsprep.group.issues import COLUMNS as PARTICIPANT_COLUMNS
+from tmsprep.group.issues import participants_table
+from tmsprep.group.points import AGREEMENT_COLUMNS
+from tmsprep.group.points import STATUSES as CONSENSUS_STATUSES
+from tmsprep.group.raters import STATUSES as RATER_STATUSES
+from tmsprep.group.template import template_points
+from tmsprep.tables import Column, column
 
-from tmsprep.evaluation.errors import RATER
-from tmsprep.evaluation.rater_checks import check_raters
-from tmsprep.group.issues import Issue
-from tmsprep.group.raters import RaterPoints, rater_table
-from tmsprep.points import PointSet
-from tmsprep.protocols import Protocol
+#: Tables of `compare_group`, in the order of writing.
+DESCRIPTIONS = {
+    'targets': 'Every point of every participant, image, target and method',
+    'participants': 'Participants of the group, and what is missing or wrong',
+    'agreements': 'Raters that agree on each point; a corrected copy may be given to '
+    '--agreement-overrides',
+    'errors': 'Distance of every point from the consensus of the raters',
+    'agreement': 'Distances between every two methods and raters, on the points that both have',
+}
 
 
-def compare_raters(
-    read: Sequence[RaterPoints], protocol: Protocol, threshold_mm: float
-) -> tuple[list[RaterPoints], list[Issue]]:
-    """Look for what only the other raters, or the file as a whole, tell.
+def compare_group(group: Group) -> GroupResult:
+    """Compare every two methods and raters, and all with the consensus of the raters.
 
     Parameters
     ----------
-    read : sequence of RaterPoints
-        Of `tmsprep.group.raters.read_raters`.
-    protocol : Protocol
-        The targets.
-    threshold_mm : float
-        Raters further apart than this disagree.
+    group : Group
+        Points of any methods.
 
     Returns
     -------
-    read : list of RaterPoints
-        Without points, or whole files, that are found to be wrong. If it cannot be told which of
-        two raters is, both are kept.
-    issues : list of Issue
-        What the check of each file alone has not told already.
+    GroupResult
+        Any of the tables of `DESCRIPTIONS`; 'errors' is there if one error is known.
     """
-    table = rater_table(read, as_given=True)
-    refused = table[table['status'] == 'refused']
-    told = set(zip(refused['image'], refused['method'], refused['label'], strict=True))
-    wrong: dict[tuple[str, str], set[str | None]] = {}
-    issues = []
-    for finding in check_raters(table, protocol, threshold_mm):
-        key = finding.image, RATER + finding.rater
-        if finding.severity == 'note' or (*key, finding.label) in told:
-            continue
-        subject = finding.image.split('_')[0].removeprefix('sub-')
-        issues.append(Issue(subject, f'{finding.message}.', finding.severity))
-        if finding.severity == 'error' and finding.rater:
-            wrong.setdefault(key, set()).add(finding.label)
-    kept = [
-        _without(points, wrong.get((points.file.image.stem, RATER + points.file.rater), set()))
-        for points in read
-    ]
-    return kept, issues
+    in_template = template_points(group)
+    group = group.with_issues(in_template.issues)
+    tables: dict[str, pd.DataFrame] = {
+        'targets': group.points,
+        'participants': participants_table(group.points, group.participants, group.issues),
+    }
+    if group.agreements is not None:
+        tables['agreements'] = group.agreements
+    errors = errors_against_consensus(group.points)
+    if errors['error_mm'].notna().any():
+        tables['errors'] = errors
+    if group.points['method'].nunique() > 1:
+        tables['agreement'] = agreement_table(group.points)
+    request = group.request
+    settings = {
+        **common_settings(group),
+        'ConsensusThreshold': request.threshold_mm,
+        'EquivalenceMargin': request.margin_mm,
+    }
+    return GroupResult(
+        group,
+        tables,
+        DESCRIPTIONS,
+        _columns(group),
+        settings,
+        in_template.points,
+        in_template.space,
+    )
 
 
-def _without(points: RaterPoints, labels: set[str | None]) -> RaterPoints:
-    """Take out some points; the label None stands for all."""
-    if not labels:
-        return points
-    usable = points.usable
-    bad = np.array([None in labels or label in labels for label in usable.labels])
-    coordinates = np.where(bad[:, None], np.nan, usable.coordinates)
-    return replace(points, usable=PointSet(usable.labels, coordinates))
+def _columns(group: Group) -> dict[str, Column]:
+    statuses = dict(CROSSVAL_STATUSES)
+    for method in group.request.methods:
+        statuses |= method.statuses
+    statuses |= {**RATER_STATUSES, **CONSENSUS_STATUSES}
+    return {
+        **PARTICIPANT_COLUMNS,
+        **AGREEMENT_COLUMNS,
+        'method': column(
+            'Method of the participant level, crossval-<variant> (cross-validation, with '
+            'repetitions), rater-<name>, or consensus (of the raters)'
+        ),
+        'status': column('What is known about the point', **statuses),
+        'error_mm': column('Distance from the consensus of the raters', 'mm'),
+    }

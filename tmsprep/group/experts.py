@@ -1,44 +1,42 @@
-"""The raters of the images of a run: their consensus, and how far they are from it."""
+"""Consensus of the raters of each image of a run, and their distance from it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
 from tmsprep.bids.names import ImageRef
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
-from tmsprep.evaluation.errors import errors_against_consensus
-from tmsprep.evaluation.variability import expert_variability
-from tmsprep.group.agreements import agreement_table, consensus_points
-from tmsprep.group.derived import Derived, Geometry
+from tmsprep.evaluation.errors import errors_against_consensus, expert_variability
+from tmsprep.group.derivatives import Derivatives, Geometry
 from tmsprep.group.issues import Issue
-from tmsprep.group.points import point_table
+from tmsprep.group.points import AGREEMENT_COLUMNS, agreement_table, consensus_points
 from tmsprep.group.raters import RaterPoints, rater_table, read_raters
 from tmsprep.imaging.read import ImageError, read_geometry
 from tmsprep.protocols import Protocol
-from tmsprep.tables import COLUMNS as TARGET_COLUMNS
+from tmsprep.tables import COLUMNS as TABLE_COLUMNS
+from tmsprep.tables import Column, column
 
-COLUMNS: dict[str, dict[str, Any]] = {
-    **{name: TARGET_COLUMNS[name] for name in ('label', 'hemisphere', 'region', 'x', 'y', 'z')},
-    'status': {'Description': 'What the raters agree on', 'Levels': CONSENSUS_STATUSES},
-    'n_raters': {'Description': 'How many raters gave a usable point'},
-    'agreeing': {'Description': 'Names of the raters whose mean the point is'},
-    'variability_mm': {
-        'Description': 'Mean distance of the raters from their consensus (Baxter et al. 2021, '
-        'Table 2, Expert Var.), with those who are too far off to be in it; n/a for the point of '
-        "one rater. They made that consensus, so it is too small as a measure of an expert's "
-        'error',
-        'Units': 'mm',
-    },
+#: Columns of the table of experts, in its order.
+COLUMNS: dict[str, Column] = {
+    **{name: TABLE_COLUMNS[name] for name in ('label', 'hemisphere', 'region', 'x', 'y', 'z')},
+    'status': column('What the raters agree on', **CONSENSUS_STATUSES),
+    'n_raters': AGREEMENT_COLUMNS['n_raters'],
+    'agreeing': column('Names of the raters whose mean the point is'),
+    'variability_mm': column(
+        'Mean distance of the raters from their consensus (Baxter et al. 2021, Table 2, Expert '
+        'Var.), with those who are too far off to be in it; n/a for the point of one rater. They '
+        "made that consensus, so it underestimates an expert's error",
+        'mm',
+    ),
 }
-"""The columns of the experts' table, for its sidecar."""
 
 
 class Experts(NamedTuple):
-    """What the raters say about the images of a run.
+    """Points of raters of the images of a run.
 
     Parameters
     ----------
@@ -71,7 +69,7 @@ def collect_experts(
     Parameters
     ----------
     images : mapping
-        For each participant's label the images of this run.
+        For each participant's label the images of the run.
     folder : Path
         Files of points, see `tmsprep.bids.annotations.find_annotations`.
     bids_dir : Path
@@ -81,7 +79,7 @@ def collect_experts(
     threshold_mm : float
         Largest distance between raters who agree.
     wanted : sequence of str
-        Labels of participants; nobody for all.
+        Labels of participants without 'sub-'; empty for all.
 
     Raises
     ------
@@ -90,8 +88,8 @@ def collect_experts(
     """
     geometry = _geometry([image for several in images.values() for image in several])
     there = {subject: list(several) for subject, several in images.items() if several}
-    derived = Derived(point_table([]), there, geometry, [])
-    read, issues = read_raters(folder, bids_dir, derived, protocol, wanted)
+    derivatives = Derivatives(images=there, geometry=geometry)
+    read, issues = read_raters(folder, bids_dir, derivatives, protocol, wanted)
     by_image: dict[str, list[RaterPoints]] = {}
     for points in read:
         if points.file.image.stem in geometry:
@@ -104,7 +102,7 @@ def collect_experts(
 
 
 def _geometry(images: Sequence[ImageRef]) -> dict[str, Geometry]:
-    """Read the grids; an image that cannot be read fails by itself, with a better message."""
+    """Read the grids; an unreadable image is left out, as it fails later with a better message."""
     found = {}
     for image in images:
         try:
@@ -118,12 +116,12 @@ def _geometry(images: Sequence[ImageRef]) -> dict[str, Geometry]:
 def expert_table(
     raters: Sequence[RaterPoints], protocol: Protocol, threshold_mm: float
 ) -> pd.DataFrame:
-    """Give the raters' consensus on one image, one row per target of the protocol.
+    """Consensus of the raters of one image, one row per target of the protocol.
 
     Parameters
     ----------
     raters : sequence of RaterPoints
-        All of one image.
+        Points of one image.
     protocol : Protocol
         The targets, in order.
     threshold_mm : float

@@ -6,30 +6,31 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 from scipy.spatial import cKDTree
 
 from tmsprep.evaluation.annotation_checks import Finding
+from tmsprep.imaging.read import load_nifti
 from tmsprep.points import PointSet
 
+#: Points further than this from the brain are outside the head above the ears: scalp and cortex
+#: are up to 27 mm apart over the orbitofrontal cortex.
 HEAD_MM = 30.0
-"""Further than this from the brain nothing belongs to the head above the ears (our choice: scalp
-and cortex are up to 27 mm apart over the orbitofrontal cortex)."""
 
-
+# One of so many voxels of the brain is enough to tell that a point is close to it.
 _SOME = 50
 
 
 def outside_head(points: PointSet, mask: Path) -> list[Finding]:
-    """Name the points that are too far from the brain to be in the head.
+    """Find points that are too far from the brain to be in the head.
 
     Parameters
     ----------
     points : PointSet
         mm, RAS+, in the frame of the mask.
     mask : Path
-        Brain mask; one that cannot be read, or is empty, says nothing but a warning.
+        Brain mask; an unreadable one gives a warning, an empty one nothing.
 
     Returns
     -------
@@ -44,7 +45,7 @@ def outside_head(points: PointSet, mask: Path) -> list[Finding]:
     known = np.flatnonzero(points.found)
     if not len(brain.all) or not len(known):
         return []
-    # A point near some of the brain is near the brain: few are left to be looked at closely.
+    # A point near some voxel is near the brain, which leaves few points for the whole tree.
     away, _ = brain.some.query(points.coordinates[known])
     known = known[away > HEAD_MM]
     if not len(known):
@@ -63,7 +64,7 @@ def outside_head(points: PointSet, mask: Path) -> list[Finding]:
 
 
 class _Brain(NamedTuple):
-    """Places in the brain, mm, RAS+: shape (n, 3), and a tree of some of them."""
+    """Voxels of the brain: positions in mm, RAS+, shape (n, 3), and a tree of some of them."""
 
     all: np.ndarray
     some: cKDTree
@@ -71,9 +72,9 @@ class _Brain(NamedTuple):
 
 @lru_cache(maxsize=1)
 def _read_brain(mask: Path, _mtime_ns: int) -> _Brain:
-    """Read a mask once for all raters of an image, who come one after the other."""
-    image = nib.load(mask)
-    # Every second voxel: the limit is rough, and the tree eight times smaller.
+    """Read a mask once for all raters of an image, which are checked in succession."""
+    image = load_nifti(mask)
+    # Every second voxel: the limit is rough, and the tree eight times as small.
     voxels = 2.0 * np.argwhere(np.asanyarray(image.dataobj)[::2, ::2, ::2] > 0)
-    places = nib.affines.apply_affine(image.affine, voxels)
+    places = apply_affine(image.affine, voxels)
     return _Brain(places, cKDTree(places[::_SOME]))

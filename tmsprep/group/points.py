@@ -1,24 +1,51 @@
-"""The one table of a group: a row per person, image, target, method and repetition."""
+"""The table of points: one row per participant, image, target, method and repetition."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import natural_key
+from tmsprep.evaluation.consensus import CONSENSUS_STATUSES, Agreement, consensus
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, RATER
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+from tmsprep.tables import Column, column
 
+if TYPE_CHECKING:
+    from tmsprep.group.raters import RaterPoints
+
+#: Columns of the table of points; coordinates in mm, RAS+, scanner frame of the image; NaN where
+#: missing.
 COLUMNS = (
     *('participant_id', 'image', 'method', 'repetition', 'label'),
     *('x', 'y', 'z', 'status', 'dispersion_mm'),
 )
-"""Coordinates in mm, RAS+, scanner frame of the image; NaN if missing."""
 
-_ORDER = ('cnn', 'syn', CROSSVAL, RATER, CONSENSUS)
+#: Columns of the table of agreements beyond the common ones.
+AGREEMENT_COLUMNS: dict[str, Column] = {
+    'n_raters': column('Number of raters who gave a usable point'),
+    'agreeing': column('Raters whose mean the consensus is; --agreement-overrides can change it'),
+    'overridden': column('Whether --agreement-overrides changed the row'),
+    'largest_distance_mm': column(
+        'Largest distance between two raters, whether they agree or not', 'mm'
+    ),
+}
+
+_AGREEMENTS = (
+    *('participant_id', 'image', 'label', 'n_raters', 'agreeing', 'status'),
+    *('overridden', 'x', 'y', 'z', 'largest_distance_mm'),
+)
+
+#: Every status of the consensus, with its meaning.
+STATUSES = {
+    **CONSENSUS_STATUSES,
+    'crossval_reference': 'reference of the cross-validation, as no rater is given here',
+}
 
 
 def rows_of(
@@ -31,9 +58,9 @@ def rows_of(
     points : PointSet
         mm, RAS+.
     image : str
-        Name of the T1w without its suffix.
+        Name of the image without its suffix.
     method : str
-        Who or what gave them.
+        Method or rater that gave the points.
     statuses : sequence of str
         One per point.
     """
@@ -50,41 +77,99 @@ def point_table(rows: Iterable[tuple[object, ...]]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(numbers, np.float64))
 
 
-def in_order(table: pd.DataFrame, protocol: Protocol) -> pd.DataFrame:
-    """Sort by person, image, method, repetition and target.
+def in_order(
+    tables: Iterable[pd.DataFrame], labels: Sequence[str], first: Sequence[str]
+) -> pd.DataFrame:
+    """Join tables of points, sorted by participant, image, method, repetition and target.
 
     Parameters
     ----------
-    table : pandas.DataFrame
+    tables : iterable of pandas.DataFrame
         With `COLUMNS`.
-    protocol : Protocol
-        The order of the targets.
+    labels : sequence of str
+        Targets in the order of the protocol.
+    first : sequence of str
+        Methods that come first, in this order; see `methods_in_order`.
     """
-    keys = pd.DataFrame(
-        {
-            'participant_id': table['participant_id'].map(_places(table['participant_id'])),
-            'image': table['image'].map(_places(table['image'])),
-            'method': table['method'].map(_method_places(table['method'])),
-            'repetition': table['repetition'].fillna(0),
-            'label': table['label'].map({label: i for i, label in enumerate(protocol.labels)}),
-        }
-    )
-    order = keys.sort_values(list(keys), kind='stable').index
+    table = pd.concat([part for part in tables if len(part)] or [point_table([])])
+    table = table.reset_index(drop=True)
+    methods = methods_in_order(table['method'], first)
+    keys = {name: _natural_places(table[name]) for name in ('participant_id', 'image')}
+    keys['method'] = table['method'].map({name: i for i, name in enumerate(methods)})
+    keys['repetition'] = table['repetition'].fillna(0)
+    keys['label'] = table['label'].map({label: i for i, label in enumerate(labels)})
+    order = pd.DataFrame(keys).sort_values(list(keys), kind='stable').index
     return table.loc[order].reset_index(drop=True)
 
 
-def methods_in_order(methods: Iterable[str]) -> list[str]:
-    """Sort methods: networks, registration, cross-validation, raters, their consensus."""
-    return sorted(set(methods), key=lambda method: (_kind(method), natural_key(method)))
+def methods_in_order(methods: Iterable[str], first: Sequence[str]) -> list[str]:
+    """Sort methods: those of the protocol, cross-validation, raters, consensus, others."""
+    kinds = (CROSSVAL, RATER, CONSENSUS)
+
+    def kind(method: str) -> int:
+        if method in first:
+            return list(first).index(method)
+        places = (i for i, prefix in enumerate(kinds) if method.startswith(prefix))
+        return len(first) + next(places, len(kinds))
+
+    return sorted(set(methods), key=lambda method: (kind(method), natural_key(method)))
 
 
-def _kind(method: str) -> int:
-    return next((i for i, kind in enumerate(_ORDER) if method.startswith(kind)), len(_ORDER))
+def _natural_places(names: pd.Series) -> pd.Series:
+    ordered = sorted(names.unique(), key=natural_key)
+    return names.map({name: place for place, name in enumerate(ordered)})
 
 
-def _places(names: pd.Series) -> dict[str, int]:
-    return {name: place for place, name in enumerate(sorted(names.unique(), key=natural_key))}
+def agreement_table(
+    read: Iterable[RaterPoints], protocol: Protocol, threshold_mm: float
+) -> pd.DataFrame:
+    """Find the raters who agree on each point (Baxter et al. 2021, section 2.1).
+
+    Parameters
+    ----------
+    read : iterable of RaterPoints
+        Grouped by image.
+    protocol : Protocol
+        The targets.
+    threshold_mm : float
+        Largest distance between raters who agree.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per annotated image and target: `participant_id`, `image`, `label`, `n_raters`,
+        `agreeing` (names of raters, separated by blanks), `status` (see `STATUSES`),
+        `overridden` (False), `x`, `y`, `z` (mm, RAS+, NaN without a consensus) and
+        `largest_distance_mm` (between any two raters, whether they agree or not).
+    """
+    rows: list[tuple[object, ...]] = []
+    for image, several in groupby(read, key=lambda points: points.file.image.stem):
+        raters = {points.file.rater: points.usable for points in several}
+        _, agreements = consensus(raters, protocol.labels, threshold_mm)
+        given = np.stack([points.coordinates for points in raters.values()])
+        farthest, names = _largest_distances(given), tuple(raters)
+        numbers = np.isfinite(given).all(axis=2).sum(axis=0).tolist()
+        start = (image.split('_')[0], image)
+        rows += [
+            (*start, label, numbers[i], *_row(names, agreements[i]), farthest[i])
+            for i, label in enumerate(protocol.labels)
+        ]
+    return pd.DataFrame(rows, columns=list(_AGREEMENTS))
 
 
-def _method_places(methods: pd.Series) -> dict[str, int]:
-    return {name: place for place, name in enumerate(methods_in_order(methods))}
+def _row(names: tuple[str, ...], agreement: Agreement) -> tuple[object, ...]:
+    agreeing = ' '.join(names[i] for i in agreement.agreeing)
+    return agreeing, agreement.status, False, *agreement.point.tolist()
+
+
+def _largest_distances(given: np.ndarray) -> np.ndarray:
+    """Largest distance between two raters per target; `given` has the shape (raters, n, 3)."""
+    apart = np.linalg.norm(given[:, None] - given[None], axis=-1).reshape(-1, given.shape[1])
+    known = (np.isfinite(given).all(axis=2)).sum(axis=0) > 1
+    return np.where(known, np.nan_to_num(apart, nan=-1.0).max(axis=0), np.nan)
+
+
+def consensus_points(agreements: pd.DataFrame) -> pd.DataFrame:
+    """Turn the result of `agreement_table` into points of the method 'consensus'."""
+    given = agreements.assign(method=CONSENSUS, repetition=np.nan, dispersion_mm=np.nan)
+    return given[list(COLUMNS)].reset_index(drop=True)

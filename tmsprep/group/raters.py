@@ -1,9 +1,9 @@
-"""The files of points of everybody's raters, read and checked."""
+"""Files of points by raters, read, checked and compared."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +13,25 @@ from tmsprep.bids.annotations import AnnotationFile, annotated_names, find_annot
 from tmsprep.bids.names import ImageRef, labels_in, natural_key
 from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.errors import RATER
-from tmsprep.evaluation.rater_copies import copied_between_people, describe_copy
+from tmsprep.evaluation.rater_checks import (
+    check_raters,
+    copied_between_participants,
+    describe_copy,
+)
 from tmsprep.formats import PointsFileError, read_points
-from tmsprep.group.derived import Derived, image_of
+from tmsprep.group.derivatives import Derivatives, image_of
 from tmsprep.group.head import outside_head
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import point_table, rows_of
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
+#: Every status of a rater's point, with its meaning.
 STATUSES = {
     'given': 'the rater gave the point',
     'missing': 'the rater gave no point',
     'refused': 'the rater gave a point that cannot be right, and it is not used; the log says why',
 }
-"""Closed vocabulary of the status of a rater's point, with its meaning."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,9 @@ class RaterPoints:
     Parameters
     ----------
     file : AnnotationFile
-        Where they are from.
+        The file.
     given : PointSet
-        As they stand in the file, reindexed to the protocol.
+        As in the file, reindexed to the protocol.
     usable : PointSet
         Without those that cannot be right.
     """
@@ -52,34 +56,34 @@ class RaterPoints:
 def read_raters(
     folder: Path,
     bids_dir: Path,
-    derived: Derived,
+    derivatives: Derivatives,
     protocol: Protocol,
     wanted: Sequence[str] = (),
 ) -> tuple[list[RaterPoints], list[Issue]]:
-    """Find, read and check everybody's files of points; no image but a brain mask is opened.
+    """Find, read and check files of points; no image but a brain mask is opened.
 
-    A person of the outputs, or of the data set, is known. If there is nobody in either, everybody
-    is whom the files name.
+    Participants are those of the outputs and of the data set; if there are none in either, those
+    that the files name.
 
     Parameters
     ----------
     folder : Path
         See `tmsprep.bids.annotations.find_annotations`.
     bids_dir : Path
-        The data set; only the names of its folders are looked at.
-    derived : Derived
-        What the outputs hold.
+        Root of the data set, of which only the names of folders are read.
+    derivatives : Derivatives
+        Images, grids and brain masks of the outputs.
     protocol : Protocol
         The targets.
     wanted : sequence of str
-        Labels of participants; nobody for all.
+        Labels of participants without 'sub-'; empty for all.
 
     Raises
     ------
     BidsError
         If the folder is missing or holds no file of points.
     """
-    images = _images(folder, bids_dir, derived, wanted)
+    images = _images(folder, bids_dir, derivatives, wanted)
     found = find_annotations(images, folder)
     issues = [Issue('', note, 'warning') for note in found.notes]
     issues += [
@@ -90,10 +94,12 @@ def read_raters(
     ]
     read = []
     for file in found.files:
-        points = _read(file, derived, protocol, issues)
+        points = _read(file, derivatives, protocol, issues)
         if points is not None:
             read.append(points)
-    copies = copied_between_people([(points.file.image.subject, points.usable) for points in read])
+    copies = copied_between_participants(
+        [(points.file.image.subject, points.usable) for points in read]
+    )
     for one, (other, count) in copies.items():
         file = read[one].file
         message = describe_copy(file.path, read[other].file.path, count)
@@ -102,22 +108,23 @@ def read_raters(
 
 
 def _images(
-    folder: Path, bids_dir: Path, derived: Derived, wanted: Iterable[str]
+    folder: Path, bids_dir: Path, derivatives: Derivatives, wanted: Sequence[str]
 ) -> dict[str, list[ImageRef]]:
-    """For each person the images of the outputs; without outputs those that the files name."""
-    images = {subject: list(several) for subject, several in derived.images.items()}
+    """Images of each participant: of the outputs, else as the files of points name them."""
+    images = {subject: list(several) for subject, several in derivatives.images.items()}
     known = {*images, *labels_in(bids_dir, 'sub')}
     for name in annotated_names(folder) if folder.is_dir() else ():
-        chosen = not wanted or name['sub'] in wanted
-        if chosen and name['sub'] not in derived.images and (not known or name['sub'] in known):
-            images.setdefault(name['sub'], []).append(image_of(name, bids_dir))
+        subject = name['sub']
+        chosen = (not wanted or subject in wanted) and (not known or subject in known)
+        if chosen and subject not in derivatives.images:
+            images.setdefault(subject, []).append(image_of(name, bids_dir))
     return {subject: images[subject] for subject in sorted(images, key=natural_key)}
 
 
 def _read(
-    file: AnnotationFile, derived: Derived, protocol: Protocol, issues: list[Issue]
+    file: AnnotationFile, derivatives: Derivatives, protocol: Protocol, issues: list[Issue]
 ) -> RaterPoints | None:
-    """Read and check one file; whatever is wrong with it leaves the others alone."""
+    """Read and check one file; an error in it does not affect the others."""
     subject = file.image.subject
     try:
         points = read_points(file.path)
@@ -128,10 +135,10 @@ def _read(
         issues.append(Issue(subject, f'{file.path}: cannot be read ({error}). Check the file.'))
         return None
     stem = file.image.stem
-    findings = check_points(points, protocol, *(derived.geometry.get(stem) or ()))
-    if stem in derived.masks:
+    findings = check_points(points, protocol, *(derivatives.geometry.get(stem) or ()))
+    if stem in derivatives.masks:
         usable = usable_points(points, findings, protocol)
-        findings += outside_head(usable, derived.masks[stem])
+        findings += outside_head(usable, derivatives.masks[stem])
     for finding in findings:
         issues.append(Issue(subject, f'{file.path}: {finding.message}.', finding.severity))
     given = points.reindex(protocol.labels)
@@ -139,16 +146,16 @@ def _read(
 
 
 def rater_table(read: Iterable[RaterPoints], *, as_given: bool = False) -> pd.DataFrame:
-    """Make one table of the points of all raters, as methods 'rater-<name>'.
+    """Make one table of points of all raters, as methods 'rater-<name>'.
 
     Parameters
     ----------
     read : iterable of RaterPoints
-        Of `read_raters`.
+        Result of `read_raters`.
     as_given : bool
-        With the points that cannot be right, to look for what is wrong with them.
+        Whether to keep the points that cannot be right.
     """
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for points in read:
         chosen = points.given if as_given else points.usable
         method = RATER + points.file.rater
@@ -159,3 +166,58 @@ def rater_table(read: Iterable[RaterPoints], *, as_given: bool = False) -> pd.Da
 def _statuses(points: RaterPoints) -> list[str]:
     refused = points.given.found & ~points.usable.found
     return np.select([refused, points.usable.found], ['refused', 'given'], 'missing').tolist()
+
+
+def compare_raters(
+    read: Sequence[RaterPoints], protocol: Protocol, threshold_mm: float
+) -> tuple[list[RaterPoints], list[Issue]]:
+    """Find errors that only show in comparison with other raters, or in a file as a whole.
+
+    Parameters
+    ----------
+    read : sequence of RaterPoints
+        Result of `read_raters`.
+    protocol : Protocol
+        The targets.
+    threshold_mm : float
+        Raters further apart than this disagree.
+
+    Returns
+    -------
+    read : list of RaterPoints
+        Without points, or whole files, that are wrong. If it cannot be told which of two raters
+        is, both are kept.
+    issues : list of Issue
+        Those that the check of each file alone has not found.
+    """
+    table = rater_table(read, as_given=True)
+    refused = table[table['status'] == 'refused']
+    known = set(zip(refused['image'], refused['method'], refused['label'], strict=True))
+    wrong: dict[tuple[str, str], set[str | None]] = {}
+    issues = []
+    images: dict[str, dict[str, PointSet]] = {}
+    for points in read:
+        images.setdefault(points.file.image.stem, {})[points.file.rater] = points.given
+    for finding in check_raters(images, protocol, threshold_mm):
+        key = finding.image, RATER + finding.rater
+        if finding.severity == 'note' or (*key, finding.label) in known:
+            continue
+        subject = finding.image.split('_')[0].removeprefix('sub-')
+        issues.append(Issue(subject, f'{finding.message}.', finding.severity))
+        if finding.severity == 'error' and finding.rater:
+            wrong.setdefault(key, set()).add(finding.label)
+    kept = [
+        _without(points, wrong.get((points.file.image.stem, RATER + points.file.rater), set()))
+        for points in read
+    ]
+    return kept, issues
+
+
+def _without(points: RaterPoints, labels: set[str | None]) -> RaterPoints:
+    """Remove some points; the label None stands for all."""
+    if not labels:
+        return points
+    usable = points.usable
+    bad = np.array([None in labels or label in labels for label in usable.labels])
+    coordinates = np.where(bad[:, None], np.nan, usable.coordinates)
+    return replace(points, usable=PointSet(usable.labels, coordinates))

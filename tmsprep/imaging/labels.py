@@ -22,7 +22,7 @@ _STEPS = 32767
 
 
 def read_mask(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read a mask of the locus coeruleus.
+    """Read a mask with labels 0, 1 and 2.
 
     Returns
     -------
@@ -42,7 +42,7 @@ def read_mask(path: Path) -> tuple[np.ndarray, np.ndarray]:
     labels = np.asanyarray(image.dataobj)
     if labels.ndim != 3 or not np.isin(labels, (0, 1, 2)).all():
         raise ValueError(
-            f'{path}: a mask of the locus coeruleus has three dimensions and the labels 0, 1 '
+            f'{path}: a mask of both sides has three dimensions and the labels 0, 1 '
             '(left) and 2 (right). Save it again with these.'
         )
     return labels.astype(np.uint8), image.affine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -41,15 +42,15 @@ class Conform(SimpleInterface):
     input_spec = ConformInputSpec
     output_spec = ConformOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         import nibabel as nib
         import numpy as np
 
+        from tmsprep.files import file_sha256
         from tmsprep.imaging.conform import conform
         from tmsprep.imaging.isotropic import conform_isotropic
         from tmsprep.imaging.read import read_image
         from tmsprep.imaging.volume import percentile_window
-        from tmsprep.networks.archive import file_sha256
 
         path = Path(self.inputs.in_file)
         image = read_image(path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -50,7 +51,7 @@ class PlotFigures(SimpleInterface):
     output_spec = PlotFiguresOutputSpec
     always_run = True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given = self.inputs
         tables = {method: Path(path) for method, path in given.tables.items()}
         outcomes = {method: Outcome.read(path) for method, path in given.outcomes.items()}
@@ -118,21 +119,25 @@ def plot_points(
 
     points = {method: read_targets(path) for method, path in tables.items()}
     # Read once: a dozen figures look at the same voxels.
-    volume = Volume.from_image(nib.load(conformed))
+    volume = Volume.from_image(nib.Nifti1Image.from_filename(conformed))
     circles, measures = error_circles(tables), scatter(tables)
     for target in protocol.targets:
         named = {method: found[target.label] for method, found in points.items()}
-        if any(np.isfinite(point).all() for point in named.values()):
-            yield plot_target(
-                volume,
-                named,
-                layout.figure(image, target.label),
-                label=target.label,
-                region=target.region,
-                circles=circles.get(target.label, {}),
-                measures=measures.get(target.label),
-            )
-    brain = None if mask is None else nib.load(mask)
+        path = layout.figure(image, target.label)
+        if not any(np.isfinite(point).all() for point in named.values()):
+            # A figure of an earlier run would show a point that was not found again.
+            path.unlink(missing_ok=True)
+            continue
+        yield plot_target(
+            volume,
+            named,
+            path,
+            label=target.label,
+            region=target.region,
+            circles=circles.get(target.label, {}),
+            measures=measures.get(target.label),
+        )
+    brain = None if mask is None else nib.Nifti1Image.from_filename(mask)
     yield plot_overview(volume, points, layout.figure(image, 'overview'), mask=brain)
 
 

@@ -14,7 +14,7 @@ from tmsprep.bids.annotations import AnnotationFile, find_annotations
 from tmsprep.bids.names import ImageRef, shorten
 from tmsprep.evaluation.annotation_checks import check_points, usable_points
 from tmsprep.evaluation.consensus import Agreement, consensus
-from tmsprep.evaluation.rater_copies import copied_between_people, describe_copy
+from tmsprep.evaluation.rater_checks import copied_between_participants, describe_copy
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.formats import PointsFileError, read_points
 from tmsprep.imaging.read import ImageError, read_geometry
@@ -143,7 +143,7 @@ def _read_all(
 def _drop_copies(read: dict[AnnotationFile, PointSet], problems: dict[str, list[str]]) -> None:
     """Drop files with the points of another participant: either may be the copy."""
     files = list(read)
-    copies = copied_between_people([(file.image.subject, read[file]) for file in files])
+    copies = copied_between_participants([(file.image.subject, read[file]) for file in files])
     for one, (other, count) in copies.items():
         del read[files[one]]
         message = describe_copy(files[one].path, files[other].path, count)

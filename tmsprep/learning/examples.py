@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from tmsprep import __version__
-from tmsprep.networks.archive import file_sha256
+from tmsprep.files import file_sha256
 from tmsprep.points import PointSet
 
 #: Every fifth participant is in the validation set; not given in the papers.

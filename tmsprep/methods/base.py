@@ -17,7 +17,8 @@ import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout, shorten
 from tmsprep.evaluation.status import STATUSES, point_status
-from tmsprep.networks.archive import WeightsError, file_sha256, read_metadata
+from tmsprep.files import file_sha256
+from tmsprep.networks.archive import WeightsError, read_metadata
 from tmsprep.options import Option
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -25,6 +26,7 @@ from tmsprep.protocols import Protocol
 from tmsprep.tables import Column
 
 if TYPE_CHECKING:
+    from tmsprep.group.analysis import Group, GroupRequest, GroupResult
     from tmsprep.methods.learner import Learner
     from tmsprep.reports.sections import Section
 
@@ -249,6 +251,42 @@ class Method(ABC):
     def section(self, image: ImageRef, layout: Layout) -> Section | None:
         """Part of the report beyond what every method has, from the derivatives alone."""
         return None
+
+    def collect_group(self, request: GroupRequest) -> Group:
+        """Read and check what is compared at the group level, if it is the lead method.
+
+        The lead method is the first of a protocol.
+
+        Raises
+        ------
+        tmsprep.bids.BidsError
+            If there is nothing to compare, or a chosen participant is unknown.
+        """
+        from tmsprep.group.collect import collect_group
+
+        return collect_group(request)
+
+    def analyse_group(self, group: Group) -> GroupResult:
+        """Make the tables of the group level, if it is the lead method; writes nothing.
+
+        Parameters
+        ----------
+        group : Group
+            Result of `collect_group`.
+        """
+        from tmsprep.group.comparison import compare_group
+
+        return compare_group(group)
+
+    def group_sections(self, result: GroupResult) -> list[Section]:
+        """Sections of the report of the group level, if it is the lead method.
+
+        Parameters
+        ----------
+        result : GroupResult
+            Result of `analyse_group`.
+        """
+        return []
 
 
 def points_of(outcome: Outcome, protocol: Protocol) -> PointSet:

@@ -1,1 +1,1 @@
-"""The networks themselves; torch is imported by the modules, never by this package."""
+"""Building blocks of networks; torch is imported by the modules, not by the package."""

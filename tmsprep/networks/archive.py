@@ -1,8 +1,7 @@
-"""Parameters in a file: safetensors with what is needed to rebuild the network."""
+"""Weights files: safetensors with the metadata from which the network is rebuilt."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,24 +15,24 @@ if TYPE_CHECKING:
 
 
 class WeightsError(ValueError):
-    """A weights file that cannot be used; the message names the file and the cure."""
+    """A weights file that cannot be used; the message names the file and the remedy."""
 
 
 def write_archive(
     path: Path, kind: str, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]
 ) -> Path:
-    """Write tensors in half precision, whole or not at all.
+    """Write tensors in half precision, to a complete file or none.
 
     Parameters
     ----------
     path : Path
-        Ends in ``.safetensors``.
+        File name that ends in ``.safetensors``.
     kind : str
-        What the file holds; reading asks for the same.
+        Kind of content, which is checked when the file is read.
     tensors : Mapping
         Parameters by name.
     metadata : Mapping
-        Texts kept beside them.
+        Texts stored with them.
     """
     import torch
     from safetensors.torch import save
@@ -47,7 +46,7 @@ def write_archive(
 
 
 def _in_order(content: bytes) -> bytes:
-    """Sort the header, which safetensors writes in a chance order, so that checksums mean much.
+    """Sort the header, which safetensors writes in random order, so that checksums are stable.
 
     The format: 8 bytes with the header's length, little-endian; the header, JSON; the tensors.
     Blanks may follow the header, so that the tensors stay aligned.
@@ -93,7 +92,7 @@ def read_archive(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
     Raises
     ------
     WeightsError
-        If the file is missing, is not safetensors, or holds something else than `kind`.
+        If the file is missing, is not safetensors, or is of another kind.
     """
     from safetensors import safe_open
 
@@ -113,17 +112,8 @@ def read_archive(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[s
 
 @contextmanager
 def rebuilding(path: Path) -> Iterator[None]:
-    """Name the file when its content does not make the network that it says it holds."""
+    """Name the file if its content does not fit the network in its metadata."""
     try:
         yield
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f'{path} is damaged; get it again: {error}') from error
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with Path(path).open('rb') as stream:
-        while chunk := stream.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

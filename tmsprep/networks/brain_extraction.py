@@ -17,16 +17,16 @@ from tmsprep.networks.unet import BrainUNet, UNetSettings
 
 _KIND = 'tmsprep-brain-1'
 
+#: Brain volumes of teenagers and adults, with a margin.
 PLAUSIBLE_ML = (700.0, 2300.0)
-"""Brain volumes of teenagers and adults, with room (our choice)."""
 
 
 class BrainExtractionError(RuntimeError):
-    """No plausible brain was found; the message says what was."""
+    """No plausible brain was found; the message gives its volume."""
 
 
 def save_brain_unet(path: Path, network: BrainUNet, card: dict[str, str]) -> Path:
-    """Write a brain extraction network, weights in half precision."""
+    """Write a brain extraction network with weights in half precision."""
     metadata = {
         'settings': json.dumps(network.settings.as_dict()),
         'card': json.dumps(card),
@@ -35,7 +35,7 @@ def save_brain_unet(path: Path, network: BrainUNet, card: dict[str, str]) -> Pat
 
 
 def load_brain_unet(path: Path) -> BrainUNet:
-    """Read a brain extraction network; see `read_archive` for what can go wrong."""
+    """Read a brain extraction network; errors are those of `read_archive`."""
     tensors, metadata = read_archive(path, _KIND)
     with rebuilding(path):
         network = BrainUNet(UNetSettings(**json.loads(metadata['settings'])))
@@ -51,17 +51,17 @@ def extract_brain(conformed: nib.Nifti1Image, network: BrainUNet) -> nib.Nifti1I
     conformed : nibabel.Nifti1Image
         Shape (256, 256, 256), 1 mm, any intensity scale.
     network : BrainUNet
-        Trained.
+        Trained network.
 
     Returns
     -------
     nibabel.Nifti1Image
-        uint8, shape (256, 256, 256): the largest connected part, holes filled.
+        uint8, shape (256, 256, 256): the largest connected part with its holes filled.
 
     Raises
     ------
     BrainExtractionError
-        If the volume found is not that of a brain.
+        If the volume is not that of a brain.
     """
     volume = halve(conformed.get_fdata(dtype=np.float32))
     with torch.inference_mode():
@@ -88,6 +88,6 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
 
 
 def _enlarge(mask: np.ndarray) -> np.ndarray:
-    """Double the resolution of a mask, with a surface between the voxels rather than steps."""
+    """Double the resolution of a mask, with a smooth surface instead of steps."""
     smooth = ndimage.zoom(mask.astype(np.float32), 2, order=1, grid_mode=True, mode='nearest')
     return (smooth > 0.5).astype(np.uint8)

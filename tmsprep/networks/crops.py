@@ -1,4 +1,4 @@
-"""Cubes of voxels around points, sampled straight from a pyramid."""
+"""Cubes of voxels around points, sampled from a pyramid."""
 
 from __future__ import annotations
 

@@ -1,31 +1,78 @@
-"""From maps to points: spatial softmax and weighted centroids."""
+"""From maps to points: spatial softmax and expected positions."""
 
 from __future__ import annotations
 
 import torch
 
 
+def spatial_softmax(maps: torch.Tensor) -> torch.Tensor:
+    """Heatmap of each map read as an unnormalised log-probability.
+
+    Parameters
+    ----------
+    maps : torch.Tensor
+        Shape (..., n, m, k).
+
+    Returns
+    -------
+    torch.Tensor
+        Shape of `maps`; each map is at least 0 and sums to 1.
+    """
+    return maps.flatten(-3).softmax(dim=-1).unflatten(-1, maps.shape[-3:])
+
+
+def expected_index(heatmaps: torch.Tensor, *, centred: bool = False) -> torch.Tensor:
+    """Mean voxel index under each heatmap: with `spatial_softmax`, a differentiable readout.
+
+    The differentiable spatial to numerical transform (Nibali et al. 2018, sections 3.1, 3.2),
+    which Duennwald et al. 2021, section 2.2, use in three dimensions. Nibali et al. scale indices
+    to the range -1 to 1; they stay indices here, so that volumes of any shape share one unit.
+
+    Parameters
+    ----------
+    heatmaps : torch.Tensor
+        Shape (..., n, m, k), summing to 1 over the last three axes.
+    centred : bool
+        Count from the middle of the map rather than from the centre of the first voxel.
+
+    Returns
+    -------
+    torch.Tensor
+        Shape (..., 3), in voxels along the axes as stored.
+
+    Examples
+    --------
+    >>> heatmap = torch.zeros(3, 2, 5)
+    >>> heatmap[2, 0, 4] = 1
+    >>> expected_index(heatmap), expected_index(heatmap, centred=True)
+    (tensor([2., 0., 4.]), tensor([ 1.0000, -0.5000,  2.0000]))
+    """
+    along = [heatmaps.sum(dim=axes) for axes in ((-2, -1), (-3, -1), (-3, -2))]
+    return torch.stack([(p * _indices(p, centred)).sum(dim=-1) for p in along], dim=-1)
+
+
+def _indices(like: torch.Tensor, centred: bool) -> torch.Tensor:
+    n = like.shape[-1]
+    indices = torch.arange(n, dtype=like.dtype, device=like.device)
+    return indices - (n - 1) / 2 if centred else indices
+
+
 def map_centroids(maps: torch.Tensor) -> torch.Tensor:
-    """Centroid of each map read as an unnormalised log-probability.
+    """Centroid of each map, in voxels from the middle of the crop.
 
     Baxter et al. 2021, equation 1, right: ``c_i = sum_x x exp(M_i(x)) / sum_x exp(M_i(x))``.
 
     Parameters
     ----------
     maps : torch.Tensor
-        Shape (..., n, n, n).
+        Shape (..., n, m, k): unnormalised log-probabilities.
 
     Returns
     -------
     torch.Tensor
-        Shape (..., 3), in voxels from the middle of the crop, along the axes as stored: with n
-        voxels the centre of the first lies at ``-(n - 1) / 2``.
+        Shape (..., 3); with n voxels the centre of the first lies at ``-(n - 1) / 2``.
     """
-    n = maps.shape[-1]
-    probability = maps.flatten(-3).softmax(dim=-1).unflatten(-1, (n, n, n))
-    position = torch.arange(n, dtype=maps.dtype, device=maps.device) - (n - 1) / 2
-    along = [probability.sum(dim=axes) for axes in ((-2, -1), (-3, -1), (-3, -2))]
-    return torch.stack([(p * position).sum(-1) for p in along], dim=-1)
+    return expected_index(spatial_softmax(maps), centred=True)
 
 
 def weighted_point(centroids: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Small 3D U-Nets; the first of them separates brain from head."""
+"""Small 3D U-Nets, and one that separates brain from head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class UNetSettings:
-    """Shape of a `UNet`; all numbers are our choice.
+    """Shape of a `UNet`.
 
     Parameters
     ----------
@@ -39,14 +39,14 @@ class UNet(nn.Module):
     The image is folded (space to depth) before the first and unfolded after the last layer; with
     blocks of 2 this costs an eighth of a U-Net at full resolution and keeps its output resolution.
     Convolutions keep the size, groups are normalised instead of batches, and features are enlarged
-    by repetition (our choices: whole images of any shape, one at a time).
+    by repetition, for whole images of any shape, one at a time.
 
     Parameters
     ----------
     settings : UNetSettings
-        Its shape; a subclass of the settings may say more.
+        Shape of the network; subclasses of the settings may add fields.
     outputs : int
-        Maps that come out.
+        Number of output maps.
     """
 
     def __init__(self, settings: UNetSettings, outputs: int = 1):
@@ -67,21 +67,21 @@ class UNet(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """Every axis of what `maps` gets has so many voxels, or a multiple."""
+        """Every axis of the input of `maps` has a multiple of this number of voxels."""
         return self.settings.block * 2 ** (len(self.settings.features) - 1)
 
     def maps(self, volume: torch.Tensor) -> torch.Tensor:
-        """All output maps.
+        """Compute all output maps.
 
         Parameters
         ----------
         volume : torch.Tensor
-            Shape (people, n, m, k), each a multiple of `multiple`.
+            Shape (batch, n, m, k), each a multiple of `multiple`.
 
         Returns
         -------
         torch.Tensor
-            Shape (people, outputs, n, m, k).
+            Shape (batch, outputs, n, m, k).
         """
         block = self.settings.block
         features = fold(volume, block)
@@ -97,19 +97,19 @@ class UNet(nn.Module):
 
 
 class BrainUNet(UNet):
-    """From intensities to the log-odds that a voxel is brain."""
+    """U-Net from intensities to the log-odds that a voxel is brain."""
 
     def __init__(self, settings: UNetSettings):
         super().__init__(settings)
 
     def forward(self, volume: torch.Tensor) -> torch.Tensor:
-        """Log-odds of brain.
+        """Compute the log-odds of brain.
 
         Parameters
         ----------
         volume : torch.Tensor
-            Shape (people, n, m, k), each a multiple of ``block * 2**(depth - 1)``; any intensity
-            scale (each volume is brought to mean 0 and sd 1).
+            Shape (batch, n, m, k), each a multiple of ``block * 2**(depth - 1)``; any intensity
+            scale (each volume is scaled to mean 0 and sd 1).
 
         Returns
         -------
@@ -123,14 +123,14 @@ class BrainUNet(UNet):
 
 
 def pad_to_multiple(volume: torch.Tensor, multiple: int) -> torch.Tensor:
-    """Repeat the last voxels until every axis is long enough; indices keep their meaning.
+    """Pad every axis at its end by repeating the last voxel; indices stay valid.
 
     Parameters
     ----------
     volume : torch.Tensor
-        Shape (people, n, m, k).
+        Shape (batch, n, m, k).
     multiple : int
-        What every axis of the result is a multiple of.
+        Number of which every axis of the result is a multiple.
     """
     missing = [-size % multiple for size in volume.shape[1:]]
     if not any(missing):
@@ -142,18 +142,19 @@ def pad_to_multiple(volume: torch.Tensor, multiple: int) -> torch.Tensor:
 def initialise(network: nn.Module) -> None:
     """Draw the weights of all convolutions as He et al. 2015 do for ReLU; biases become 0.
 
-    PyTorch's own are smaller, and the first hundreds of steps are spent on their growth.
+    PyTorch's defaults are smaller, so that hundreds of steps pass before they have grown.
     """
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, nonlinearity='relu')
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def fold(volume: torch.Tensor, block: int) -> torch.Tensor:
-    """Space to depth: (people, n, m, k) to (people, block**3, n/block, m/block, k/block)."""
-    people, n, m, k = volume.shape
-    split = volume.reshape(people, n // block, block, m // block, block, k // block, block)
+    """Space to depth: (batch, n, m, k) to (batch, block**3, n/block, m/block, k/block)."""
+    batch, n, m, k = volume.shape
+    split = volume.reshape(batch, n // block, block, m // block, block, k // block, block)
     return split.permute(0, 2, 4, 6, 1, 3, 5).flatten(1, 3)
 
 

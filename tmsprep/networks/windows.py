@@ -1,4 +1,4 @@
-"""Windows that slide over a volume."""
+"""Sliding windows over a volume."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ from typing import NamedTuple
 
 import numpy as np
 
+#: Smallest overlap of neighbouring windows, as a share of the edge.
 OVERLAP = 0.5
-"""Share of a window's edge that its neighbour covers too, at least (our choice)."""
 
+#: Standard deviation of a window's weights in edges of the window (Isensee et al. 2021).
 WIDTH = 1 / 8
-"""Standard deviation of a window's weights in edges of the window (Isensee et al. 2021)."""
 
 
 class Window(NamedTuple):
-    """A window along one axis: its first voxel, and what share of the mean its voxels have."""
+    """First voxel of a window along one axis, and the weights of its voxels in the mean."""
 
     start: int
     weights: np.ndarray
 
 
 def cover(length: int, edge: int) -> list[Window]:
-    """Lay windows along an axis so that each voxel is covered and its weights sum to 1.
+    """Place windows along an axis so that each voxel is covered and its weights sum to 1.
 
-    A voxel in the middle of a window is seen with all that surrounds it, one at its face is not.
+    A network sees the surroundings of a voxel in the middle of a window, not of one at its face.
     So the mean over windows weighs voxels by a Gaussian around the window's middle.
 
     Parameters
@@ -36,8 +36,8 @@ def cover(length: int, edge: int) -> list[Window]:
     Returns
     -------
     list of Window
-        In order. The first begins and the last ends with the volume; one window that is larger
-        than the volume lies around its middle, and its start is then negative.
+        In order. The first begins and the last ends with the volume; a single window that is
+        larger than the volume lies around its middle, and its start is then negative.
     """
     room = length - edge
     if room <= 0:
@@ -52,7 +52,7 @@ def cover(length: int, edge: int) -> list[Window]:
 
 
 def read_patch(volume: np.ndarray, start: tuple[int, ...], patch: tuple[int, ...]) -> np.ndarray:
-    """Cut a window out of a volume, which goes on by reflection at its outermost voxels.
+    """Cut a window out of a volume, extended by reflection at its outermost voxels.
 
     Parameters
     ----------
@@ -78,14 +78,14 @@ def read_patch(volume: np.ndarray, start: tuple[int, ...], patch: tuple[int, ...
 def inside_volume(
     start: tuple[int, ...], patch: tuple[int, ...], shape: tuple[int, ...]
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where a window lies in a volume, and which part of the window that is.
+    """Slices of the voxels that a window and a volume have in common.
 
     Returns
     -------
     inside : tuple of slice
-        Of the volume; empty where the window lies outside.
+        Indices in the volume; empty where the window lies outside.
     within : tuple of slice
-        The same voxels, of the window.
+        Indices in the window.
     """
     inside, within = [], []
     for first, edge, length in zip(start, patch, shape, strict=True):

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type', 'mirror'}
 _PROTOCOL_KEYS = {
@@ -126,11 +127,15 @@ class Protocol:
         Reflecting an image left to right turns target ``i`` into target ``permutation[i]``;
         a target without a counterpart does not exist in the reflected image (see `has_mirror`).
         """
+        import numpy as np
+
         index = {label: i for i, label in enumerate(self.labels)}
         return np.array([index.get(t.mirror, i) for i, t in enumerate(self.targets)])
 
     def has_mirror(self) -> np.ndarray:
         """Boolean, shape (n,): which targets exist in the reflected image as well."""
+        import numpy as np
+
         return np.array([t.mirror in self.labels for t in self.targets])
 
     def file(self, name: str) -> Path:
@@ -149,7 +154,7 @@ def load_protocol(name: str | Path) -> Protocol:
     Parameters
     ----------
     name : str or Path
-        Such as 'tms', or the path of a ``.toml`` file of the same form.
+        One of `protocol_names`, or the path of a ``.toml`` file of the same form.
 
     Raises
     ------

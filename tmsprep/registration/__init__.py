@@ -1,1 +1,1 @@
-"""The annotated atlas, SyN, and moving points through transforms."""
+"""The annotated atlas, SyN, and points and images moved by transforms."""

@@ -1,4 +1,4 @@
-"""The annotated atlas that SyN carries to the subject."""
+"""The annotated atlas that SyN registers to the subject."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from tmsprep.evaluation.status import outside_field_of_view
 from tmsprep.formats import read_points
 from tmsprep.imaging.conform import conform, resample_mask
 from tmsprep.imaging.read import read_image
@@ -20,18 +21,18 @@ from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """A T1w brain with the places of the targets in it.
+    """A T1w brain and the targets in it.
 
     Parameters
     ----------
     name : str
-        For file names and sidecars.
+        Name in file names and sidecars.
     image : nibabel.Nifti1Image
         T1w with voxels of 1 mm.
     mask : nibabel.Nifti1Image
         Brain mask on the same grid.
     points : PointSet
-        mm, RAS+, in the atlas image's world; missing where the atlas has no such target.
+        mm, RAS+, in the atlas image's world; missing where the atlas lacks a target.
     """
 
     name: str
@@ -57,7 +58,7 @@ def default_atlas(protocol: Protocol) -> Atlas:
         points = read_points(protocol.file(protocol.atlas['points'])).reindex(protocol.labels)
     if not points.found.any():
         raise ValueError(
-            f'the default atlas has no target of the protocol {protocol.name!r}: give your own '
+            f'the default atlas has no target of the protocol {protocol.name!r}: give another '
             'with --atlas and --atlas-targets'
         )
     image, mask = _template()
@@ -102,10 +103,8 @@ def _template() -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
 
 
 def _require_inside(points: PointSet, image: nib.spatialimages.SpatialImage, where: Path) -> None:
-    """Refuse points beyond the field of view: they belong to another image or another frame."""
-    to_voxel = np.linalg.inv(image.affine)
-    voxels = points.transformed(to_voxel).coordinates
-    outside = points.found & ~np.all((voxels > -0.5) & (voxels < np.array(image.shape) - 0.5), 1)
+    """Refuse points beyond the field of view: they belong to another image or frame."""
+    outside = outside_field_of_view(points, image.shape, image.affine)
     if outside.any():
         names = ', '.join(np.array(points.labels)[outside])
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Cutting the brain out, and the coarser grids on which registration works."""
+"""Brains cut out of the head, on the coarser grids of the registration."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ import numpy as np
 
 from tmsprep.imaging.conform import as_image
 
+# Air kept around the brain, so that the warp can enlarge it.
 _MARGIN_MM = 12
-"""Air kept around the brain, for the warp to move it in (our choice)."""
-
+# A conformed head has air and noise; a stripped brain is exactly 0 in over half of the grid.
 _STRIPPED_ZEROS = 0.5
-"""A conformed head has air and noise; a stripped brain is exactly 0 in over half of the grid."""
-
+# Nonzero volume of a stripped image: adult brains with or without CSF.
 _STRIPPED_VOLUME_ML = (700.0, 2400.0)
-"""Volume of what is not 0 in a stripped image (our choice: adult brains with or without CSF)."""
-
+# Brighter vessels and remains of fat would use up the bins of mutual information.
 _CLIP_PERCENTILE = 99.5
-"""Vessels and scraps of fat above it would use up the bins of mutual information (our choice)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +75,7 @@ def brain_mask(
 
 
 def is_skull_stripped(image: nib.spatialimages.SpatialImage) -> bool:
-    """Tell whether only a brain is left: exact zeros around something of a brain's volume.
+    """Tell whether an image is exactly zero except for the volume of a brain.
 
     Defacing leaves zeros as well, but the rest of a head is 3 to 5 litres, well above a brain.
     """
@@ -86,7 +83,7 @@ def is_skull_stripped(image: nib.spatialimages.SpatialImage) -> bool:
     filled = np.count_nonzero(data) / data.size
     volume = np.count_nonzero(data) * abs(np.linalg.det(image.affine[:3, :3])) / 1000
     low, high = _STRIPPED_VOLUME_ML
-    return 1 - filled > _STRIPPED_ZEROS and low < volume < high
+    return bool(1 - filled > _STRIPPED_ZEROS and low < volume < high)
 
 
 def cut_brain(
@@ -97,7 +94,7 @@ def cut_brain(
     Parameters
     ----------
     image, mask : nibabel spatial image
-        The same grid with voxels of 1 mm (conformed).
+        Conformed image and mask on the same grid, voxels of 1 mm.
     spacing_mm : int
         Voxel size of the result.
 
@@ -122,7 +119,7 @@ def cut_brain(
 
 
 def _box(inside: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
-    """First voxel (may be negative) and size, a multiple of `block`, of mask plus margin."""
+    """First voxel (may be negative) of mask plus margin, and their size, a multiple of `block`."""
     axes = [np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {a}))) for a in range(3)]
     start = np.array([axis[0] for axis in axes]) - _MARGIN_MM
     size = np.array([axis[-1] for axis in axes]) + 1 + _MARGIN_MM - start
@@ -130,7 +127,7 @@ def _box(inside: np.ndarray, block: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _crop(data: np.ndarray, start: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """Cut a box that may reach over the edge; what lies outside is 0."""
+    """Cut a box that may extend beyond the volume, where it is 0."""
     result = np.zeros(size, dtype=data.dtype)
     low, high = np.maximum(start, 0), np.minimum(start + size, data.shape)
     source = tuple(slice(a, b) for a, b in zip(low, high, strict=True))

@@ -1,4 +1,4 @@
-"""Between nibabel's world (RAS+) and the one of ANTs (LPS); nothing else in the package flips."""
+"""Conversion between nibabel's RAS+ and ANTs' LPS, the only place where signs are flipped."""
 
 from __future__ import annotations
 
@@ -11,25 +11,38 @@ import numpy as np
 if TYPE_CHECKING:
     import ants
 
+# RAS+ to LPS and back: the matrix is its own inverse.
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""RAS+ to LPS and back; it is its own inverse."""
-
+# Largest cosine between two voxel axes that counts as a right angle.
 _SHEAR_TOLERANCE = 1e-4
-"""Largest cosine between two voxel axes that counts as a right angle (our choice)."""
 
 
 def flip_points(coordinates: np.ndarray) -> np.ndarray:
-    """Turn points from RAS+ to LPS, or from LPS to RAS+; shape (n, 3), mm."""
+    """Convert points from RAS+ to LPS, or from LPS to RAS+; shape (n, 3), mm.
+
+    Examples
+    --------
+    >>> flip_points([[1.0, 2.0, 3.0]])
+    array([[-1., -2.,  3.]])
+    """
     return np.asarray(coordinates, dtype=np.float64) * np.diag(_FLIP)[:3]
 
 
 def flip_matrix(matrix: np.ndarray) -> np.ndarray:
-    """Write a 4 x 4 map between two RAS+ worlds as the same map between LPS worlds, or back."""
+    """Convert a 4 x 4 transform between RAS+ worlds to one between LPS worlds, or back.
+
+    Examples
+    --------
+    A shift to the right is negative in LPS:
+
+    >>> flip_matrix(np.array([[1.0, 0, 0, 5], [0, 1, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]]))[:3, 3]
+    array([-5., -6.,  7.])
+    """
     return _FLIP @ matrix @ _FLIP
 
 
 def to_ants(image: nib.spatialimages.SpatialImage) -> ants.ANTsImage:
-    """Give an image to ANTs with origin, spacing and direction computed from its affine.
+    """Convert an image to ANTs, with origin, spacing and direction computed from its affine.
 
     ANTs' own readers choose between qform and sform silently; this uses ``image.affine`` only.
 
@@ -55,7 +68,7 @@ def to_ants(image: nib.spatialimages.SpatialImage) -> ants.ANTsImage:
 
 
 def from_ants(image: ants.ANTsImage) -> nib.Nifti1Image:
-    """Take an image back from ANTs: float32, affine in RAS+."""
+    """Convert an image from ANTs: float32, affine in RAS+."""
     affine = np.eye(4)
     affine[:3, :3] = np.asarray(image.direction) * np.asarray(image.spacing)
     affine[:3, 3] = image.origin
@@ -63,15 +76,27 @@ def from_ants(image: ants.ANTsImage) -> nib.Nifti1Image:
 
 
 def write_linear(matrix: np.ndarray, path: Path) -> Path:
-    """Write an ITK affine (``.mat``) from the 4 x 4 RAS+ matrix that moves fixed to moving points.
+    """Write the matrix that moves fixed to moving points as an ITK affine (``.mat``).
 
     Parameters
     ----------
     matrix : numpy.ndarray
-        Shape (4, 4), mm; column vectors of the fixed image's world go in, the moving image's
-        come out. That is the direction in which ITK stores every transform.
+        Shape (4, 4), mm, RAS+: from the fixed to the moving image's world, the direction in which
+        ITK stores every transform.
     path : Path
-        Ends in ``.mat``.
+        File name that ends in ``.mat``.
+
+    Examples
+    --------
+    The point (1, 2, 3) of the fixed image is at (6, 2, 3) in the moving one:
+
+    >>> from tempfile import TemporaryDirectory
+    >>> shift = np.eye(4)
+    >>> shift[0, 3] = 5
+    >>> with TemporaryDirectory() as folder:
+    ...     matrix = read_linear(write_linear(shift, Path(folder) / 'shift.mat'))
+    >>> (matrix @ [1, 2, 3, 1]).tolist()
+    [6.0, 2.0, 3.0, 1.0]
     """
     import ants
 

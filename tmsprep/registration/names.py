@@ -1,7 +1,7 @@
-"""What atlases are called in file names."""
+"""Names of the atlases in file names."""
 
+#: BIDS name of the template bundled with nilearn (ICBM 152 nonlinear symmetric 2009a, 1 mm).
 DEFAULT_ATLAS = 'MNI152NLin2009aSym'
-"""BIDS name of the template bundled with nilearn (ICBM 152 nonlinear symmetric 2009a, 1 mm)."""
 
+#: An atlas given by the user.
 USER_ATLAS = 'atlas'
-"""A user's own atlas."""

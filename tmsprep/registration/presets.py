@@ -1,4 +1,4 @@
-"""How long and how finely to register."""
+"""Settings of the registration: grids, metrics and iterations."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stage:
-    """One kind of transform and how it is optimised.
+    """Settings of the optimisation of one kind of transform.
 
     Parameters
     ----------
     metric : str
-        An ITK metric with places for the fixed and the moving image. Regular sampling and the
-        global correlation GC give the same bits again with several threads; in the linear
-        stages, mutual information does not.
+        An ITK metric with placeholders for the fixed and the moving image. Regular sampling and
+        the global correlation GC are reproducible with several threads; in the linear stages,
+        mutual information is not.
     iterations, shrink, sigmas : str
         Per level, coarse to fine, in the notation of ``antsRegistration``.
     """
@@ -27,20 +27,20 @@ class Stage:
 
 @dataclass(frozen=True)
 class Preset:
-    """A registration's grid and stages.
+    """Grid and stages of a registration.
 
     Parameters
     ----------
     spacing_mm : int
         Voxel size of both brains.
     linear : Stage
-        For the rigid and for the affine transform.
+        Stage of the rigid and of the affine transform.
     deformable : Stage
-        For SyN.
+        Stage of SyN.
     gradient_step : float
-        Of SyN, in voxels.
+        Step of SyN, in voxels.
     flow_variance : float
-        Of the Gaussian that smooths each update field, in squared voxels.
+        Variance of the Gaussian that smooths each update field, in squared voxels.
     """
 
     spacing_mm: int
@@ -53,8 +53,8 @@ class Preset:
 _CORRELATION = 'GC[{},{},1,1,Regular,0.25]'
 
 PRESETS = {
-    # All of it our choice: the lightest of those tried that placed the targets best. More
-    # iterations changed nothing, cross-correlation took twice as long and was no better.
+    # The fastest of those tried that located the targets best. More iterations changed nothing,
+    # cross-correlation took twice as long and was no better.
     'default': Preset(
         spacing_mm=2,
         linear=Stage(_CORRELATION, '300x100', '4x2', '2x1vox'),
@@ -67,7 +67,7 @@ PRESETS = {
         linear=Stage(_CORRELATION, '1000x500x250x100', '8x4x2x1', '3x2x1x0vox'),
         deformable=Stage('CC[{},{},1,2]', '100x70x50x20', '8x4x2x1', '3x2x1x0vox'),
     ),
-    # For tests of the plumbing: its points are not to be used.
+    # For tests of the workflow: its points are not accurate.
     'sloppy': Preset(
         spacing_mm=4,
         linear=Stage(_CORRELATION, '100', '2', '1vox'),

@@ -1,4 +1,4 @@
-"""Where a registration starts: several candidates, scored by mutual information."""
+"""Starting transforms of a registration: candidates, scored by mutual information."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from nibabel.affines import apply_affine, from_matvec
 from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
+from tmsprep.imaging.similarity import similarity
 from tmsprep.points import PointSet
 from tmsprep.registration.brain import Brain
 
+#: Voxel size of the grid on which candidates are scored: a few milliseconds each.
 SEARCH_SPACING_MM = 6
-"""Grid on which candidates are scored: a few milliseconds each (our choice)."""
 
+# Degrees about the left-right axis, as heads nod most, and about the other two axes.
 _PITCH = (0, -15, 15, -30, 30, -45, 45)
-"""Degrees about the left-right axis: heads nod most (our choice)."""
-
 _ROLL_AND_YAW = (0, -15, 15, -30, 30)
-"""Degrees about the other two axes (our choice)."""
 
 _BINS = 32
 _SCALE_BOUNDS = (0.8, 1.2)
@@ -28,7 +28,7 @@ _SCALE_BOUNDS = (0.8, 1.2)
 
 @dataclass(frozen=True, eq=False)
 class Start:
-    """One candidate.
+    """Candidate for the initial transform.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class Start:
 
 
 def best_start(atlas: Brain, subject: Brain, guess: np.ndarray | None = None) -> Start:
-    """Score the centres of mass in many rotations, and a guess if there is one; take the best.
+    """Align the centres of mass in many rotations, add a guess if given, and take the best.
 
     Parameters
     ----------
@@ -71,29 +71,24 @@ def best_start(atlas: Brain, subject: Brain, guess: np.ndarray | None = None) ->
 
 
 def fit_similarity(atlas: PointSet, subject: PointSet) -> np.ndarray | None:
-    """Rotation, one scale and shift that move the atlas's points nearest to the subject's.
+    """Fit rotation, scale and shift from the atlas to the subject.
 
-    Least squares over the points that both sets know (Umeyama 1991, doi:10.1109/34.88573). An
-    affine fitted to a dozen points several millimetres off would shear; this cannot.
+    Parameters
+    ----------
+    atlas, subject : PointSet
+        mm, RAS+; the `similarity` is fitted to the points that are known in both.
 
     Returns
     -------
     numpy.ndarray or None
-        Shape (4, 4), RAS+ mm; None if fewer than four points are known to both.
+        Shape (4, 4), RAS+ mm; None if fewer than four points are known in both.
     """
     other = subject.reindex(atlas.labels)
     known = atlas.found & other.found
     if known.sum() < 4:
         return None
-    source, target = atlas.coordinates[known], other.coordinates[known]
-    a, b = source - source.mean(axis=0), target - target.mean(axis=0)
-    u, s, vt = np.linalg.svd(b.T @ a)
-    sign = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-    linear = (u * sign) @ vt * (s @ sign) / np.sum(a**2)
-    matrix = np.eye(4)
-    matrix[:3, :3] = linear
-    matrix[:3, 3] = target.mean(axis=0) - linear @ source.mean(axis=0)
-    return matrix
+    matrix, shift = similarity(atlas.coordinates[known], other.coordinates[known])
+    return from_matvec(matrix, shift)
 
 
 def mutual_information(first: np.ndarray, second: np.ndarray) -> float:
@@ -115,7 +110,7 @@ def _binned(brain: Brain) -> np.ndarray:
 
 
 def _rotations(atlas: Brain, subject: Brain) -> Iterator[tuple[str, np.ndarray]]:
-    """Put one centre of mass on the other, volumes made equal, in every rotation of the search."""
+    """Align the centres of mass, with equal volumes, in every rotation of the search."""
     origin, volume = _centre_and_volume(atlas)
     centre, subject_volume = _centre_and_volume(subject)
     scale = np.clip(np.cbrt(subject_volume / volume), *_SCALE_BOUNDS)
@@ -133,5 +128,5 @@ def _centre_and_volume(brain: Brain) -> tuple[np.ndarray, float]:
         [share.sum(axis=tuple({0, 1, 2} - {a})) @ np.arange(share.shape[a]) for a in range(3)]
     )
     affine = brain.mask.affine
-    centre = affine[:3, :3] @ (voxels / share.sum()) + affine[:3, 3]
+    centre = apply_affine(affine, voxels / share.sum())
     return centre, share.sum() * abs(np.linalg.det(affine[:3, :3]))

@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from tmsprep.evaluation.masks import dice
 from tmsprep.points import PointSet
 from tmsprep.registration.atlas import Atlas
 from tmsprep.registration.brain import Brain, brain_mask, cut_brain
@@ -18,18 +19,16 @@ from tmsprep.registration.plausibility import (
     check_jacobian,
     check_linear,
     check_overlap,
-    dice,
     jacobian_range,
 )
 from tmsprep.registration.presets import PRESETS, Preset, Stage
 from tmsprep.registration.starts import SEARCH_SPACING_MM, Start, best_start, fit_similarity
 from tmsprep.registration.transforms import move_points, warp_image
-from tmsprep.registration.undated import remove_times
 
 
 @dataclass(frozen=True, eq=False)
 class RegistrationResult:
-    """What a registration found, and its measures.
+    """Transforms, moved points and measures of a registration.
 
     Parameters
     ----------
@@ -43,7 +42,7 @@ class RegistrationResult:
     points : PointSet
         The atlas's points in the T1w's world, mm, RAS+.
     start : str
-        Which start was taken.
+        Name of the starting transform.
     linear_report : LinearReport
         Scales and shear of the linear part.
     linear_overlap, overlap : float
@@ -79,9 +78,9 @@ def register(
 ) -> RegistrationResult:
     """Register a T1w to the atlas and move the atlas's points into it.
 
-    The same input, seed and number of threads give the same bits again. With another number of
-    threads the sums run in another order, the optimiser stops elsewhere, and points move by up to
-    a millimetre.
+    The same input, seed and number of threads give the same transform to the last bit (the files
+    differ in their times). With another number of threads the sums run in another order, the
+    optimiser stops elsewhere, and points move by up to a millimetre.
 
     Parameters
     ----------
@@ -90,26 +89,26 @@ def register(
     atlas : Atlas
         The fixed image and its points.
     work_dir : Path
-        For the transforms; made if need be.
+        Folder for the transforms, created if necessary.
     mask : nibabel spatial image or None
         Brain mask on the image's grid; None for an image that is already skull-stripped.
     initial_points : PointSet or None
-        Roughly where the targets are in the T1w (the CNN's), as one more start.
+        Approximate targets in the T1w (the CNN's), for one more starting transform.
     preset : str
         A key of `tmsprep.registration.presets.PRESETS`.
     random_seed : int
-        Of the metric's sampling, at least 1: 0 would mean the clock to ANTs.
+        Seed of the metric's sampling, at least 1: ANTs takes 0 as the time of day.
     n_threads : int
-        ITK reads it once per process: only the first call's counts.
+        Number of threads. ITK reads it once per process, at the first call.
 
     Raises
     ------
     ValueError
         For an unknown preset, a seed below 1, or a mask that `brain_mask` refuses.
     ImplausibleRegistration
-        If linear part, warp or overlap are not those of a human brain.
+        If linear part, warp or overlap are impossible for a human brain.
     RuntimeError
-        If ANTs gives up.
+        If ANTs fails.
     """
     if preset not in PRESETS:
         raise ValueError(f'no SyN preset {preset!r}: give one of {", ".join(PRESETS)}')
@@ -146,15 +145,16 @@ def register(
 
 
 def find_start(atlas: Atlas, subject: Brain, initial_points: PointSet | None) -> Start:
-    """Choose where to begin; `subject` on a grid of `SEARCH_SPACING_MM`."""
+    """Choose the starting transform; `subject` is on a grid of `SEARCH_SPACING_MM`."""
     guess = fit_similarity(atlas.points, initial_points) if initial_points is not None else None
     return best_start(atlas.brain(SEARCH_SPACING_MM), subject, guess)
 
 
 def compare(fixed: Brain, moving: Brain, transform: Path) -> tuple[float, float]:
     """Dice of the masks, and correlation of the images inside the fixed mask, after a warp."""
-    overlap = dice(fixed.mask, warp_image(moving.mask, transform, fixed.mask))
     inside = np.asarray(fixed.mask.dataobj) > 0.5
+    covered = np.asarray(warp_image(moving.mask, transform, fixed.mask).dataobj) > 0.5
+    overlap = dice(inside, covered)
     warped = np.asarray(warp_image(moving.image, transform, fixed.image).dataobj)
     similarity = np.corrcoef(warped[inside], np.asarray(fixed.image.dataobj)[inside])[0, 1]
     return overlap, float(similarity)
@@ -177,7 +177,7 @@ def _register_syn(
     stages = [(transform, settings.deformable)]
     _run(fixed, moving, linear, stages, prefix, random_seed, composite=True)
     forward, inverse = (Path(f'{prefix}{name}.h5') for name in ('Composite', 'InverseComposite'))
-    return remove_times(forward), remove_times(inverse)
+    return forward, inverse
 
 
 def _run(

@@ -1,7 +1,7 @@
-"""Moving points and images through saved transforms.
+"""Points and images moved by saved transforms.
 
-ITK stores a transform in the direction that resampling needs: from a place in the fixed image to
-the same place in the moving one. With the atlas fixed and the subject moving,
+ITK stores a transform in the direction that resampling needs: from a position in the fixed image
+to the same position in the moving one. With the atlas fixed and the subject moving,
 
 - ``from-T1w_to-<atlas>`` resamples the T1w onto the atlas's grid, and moves *points* from the
   atlas to the T1w. This is the file that carries targets into the subject.
@@ -46,7 +46,7 @@ def move_points(points: PointSet, transform: Path) -> PointSet:
 
 
 def move_coordinates(coordinates: np.ndarray, transform: Path) -> np.ndarray:
-    """Do what `move_points` does for an array of shape (n, 3) without missing points."""
+    """Move points as `move_points` does: shape (n, 3), mm, RAS+, none missing."""
     import ants
     import pandas as pd
 
@@ -67,7 +67,7 @@ def warp_image(
     Parameters
     ----------
     image : nibabel spatial image
-        In the moving world: the T1w for ``from-T1w_to-<atlas>``.
+        Image in the moving world: the T1w for ``from-T1w_to-<atlas>``.
     transform : Path
         Composite ``.h5`` or linear ``.mat``.
     like : nibabel spatial image
@@ -86,7 +86,7 @@ def warp_image(
 
 @contextmanager
 def _readable(transform: Path) -> Iterator[str]:
-    """Say which file could not be read.
+    """Name the file if it cannot be read.
 
     ANTs' programs end the whole process on a truncated file; reading it first raises instead.
     """

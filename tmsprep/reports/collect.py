@@ -1,24 +1,47 @@
-"""What the output folder holds about one person: tables, sidecars, figures and errors."""
+"""Index of the output folder: tables, figures and errors of one participant and protocol."""
 
 from __future__ import annotations
 
 import csv
 import json
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeVar
 
-_TABLE = '^(?P<image>.+){}_desc-(?P<method>[A-Za-z0-9]+)_targets\\.tsv$'
-_FIGURE = '^(?P<image>.+){}_desc-(?P<what>[A-Za-z0-9]+)_T1w\\.svg$'
-_COERULEUS = 'coreunet'
-# The table of protocol locus-coeruleus, whose steps are named coeruleus_<step>.
-_AFTER_THE_TABLES = ('figures', 'coeruleus_figures')
-# The steps that run after the tables are written.
-_EXPERT = 'expert'
-# Its table is written before the first step.
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import EXPERT
 
 _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
+_Read = TypeVar('_Read')
+
+#: Step that runs after the tables are written.
+_FIGURES = 'figures'
+
+
+@dataclass(frozen=True)
+class ReportItem:
+    """One file that a report can show.
+
+    Parameters
+    ----------
+    protocol : str
+        Value of the entity ``protocol``.
+    what : str
+        Value of ``desc``, such as a method or a target; for an error the step.
+    image : str
+        Name of the image without its suffix; '' for an error of the whole participant.
+    kind : str
+        'table', 'figure' or 'error'.
+    path : Path
+        The file.
+    """
+
+    protocol: str
+    what: str
+    image: str
+    kind: str
+    path: Path
 
 
 @dataclass(frozen=True)
@@ -27,12 +50,12 @@ class TargetsTable:
 
     path: Path
     rows: tuple[Mapping[str, str], ...]
-    sidecar: Mapping[str, object]
+    sidecar: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class ErrorRecord:
-    """A node that failed, as its record in the logs says."""
+    """A step that failed, as its record in the logs says."""
 
     node: str
     image: str
@@ -42,18 +65,13 @@ class ErrorRecord:
     node_dir: str = ''
 
     @property
-    def of_coeruleus(self) -> bool:
-        """Whether the step is one of protocol locus-coeruleus."""
-        return self.node.startswith('coeruleus_')
-
-    @property
     def tables_are_older(self) -> bool:
         """Whether the step stopped its run before the tables were written.
 
-        The step that writes the tables also writes the records of methods that failed, with their
-        folders; the figures come after the tables.
+        The record of a method that failed as foreseen names its working directory; such a run
+        goes on. The figures come after the tables.
         """
-        return not self.node_dir and self.node not in _AFTER_THE_TABLES
+        return not self.node_dir and self.node != _FIGURES
 
     @property
     def figures_are_older(self) -> bool:
@@ -61,121 +79,147 @@ class ErrorRecord:
         return not self.node_dir
 
 
-@dataclass
+@dataclass(frozen=True)
 class ImageResults:
-    """Everything about one T1w; `name` is its file name without suffix and extensions.
+    """Outputs of one image; `name` is its file name without suffix and extensions.
 
-    `earlier` are tables that the last run of the image did not get to write anew.
+    `tables` and `figures` are those of its last run; `earlier` are tables that this run did not
+    write again, which are not shown.
     """
 
     name: str
-    tables: dict[str, TargetsTable] = field(default_factory=dict)
-    figures: dict[str, Path] = field(default_factory=dict)
-    errors: list[ErrorRecord] = field(default_factory=list)
-    earlier: list[Path] = field(default_factory=list)
-
-    def leave_out_what_is_older(self) -> None:
-        """Take out tables and figures of an earlier run if the last one did not get that far.
-
-        The image may have been replaced since, and a point of another image is a wrong point.
-        """
-        if any(e.figures_are_older and not e.of_coeruleus for e in self.errors):
-            self.figures.clear()
-        stopped = {error.of_coeruleus for error in self.errors if error.tables_are_older}
-        for method in [m for m in self.tables if (m == _COERULEUS) in stopped]:
-            table = self.tables.pop(method)
-            self.earlier += [] if method == _EXPERT else [table.path]
-
-    def of_protocol(self, *, coeruleus: bool) -> ImageResults:
-        """Return what is of protocol locus-coeruleus, or all else; figures are of the others."""
-        return ImageResults(
-            self.name,
-            {m: table for m, table in self.tables.items() if (m == _COERULEUS) == coeruleus},
-            {} if coeruleus else self.figures,
-            [error for error in self.errors if error.of_coeruleus == coeruleus],
-            [path for path in self.earlier if (f'_desc-{_COERULEUS}_' in path.name) == coeruleus],
-        )
+    tables: Mapping[str, TargetsTable]
+    figures: Mapping[str, Path]
+    errors: Sequence[ErrorRecord] = ()
+    earlier: Sequence[Path] = ()
 
     @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to say about the image."""
-        return not (self.tables or self.figures or self.errors or self.earlier)
+    def figures_are_older(self) -> bool:
+        """Whether figures on disk may be of an earlier run."""
+        return any(error.figures_are_older for error in self.errors)
+
+    @property
+    def image(self) -> ImageRef:
+        """The source, which need not exist; its path starts at the data set's root."""
+        entities = dict(part.split('-', 1) for part in self.name.split('_') if '-' in part)
+        path = PurePosixPath(str(self.reference.get('Path', f'{self.name}_T1w.nii.gz')))
+        suffix = path.name.partition('.')[0].rpartition('_')[2]
+        return ImageRef(Path(path), path, entities, suffix)
+
+    @property
+    def reference(self) -> Mapping[str, Any]:
+        """Entry 'ReferenceImage' of the first sidecar that has one."""
+        entries = (table.sidecar.get('ReferenceImage') for table in self.tables.values())
+        return next((entry for entry in entries if isinstance(entry, dict)), {})
 
 
-@dataclass
+@dataclass(frozen=True)
 class SubjectResults:
-    """Everything about one person; `problems` are files that could not be read."""
+    """Outputs of one participant; `problems` are files that could not be read."""
 
     subject: str
-    images: list[ImageResults]
-    errors: list[ErrorRecord]
-    problems: list[str]
-
-    def of_protocol(self, *, coeruleus: bool) -> SubjectResults:
-        """Return what is of protocol locus-coeruleus, or all else.
-
-        Outputs of several protocols may lie in one folder; each has a report of its own.
-        """
-        images = [image.of_protocol(coeruleus=coeruleus) for image in self.images]
-        images = [image for image in images if not image.is_empty]
-        return SubjectResults(self.subject, images, self.errors, self.problems)
+    images: Sequence[ImageResults]
+    errors: Sequence[ErrorRecord]
+    problems: Sequence[str]
 
 
-def collect_subject(out_dir: Path, subject: str, label: str = '') -> SubjectResults:
-    """Read the derivatives and the error records of one person.
+def index_subject(layout: Layout, subject: str) -> list[ReportItem]:
+    """List the tables, figures and error records of one participant, by name.
 
     Parameters
     ----------
-    out_dir : Path
-        The output folder.
+    layout : Layout
+        Output folder and protocol; files of other protocols are left out.
     subject : str
-        The person's label, with or without ``sub-``.
-    label : str
-        Value of the entity ``protocol`` of the outputs.
+        Label of the participant, without ``sub-``.
+    """
+    folder, label = layout.out_dir / f'sub-{subject}', layout.label
+    patterns = {
+        'table': f'**/*_protocol-{label}_desc-*_targets.tsv',
+        'figure': f'**/figures/*_protocol-{label}_desc-*_T1w.svg',
+    }
+    items = []
+    for kind, pattern in patterns.items():
+        for path in sorted(folder.glob(pattern)):
+            image, _, rest = path.name.partition(f'_protocol-{label}_desc-')
+            items.append(ReportItem(label, rest.rpartition('_')[0], image, kind, path))
+    for path in layout.records(subject):
+        name, _, rest = path.name.partition(f'_protocol-{label}_')
+        # The suffix is the one part without a dash; input problems have none.
+        image = name.rpartition('_')[0] if '-' not in name.rpartition('_')[2] else ''
+        items.append(ReportItem(label, rest.partition('.')[0], image, 'error', path))
+    return items
+
+
+def collect_subject(layout: Layout, subject: str) -> SubjectResults:
+    """Read the derivatives and the error records of one participant.
+
+    Parameters
+    ----------
+    layout : Layout
+        Output folder and protocol.
+    subject : str
+        Label of the participant, with or without ``sub-``.
 
     Returns
     -------
     SubjectResults
-        Its images in the order of their names. An error record belongs to the image whose file
-        it names, else to the person. Tables and figures that the failed run did not get to write
-        anew are left out. A file that cannot be read becomes a problem, in words; it does not
-        hide the others.
+        Its images in the order of their names. Tables and figures that a failed run did not
+        write again are left out. A file that cannot be read becomes a problem, in words; it does
+        not hide the others.
     """
-    out_dir = Path(out_dir)
-    name = f'sub-{subject.removeprefix("sub-")}'
-    images: dict[str, ImageResults] = {}
+    label = subject.removeprefix('sub-')
+    items = index_subject(layout, label)
     problems: list[str] = []
-    entity = f'_protocol-{label}' if label else ''
-    for path in sorted((out_dir / name).glob('**/*_targets.tsv')):
-        match = re.match(_TABLE.format(entity), path.name)
-        if match:
-            try:
-                table = read_targets(path)
-            except (OSError, ValueError) as error:
-                problems.append(f'{path.name} could not be read: {error}')
-                continue
-            _image(images, match['image']).tables[match['method']] = table
-    for path in sorted((out_dir / name).glob('**/figures/*.svg')):
-        match = re.match(_FIGURE.format(entity), path.name)
-        if match:
-            _image(images, match['image']).figures[match['what']] = path
-    errors = []
-    for path in sorted((out_dir / 'logs' / name).glob(f'*{entity}_*.error.json')):
-        try:
-            record = read_error(path)
-        except (OSError, ValueError) as error:
-            problems.append(f'{path.name} could not be read: {error}')
-            continue
-        stem = re.sub(r'_[^_]*$', '', Path(record.image).name)
-        owner = _image(images, stem).errors if stem.startswith(name) else errors
-        owner.append(record)
-    for image in images.values():
-        image.leave_out_what_is_older()
-    return SubjectResults(name, [images[key] for key in sorted(images)], errors, problems)
+
+    def read(kind: str, reader: Callable[[Path], _Read]) -> list[tuple[ReportItem, _Read]]:
+        found = []
+        for item in items:
+            if item.kind == kind:
+                try:
+                    found.append((item, reader(item.path)))
+                except (OSError, ValueError) as error:
+                    problems.append(f'{item.path.name} could not be read: {error}')
+        return found
+
+    tables, errors = read('table', read_targets), read('error', read_error)
+    figures = [(item, item.path) for item in items if item.kind == 'figure']
+    names = {item.image for item, _ in [*tables, *errors, *figures] if item.image}
+    images = [
+        _image_results(
+            name,
+            {item.what: table for item, table in tables if item.image == name},
+            {item.what: path for item, path in figures if item.image == name},
+            [error for item, error in errors if item.image == name],
+        )
+        for name in sorted(names)
+    ]
+    general = [error for item, error in errors if not item.image]
+    return SubjectResults(f'sub-{label}', images, general, problems)
+
+
+def _image_results(
+    name: str,
+    tables: Mapping[str, TargetsTable],
+    figures: Mapping[str, Path],
+    errors: Sequence[ErrorRecord],
+) -> ImageResults:
+    """Leave out tables and figures of an earlier run if the last one did not get that far.
+
+    The image may have been replaced since, and a point of another image is a wrong point.
+    """
+    earlier: list[Path] = []
+    if any(error.tables_are_older for error in errors):
+        # The raters' table is written before the first step.
+        earlier = [table.path for method, table in tables.items() if method != EXPERT]
+        tables = {}
+    if any(error.figures_are_older for error in errors):
+        figures = {}
+    return ImageResults(name, tables, figures, errors, earlier)
 
 
 def read_targets(path: Path) -> TargetsTable:
-    """Read a table of targets and the JSON beside it.
+    """Read a table of targets and its sidecar.
 
     Raises
     ------
@@ -194,10 +238,25 @@ def read_targets(path: Path) -> TargetsTable:
 
 
 def read_error(path: Path) -> ErrorRecord:
-    """Read the record of a failed node; a key that is not there becomes empty text."""
+    """Read the record of a failed step; a missing key becomes empty text."""
     content = _json_object(path)
-    keys = ErrorRecord.__dataclass_fields__
-    return ErrorRecord(**{key: _text(content.get(key)) for key in keys})
+    return ErrorRecord(**{key: _text(content.get(key)) for key in ErrorRecord.__annotations__})
+
+
+def entities_in_words(name: str) -> str:
+    """Write the entities of an image in words: 'session A, run 1'; '' if there are none."""
+    pairs = [part.split('-', 1) for part in name.split('_') if '-' in part]
+    words = [f'{_ENTITY_WORDS.get(key, key)} {value}' for key, value in pairs if key != 'sub']
+    return ', '.join(words)
+
+
+_ENTITY_WORDS = {
+    'ses': 'session',
+    'acq': 'acquisition',
+    'ce': 'contrast agent',
+    'rec': 'reconstruction',
+    'inv': 'inversion',
+}
 
 
 def _text(value: object) -> str:
@@ -206,12 +265,8 @@ def _text(value: object) -> str:
     return '' if value is None else str(value)
 
 
-def _json_object(path: Path) -> dict[str, object]:
+def _json_object(path: Path) -> dict[str, Any]:
     content = json.loads(path.read_text(encoding='utf-8'))
     if not isinstance(content, dict):
         raise ValueError(f'{path.name} is not a JSON object')
     return content
-
-
-def _image(images: dict[str, ImageResults], name: str) -> ImageResults:
-    return images.setdefault(name, ImageResults(name))

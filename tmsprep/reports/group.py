@@ -2,138 +2,216 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from tmsprep.atomic import write_text
-from tmsprep.evaluation.agreement import agreement_table, axis_differences
-from tmsprep.evaluation.errors import CONSENSUS
-from tmsprep.evaluation.paper_tables import mean_labels
-from tmsprep.reports.group_answer import group_answer
-from tmsprep.reports.group_bland_altman import plot_bland_altman
-from tmsprep.reports.group_brain import plot_glass_brain
-from tmsprep.reports.group_content import GroupContent
-from tmsprep.reports.group_figures import MOST_DOTS, SINGLE_DOTS, plot_errors
-from tmsprep.reports.group_matrix import plot_matrices
-from tmsprep.reports.group_styles import group_style, is_rater, shown_methods
-from tmsprep.reports.group_summary import (
-    MOST_REMARKS,
-    TITLES,
-    by_person,
-    largest_errors,
-    method_rows,
-    paper_table,
-    remarks,
+from tmsprep.bids.names import Layout
+from tmsprep.protocols import Protocol
+from tmsprep.reports.comparison import (
+    agreement_section,
+    brain_section,
+    consensus_facts,
+    directions_section,
+    distance_table,
+    errors_section,
+    largest_section,
+    participants_section,
 )
-from tmsprep.reports.participant import Picture, data_uri
-from tmsprep.reports.template import render_report
+from tmsprep.reports.sections import Number, Page, Section, Table, render
 
-NAME = 'group.html'
+#: Number of remarks of a kind that are listed.
+MOST_REMARKS = 200
+
+_SEVERITIES = ('error', 'warning', 'note')
 
 
 @dataclass(frozen=True)
-class Figures:
-    """The pictures of the report; None, or no entry, where there is nothing to draw."""
-
-    errors: Picture | None
-    matrices: Picture | None
-    axes: tuple[Picture, ...]
-    brain: Picture | None
-
-
-def write_group_report(out_dir: Path, content: GroupContent) -> Path:
-    """Write the report of a group.
-
-    The file holds its figures and needs no network, no scripts and no other file; links lead to
-    the reports of single persons beside it, where they exist. The same content gives the same
-    bytes. What cannot be shown is said to be missing.
+class Remark:
+    """Something missing, failed, or to be looked at.
 
     Parameters
     ----------
-    out_dir : Path
-        The output folder.
+    who : str
+        Participant, image or file.
+    why : str
+        What went wrong and the cure, in words.
+    severity : str
+        'error' if points are missing for it, 'warning' if they are used and must be looked at,
+        'note' for information.
+    """
+
+    who: str
+    why: str
+    severity: str = 'error'
+
+
+@dataclass(frozen=True)
+class GroupContent:
+    """Everything that `write_group_report` shows.
+
+    Parameters
+    ----------
+    participants : int
+        Number of participants with points.
+    points : pandas.DataFrame, optional
+        One row per participant, image, target, method and repetition: ``participant_id``,
+        ``image``, ``method``, ``repetition``, ``label``, ``x``, ``y``, ``z`` (mm, RAS+, scanner
+        frame; NaN if missing), ``status``. Without it only `sections` compare the methods.
+    errors : pandas.DataFrame, optional
+        Distance of each point from the consensus of the raters: ``participant_id``, ``image``,
+        ``method``, ``repetition``, ``label``, ``error_mm``; given whenever `points` are.
+    agreement : pandas.DataFrame, optional
+        Result of `evaluation.agreement.agreement_table`; made from `points` if it is not given.
+    template_points : pandas.DataFrame, optional
+        As `points`, with x, y, z in mm of the space `template`.
+    template : str
+        Name of that space.
+    sections : sequence of Section
+        Tables and figures of the method that the group is about, from its
+        ``group_section.group_sections``.
+    remarks : sequence of Remark
+        What is missing or failed, and findings on files.
+    hidden : collection of str
+        Methods that only the tables and the counts show, such as all variants of a
+        cross-validation but the one that is compared with other methods.
+    reference : str
+        One sentence on who the raters are, '' if that is not known.
+    seed : int
+        Seed of the confidence intervals.
+    """
+
+    participants: int
+    points: pd.DataFrame | None = None
+    errors: pd.DataFrame | None = None
+    agreement: pd.DataFrame | None = None
+    template_points: pd.DataFrame | None = None
+    template: str = ''
+    sections: Sequence[Section] = ()
+    remarks: Sequence[Remark] = ()
+    hidden: Collection[str] = ()
+    reference: str = ''
+    seed: int = 1
+
+
+def write_group_report(layout: Layout, protocol: Protocol, content: GroupContent) -> Path:
+    """Write the report of a group.
+
+    The file holds its figures and needs no network, no scripts and no other file; links lead to
+    the reports of single participants, where they exist. The figures are also written
+    into ``figures``. The same content gives the same bytes. What cannot be shown is reported as
+    missing.
+
+    Parameters
+    ----------
+    layout : Layout
+        Output folder and names.
+    protocol : Protocol
+        The targets, and the words of the report.
     content : GroupContent
         What to show.
 
     Returns
     -------
     Path
-        ``out_dir/group.html``.
+        `Layout.level` of 'group', ending in ``.html``.
     """
-    errors, people = content.errors, content.points['participant_id'].unique()
-    html = render_report(
-        'report_group.html.jinja',
-        content=content,
-        answer=group_answer(content),
-        people=len(people),
-        remarks=remarks(content.left_out),
+    sections = [*_comparisons(layout, protocol, content), *content.sections]
+    texts = [_source_text(protocol), *(s.methods for s in sections if s.methods)]
+    count = f'{content.participants} participant{"" if content.participants == 1 else "s"}'
+    html = render(
+        protocol,
+        kind='report for a group',
+        heading=f'{count}, {len(protocol.targets)} targets',
+        pages=[summary_page(protocol, content, sections)],
+        sections=[section for section in sections if section.title],
+        remarks=gather(content.remarks),
         most_remarks=MOST_REMARKS,
-        concerns=sum(one.severity != 'note' for one in content.left_out),
-        methods=method_rows(content.points),
-        figures=draw_figures(content),
-        outliers=largest_errors(errors, shown_methods(errors['method']), Path(out_dir)),
-        tables=[paper_table(t, content.tables[t]) for t in TITLES if t in content.tables],
-        mean_labels=mean_labels(content.protocol),
-        most_dots=MOST_DOTS,
-        single_dots=SINGLE_DOTS,
+        remarks_file=layout.level('group', 'participants').name,
+        methods=[paragraph for text in texts for paragraph in text.split('\n\n')],
+        references=sorted({text for section in sections for text in section.references}),
     )
-    return write_text(Path(out_dir) / NAME, html)
+    return write_text(layout.level('group', extension='.html'), html)
 
 
-def draw_figures(content: GroupContent) -> Figures:
-    """Draw whatever the content has something to draw of."""
-    with tempfile.TemporaryDirectory(prefix='tmsprep-') as folder:
-        path = Path(folder) / 'figure.svg'
-        return Figures(
-            _draw_errors(content, path),
-            _draw_matrices(content, path),
-            tuple(_draw_axes(content, path)),
-            _draw_brain(content, path),
-        )
+def _comparisons(layout: Layout, protocol: Protocol, content: GroupContent) -> list[Section]:
+    if content.points is None or content.errors is None:
+        return []
+    points = _without(content.hidden, content.points)
+    errors = _without(content.hidden, content.errors)
+    return [
+        participants_section(content.points),
+        errors_section(layout, protocol, errors),
+        largest_section(layout, errors),
+        agreement_section(layout, points, content.agreement),
+        directions_section(layout, points),
+        brain_section(layout, content.template_points, content.template),
+    ]
 
 
-def _draw_errors(content: GroupContent, path: Path) -> Picture | None:
-    errors = by_person(content.errors)
-    labels = [label for label in content.protocol.labels if label in set(errors['label'])]
-    if not labels:
-        return None
-    plot_errors(errors, labels, shown_methods(errors['method']), path)
-    return Picture('errors', data_uri(path), 'Errors of every person, per target and method')
+def _without(hidden: Collection[str], table: pd.DataFrame) -> pd.DataFrame:
+    return table[~table['method'].isin(list(hidden))]
 
 
-def _draw_matrices(content: GroupContent, path: Path) -> Picture | None:
-    """Draw a square for the methods, the consensus being one of them, and one for the raters."""
-    there = shown_methods(content.points.dropna(subset=['x', 'y', 'z'])['method'])
-    squares = {
-        'methods': [method for method in there if not is_rater(method)],
-        'raters': [method for method in there if is_rater(method)],
-    }
-    squares = {title: names for title, names in squares.items() if len(names) > 1}
-    if not squares:
-        return None
-    table = agreement_table(content.points) if content.agreement is None else content.agreement
-    plot_matrices(table, squares, path)
-    return Picture('agreement', data_uri(path), 'Mean distance in mm of every two of them')
+def gather(remarks: Sequence[Remark]) -> list[Mapping[str, Any]]:
+    """Join remarks with the same words, the most serious first: 'severity', 'why', 'who'."""
+    joined: dict[tuple[str, str], list[str]] = {}
+    for remark in remarks:
+        joined.setdefault((remark.severity, remark.why), []).append(remark.who)
+    ranked = sorted(joined.items(), key=lambda item: _SEVERITIES.index(item[0][0]))
+    return [{'severity': severity, 'why': why, 'who': who} for (severity, why), who in ranked]
 
 
-def _draw_axes(content: GroupContent, path: Path) -> Iterator[Picture]:
-    """Draw each method against the consensus; without one, the methods against the first."""
-    there = [m for m in shown_methods(content.points['method']) if not is_rater(m)]
-    second = CONSENSUS if CONSENSUS in there else next(iter(there), '')
-    for first in there:
-        if first != second and len(axis_differences(content.points, first, second)):
-            plot_bland_altman(content.points, first, second, path)
-            name = f'{group_style(first).name} minus {group_style(second).name}'
-            yield Picture(name, data_uri(path), f'{name}, along x, y and z')
+def summary_page(protocol: Protocol, content: GroupContent, sections: Sequence[Section]) -> Page:
+    """Say first how far the methods are from the reference, and what is missing."""
+    facts = [fact for section in sections for fact in section.facts]
+    warnings = [warning for section in sections for warning in section.warnings]
+    verdict, tables = f'{content.participants} participants compared.', []
+    if content.points is not None and content.errors is not None:
+        errors = _without(content.hidden, content.errors)
+        table = distance_table(errors, protocol, content.seed)
+        verdict, tables = _verdict(table), [table]
+        facts = [*consensus_facts(content.points), *facts]
+    if content.reference:
+        facts.append(f'**The reference.** {content.reference}')
+    serious = sum(remark.severity != 'note' for remark in content.remarks)
+    if serious:
+        warnings.append(_remarks_text(len(content.remarks), serious))
+    elif content.remarks:
+        facts.append(_remarks_text(len(content.remarks), 0))
+    return Page(
+        'summary',
+        'Summary',
+        level='plain',
+        verdict=verdict,
+        concerns=f'{serious} to look at' if serious else '',
+        facts=facts,
+        warnings=warnings,
+        sections=[Section('Distances', tables=tables)] if tables and tables[0].rows else [],
+    )
 
 
-def _draw_brain(content: GroupContent, path: Path) -> Picture | None:
-    if content.template_points is None:
-        return None
-    known = content.template_points.dropna(subset=['x', 'y', 'z'])
-    if known.empty:
-        return None
-    plot_glass_brain(known, shown_methods(known['method']), path)
-    return Picture('brain', data_uri(path), 'Points of all people on an outline of the brain')
+def _remarks_text(total: int, serious: int) -> str:
+    what = 'on participants and files that are missing, failed or need a look'
+    more = f'; {serious} of them errors or warnings' if serious else ''
+    return f'[{total} remark{"" if total == 1 else "s"}](#remarks) {what}{more}.'
+
+
+def _verdict(table: Table) -> str:
+    if not table.rows:
+        return 'No method has a point where raters have a consensus, so no error is known.'
+    means = [(row[0], row[1]) for row in table.rows]
+    parts = [f'{name} {n.shown}\N{NO-BREAK SPACE}mm' for name, n in means if isinstance(n, Number)]
+    return f'Mean distance from the consensus of the raters: {", ".join(parts)}.'
+
+
+def _source_text(protocol: Protocol) -> str:
+    return (
+        "Points were taken from the output folder and from the raters' files; no image was read. "
+        'Coordinates are in mm, RAS+, in the scanner frame of each image. The targets are those '
+        f'of protocol {protocol.name} ({protocol.source}).'
+    )

@@ -1,4 +1,4 @@
-"""All targets in one figure: on the person's own brain seen from the left, above and the right."""
+"""All targets in one figure: on the participant's brain seen from left, above and right."""
 
 from __future__ import annotations
 
@@ -10,27 +10,37 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 
 from tmsprep.points import PointSet
-from tmsprep.reports.captions import WIDTH, draw_note
-from tmsprep.reports.names import (
-    LETTER,
-    beside_edge,
-    beside_mark,
-    column_of_names,
-    line_to_point,
+from tmsprep.reports.panels import (
+    CAP,
+    WIDTH,
+    Panel,
+    draw_note,
+    mark,
+    name_sides,
+    scale_bar,
+    show_grey,
 )
-from tmsprep.reports.panels import CAP, Panel, mark, name_sides, scale_bar, show_grey
 from tmsprep.reports.planes import VIEWS, View, Volume, bounding_box, plane_in_box
 from tmsprep.reports.styles import method_order, method_style
-from tmsprep.reports.svg import FONT_SIZE, Page, marker, text
+from tmsprep.reports.svg import FONT_SIZE, Attributes, Page, line, marker, text
 
+#: Spacing of the rendering.
 SPACING_MM = 1.25
-# Of the rendering. Our choice.
 
+#: Depths below the surface of the mask that are averaged: bright gyri, dark sulci.
 CORTEX_MM = (3.0, 9.0)
-# Depths below the mask's surface that are averaged: bright gyri, dark sulci. Our choice.
 
+#: Points left and right of the panels, between, above and below them.
 _LEFT, _GAP, _ABOVE, _BELOW = 11.5, 11.0, 18.0, 36.0
-# Points: beside the panels, between, above and below them.
+
+#: Distance of two names in a column.
+LINE_MM = 8.0
+
+#: Mean width of a capital letter in font sizes (DejaVu Sans).
+LETTER = 0.7
+
+#: Font size of a name in points.
+FONT = 6.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +82,7 @@ def plot_overview(
     Parameters
     ----------
     image : nibabel image or Volume
-        The T1w; any axis order, oblique or not.
+        Any axis order, oblique or not.
     points : mapping of str to PointSet
         Method to its points, mm RAS+ in the image's world. Missing points are left out.
     path : Path
@@ -224,9 +234,9 @@ def _draw_points(panel: Panel, look: Look, points: Mapping[str, PointSet], middl
     names = [name for side in look.hemispheres for name in column_of_names(named, side)]
     if look.margin:
         panel.add(*(line_to_point(panel, name) for name in names))
-    for place, method in marks:
-        mark(panel, *place, method_style(method), size=5.5)
-    write = beside_edge if look.margin else beside_mark
+    for (across, up), method in marks:
+        mark(panel, across, up, method_style(method), size=5.5)
+    write = write_at_edge if look.margin else write_at_mark
     panel.add(*(write(panel, name) for name in names))
 
 
@@ -235,13 +245,83 @@ def _draw_legend(page: Page, points: Mapping[str, PointSet], *, rendered: bool) 
     for method in method_order(points):
         style, found = method_style(method), points[method].found
         words = f'{style.name}: {found.sum()} of {len(found)}'
-        ink = {'fill': style.colour, 'stroke': 'black', 'stroke_width': 0.9}
+        ink: Attributes = {'fill': style.colour, 'stroke': 'black', 'stroke_width': 0.9}
         page.add(marker(style.marker, x, y - CAP / 2 * FONT_SIZE, 6, **ink))
         page.add(text(x + 9, y, words))
         x += 30 + LETTER * FONT_SIZE * len(words)
     note = (
-        "The person's own cortex, 3 to 9 mm below the brain's surface; deep targets are projected."
+        'Cortex of the participant, 3 to 9 mm below the brain surface; deep targets are projected.'
         if rendered
         else 'Slices through the middle of the targets; the targets are projected onto them.'
     )
     draw_note(page, [note], _LEFT)
+
+
+@dataclass(frozen=True, eq=False)
+class Name:
+    """A target's name, the point in mm it belongs to, and the height in mm where it stands."""
+
+    label: str
+    side: str
+    place: np.ndarray
+    height: float
+
+    @property
+    def width(self) -> float:
+        """About, in points."""
+        return LETTER * FONT * len(self.label)
+
+
+def column_of_names(named: Mapping[str, tuple[np.ndarray, str]], side: str) -> list[Name]:
+    """Return the names of one side from above, spread out so that none hides another."""
+    places = {label: place for label, (place, its_side) in named.items() if its_side == side}
+    labels = sorted(places, key=lambda label: (-places[label][1], label))
+    heights = spread_out(np.array([places[label][1] for label in labels]), LINE_MM)
+    return [
+        Name(label, side, places[label], float(height))
+        for label, height in zip(labels, heights, strict=True)
+    ]
+
+
+def line_to_point(panel: Panel, name: Name) -> str:
+    """Draw a line from a name at the panel's edge to its point."""
+    away = 3 * panel.scale + name.width
+    start = away if name.side == 'L' else panel.width - away
+    height = panel.place(0, name.height)[1]
+    return line(((start, height), panel.place(*name.place)), 'white', 0.5, opacity=0.8)
+
+
+def write_at_edge(panel: Panel, name: Name) -> str:
+    """Write a name at the panel's edge on its side."""
+    at = 3 * panel.scale
+    left = name.side == 'L'
+    return _written(panel, name, at if left else panel.width - at, 'start' if left else 'end')
+
+
+def write_at_mark(panel: Panel, name: Name) -> str:
+    """Write a name to the right of its point, or to the left where the panel ends."""
+    x, away = panel.place(*name.place)[0], 6 * panel.scale
+    if x + away + name.width > panel.width:
+        return _written(panel, name, x - away, 'end')
+    return _written(panel, name, x + away, 'start')
+
+
+def _written(panel: Panel, name: Name, x: float, anchor: str) -> str:
+    y = panel.place(0, name.height)[1] + CAP / 2 * FONT
+    return text(x, y, name.label, anchor=anchor, halo=True, font_size=FONT, fill='white')
+
+
+def spread_out(heights: np.ndarray, apart: float) -> np.ndarray:
+    """Move falling heights, shape (n,), as little as it takes to be `apart` or more.
+
+    Least squares under an order: heights that crowd share the mean of where they would be.
+    """
+    offsets = apart * np.arange(len(heights))
+    groups: list[list[float]] = []
+    for value in heights + offsets:
+        groups.append([value])
+        while len(groups) > 1 and np.mean(groups[-2]) < np.mean(groups[-1]):
+            last = groups.pop()
+            groups[-1] += last
+    means = [np.full(len(group), np.mean(group)) for group in groups]
+    return np.concatenate([*means, np.empty(0)]) - offsets

@@ -1,17 +1,27 @@
-"""Panels of a figure: a slice in mm, and what is drawn over it."""
+"""Panels of a figure: a slice in mm, and what is drawn over it; notes below them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from tmsprep.reports.planes import AXIS_ENDS, Plane, View
 from tmsprep.reports.styles import MethodStyle
-from tmsprep.reports.svg import element, line, marker, number, picture, text
+from tmsprep.reports.svg import Attributes, Page, element, line, marker, number, picture, text
 
+#: Width of a figure in points: eight inches.
+WIDTH = 576.0
+
+#: Left and right edge of panels and text, points.
+LEFT, RIGHT = 23.0, 570.0
+
+#: Height of a capital letter in font sizes (DejaVu Sans).
 CAP = 0.73
-# Height of a capital letter in font sizes (DejaVu Sans).
+
+#: Size and line height of notes, points.
+_SMALL, SMALL_LINE = 6.5, 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +138,8 @@ def scale_bar(panel: Panel, length_mm: float = 10.0) -> None:
 
 
 def axes_in_mm(panel: Panel, step_mm: float = 20.0) -> list[str]:
-    """Return ticks and numbers beside the left and below the lower edge, on the page."""
-    style = {'font_size': 6, 'fill': '#444444'}
+    """Return ticks and numbers left of the panel and below it, on the page."""
+    style: Attributes = {'font_size': 6, 'fill': '#444444'}
     bottom, parts = panel.y + panel.height, []
     for at in _multiples(panel.across, step_mm):
         x = panel.x + panel.place(at, 0)[0]
@@ -163,17 +173,24 @@ def mark(
     across, up : float
         The point, mm.
     style : MethodStyle
-        Of the method.
+        Mark of the method.
     size : float
-        Of the mark in points.
+        Size of the mark in points.
     alpha : float
         Its opacity.
     """
     x, y = panel.place(across, up)
-    hollow = {'fill': 'none', 'opacity': alpha if alpha < 1 else None}
+    hollow: Attributes = {'fill': 'none', 'opacity': alpha if alpha < 1 else None}
     for width, colour in ((2.8, 'black'), (1.5, style.colour)):
         panel.add(
             marker(style.marker, x, y, size * style.scale, stroke=colour, stroke_width=width,
                    **hollow)
         )  # fmt: skip
     panel.add(marker('o', x, y, 1.6, **{**hollow, 'fill': style.colour}))
+
+
+def draw_note(page: Page, lines: Sequence[str], left: float) -> None:
+    """Write small lines at the bottom of a page."""
+    for row, words in enumerate(reversed(lines)):
+        y = page.height - 7 - SMALL_LINE * row
+        page.add(text(left, y, words, font_size=_SMALL, fill='#333333'))

@@ -1,189 +1,290 @@
-"""The report of one person: one HTML file that needs nothing else."""
+"""The report of one participant: one HTML file that needs nothing else."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import Layout
+from tmsprep.derivatives import EXPERT
+from tmsprep.evaluation.status import DISAGREEMENT_MM
+from tmsprep.methods import get_method, method_names, names_of
 from tmsprep.protocols import Protocol
-from tmsprep.reports.collect import ErrorRecord, ImageResults, collect_subject
-from tmsprep.reports.methods import method_texts
+from tmsprep.reports.collect import (
+    ImageResults,
+    collect_subject,
+    entities_in_words,
+)
+from tmsprep.reports.references import PIPELINE
+from tmsprep.reports.sections import Page, Picture, Section, render
 from tmsprep.reports.styles import method_order, method_style
 from tmsprep.reports.summary import (
-    MethodCount,
-    Separation,
+    ERROR_RADIUS,
     TargetRow,
     count_found,
+    further_columns,
     largest_separation,
     target_rows,
     warnings,
 )
-from tmsprep.reports.template import render_report
 
-OVERVIEW, MASK, REGISTRATION = 'overview', 'brain', 'registration'
-# The figures' desc entities; a target's figure has the target's label.
+#: Value of the entity desc of the figure of all targets; a target's figure has its label.
+OVERVIEW = 'overview'
 
-ENTITY_WORDS = {
-    'sub': 'person',
-    'ses': 'session',
-    'acq': 'acquisition',
-    'ce': 'contrast agent',
-    'rec': 'reconstruction',
-    'run': 'run',
-    'echo': 'echo',
-    'inv': 'inversion',
-}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure with its text alternative, as a data URI."""
-
-    what: str
-    uri: str
-    alt: str
-
-
-@dataclass(frozen=True)
-class ImagePage:
-    """One T1w as the template shows it."""
-
-    anchor: str
-    name: str
-    title: str
-    reference: Mapping[str, object]
-    rows: list[TargetRow]
-    counts: list[MethodCount]
-    largest: tuple[TargetRow, Separation] | None
-    warnings: list[str]
-    errors: list[ErrorRecord]
-    earlier: list[str]
-    overview: Picture | None
-    targets: dict[str, Picture]
-    mask: Picture | None
-    registration: Picture | None
-    others: list[Picture]
-    sidecars: dict[str, Mapping[str, object]]
-    has_dispersion: bool
-    has_error90: bool
-    has_expert: bool
-
-    @property
-    def concerns(self) -> str:
-        """How many steps failed and how many targets carry a warning, in words."""
-        failed, warned = len(self.errors), sum(row.warns for row in self.rows)
-        counts = []
-        if failed:
-            counts.append(f'{failed} step{"s" if failed > 1 else ""} failed')
-        if warned:
-            counts.append(f'{warned} of {len(self.rows)} targets carry a warning')
-        return ', '.join(counts)
+_SHAPES = {'o': 'Circle', 's': 'Square', '^': 'Triangle', 'D': 'Diamond'}
 
 
 def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -> Path:
-    """Write the report of one person from what lies in the output folder.
+    """Write the report of one participant from what lies in the output folder.
 
     The file holds its figures and needs no network, no scripts and no other file. The same
-    derivatives give the same bytes. What is missing is said to be missing: one method only, or
+    derivatives give the same bytes. What is missing is reported as missing: one method only, or
     none, gives a report too.
 
     Parameters
     ----------
     layout : Layout
-        Names of the outputs.
+        Output folder and names.
     protocol : Protocol
-        The targets.
+        The targets, and the words of the report.
     subject : str
-        The person's label, without ``sub-``.
+        Label of the participant, with or without ``sub-``.
 
     Returns
     -------
     Path
-        The report.
+        `Layout.report` of the participant.
     """
-    results = collect_subject(layout.out_dir, subject, layout.label)
-    html = render_report(
-        'report_participant.html.jinja',
-        subject=results.subject,
-        pages=[image_page(image) for image in results.images],
-        methods=method_texts(results.images),
+    results = collect_subject(layout, subject)
+    sections = {image.name: method_sections(image, layout) for image in results.images}
+    pages = [image_page(image, protocol, sections[image.name]) for image in results.images]
+    texts = method_texts(results.images, sections)
+    every = [section for some in sections.values() for section in some.values()]
+    html = render(
+        protocol,
+        kind='report for one participant',
+        heading=results.subject,
+        pages=pages,
         errors=results.errors,
         problems=results.problems,
-        method_name=lambda method: method_style(method).name,
+        methods=[_common_text(protocol), *texts] if texts else [],
+        references=sorted({*PIPELINE, *(t for s in every for t in s.references)}) if texts else [],
     )
-    return write_text(layout.report(subject), html)
+    return write_text(layout.report(results.subject.removeprefix('sub-')), html)
 
 
-def image_page(image: ImageResults) -> ImagePage:
-    """Arrange the results of one T1w for the template."""
+def method_sections(image: ImageResults, layout: Layout) -> dict[str, Section]:
+    """Collect what the methods add to the report of one image: method to its section.
+
+    Figures that may be of an earlier run are left out.
+    """
+    found = {}
+    for name in method_order(image.tables):
+        section = get_method(name).section(image.image, layout) if name in method_names() else None
+        if section is not None:
+            found[name] = _without_pictures(section) if image.figures_are_older else section
+    return found
+
+
+def _without_pictures(section: Section) -> Section:
+    parts = tuple(_without_pictures(part) for part in section.parts)
+    return replace(section, pictures=(), parts=parts)
+
+
+def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, Section]) -> Page:
+    """Arrange the results of one image for the template."""
     rows = target_rows(image.tables)
-    labels = [row.label for row in rows]
-    regions = {row.label: f'{row.label}, {row.region}' for row in rows}
-    pictures = {
-        what: Picture(what, data_uri(path), _alternative(what, regions))
-        for what, path in sorted(image.figures.items())
+    found = list(sections.values())
+    warned = [*warnings(rows), *(text for section in found for text in section.warnings)]
+    concerns = _concerns(image, rows)
+    facts = [*_facts(rows, protocol), *(text for section in found for text in section.facts)]
+    level = 'bad' if image.errors or not rows else 'look' if warned else 'good'
+    own = {
+        method_style(name).name: image.tables[name].sidecar for name in method_order(image.tables)
     }
-    estimates = [estimate for row in rows for estimate in row.estimates]
-    sidecars = {m: image.tables[m].sidecar for m in method_order(image.tables)}
-    return ImagePage(
+    further = {title: value for section in found for title, value in section.details.items()}
+    return Page(
         anchor=image.name,
+        title=entities_in_words(image.name) or protocol.words['image'],
         name=image.name,
-        title=entity_title(image.name),
-        reference=_reference(sidecars),
+        level=level,
+        verdict=_verdict(image, rows, protocol, concerns, warned),
+        concerns=concerns,
+        facts=facts,
+        warnings=[*warned, *_earlier(image)],
         rows=rows,
-        counts=count_found(rows),
-        largest=largest_separation(rows),
-        warnings=warnings(rows),
+        columns=further_columns(image.tables),
+        reference=str(image.reference.get('Path', '')),
+        with_expert=EXPERT in image.tables,
+        sections=[s for s in [*_figures(image, rows, found), *found] if s.title and s.has_content],
         errors=image.errors,
-        earlier=[path.name for path in image.earlier],
-        overview=pictures.get(OVERVIEW),
-        targets={label: pictures[label] for label in labels if label in pictures},
-        mask=pictures.get(MASK),
-        registration=pictures.get(REGISTRATION),
-        others=[
-            picture
-            for what, picture in pictures.items()
-            if what not in (*labels, OVERVIEW, MASK, REGISTRATION)
-        ],
-        sidecars=sidecars,
-        has_dispersion=any(estimate.dispersion for estimate in estimates),
-        has_error90=any(estimate.error90 for estimate in estimates),
-        has_expert='expert' in image.tables,
+        details={**own, **further},
     )
 
 
-def entity_title(name: str) -> str:
-    """Say a file name's entities in words: 'session A, run 1'; 'T1w' if there are none."""
-    pairs = [part.split('-', 1) for part in name.split('_') if '-' in part]
-    words = [f'{ENTITY_WORDS.get(key, key)} {value}' for key, value in pairs if key != 'sub']
-    return ', '.join(words) or 'T1w'
+def _concerns(image: ImageResults, rows: list[TargetRow]) -> str:
+    """Count the steps that failed and the targets that carry a warning, in words."""
+    failed, warned = len(image.errors), sum(row.warns for row in rows)
+    counts = []
+    if failed:
+        counts.append(f'{failed} step{"s" if failed > 1 else ""} failed')
+    if warned:
+        counts.append(f'{warned} of {len(rows)} targets carry a warning')
+    return ', '.join(counts)
 
 
-def data_uri(path: Path) -> str:
-    """Return an SVG file as a data URI; shown as a picture it can neither run nor load things."""
-    content = base64.b64encode(path.read_bytes()).decode('ascii')
-    return f'data:image/svg+xml;base64,{content}'
+def _verdict(
+    image: ImageResults,
+    rows: list[TargetRow],
+    protocol: Protocol,
+    concerns: str,
+    warned: list[str],
+) -> str:
+    if image.earlier:
+        return f'No {protocol.words["targets"]}: the last run of this image failed.'
+    if not rows:
+        return f'No {protocol.words["targets"]}: no method left a table.'
+    if image.errors:
+        return f'Incomplete: {concerns}.'
+    if warned:
+        return f'Look before use: {concerns or "see the warnings"}.'
+    return 'No warnings. Check every target in the figures below all the same.'
 
 
-def _reference(sidecars: Mapping[str, Mapping[str, object]]) -> Mapping[str, object]:
-    for sidecar in sidecars.values():
-        reference = sidecar.get('ReferenceImage')
-        if isinstance(reference, dict):
-            return reference
-    return {}
+def _facts(rows: list[TargetRow], protocol: Protocol) -> list[str]:
+    counts = [
+        f'**{count.name}**: {count.found} of {count.total} targets found'
+        + (f', {count.clear} without a warning.' if count.clear != count.found else '.')
+        for count in count_found(rows)
+    ]
+    largest = largest_separation(rows)
+    if largest:
+        row, gap = largest
+        where = f'{gap.name}, at {row.label} ({row.region})'
+        return [*counts, f'Largest disagreement: **{gap.distance.shown} mm**, {where}.']
+    if rows and len(names_of(protocol)) > 1:
+        return [*counts, 'There are points of one method only, so nothing confirms them.']
+    return counts
 
 
-def _alternative(what: str, regions: Mapping[str, str]) -> str:
-    if what in regions:
-        return (
-            f'{regions[what]}: axial, coronal and sagittal slices with the points of each method'
+def _earlier(image: ImageResults) -> list[str]:
+    if not image.earlier:
+        return []
+    names = ', '.join(f'`{path.name}`' for path in image.earlier)
+    text = (
+        f'An earlier run left points of this image: {names}. They are not shown, as the image '
+        'may have been replaced since. They hold only if its SHA-256 is still that of '
+        '`ReferenceImage` in the file of the same name ending in `.json`.'
+    )
+    return [text]
+
+
+def _figures(
+    image: ImageResults, rows: list[TargetRow], others: Iterable[Section]
+) -> list[Section]:
+    """Sections of the figures that every method has, and of those that no section shows."""
+    shown = {picture.uri for section in others for picture in _pictures(section)}
+    methods = method_order({e.method for row in rows for e in row.estimates})
+    marks = '; '.join(
+        f'{_SHAPES[method_style(m).marker]}: {method_style(m).name}' for m in methods
+    )
+    regions = {row.label: row.region for row in rows}
+    overview, further, targets = [], [], {}
+    for what, path in sorted(image.figures.items()):
+        if what == OVERVIEW:
+            alt = 'All targets on three views of the brain'
+            overview.append(Picture.read(path, alt, f'{alt}. {marks}.'))
+        elif what in regions:
+            slices = 'axial, coronal and sagittal slices with the points of each method'
+            targets[what] = Picture.read(path, f'{what}, {regions[what]}: {slices}')
+        else:
+            further.append(Picture.read(path, what, what))
+    parts = [_target_part(row, targets[row.label]) for row in rows if row.label in targets]
+    further = [picture for picture in further if picture.uri not in shown]
+    return [
+        Section('Overview', pictures=overview),
+        Section('Each target', f'{marks}. {_each_target(rows)}', parts=parts),
+        Section('Further figures', pictures=further),
+    ]
+
+
+def _pictures(section: Section) -> Iterator[Picture]:
+    yield from section.pictures
+    for part in section.parts:
+        yield from _pictures(part)
+
+
+def _target_part(row: TargetRow, picture: Picture) -> Section:
+    return Section(
+        f'{row.label}: {row.region}',
+        pictures=[picture],
+        warnings=[f'{e.style.name}: {e.words}.' for e in row.estimates if e.warns],
+        anchor=row.label,
+        side=row.side,
+    )
+
+
+def _each_target(rows: list[TargetRow]) -> str:
+    circles = any(e.values.get(ERROR_RADIUS) for row in rows for e in row.estimates)
+    return (
+        'Faint marks lie out of the slice. Above the whole slices, below the same slices enlarged.'
+        + (
+            ' Dashed circle: 90 % of errors; a point without one has no measured radius.'
+            if circles
+            else ''
         )
-    return {
-        OVERVIEW: 'All targets on three views of the brain',
-        MASK: 'Outline of the brain mask on axial, coronal and sagittal slices',
-        REGISTRATION: "Edges of the atlas on the person's slices, before and after registration",
-    }.get(what, what)
+    )
+
+
+def _common_text(protocol: Protocol) -> str:
+    cubic = any(get_method(name).isotropic for name in names_of(protocol))
+    grid = (
+        f'isotropic voxels of {protocol.voxel_mm:g} mm, and its intensities scaled by their 5th '
+        'and 95th percentiles'
+        if cubic
+        else '256 x 256 x 256 voxels of 1 mm'
+    )
+    return (
+        'Images were read from and results written to the Brain Imaging Data Structure (BIDS; '
+        'Gorgolewski et al., 2016) with PyBIDS (Yarkoni et al., 2019); the steps were run as a '
+        f'Nipype workflow (Gorgolewski et al., 2011). The image was brought to {grid}; all points '
+        'are given in the scanner frame of the original image. The targets are those of protocol '
+        f'{protocol.name} ({protocol.source}).'
+    )
+
+
+def method_texts(
+    images: Sequence[ImageResults], sections: Mapping[str, Mapping[str, Section]]
+) -> list[str]:
+    """Describe each distinct way in which a method was run, with the images if they differ."""
+    texts: dict[str, list[str]] = {}
+    for method in method_order({name for image in images for name in image.tables}):
+        for image in images:
+            if method in image.tables:
+                section = sections[image.name].get(method, Section())
+                text = _method_text(method, image.tables[method].sidecar, section)
+                texts.setdefault(text, []).append(image.name)
+    if len(images) < 2:
+        return list(texts)
+    return [f'{text} Images: {", ".join(names)}.' for text, names in texts.items()]
+
+
+def _method_text(method: str, sidecar: Mapping[str, Any], section: Section) -> str:
+    text = section.methods
+    if method == EXPERT:
+        raters = sidecar.get('Raters')
+        names = ', '.join(map(str, raters)) if isinstance(raters, list) else 'raters'
+        text = (
+            f"Points by {names}. The expert's point is the mean of the largest group of raters "
+            f'who are all within {sidecar.get("ConsensusThreshold", DISAGREEMENT_MM):g} mm of '
+            'each other (Baxter et al., 2021), or the point of the only rater.'
+        )
+    elif not text:
+        text = f'{sidecar.get("Description", "")}.'.removeprefix('.')
+    made = [f'tmsprep {sidecar["SoftwareVersion"]}'] if 'SoftwareVersion' in sidecar else []
+    made += [f'random seed {sidecar["RandomSeed"]}'] if 'RandomSeed' in sidecar else []
+    how = f' {", ".join(made)}.' if made else ''
+    return f'**{method_style(method).name}.** {text}{how}'

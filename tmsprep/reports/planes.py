@@ -8,15 +8,15 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 
+#: Names of the negative and positive ends of the world axes x, y, z (RAS+).
 AXIS_ENDS = (('L', 'R'), ('P', 'A'), ('I', 'S'))
-# Names of the negative and positive ends of the world axes x, y, z (RAS+).
 
+#: Below this distance from the vertex there is neck, not brain.
 HEAD_HEIGHT_MM = 180.0
-# Below this distance from the vertex there is neck, not brain. Our choice.
 
+#: Voxels kept around a cubic sample: the influence of an edge on the spline falls as 0.27 ** n,
+#: and a picture has 256 levels.
 _SPLINE_MARGIN = 6
-# Voxels kept around a cubic sample: the spline's memory of an edge falls as 0.27 ** n, and a
-# picture has 256 levels.
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Volume:
         steps : numpy.ndarray
             Shape (3, 3); row i is the step along the grid's axis i in mm RAS+.
         shape : tuple of int
-            Of the grid, three numbers.
+            Three numbers: samples along each axis of the grid.
         order : int
             1 is linear, 3 a cubic spline.
 
@@ -138,7 +138,7 @@ class Volume:
         box : numpy.ndarray
             Shape (2, 3), mm RAS+: where the grid begins and the end that it does not pass.
         spacing : float
-            Of the grid in mm.
+            Distance of the samples in mm.
 
         Returns
         -------
@@ -175,7 +175,7 @@ def sample_plane(
     spacing : float
         Distance of the samples in mm.
     order : int
-        Of the interpolation, see `Volume.grid`.
+        Order of the interpolation, see `Volume.grid`.
     """
     columns = np.arange(across[0] + spacing / 2, across[1], spacing)
     rows = np.arange(up[0] + spacing / 2, up[1], spacing)
@@ -216,7 +216,7 @@ def _head_box(data: np.ndarray, affine: np.ndarray, window: tuple[float, float])
     index = np.argwhere(thin > window[0] + 0.15 * (window[1] - window[0])) * step
     if len(index):
         world = index @ affine[:3, :3].T + affine[:3, 3]
-        # The outermost half per cent is noise in the air and what lies in the scanner beside.
+        # The outermost half per cent is noise in the air and what else lies in the scanner.
         box = np.percentile(world, (0.5, 99.5), axis=0)
     else:
         box = bounding_box(np.ones(data.shape, dtype=bool), affine)

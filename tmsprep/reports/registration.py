@@ -1,4 +1,4 @@
-"""Figures that show whether brain mask and atlas lie where the person's brain is."""
+"""Figures that show whether brain mask and atlas lie on the participant's brain."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 
-from tmsprep.reports.captions import WIDTH, draw_note
-from tmsprep.reports.panels import Panel, edges, show_plane
+from tmsprep.reports.panels import WIDTH, Panel, draw_note, edges, show_plane
 from tmsprep.reports.planes import VIEWS, View, Volume, bounding_box, plane_in_box
-from tmsprep.reports.svg import Page, line, text
+from tmsprep.reports.svg import Attributes, Page, line, text
 
+#: Slices per view.
 COLUMNS = 4
-# Slices per view.
 
+#: Spacing of the slices shown.
 SPACING_MM = 1.25
-# Of the slices shown. Our choice.
 
+#: Percentile of the intensities of the atlas brain, about where grey matter ends and white begins.
 TISSUE_PERCENTILE = 60.0
-# Of the atlas brain's intensities: about where grey matter ends and white begins. Our choice.
 
+#: Vertices of the shortest contour that is drawn; the rest is clutter.
 SHORTEST = 12
-# Vertices of the shortest contour that is drawn; the rest is clutter. Our choice.
 
 _OUTLINE, _TISSUE = '#ffd43b', '#22d3ee'
+
+#: Points left of the slices, between columns, between rows, and below them.
 _LEFT, _GAP, _BETWEEN, _BELOW = 20.0, 2.0, 7.0, 26.0
-# Points: left of the slices, between columns, between rows, and below them.
 
 
 @dataclass(frozen=True)
 class Contour:
-    """Lines of equal value of an image, drawn over the person's slices."""
+    """Lines of equal value of an image, drawn over the participant's slices."""
 
     volume: Volume
     level: float
@@ -42,7 +42,7 @@ class Contour:
 
 
 def plot_mask(image: SpatialImage | Volume, mask: SpatialImage | Volume, path: Path) -> Path:
-    """Draw the outline of the brain mask over the person's slices.
+    """Draw the outline of the brain mask over the participant's slices.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def plot_registration(
     *,
     titles: tuple[str, str] = ('before', 'after'),
 ) -> Path:
-    """Draw the atlas's edges over the person's slices, before and after the registration.
+    """Draw the atlas's edges over the participant's slices, before and after the registration.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def plot_registration(
     path : Path
         The SVG file to write.
     titles : tuple of str
-        What the two are, such as 'after rigid and affine' and 'after SyN'.
+        What the two are, such as 'after rigid and affine' and 'at the end'.
 
     Returns
     -------
@@ -114,8 +114,8 @@ def plot_registration(
         for title, atlas in zip(titles, atlases, strict=True)
     ]
     note = (
-        "Lines: edges of the atlas (yellow: its outline, cyan: its white matter) on the person's "
-        'slices. In the lower rows of each pair they must follow the brain below.'
+        'Lines: edges of the atlas (yellow: its outline, cyan: its white matter) on the slices of '
+        'the participant. In the lower rows of each pair they must follow the brain below.'
     )
     return _mosaic(volume, box, rows, path, note)
 
@@ -166,11 +166,12 @@ def _mosaic(
                 _draw_contours(panel, view, float(at), box, contours)
                 page.add(panel.drawn(f'{view.name}-{title.replace(" ", "-")}-{column}'))
             middle = top + panel.height / 2
-            turned = {'transform': f'rotate(-90 {_LEFT - 7} {middle:.2f})', 'font_size': 7}
+            turn = f'rotate(-90 {_LEFT - 7} {middle:.2f})'
+            turned: Attributes = {'transform': turn, 'font_size': 7}
             words = f'{view.name}, {title}'
             page.add(text(_LEFT - 7, middle, words, anchor='middle', **turned))
             top += scale * extents[view.up] + _BETWEEN
-    convention = "The person's left is on the left of axial and coronal slices."
+    convention = "The participant's left is on the left of axial and coronal slices."
     draw_note(page, [note, convention], _LEFT)
     return page.save(path)
 
@@ -194,4 +195,4 @@ def contour_lines(contour: Contour, view: View, at: float, box: np.ndarray) -> l
     plane = plane_in_box(contour.volume, view, at, box, spacing=SPACING_MM)
     smooth = ndimage.gaussian_filter(plane.data, 0.6)
     lines = contour_generator(plane.across, plane.up, smooth).lines(contour.level)
-    return [line for line in lines if len(line) >= SHORTEST]
+    return [line for line in map(np.asarray, lines) if len(line) >= SHORTEST]

@@ -1,47 +1,57 @@
-"""One target in three orthogonal slices of the person's own T1w."""
+"""One target in three orthogonal slices of the participant's own image."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 from nibabel.spatialimages import SpatialImage
 
-from tmsprep.reports.captions import (
+from tmsprep.reports.panels import (
+    CAP,
     LEFT,
     RIGHT,
+    SMALL_LINE,
     WIDTH,
-    distances,
-    draw_caption,
-    draw_legend,
-    draw_numbers,
-    footer_height,
-)
-from tmsprep.reports.panels import (
     Panel,
     axes_in_mm,
+    draw_note,
     edges,
     mark,
     scale_bar,
     show_plane,
 )
 from tmsprep.reports.planes import VIEWS, Plane, View, Volume, plane_in_box, sample_plane
-from tmsprep.reports.styles import method_order, method_style
-from tmsprep.reports.svg import Page, element, text
+from tmsprep.reports.styles import method_order, method_style, pair_name
+from tmsprep.reports.svg import FONT_SIZE, Attributes, Page, element, marker, text
 
+#: Side of the enlarged part: a gyrus and its neighbours.
 CROP_MM = 80.0
-# Side of the enlarged part: a gyrus and its neighbours. Our choice.
 
+#: Points further than this from their mean are not shown in one crop.
 FAR_MM = 30.0
-# Points further than this from their mean are not shown in one crop. Our choice.
 
+#: Opacity of a mark that lies 10 mm or more out of the slice.
 FADED = 0.4
-# Opacity of a mark that lies 10 mm or more out of the slice. Our choice.
 
+#: Points between panels of a row, above the panels, and between the rows.
 _GAP, _ABOVE, _BETWEEN = 20.0, 36.0, 14.0
-# Points between panels of a row, above the panels, and between the rows.
+
+#: Height of a line of the legend, and space between panels and text, points.
+_LINE, _ABOVE_TEXT = 12.0, 15.0
+
+_READING = (
+    'Lower row: the dotted square enlarged. Small numbers: mm that a point lies to the right '
+    'of, in front of or above the slice shown (negative: left, behind, below).'
+)
+
+_CIRCLES = (
+    'Dashed circle: outline of the ball around the point that holds 90 % of errors, on images '
+    'like those it was measured on.'
+)
 
 
 def plot_target(
@@ -64,9 +74,9 @@ def plot_target(
     Parameters
     ----------
     image : nibabel image or Volume
-        The T1w; any axis order, oblique or not.
+        Any axis order, oblique or not.
     points : mapping of str to numpy.ndarray
-        Method ('cnn', 'syn', 'expert', or any other) to (x, y, z), mm RAS+ in the image's world.
+        Method, or 'expert' for the raters, to (x, y, z), mm RAS+ in the world of the image.
         NaN means that the method has no point; the figure says so.
     path : Path
         The SVG file to write.
@@ -81,7 +91,7 @@ def plot_target(
     crop_mm : float
         Side of the enlarged part.
     radiological : bool
-        Show the person's left on the right. The default is the neurological convention.
+        Show the participant's left on the right. The default is the neurological convention.
 
     Returns
     -------
@@ -191,8 +201,13 @@ def _draw_whole(
     (x0, x1), (y1, y0) = zip(
         *(panel.place(*(scene.centre[[view.across, view.up]] + end)) for end in half), strict=True
     )
-    square = {'x': min(x0, x1), 'y': y0, 'width': abs(x1 - x0), 'height': y1 - y0}
-    dots = {'fill': 'none', 'stroke': 'white', 'stroke_width': 0.7, 'stroke_dasharray': '0.7 1.1'}
+    square: Attributes = {'x': min(x0, x1), 'y': y0, 'width': abs(x1 - x0), 'height': y1 - y0}
+    dots: Attributes = {
+        'fill': 'none',
+        'stroke': 'white',
+        'stroke_width': 0.7,
+        'stroke_dasharray': '0.7 1.1',
+    }
     panel.add(element('rect', **square, **dots))
     for name, point in scene.found.items():
         alpha = _opacity(point[view.through] - at)
@@ -235,7 +250,7 @@ def _draw_crop(
         off, (x, y) = point[view.through] - at, point[[view.across, view.up]]
         if abs(off) >= 1 and across[0] < x < across[1] and up[0] < y < up[1]:
             right, down = panel.place(x, y)
-            ink = {'font_size': 6.5, 'fill': method_style(name).colour}
+            ink: Attributes = {'font_size': 6.5, 'fill': method_style(name).colour}
             panel.add(text(right + 10, down - 5 + 8 * row, f'{off:+.0f}', halo=True, **ink))
     page.add(panel.drawn(f'crop-{view.name}'), *axes_in_mm(panel))
 
@@ -245,11 +260,76 @@ def _draw_ball(
 ) -> None:
     """Draw a ball's outline, seen through the slice: its cut would look like a smaller error."""
     right, down = panel.place(*place)
-    circle = {'cx': right, 'cy': down, 'r': radius * panel.scale, 'fill': 'none'}
+    circle: Attributes = {'cx': right, 'cy': down, 'r': radius * panel.scale, 'fill': 'none'}
     for width, ink, dashes in ((1.8, 'black', None), (0.9, colour, '3.6 1.8')):
-        line = {'stroke': ink, 'stroke_width': width, 'stroke_dasharray': dashes}
+        line: Attributes = {'stroke': ink, 'stroke_width': width, 'stroke_dasharray': dashes}
         panel.add(element('circle', **circle, **line, opacity=opacity))
 
 
 def _opacity(off_mm: float) -> float:
     return 1.0 - (1.0 - FADED) * min(1.0, abs(off_mm) / 10.0)
+
+
+def footer_height(methods: int, numbers: int, *, circles: bool) -> float:
+    """Return the points that a legend and a list of numbers take, with the caption below.
+
+    The caption has a further line if there are circles to explain.
+    """
+    return 44.0 + _LINE * max(methods, numbers) + (SMALL_LINE if circles else 0.0)
+
+
+def distances(found: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Return the distance in mm of every two methods, by the names that the figure prints."""
+    return {
+        pair_name(a, b): float(np.linalg.norm(found[a] - found[b]))
+        for a, b in combinations(found, 2)
+    }
+
+
+def draw_legend(
+    page: Page,
+    methods: Sequence[str],
+    found: Mapping[str, np.ndarray],
+    circles: Mapping[str, float],
+    top: float,
+) -> None:
+    """Write one line per method with its mark and its point, below `top` in points."""
+    for row, name in enumerate(method_order(methods)):
+        y, style = _baseline(top, row), method_style(name)
+        ink: Attributes = {'fill': style.colour, 'stroke': 'black', 'stroke_width': 0.7}
+        page.add(marker(style.marker, LEFT + 6, y - CAP / 2 * FONT_SIZE, 6, **ink))
+        words = f'{style.name}: {_place(found.get(name))}'
+        if name in found and circles.get(name, 0) > 0:
+            words += f'   (dashed: 90 % of errors, {circles[name]:.1f} mm)'
+        page.add(text(LEFT + 14, y, words))
+
+
+def draw_numbers(page: Page, numbers: Mapping[str, float], top: float) -> None:
+    """Write named numbers in mm, one per line, on the right below `top` in points."""
+    for row, (name, value) in enumerate(numbers.items()):
+        words = f'{name}: {value:.1f} mm' if np.isfinite(value) else f'{name}: n/a'
+        page.add(text(RIGHT, _baseline(top, row), words, anchor='end', font_weight='bold'))
+
+
+def draw_caption(page: Page, through: str, *, radiological: bool, circles: bool) -> None:
+    """Write at the bottom how the slices are to be read; `through` says where they cross."""
+    convention = (
+        "Radiological convention: the participant's left is on the right of the picture."
+        if radiological
+        else "Neurological convention: the participant's left is on the left of the picture."
+    )
+    lines = [
+        f'{convention} Axes: mm, RAS+, frame of the image. Slices through {through}.',
+        _READING,
+    ]
+    draw_note(page, [*lines, _CIRCLES] if circles else lines, LEFT)
+
+
+def _baseline(top: float, row: int) -> float:
+    return top + _ABOVE_TEXT + _LINE * row + CAP * FONT_SIZE
+
+
+def _place(point: np.ndarray | None) -> str:
+    if point is None:
+        return 'no point'
+    return 'x {:.1f}, y {:.1f}, z {:.1f} mm'.format(*point)

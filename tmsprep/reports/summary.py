@@ -1,81 +1,49 @@
-"""The numbers and words of a person's report, from the tables as written."""
+"""Numbers and words of a participant's report, from the tables as written."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 
+from tmsprep.derivatives import EXPERT
+from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
+from tmsprep.evaluation.status import STATUSES
+from tmsprep.methods import get_method, method_names
 from tmsprep.reports.collect import TargetsTable
-from tmsprep.reports.styles import method_order, method_style, pair_name
+from tmsprep.reports.sections import Number
+from tmsprep.reports.styles import MethodStyle, method_order, method_style, pair_name
 
-STATUS_WORDS = {
-    'ok': 'found',
-    'disagreement': 'found, but over 12 mm from the other method',
-    'wrong_side': 'the point lies in the other hemisphere',
-    'outside_image': 'the point lies outside the image',
-    'failed': 'the method failed: no point',
-}
-# The closed vocabulary of the tables' status column.
+#: Column of the radius of the ball that holds 90 % of errors, drawn around the points.
+ERROR_RADIUS = 'error90_mm'
 
-EXPERT_WORDS = {
-    'consensus': 'the raters agree',
-    'single': 'the point of one rater',
-    'no_consensus': 'the raters do not agree: no point',
-    'missing': 'no rater gave the point',
-}
-# That of the experts' table. None is a reason not to use the point of another method.
-
-_WITHOUT_POINT = ('no_consensus', 'missing')
-
-
-@dataclass(frozen=True)
-class Number:
-    """A cell with a number: as written, and rounded to a tenth of a millimetre for reading."""
-
-    exact: str
-    shown: str
-
-    @classmethod
-    def parse(cls, cell: str | None) -> Number | None:
-        """Read a cell; None if it is missing or no finite number."""
-        try:
-            value = float(cell or 'nan')
-        except ValueError:
-            return None
-        # Adding 0.0 turns -0.0, which a reader would take for a sign, into 0.0.
-        return cls(cell.strip(), f'{round(value, 1) + 0.0:.1f}') if math.isfinite(value) else None
-
-    @property
-    def value(self) -> float:
-        """The number."""
-        return float(self.exact)
+_COMMON = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One method's row for one target."""
+    """One method's row for one target.
+
+    `values` are the numbers of the further columns, without distances to other methods.
+    """
 
     method: str
     x: Number | None
     y: Number | None
     z: Number | None
     status: str
-    dispersion: Number | None
-    error90: Number | None
-    variability: Number | None = None
+    values: Mapping[str, Number | None] = field(default_factory=dict)
 
     @property
-    def name(self) -> str:
-        """The method's name in words."""
-        return method_style(self.method).name
+    def style(self) -> MethodStyle:
+        """Name and mark of the method."""
+        return method_style(self.method)
 
     @property
     def words(self) -> str:
-        """The status in words; one that is not in the vocabulary is shown as it is."""
-        words = STATUS_WORDS | EXPERT_WORDS
-        return words.get(self.status, f'unknown status: {self.status}')
+        """The status in words; an unknown one is shown as it is."""
+        return status_words(self.status, statuses_of(self.method))
 
     @property
     def point(self) -> tuple[float, float, float] | None:
@@ -86,10 +54,14 @@ class Estimate:
 
     @property
     def warns(self) -> bool:
-        """Whether a reader must look before using the row."""
-        if self.status in _WITHOUT_POINT:
-            return False
-        return self.status not in ('ok', *EXPERT_WORDS) or self.point is None
+        """Whether a reader must look before using the row.
+
+        That raters disagree or gave no point is no reason to doubt the point of a method.
+        """
+        if self.method == EXPERT:
+            missing = self.status not in ('no_consensus', 'missing') and self.point is None
+            return missing or self.status not in CONSENSUS_STATUSES
+        return self.status != 'ok' or self.point is None
 
 
 @dataclass(frozen=True)
@@ -107,7 +79,7 @@ class Separation:
 
 @dataclass(frozen=True)
 class TargetRow:
-    """One target with what every method says."""
+    """One target with the points of all methods."""
 
     label: str
     hemisphere: str
@@ -117,18 +89,18 @@ class TargetRow:
 
     @property
     def side(self) -> str:
-        """The person's side in words."""
-        return {'L': 'Left', 'R': 'Right'}.get(self.hemisphere, 'Midline')
+        """The side of the brain in words."""
+        return side_in_words(self.hemisphere)
 
     @property
     def warns(self) -> bool:
-        """Whether any method's row warns."""
+        """Whether the row of any method warns."""
         return any(estimate.warns for estimate in self.estimates)
 
 
 @dataclass(frozen=True)
 class MethodCount:
-    """How many targets a method found, and how many of these raise no warning."""
+    """Number of targets that a method found, and of those without a warning."""
 
     name: str
     found: int
@@ -136,14 +108,48 @@ class MethodCount:
     total: int
 
 
+def side_in_words(hemisphere: str) -> str:
+    """'Left', 'Right' or 'Midline'."""
+    return {'L': 'Left', 'R': 'Right'}.get(hemisphere, 'Midline')
+
+
+def status_words(status: str, statuses: Mapping[str, str]) -> str:
+    """Explain a status of a table in the report, which its words may refer to."""
+    words = statuses.get(status, f'unknown status: {status}')
+    return words.removesuffix('; see the report')
+
+
+def statuses_of(method: str) -> Mapping[str, str]:
+    """Every status that the table of a method can have, with its meaning."""
+    if method == EXPERT:
+        return CONSENSUS_STATUSES
+    return get_method(method).statuses if method in method_names() else STATUSES
+
+
 def target_rows(tables: Mapping[str, TargetsTable]) -> list[TargetRow]:
     """Join the methods' tables by target, in the order in which the tables name them."""
-    methods = method_order(tables)
     by_label: dict[str, dict[str, Mapping[str, str]]] = {}
-    for method in methods:
+    for method in method_order(tables):
         for row in tables[method].rows:
             by_label.setdefault(row['label'], {})[method] = row
     return [_target_row(label, rows) for label, rows in by_label.items()]
+
+
+def further_columns(tables: Mapping[str, TargetsTable]) -> dict[str, tuple[str, str]]:
+    """Title and explanation of the columns of numbers that not every table has.
+
+    Both come from the sidecars: 'LongName', else the column's name in words, and 'Description'.
+    """
+    columns: dict[str, tuple[str, str]] = {}
+    for method in method_order(tables):
+        for row in tables[method].rows:
+            for name in _further(row):
+                if Number.parse(row[name]) is not None and name not in columns:
+                    entry = tables[method].sidecar.get(name)
+                    entry = entry if isinstance(entry, dict) else {}
+                    words = name.removesuffix('_mm').replace('_', ' ').capitalize()
+                    columns[name] = (entry.get('LongName', words), entry.get('Description', ''))
+    return columns
 
 
 def count_found(rows: list[TargetRow]) -> list[MethodCount]:
@@ -153,7 +159,7 @@ def count_found(rows: list[TargetRow]) -> list[MethodCount]:
         own = [e for row in rows for e in row.estimates if e.method == method]
         found = [e for e in own if e.point is not None]
         clear = [e for e in found if not e.warns]
-        counts.append(MethodCount(own[0].name, len(found), len(clear), len(own)))
+        counts.append(MethodCount(own[0].style.name, len(found), len(clear), len(own)))
     return counts
 
 
@@ -170,21 +176,21 @@ def warnings(rows: list[TargetRow]) -> list[str]:
         methods: dict[str, list[str]] = {}
         for estimate in row.estimates:
             if estimate.warns:
-                methods.setdefault(_warning(estimate), []).append(estimate.name)
+                methods.setdefault(_warning(estimate), []).append(estimate.style.name)
         for words, names in methods.items():
             by_words.setdefault((words, tuple(names)), []).append(row.label)
     return [
-        f'{" and ".join(names)}: {words} ({_who(labels, len(rows))}).'
+        f'{" and ".join(names)}: {words} ({_which(labels, len(rows))}).'
         for (words, names), labels in by_words.items()
     ]
 
 
-def _who(labels: list[str], total: int) -> str:
+def _which(labels: list[str], total: int) -> str:
     return f'all {total} targets' if len(labels) == total else ', '.join(labels)
 
 
 def _warning(estimate: Estimate) -> str:
-    known = estimate.status in ('ok', *EXPERT_WORDS)
+    known = estimate.status in ('ok', *CONSENSUS_STATUSES)
     return 'no coordinates in the table' if known else estimate.words
 
 
@@ -201,16 +207,12 @@ def _target_row(label: str, rows: Mapping[str, Mapping[str, str]]) -> TargetRow:
 
 def _estimate(method: str, row: Mapping[str, str]) -> Estimate:
     x, y, z = (Number.parse(row[axis]) for axis in 'xyz')
-    return Estimate(
-        method,
-        x,
-        y,
-        z,
-        row['status'],
-        Number.parse(row.get('dispersion_mm')),
-        Number.parse(row.get('error90_mm')),
-        Number.parse(row.get('variability_mm')),
-    )
+    values = {name: Number.parse(row[name]) for name in _further(row)}
+    return Estimate(method, x, y, z, row['status'], values)
+
+
+def _further(row: Mapping[str, str]) -> list[str]:
+    return [name for name in row if name not in _COMMON and not name.startswith('distance_to_')]
 
 
 def _distance(a: Estimate, b: Estimate, rows: Mapping[str, Mapping[str, str]]) -> Number | None:

@@ -1,4 +1,4 @@
-"""Pages of SVG, element by element: fast enough for a dozen figures per person."""
+"""Pages of SVG, element by element: fast enough for a dozen figures per participant."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import base64
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
 
 from tmsprep.atomic import write_text
 
+#: Attributes of an element by name, with ``_`` for ``-``; text or numbers, None is left out.
+Attributes = dict[str, Any]
+
+#: Default size of text, points.
 FONT_SIZE = 7.5
-# Of text, in points, unless it says otherwise.
 
+#: Widths are measured for DejaVu Sans; Verdana has nearly the same.
 FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
-# What is measured is DejaVu Sans; Verdana has nearly the same widths.
 
+#: Width in points of the dark edge that keeps letters readable on a bright picture.
 _HALO = 1.6
-# Width in points of the dark edge that keeps letters readable on a bright picture. Our choice.
 
+#: No visible loss in a grey slice, a fifth of the size of a PNG.
 _JPEG_QUALITY = 88
-# Our choice: no visible loss in a grey slice, a fifth of the PNG's size.
 
 
 class Page:
@@ -58,7 +62,7 @@ def number(value: float) -> str:
     return f'{round(value, 2) + 0.0:.2f}'.rstrip('0').rstrip('.')
 
 
-def element(tag: str, content: Sequence[str] = (), **attributes: str | float | None) -> str:
+def element(tag: str, content: Sequence[str] = (), **attributes: Any) -> str:
     """Write one element.
 
     Parameters
@@ -86,20 +90,20 @@ def text(
     *,
     anchor: str | None = None,
     halo: bool = False,
-    **attributes: str | float | None,
+    **attributes: Any,
 ) -> str:
     """Write words on a baseline that begins, or with `anchor` 'middle' or 'end' ends, at a place.
 
     With `halo` they have a dark edge, to be read on a picture.
     """
     if halo:
-        edge = {'stroke': 'black', 'stroke_opacity': 0.65, 'stroke_width': _HALO}
+        edge: Attributes = {'stroke': 'black', 'stroke_opacity': 0.65, 'stroke_width': _HALO}
         attributes = {**edge, 'stroke_linejoin': 'round', 'paint_order': 'stroke', **attributes}
     return element('text', [escape(words)], x=x, y=y, text_anchor=anchor, **attributes)
 
 
 def line(
-    points: np.ndarray | Sequence[Sequence[float]], colour: str, width: float, **more: str | float
+    points: np.ndarray | Sequence[Sequence[float]], colour: str, width: float, **more: Any
 ) -> str:
     """Draw straight lines through places, shape (n, 2)."""
     places = ' '.join(f'{number(x)},{number(y)}' for x, y in points)
@@ -108,7 +112,7 @@ def line(
     )
 
 
-def marker(shape: str, x: float, y: float, size: float, **attributes: str | float | None) -> str:
+def marker(shape: str, x: float, y: float, size: float, **attributes: Any) -> str:
     """Draw a small shape around a place, as large as matplotlib draws the marker of that letter.
 
     Parameters
@@ -120,7 +124,7 @@ def marker(shape: str, x: float, y: float, size: float, **attributes: str | floa
     size : float
         Diameter of the circle, side of the square, in points.
     **attributes : str, float or None
-        Of the element.
+        Further attributes of the element.
     """
     half = size / 2
     if shape == 'o':
@@ -158,5 +162,11 @@ def _bytes(levels: np.ndarray) -> np.ndarray:
 
 def _image(kind: str, packed: io.BytesIO, x: float, y: float, width: float, height: float) -> str:
     content = base64.b64encode(packed.getvalue()).decode('ascii')
-    place = {'x': x, 'y': y, 'width': width, 'height': height, 'preserveAspectRatio': 'none'}
+    place: Attributes = {
+        'x': x,
+        'y': y,
+        'width': width,
+        'height': height,
+        'preserveAspectRatio': 'none',
+    }
     return element('image', **place, **{'xlink:href': f'data:image/{kind};base64,{content}'})

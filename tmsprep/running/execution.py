@@ -1,4 +1,4 @@
-"""Run a Nipype workflow as the settings say."""
+"""Run Nipype workflows."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmsprep.atomic import remove_partials, write_text
-from tmsprep.config import RunConfig
-from tmsprep.running.plugins import plugin_settings, poll_seconds
-from tmsprep.running.slurm import ask_slurm
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.protocols import Protocol
+from tmsprep.running.locks import short_lock
+from tmsprep.running.machine import Execution
+from tmsprep.running.plugins import ask_slurm, plugin_settings, poll_seconds
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
 
-    from tmsprep.bids import ImageRef
     from tmsprep.running.progress import Progress
 
 logger = logging.getLogger('tmsprep')
@@ -25,41 +26,41 @@ logger = logging.getLogger('tmsprep')
 StatusCallback = Callable[['Node', str], None]
 
 
-def prepare_nipype(config: RunConfig, crash_dir: Path) -> None:
+def prepare_nipype(execution: Execution) -> None:
     """Set Nipype up; must come before the first import of its interfaces.
 
-    It writes nowhere but into the working and output folders (the home folder of a container is
+    It writes only to the working and output directories (the home directory of a container is
     often read-only) and does not ask the network for newer versions.
     """
     os.environ['NIPYPE_NO_ET'] = '1'
-    folder = config.work_dir / '.nipype'
+    folder = execution.work_dir / '.nipype'
     os.environ['NIPYPE_CONFIG_DIR'] = str(folder)
-    # The cache of fonts; without a home Matplotlib would make it anew in each process.
-    os.environ.setdefault('MPLCONFIGDIR', str(config.work_dir / '.matplotlib'))
+    # The cache of fonts; without a home directory Matplotlib would make it in each process.
+    os.environ.setdefault('MPLCONFIGDIR', str(execution.work_dir / '.matplotlib'))
     # In a file, because worker processes and batch jobs start from it as well.
-    write_text(folder / 'nipype.cfg', _as_ini(_nipype_settings(config, crash_dir)))
+    write_text(folder / 'nipype.cfg', _as_ini(_nipype_settings(execution)))
     from nipype import logging as nipype_logging
 
-    # Nipype reports each crash with its traceback; ours are in the records and the report.
-    if config.verbose == 0:
+    # Nipype reports each crash with its traceback, which the error records hold as well.
+    if execution.verbose == 0:
         nipype_logging.getLogger('nipype.workflow').setLevel(logging.CRITICAL)
 
 
-def _nipype_settings(config: RunConfig, crash_dir: Path) -> dict[str, dict[str, str]]:
-    level = ('ERROR', 'WARNING', 'INFO')[min(config.verbose, 2)]
+def _nipype_settings(execution: Execution) -> dict[str, dict[str, str]]:
+    level = ('ERROR', 'WARNING', 'INFO')[min(execution.verbose, 2)]
     return {
         'execution': {
             'check_version': 'false',
-            'crashdump_dir': str(crash_dir),
+            'crashdump_dir': str(execution.log_dir),
             'crashfile_format': 'txt',
-            # A page that nobody reads, in files that runs with one working folder would share.
+            # Its files would be shared by runs with one working directory.
             'create_report': 'false',
             'hash_method': 'timestamp',
-            # How late a file may show on a shared disk after its job has ended (our choice).
+            # Shared disks may show a file long after its job has ended.
             'job_finished_timeout': '60',
-            'poll_sleep_duration': str(poll_seconds(config)),
+            'poll_sleep_duration': str(poll_seconds(execution.use_plugin)),
             'remove_unnecessary_outputs': 'false',
-            'stop_on_first_crash': str(config.stop_on_first_crash).lower(),
+            'stop_on_first_crash': str(execution.stop_on_first_crash).lower(),
         },
         'logging': {
             'workflow_level': level,
@@ -78,15 +79,15 @@ def _as_ini(settings: dict[str, dict[str, str]]) -> str:
     return '\n'.join(lines)
 
 
-def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallback) -> str:
-    """Run everything that can be run.
+def run_workflow(workflow: Workflow, execution: Execution, on_status: StatusCallback) -> str:
+    """Run all nodes that can be run.
 
     Parameters
     ----------
     workflow : Workflow
-        Of all images.
-    config : RunConfig
-        Settings of the run.
+        Workflow of all images.
+    execution : Execution
+        How to run it.
     on_status : callable
         Called with a node and 'start', 'end' or 'exception'.
 
@@ -95,7 +96,7 @@ def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallbac
     str
         Why Nipype stopped or which nodes crashed; empty if all ran.
     """
-    plugin, arguments = plugin_settings(config)
+    plugin, arguments = plugin_settings(execution)
     if plugin == 'SLURM':
         ask_slurm(workflow, arguments)
     arguments = {**arguments, 'status_callback': on_status}
@@ -104,13 +105,13 @@ def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallbac
         from tmsprep.running.pool import PoolPlugin
 
         pool = PoolPlugin(arguments)
-    # Nipype collects garbage in each turn of its loop; what is loaded by now never becomes any.
+    # Nipype collects garbage in each turn of its loop; exempt what is loaded by now.
     gc.collect()
     gc.freeze()
     try:
         workflow.run(plugin=pool or plugin, plugin_args=arguments)
     except Exception as error:
-        # A node's own error, of any kind, or Nipype's sum of several.
+        # An error of a node, of any kind, or Nipype's summary of several.
         return str(error) or repr(error)
     finally:
         if pool is not None:
@@ -118,39 +119,44 @@ def run_workflow(workflow: Workflow, config: RunConfig, on_status: StatusCallbac
     return ''
 
 
-def prepare_run(config: RunConfig, log_dir: Path, images: Sequence[ImageRef]) -> None:
+def prepare_run(
+    execution: Execution,
+    layout: Layout,
+    protocol: Protocol,
+    bids_dir: Path,
+    images: Sequence[ImageRef],
+) -> None:
     """Describe the outputs, set Nipype up, and forget what failed earlier.
 
     Parameters
     ----------
-    config : RunConfig
-        Settings of the run.
-    log_dir : Path
-        Of this run; crash files go there.
+    execution : Execution
+        How workflows are run.
+    layout : Layout
+        Names of the outputs.
+    protocol : Protocol
+        The targets.
+    bids_dir : Path
+        The data set.
     images : sequence of ImageRef
-        Whose failed nodes are to be tried again.
+        Images of the run; their failed steps are repeated.
     """
     from tmsprep.bids import write_dataset_description
-    from tmsprep.bids.names import Layout
     from tmsprep.failures import forget_failed_nodes
-    from tmsprep.protocols import load_protocol
-    from tmsprep.running.locks import short_lock
 
-    protocol = load_protocol(config.protocol)
-
-    with short_lock(config.out_dir / 'logs', 'descriptions'):
+    with short_lock(layout.out_dir / 'logs', 'descriptions'):
         for name in ('dataset_description.json', '.bidsignore'):
-            remove_partials(config.out_dir, name)
-        write_dataset_description(config.out_dir, config.bids_dir, protocol)
-    prepare_nipype(config, log_dir)
+            remove_partials(layout.out_dir, name)
+        write_dataset_description(layout.out_dir, bids_dir, protocol)
+    prepare_nipype(execution)
     for image in images:
-        forget_failed_nodes(Layout(config.out_dir, protocol.name), config.work_dir, image)
+        forget_failed_nodes(layout, execution.work_dir, image)
 
 
 def execute(
     workflow: Workflow,
-    config: RunConfig,
-    log_dir: Path,
+    execution: Execution,
+    layout: Layout,
     progress: Progress,
     images: Mapping[str, ImageRef],
 ) -> None:
@@ -159,38 +165,36 @@ def execute(
     Parameters
     ----------
     workflow : Workflow
-        What to run.
-    config : RunConfig
-        Settings of the run.
-    log_dir : Path
-        As in `prepare_run`.
+        Workflow to run.
+    execution : Execution
+        How to run it.
+    layout : Layout
+        Names of the outputs.
     progress : Progress
-        Is closed in the end.
+        Told of each node, and closed in the end.
     images : mapping
         Name of an image's workflow to the image, so that a crash is recorded with its image.
 
     Raises
     ------
     RuntimeError
-        If something stopped that no image can be blamed for.
+        If Nipype stopped for a reason that concerns no single image.
     """
-    from tmsprep.bids.names import Layout
     from tmsprep.failures import record_crashes
-    from tmsprep.protocols import load_protocol
 
-    layout = Layout(config.out_dir, load_protocol(config.protocol).name)
-    if config.write_graph:
+    log_dir = execution.log_dir
+    if execution.write_graph:
         _write_graph(workflow, log_dir / 'graph.dot')
-    # Not from the file, which another run with the same working folder may have replaced.
+    # Not from the file, which another run with the same working directory may have replaced.
     workflow.config['execution']['crashdump_dir'] = str(log_dir)
     stopped = ''
     try:
-        stopped = run_workflow(workflow, config, progress)
+        stopped = run_workflow(workflow, execution, progress)
     finally:
         progress.close()
         crashes = record_crashes(log_dir, layout, images)
     if stopped and not crashes:
-        # No image can be blamed, and outputs of an earlier run must not pass for this one's.
+        # Outputs of an earlier run must not pass for those of this one.
         raise RuntimeError(stopped)
 
 

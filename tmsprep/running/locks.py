@@ -1,4 +1,4 @@
-"""One run at a time for each participant."""
+"""Locks, so that only one run at a time works on a participant."""
 
 from __future__ import annotations
 
@@ -7,62 +7,110 @@ import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tmsprep.atomic import remove_partials
+from tmsprep.bids.names import ImageRef, Layout
+
 logger = logging.getLogger('tmsprep')
 
+#: An empty file. The system releases the locks on it when a process ends, however it ends.
 LOCK_NAME = 'in_use.lock'
-"""An empty file. The system forgets the locks on it when a process ends, however it ends."""
 
-_TAKEN = (errno.EACCES, errno.EAGAIN)
+#: Why a participant is left out.
+TAKEN = (
+    'left out, because another run is working on this participant in the same output or working '
+    'folder; wait for that run to end, then start the same command again'
+)
+
+_HELD = (errno.EACCES, errno.EAGAIN)
+
+
+@contextmanager
+def claim_participants(
+    layout: Layout, work_dir: Path, images: Mapping[str, Sequence[ImageRef]]
+) -> Iterator[dict[str, Sequence[ImageRef]]]:
+    """Hold participants for this run, and remove partial files that a killed run left of them.
+
+    Two simultaneous runs on one participant would mix their results, or delete each other's
+    intermediate files.
+
+    Parameters
+    ----------
+    layout : Layout
+        Names of the outputs.
+    work_dir : Path
+        Directory of intermediate results.
+    images : mapping
+        Participant label to images.
+
+    Yields
+    ------
+    dict
+        The participants that no other run holds, until the block ends.
+    """
+    with (
+        lock_labels(layout.out_dir / 'logs', images) as free,
+        lock_labels(work_dir, sorted(free)) as held,
+    ):
+        for subject in sorted(held):
+            remove_partials(layout.out_dir, f'sub-{subject}_')
+            for folder in (layout.out_dir / f'sub-{subject}', layout.logs(subject)):
+                remove_partials(folder, below=True)
+        for subject in images:
+            if subject not in held:
+                logger.warning('sub-%s: %s', subject, TAKEN)
+        yield {subject: several for subject, several in images.items() if subject in held}
 
 
 @contextmanager
 def lock_labels(folder: Path, labels: Iterable[str]) -> Iterator[set[str]]:
-    """Hold participants in a folder that several runs write to.
+    """Hold participants in a directory that several runs write to.
 
-    Each participant is one byte of one file, so that thousands need no more than one open file.
-    The locks are those of POSIX (``fcntl``), which network disks pass on to other computers.
+    Each participant is one byte of one file, so that thousands need only one open file. The locks
+    are those of POSIX (``fcntl``), which network disks pass on to other computers.
 
     Parameters
     ----------
     folder : Path
-        Of outputs or of intermediate files; made if need be.
+        Directory of outputs or of intermediate files; made if it does not exist.
     labels : iterable of str
-        Participants that are wanted.
+        Participants to lock.
 
     Yields
     ------
     set of str
-        Those that are held until the block ends: others have the rest.
+        Those that are held until the block ends; other processes hold the rest.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
+    with _open(folder / LOCK_NAME) as descriptor:
         yield {label for label in labels if _lock(descriptor, label, folder)}
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
-def short_lock(folder: Path, what: str) -> Iterator[None]:
-    """Wait until nobody else does `what` in a folder; hold it for the block.
+def short_lock(folder: Path, name: str) -> Iterator[None]:
+    """Wait until no other process holds a lock, and hold it for the block.
 
     Parameters
     ----------
     folder : Path
-        Made if need be.
-    what : str
-        Any name that is no participant's label, such as one with a space.
+        Directory of the lock file; made if it does not exist.
+    name : str
+        Name of the lock.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    # A file of its own: closing one gives up all of a process's locks on it.
-    descriptor = os.open(folder / f'{what}.lock', os.O_RDWR | os.O_CREAT, 0o666)
-    try:
+    # A file of its own: closing one releases all locks of a process on it.
+    with _open(folder / f'{name}.lock') as descriptor:
         _try_lock(descriptor, fcntl.LOCK_EX, 0, folder)
         yield
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[int]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
@@ -77,10 +125,10 @@ def _try_lock(descriptor: int, kind: int, place: int, folder: Path) -> bool:
     try:
         fcntl.lockf(descriptor, kind, 1, place)
     except OSError as error:
-        if error.errno in _TAKEN:
+        if error.errno in _HELD:
             return False
         logger.warning(
-            '%s: this disk knows no locks (%s); do not start two runs for one participant at the '
+            '%s: this disk has no locks (%s); do not start two runs for one participant at the '
             'same time',
             folder,
             error,

@@ -1,23 +1,37 @@
-"""Which of Nipype's plugins runs the nodes, with which arguments."""
+"""Nipype's plugins: which one runs the steps, with which arguments, and what Slurm needs."""
 
 from __future__ import annotations
 
+import getpass
+import math
+import os
+import re
 import shlex
+import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tmsprep.config import RunConfig
-from tmsprep.running.slurm import find_template, prepare_slurm
+from tmsprep.running.machine import Execution
+
+if TYPE_CHECKING:
+    from nipype import Node, Workflow
 
 LOCAL_PLUGINS = ('Linear', 'MultiProc', 'LegacyMultiProc')
+
+#: Plugins that submit each step as a job, wait for it and return its results.
 BATCH_PLUGINS = ('SLURM', 'SGE', 'PBS', 'LSF', 'OAR', 'Condor')
-"""Those of Nipype that send each node as a job, wait for it and hand on what it says."""
 
+#: Nipype's own two seconds per wave of steps would be most of the run time.
 LOCAL_POLL_SECONDS = 0.05
-"""Nipype's own two seconds per wave of nodes would be most of the run time."""
 
+#: A batch plugin asks the queue for every job in every turn, which must not burden a cluster.
 BATCH_POLL_SECONDS = 5.0
-"""A batch plugin asks the queue for every job in every turn (our choice)."""
+
+#: Memory that the smallest step asks Slurm for, MB: Python and Nipype alone take 300.
+MIN_MB = 600
+
+_CPUS, _MEMORY, _GPUS = ('--cpus', '-c'), ('--mem',), ('--gres', '--gpus', '-G')
+_OUTPUT = ('--output', '-o')
 
 
 def read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
@@ -26,7 +40,7 @@ def read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
     Parameters
     ----------
     path : Path
-        YAML with ``plugin`` and, if need be, ``plugin_args``.
+        YAML with ``plugin`` and perhaps ``plugin_args``.
 
     Returns
     -------
@@ -84,43 +98,130 @@ def _check_plugin(path: Path, plugin: object, arguments: dict[str, Any]) -> None
         ) from error
 
 
-def plugin_settings(config: RunConfig) -> tuple[str, dict[str, Any]]:
+def plugin_settings(execution: Execution) -> tuple[str, dict[str, Any]]:
     """Name and arguments of the Nipype plugin: the user's file, or what the machine has.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Settings of the run.
 
     Raises
     ------
     ValueError
         If the user's file cannot be used, or its plugin not here; the message says why.
     """
-    if config.use_plugin is not None:
-        plugin, arguments = read_plugin(config.use_plugin)
+    path = execution.use_plugin
+    if path is not None:
+        plugin, arguments = read_plugin(path)
         if plugin == 'SLURM':
-            prepare_slurm(config)
-            arguments = find_template(config.use_plugin, arguments)
+            prepare_slurm(path, execution.work_dir)
+            arguments = find_template(path, arguments)
         return plugin, arguments
-    if config.nprocs == 1:
+    if execution.nprocs == 1:
         return 'Linear', {}
     return 'MultiProc', {
-        'n_procs': config.nprocs,
-        'memory_gb': config.mem_gb,
+        'n_procs': execution.nprocs,
+        'memory_gb': execution.mem_gb,
         'raise_insufficient': False,
-        'n_gpu_procs': 1 if config.device == 'cuda' else 0,
+        'n_gpu_procs': 1 if execution.device == 'cuda' else 0,
     }
 
 
-def poll_seconds(config: RunConfig) -> float:
-    """How long the plugin sleeps between two looks at its nodes.
+def poll_seconds(use_plugin: Path | None) -> float:
+    """Time for which the plugin sleeps between two looks at its steps, s."""
+    if use_plugin is not None and read_plugin(use_plugin)[0] in BATCH_PLUGINS:
+        return BATCH_POLL_SECONDS
+    return LOCAL_POLL_SECONDS
+
+
+def prepare_slurm(plugin_file: Path, work_dir: Path) -> None:
+    """Check what Nipype's Slurm plugin needs, and set the user name where it looks for it.
 
     Parameters
     ----------
-    config : RunConfig
-        Settings of the run.
+    plugin_file : Path
+        The file of --use-plugin, for messages.
+    work_dir : Path
+        Directory from which jobs are submitted.
+
+    Raises
+    ------
+    ValueError
+        If jobs cannot be submitted from here; the message says why.
     """
-    if config.use_plugin is not None and read_plugin(config.use_plugin)[0] in BATCH_PLUGINS:
-        return BATCH_POLL_SECONDS
-    return LOCAL_POLL_SECONDS
+    if shutil.which('sbatch') is None:
+        raise ValueError(
+            f'--use-plugin {plugin_file}: there is no sbatch here. Start the command where '
+            'jobs may be submitted, not inside a container; or use the job files in hpc/'
+        )
+    if re.search(r'\s', str(work_dir)):
+        raise ValueError(
+            f'--work-dir {work_dir}: Nipype cannot submit jobs from a folder with spaces '
+            'in its name; give another one with -w'
+        )
+    if not os.environ.get('LOGNAME'):
+        # Nipype makes the jobs' names of it.
+        os.environ['LOGNAME'] = _user()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # The user has no name on this machine.
+        return str(os.getuid())
+
+
+def find_template(path: Path, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Find the first lines of each job, which the plugin looks for in the current folder alone.
+
+    Parameters
+    ----------
+    path : Path
+        The file of --use-plugin, whose directory is searched first.
+    arguments : dict
+        Arguments of the plugin.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file.
+    """
+    template = arguments.get('template')
+    if template is None or str(template).startswith('#!'):
+        return arguments
+    for folder in (path.parent, Path.cwd()):
+        if (folder / template).is_file():
+            return {**arguments, 'template': str(folder / template)}
+    raise ValueError(
+        f'--use-plugin {path}: no file {path.parent / template}, which template names. Write the '
+        'first lines of each job into it, or into template itself, from "#!/bin/bash" on'
+    )
+
+
+def ask_slurm(workflow: Workflow, arguments: dict[str, Any]) -> None:
+    """Turn the CPUs and the memory of each node into options of sbatch.
+
+    The user's own ``sbatch_args`` for memory, CPUs, GPUs or the log take precedence.
+
+    Parameters
+    ----------
+    workflow : Workflow
+        Its nodes get ``plugin_args``.
+    arguments : dict
+        Arguments of the plugin.
+    """
+    own = arguments.get('sbatch_args', '')
+    logs = Path(workflow.base_dir) / workflow.name / 'batch'
+    for node in workflow._get_all_nodes():
+        words = ' '.join([*_wanted(node, shlex.split(own), logs), own]).strip()
+        node.plugin_args = {**node.plugin_args, 'sbatch_args': words, 'overwrite': True}
+
+
+def _wanted(node: Node, own: list[str], logs: Path) -> list[str]:
+    """List the options for a node that the user has not given."""
+    wanted = [
+        (_CPUS, f'--cpus-per-task={node.n_procs}'),
+        (_MEMORY, f'--mem={max(MIN_MB, math.ceil(1000 * node.mem_gb))}M'),
+        # Nipype names the log itself, unless it meets "-o" anywhere in the options.
+        (_OUTPUT, f'--output={logs}/slurm-%j.out'),
+    ]
+    if node.inputs.get().get('use_gpu') is True:
+        wanted.append((_GPUS, '--gpus=1'))
+    return [option for names, option in wanted if not any(w.startswith(names) for w in own)]

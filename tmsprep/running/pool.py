@@ -1,6 +1,6 @@
-"""Nipype's MultiProc plugin, with workers whose death is noticed.
+"""Nipype's MultiProc plugin with workers that are watched.
 
-Nipype's own waits for ever if a worker is killed, as happens when memory runs out.
+Nipype's own (1.11) waits for ever if a worker is killed, as happens when memory runs out.
 """
 
 from __future__ import annotations
@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 
-from tmsprep.running.processes import describe_end, die_with
-from tmsprep.running.resources import MORE_MEMORY
+from tmsprep.running.supervise import describe_end, die_with
 
 if TYPE_CHECKING:
     from nipype import Node
 
 
 class PoolPlugin(MultiProcPlugin):
-    """Run nodes in processes of which each is watched.
+    """Run nodes in processes whose death is noticed.
 
     Parameters
     ----------
@@ -30,7 +29,7 @@ class PoolPlugin(MultiProcPlugin):
         Those of MultiProc; ``mp_context`` is not used.
     """
 
-    def __init__(self, plugin_args: dict[str, Any]):
+    def __init__(self, plugin_args: dict[str, Any]) -> None:
         super().__init__(plugin_args=plugin_args)
         # Nipype's own pool has started nothing yet.
         self.pool.shutdown()
@@ -45,7 +44,7 @@ class PoolPlugin(MultiProcPlugin):
                 self._workers.append(worker)
             if worker.start(self._taskid, node, updatehash):
                 return self._taskid
-            # It was killed while it had nothing to do.
+            # It was killed while idle.
             self._workers.remove(worker)
 
     def _get_result(self, taskid: int) -> dict[str, Any] | None:
@@ -64,26 +63,26 @@ class PoolPlugin(MultiProcPlugin):
         self.close()
 
     def close(self) -> None:
-        """End all workers, also those that are at work."""
+        """End all workers, busy ones as well."""
         for worker in self._workers:
             worker.close()
         self._workers.clear()
 
 
 class Worker:
-    """A process that runs one node after the other."""
+    """A process that runs nodes one by one."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         # A fresh process: one forked from a process that has used Torch could hang, and one from
         # a fork server would not be this one's child.
         context = multiprocessing.get_context('spawn')
-        self._connection, theirs = context.Pipe()
+        self._connection, child_end = context.Pipe()
         self._process = context.Process(
-            target=_serve, args=(theirs, os.getpid(), str(Path.cwd())), daemon=True
+            target=_serve, args=(child_end, os.getpid(), str(Path.cwd())), daemon=True
         )
         self._process.start()
-        # Only the worker holds its end now, so that its death closes the connection.
-        theirs.close()
+        # Now only the worker holds this end, so that its death closes the connection.
+        child_end.close()
         self.task: int | None = None
         self.lost = False
 
@@ -98,7 +97,7 @@ class Worker:
         return True
 
     def result(self) -> dict[str, Any] | None:
-        """Take what `run_node` returned, or the news that the worker died; None if at work."""
+        """Return the result of `run_node`, or an error if the worker died; None while busy."""
         if self.task is None or not self._connection.poll():
             return None
         try:
@@ -106,14 +105,14 @@ class Worker:
         except (EOFError, OSError):
             self.lost = True
             self._process.join()
-            result = {'result': None, 'traceback': [self._obituary()], 'taskid': self.task}
+            result = {'result': None, 'traceback': [self._describe_death()], 'taskid': self.task}
         self.task = None
         return result
 
-    def _obituary(self) -> str:
+    def _describe_death(self) -> str:
         code = self._process.exitcode
         kind = 'MemoryError' if code == -signal.SIGKILL else 'RuntimeError'
-        return f'{kind}: the process of this step {describe_end(code, MORE_MEMORY)}\n'
+        return f'{kind}: the process of this step {describe_end(code)}\n'
 
     def close(self) -> None:
         """End the process."""

@@ -2,13 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tmsprep.methods.baxter2021.locate import locate, similarity
+from tmsprep.methods.baxter2021.locate import locate
 from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings, Sampler
 from tmsprep.networks.crops import crop_positions
 
@@ -22,32 +19,6 @@ def rotation(angles: Sequence[float]) -> torch.Tensor:
     x, y, z = angles
     cross = torch.tensor([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]], dtype=torch.float64)
     return torch.linalg.matrix_exp(cross)
-
-
-@given(
-    st.lists(st.floats(-1, 1), min_size=3, max_size=3),
-    st.floats(0.7, 1.4),
-    st.lists(st.floats(-60, 60), min_size=3, max_size=3),
-)
-def test_a_similarity_is_recovered(angles: list[float], scale: float, shift: list[float]) -> None:
-    matrix = scale * rotation(angles)
-    source = POINTS.double()
-    found = similarity(source, source @ matrix.T + torch.tensor(shift))
-    torch.testing.assert_close(found[0], matrix, rtol=0, atol=1e-6)
-    torch.testing.assert_close(found[1], torch.tensor(shift).double(), rtol=0, atol=1e-4)
-
-
-def test_a_similarity_never_reflects() -> None:
-    source = torch.from_numpy(np.random.default_rng(1).normal(size=(6, 3)))
-    matrix, _ = similarity(source, source * torch.tensor([-1.0, 1.0, 1.0]))
-    assert torch.linalg.det(matrix) > 0
-
-
-@pytest.mark.parametrize('count', [1, 2])
-def test_few_points_give_a_shift_alone(count: int) -> None:
-    matrix, shift = similarity(POINTS[:count], POINTS[:count] + torch.tensor([1.0, 2.0, 3.0]))
-    torch.testing.assert_close(matrix, torch.eye(3))
-    torch.testing.assert_close(shift, torch.tensor([1.0, 2.0, 3.0]))
 
 
 class CentresOfMass(MultiResolutionNet):

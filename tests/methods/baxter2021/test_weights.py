@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from tmsprep.files import file_sha256
 from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings
 from tmsprep.methods.baxter2021.weights import Localizer, load_localizer, save_localizer
-from tmsprep.networks.archive import WeightsError, file_sha256, read_archive, write_archive
+from tmsprep.networks.archive import WeightsError, read_archive, write_archive
 from tmsprep.networks.brain_extraction import save_brain_unet
 from tmsprep.networks.unet import BrainUNet, UNetSettings
 

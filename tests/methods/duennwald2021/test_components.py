@@ -19,7 +19,7 @@ def labels(*boxes: tuple[int, int, int, int, int]) -> np.ndarray:
 PAIR = ((1, 14, 20, 10, 20), (2, 24, 20, 10, 20))
 
 
-def test_a_pair_stays() -> None:
+def test_pair() -> None:
     np.testing.assert_array_equal(keep_plausible(labels(*PAIR), VOXEL_MM), labels(*PAIR))
 
 
@@ -34,25 +34,25 @@ def test_a_pair_stays() -> None:
     ],
     ids=['far left', 'far right', 'smaller', 'too long', 'far behind'],
 )
-def test_false_parts_go(extra: tuple[int, int, int, int, int]) -> None:
+def test_false_parts(extra: tuple[int, int, int, int, int]) -> None:
     cleaned = keep_plausible(labels(*PAIR, extra), VOXEL_MM)
     np.testing.assert_array_equal(cleaned, labels(*PAIR))
 
 
-def test_left_lies_left_of_right() -> None:
+def test_exchanged_sides() -> None:
     swapped = labels((2, 14, 20, 10, 20), (1, 24, 20, 10, 21))
     # No pair: the larger part alone.
     np.testing.assert_array_equal(keep_plausible(swapped, VOXEL_MM), labels((1, 24, 20, 10, 21)))
 
 
-def test_a_part_alone_stays_and_dust_goes() -> None:
+def test_single_part() -> None:
     alone = labels(PAIR[0])
     dusty = alone.copy()
     dusty[24, 20, 15] = 2
     np.testing.assert_array_equal(keep_plausible(dusty, VOXEL_MM), alone)
 
 
-def test_a_broken_rod_is_one() -> None:
+def test_broken_rod() -> None:
     broken = labels(PAIR[0], (2, 24, 20, 10, 13), (2, 24, 20, 15, 22))
     # A gap of two voxels of 0.75 mm is closed, one of two times 1 mm is not.
     np.testing.assert_array_equal(keep_plausible(broken, 0.75), broken)
@@ -60,7 +60,7 @@ def test_a_broken_rod_is_one() -> None:
     np.testing.assert_array_equal(keep_plausible(broken, VOXEL_MM), longer)
 
 
-def test_nothing_stays_nothing() -> None:
+def test_no_part() -> None:
     cleaned = keep_plausible(np.zeros((3, 3, 3), np.uint8), VOXEL_MM)
     assert cleaned.dtype == np.uint8
     assert not cleaned.any()

@@ -23,11 +23,11 @@ SHAPE = (60, 60, 40)
 AFFINE = nib.affines.from_matvec(np.diag([0.75] * 3), [-22, -55, -40])
 
 
-def test_the_ball_lies_straight_before_the_middle() -> None:
+def test_centre_by_hand() -> None:
     np.testing.assert_allclose(reference_centre(POINTS), [0, -37 + ANTERIOR_MM, -26])
 
 
-def test_a_turned_head_turns_the_ball() -> None:
+def test_turned_head() -> None:
     # Right further back: the line from left to right points 30 degrees to posterior.
     turned = np.array([[0, 0, 0], [10 * np.cos(np.pi / 6), -10 * np.sin(np.pi / 6), 0]])
     wanted = turned.mean(axis=0) + ANTERIOR_MM * np.array([0.5, np.sqrt(3) / 2, 0])
@@ -35,7 +35,7 @@ def test_a_turned_head_turns_the_ball() -> None:
 
 
 @given(angle=st.floats(-0.6, 0.6), roll=st.floats(-0.6, 0.6))
-def test_the_ball_is_as_far_from_both_points(angle: float, roll: float) -> None:
+def test_equal_distances(angle: float, roll: float) -> None:
     turn = nib.eulerangles.euler2mat(z=angle, y=roll)
     points = POINTS @ turn.T
     distances = np.linalg.norm(reference_centre(points) - points, axis=1)
@@ -44,7 +44,7 @@ def test_the_ball_is_as_far_from_both_points(angle: float, roll: float) -> None:
     assert distances.min() > 2 * RADIUS_MM
 
 
-def test_a_missing_side_is_reflected() -> None:
+def test_missing_side() -> None:
     wanted = reference_centre(np.stack([LEFT, LEFT + np.array([2 * HALF_SEPARATION_MM, 0, 0])]))
     np.testing.assert_allclose(reference_centre(np.stack([LEFT, MISSING])), wanted)
     np.testing.assert_allclose(reference_centre(np.stack([MISSING, RIGHT])), wanted)
@@ -60,20 +60,20 @@ def test_a_missing_side_is_reflected() -> None:
     ],
     ids=['missing', 'coincide', 'one behind the other', 'outside'],
 )
-def test_no_region_without_a_place_for_it(points: np.ndarray) -> None:
+def test_no_region(points: np.ndarray) -> None:
     region = reference_region(SHAPE, AFFINE, points)
     assert region.shape == SHAPE
     assert not region.any()
 
 
-def test_a_ball_that_the_field_of_view_cuts() -> None:
+def test_field_of_view() -> None:
     # The ball's middle lies at y = -37 + 10 = -27 mm, index 37.3.
     assert reference_region((60, 40, 40), AFFINE, POINTS).any()
     assert not reference_region((60, 36, 40), AFFINE, POINTS).any()
 
 
 @pytest.mark.parametrize('turn', [0.0, 0.4])
-def test_the_region_is_the_ball_in_world_mm(turn: float) -> None:
+def test_ball_in_mm(turn: float) -> None:
     matrix = nib.eulerangles.euler2mat(x=turn) @ np.diag([-0.5, 0.75, 1.0])
     at = reference_centre(POINTS)
     affine = nib.affines.from_matvec(matrix, at - matrix @ [20.3, 15.1, 12.2])
@@ -90,7 +90,7 @@ def test_ratios_by_hand() -> None:
     assert contrast_ratios(intensities, region, reference) == pytest.approx((1.3, 1.5))
 
 
-def test_ratios_do_not_depend_on_the_scale() -> None:
+def test_scale_of_intensities() -> None:
     generator = np.random.default_rng(0)
     intensities = generator.uniform(1, 2, (4, 4, 4))
     region, reference = generator.random((2, 4, 4, 4)) > 0.5
@@ -98,7 +98,7 @@ def test_ratios_do_not_depend_on_the_scale() -> None:
     assert contrast_ratios(37 * intensities, region, reference) == pytest.approx(ratios)
 
 
-def test_no_ratio_without_signal_or_region() -> None:
+def test_no_ratio() -> None:
     ones, none = np.ones((2, 2, 2)), np.zeros((2, 2, 2))
     for intensities, region, reference in (
         (ones, none, ones),
@@ -108,7 +108,7 @@ def test_no_ratio_without_signal_or_region() -> None:
         assert np.isnan(contrast_ratios(intensities, region, reference)).all()
 
 
-def test_volumes_by_hand() -> None:
+def test_volume_by_hand() -> None:
     region = np.zeros((3, 3, 3))
     assert volume_mm3(region, AFFINE) == 0
     region[0, :2] = 2

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -8,18 +9,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tmsprep.bids.names import BidsError
-from tmsprep.cli.coeruleus_group import run_coeruleus_group
-from tmsprep.config import RunConfig
-from tmsprep.methods.duennwald2021.group import people_table
-from tmsprep.methods.duennwald2021.group_columns import COLUMNS, DESCRIPTIONS
-from tmsprep.methods.duennwald2021.group_crossval import read_crossval
-from tmsprep.methods.duennwald2021.group_sources import POINT_COLUMNS, SEGMENT_COLUMNS
-from tmsprep.methods.duennwald2021.group_statistics import coeruleus_tables, paired_tests
+from tmsprep.bids.names import BidsError, Layout
+from tmsprep.cli.group import run_level
+from tmsprep.config import GroupConfig
+from tmsprep.methods.duennwald2021.group_measured import (
+    POINT_COLUMNS,
+    SEGMENT_COLUMNS,
+    Measured,
+    measure_crossval,
+)
+from tmsprep.methods.duennwald2021.group_tables import (
+    DESCRIPTIONS,
+    all_tables,
+    paired_tests,
+)
 
 ERRORS_MM = {'with': 1.0, 'without': 3.0}
 DICE = {'npp': 0.2, 'pp': 0.4, 'lpp': 0.6}
-PEOPLE = [f'sub-{number:02d}' for number in range(1, 9)]
+PARTICIPANTS = [f'sub-{number:02d}' for number in range(1, 9)]
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -32,7 +39,7 @@ def write(path: Path, rows: list[dict], columns: tuple[str, ...]) -> None:
 
 
 def point_rows(who: str, fold: int, number: int) -> list[dict]:
-    """Errors straight up: 1 mm with and 3 mm without, 0.01 mm more from person to person."""
+    """Errors straight up: 1 mm with and 3 mm without, 0.01 mm more for each participant."""
     rows = []
     for augmentation, error in ERRORS_MM.items():
         for label, x in (('LLC', -5.0), ('RLC', 5.0)):
@@ -55,32 +62,45 @@ def segment_rows(who: str, fold: int, number: int) -> list[dict]:
     return rows
 
 
+def crossval(config: GroupConfig, name: str) -> Path:
+    return Layout(config.out_dir, config.protocol).level('crossval', name)
+
+
+def table_path(config: GroupConfig, name: str) -> Path:
+    return Layout(config.out_dir, config.protocol).level('group', name)
+
+
 @pytest.fixture
-def config(tmp_path: Path) -> RunConfig:
-    """Return a run on the outputs of a cross-validation: 8 people held out, 2 trained on."""
+def config(tmp_path: Path) -> GroupConfig:
+    """Return a run on the outputs of a cross-validation: 8 held out, 2 trained on."""
     bids, out = tmp_path / 'bids', tmp_path / 'out'
-    for who in [*PEOPLE, 'sub-09', 'sub-10']:
+    for who in [*PARTICIPANTS, 'sub-09', 'sub-10']:
         (bids / who).mkdir(parents=True)
     (bids / 'dataset_description.json').write_text('{"Name": "made", "BIDSVersion": "1.10.0"}')
     out.mkdir()
-    folds = (1, 2)
-    points = [r for n, who in enumerate(PEOPLE) for f in folds for r in point_rows(who, f, n)]
-    segments = [r for n, who in enumerate(PEOPLE) for f in folds for r in segment_rows(who, f, n)]
-    roles = [{'participant': who, 'role': 'held out'} for who in PEOPLE]
+    tested = [(who, fold, n) for n, who in enumerate(PARTICIPANTS) for fold in (1, 2)]
+    points = [row for given in tested for row in point_rows(*given)]
+    segments = [row for given in tested for row in segment_rows(*given)]
+    roles = [{'participant': who, 'role': 'held out'} for who in PARTICIPANTS]
     roles += [{'participant': f'sub-{9 + i:02d}', 'role': str(i + 1)} for i in range(2)]
-    write(out / 'crossval_points.tsv', points, POINT_COLUMNS)
-    write(out / 'crossval_segmentation.tsv', segments, SEGMENT_COLUMNS)
-    write(out / 'crossval_folds.tsv', roles, ('participant', 'role'))
+    config = GroupConfig(bids, out, protocol='locus-coeruleus')
+    write(crossval(config, 'points'), points, POINT_COLUMNS)
+    write(crossval(config, 'segmentation'), segments, SEGMENT_COLUMNS)
+    write(crossval(config, 'folds'), roles, ('participant', 'role'))
     settings = {'Data': 'made', 'Folds': 2, 'HeldOut': 8, 'x': {'Units': 'mm'}}
-    (out / 'crossval_points.json').write_text(json.dumps(settings))
-    return RunConfig(bids, out, 'group', protocol='locus-coeruleus', work_dir=tmp_path / 'work')
+    crossval(config, 'points').with_suffix('.json').write_text(json.dumps(settings))
+    return config
 
 
-def tables_of(config: RunConfig) -> dict[str, pd.DataFrame]:
-    return coeruleus_tables({'crossval': read_crossval(config.out_dir)}, 0.75, 1)
+def measured(config: GroupConfig) -> Measured:
+    return measure_crossval(Layout(config.out_dir, config.protocol))
 
 
-def test_tables_by_hand(config: RunConfig) -> None:
+def tables_of(config: GroupConfig) -> dict[str, pd.DataFrame]:
+    return all_tables({'crossval': measured(config)}, 0.75, 1)
+
+
+def test_tables_by_hand(config: GroupConfig) -> None:
     tables = tables_of(config)
     row = tables['table1'].set_index(['augmentation', 'label']).loc[('with', 'LLC')]
     # 1.00 to 1.07 mm, each twice.
@@ -100,7 +120,7 @@ def test_tables_by_hand(config: RunConfig) -> None:
     assert set(tables['icc']['fold']) == {1, 2}
 
 
-def test_people_and_not_predictions_are_tested(config: RunConfig) -> None:
+def test_paired_by_participant(config: GroupConfig) -> None:
     tests = tables_of(config)['tests'].set_index(['family', 'hemisphere', 'first', 'second'])
     row = tests.loc[('error_mm', 'L', 'with', 'without')]
     # All 8 differences are -2: z of a rank sum of 0 with 8 ties.
@@ -114,34 +134,34 @@ def test_people_and_not_predictions_are_tested(config: RunConfig) -> None:
     assert len(tests) == 2 + 6 + 6
 
 
-def test_one_way_of_training_has_no_test(config: RunConfig) -> None:
-    given = read_crossval(config.out_dir)
-    one = given._replace(points=given.points[given.points['augmentation'] == 'with'])
-    tables = coeruleus_tables({'crossval': one}, 0.75, 1)
+def test_augmented_only(config: GroupConfig) -> None:
+    given = measured(config)
+    one = replace(given, points=given.points[given.points['augmentation'] == 'with'])
+    tables = all_tables({'crossval': one}, 0.75, 1)
     assert 'augmentation' not in tables
     assert set(tables['tests']['family']) == {'dice', 'fdr'}
     assert len(paired_tests(tables['errors'], given.segments.iloc[:0])) == 0
 
 
-def test_everything_is_written_and_explained(config: RunConfig) -> None:
-    assert run_coeruleus_group(config, config.out_dir / 'logs') == 0
+def test_written_tables(config: GroupConfig) -> None:
+    assert run_level(config) == 0
     for name in DESCRIPTIONS:
-        path = config.out_dir / f'coeruleus_{name}.tsv'
+        path = table_path(config, name)
         sidecar = json.loads(path.with_suffix('.json').read_text())
         for column in read(path).columns:
-            assert sidecar[column] == COLUMNS[column]
+            assert sidecar[column]['Description']
     assert (config.out_dir / 'coeruleus_group.html').is_file()
     assert (config.out_dir / 'figures' / 'coeruleus_crossval_figure2.svg').is_file()
-    table = read(config.out_dir / 'coeruleus_icc.tsv')
+    table = read(table_path(config, 'icc'))
     assert table['fold'].tolist()[0] == 1
-    assert read(config.out_dir / 'coeruleus_tests.tsv')['p'].iloc[0] < 0.01
-    first = {p.name: p.read_bytes() for p in config.out_dir.glob('coeruleus_*')}
-    run_coeruleus_group(config, config.out_dir / 'logs')
-    assert {p.name: p.read_bytes() for p in config.out_dir.glob('coeruleus_*')} == first
+    assert read(table_path(config, 'tests'))['p'].iloc[0] < 0.01
+    first = {p.name: p.read_bytes() for p in config.out_dir.glob('*coeruleus_*')}
+    run_level(config)
+    assert {p.name: p.read_bytes() for p in config.out_dir.glob('*coeruleus_*')} == first
 
 
-def test_who_is_missing_is_named(config: RunConfig, caplog: pytest.LogCaptureFixture) -> None:
-    path = config.out_dir / 'crossval_points.tsv'
+def test_missing_participants(config: GroupConfig, caplog: pytest.LogCaptureFixture) -> None:
+    path = crossval(config, 'points')
     points = read(path)
     points = points[points['participant'] != 'sub-03']
     lost = points['participant'] == 'sub-04'
@@ -153,53 +173,46 @@ def test_who_is_missing_is_named(config: RunConfig, caplog: pytest.LogCaptureFix
     points.to_csv(path, sep='\t', index=False, na_rep='n/a')
     (config.bids_dir / 'sub-11').mkdir()
     with caplog.at_level('INFO'):
-        assert run_coeruleus_group(config, config.out_dir / 'logs') == 1
-    people = read(config.out_dir / 'coeruleus_people.tsv').set_index('participant')
-    assert people['outcome'].to_dict() == {
-        **dict.fromkeys(PEOPLE, 'measured'),
+        assert run_level(config) == 1
+    table = read(table_path(config, 'participants')).set_index('participant_id')
+    assert table['outcome'].to_dict() == {
+        **dict.fromkeys(PARTICIPANTS, 'complete'),
         **{'sub-03': 'failed', 'sub-04': 'failed', 'sub-09': 'trained on'},
         **{'sub-10': 'trained on', 'sub-11': 'missing'},
     }
-    assert people.loc['sub-05', 'points'] == 4
-    assert 'rater has no LLC' in people.loc['sub-05', 'message']
-    row = read(config.out_dir / 'coeruleus_table1.tsv').set_index(['augmentation', 'label'])
+    assert table.loc['sub-05', 'points'] == 4
+    assert 'sub-05: the rater has no LLC' in caplog.text
+    row = read(table_path(config, 'table1')).set_index(['augmentation', 'label'])
     assert row.loc[('with', 'LLC'), ['n', 'missing']].tolist() == [10, 4]
     assert 'sub-03, sub-04' in caplog.messages[-1]
 
 
-def test_nothing_there_says_what_to_run(tmp_path: Path) -> None:
-    config = RunConfig(tmp_path, tmp_path / 'out', 'group', protocol='locus-coeruleus')
-    with pytest.raises(BidsError, match=r'no crossval_points\.tsv .* Run crossval'):
-        run_coeruleus_group(config, tmp_path)
+def test_no_outputs(tmp_path: Path) -> None:
+    config = GroupConfig(tmp_path, tmp_path / 'out', protocol='locus-coeruleus')
+    with pytest.raises(BidsError, match=r'no tables .* Run crossval'):
+        run_level(config)
 
 
 @pytest.mark.parametrize(
     ('content', 'words'),
     [('image\tfold\na\t1\n', "it has no column 'participant'"), ('', 'No columns to parse')],
 )
-def test_a_broken_table_is_named(config: RunConfig, content: str, words: str) -> None:
-    (config.out_dir / 'crossval_points.tsv').write_text(content)
+def test_damaged_table(config: GroupConfig, content: str, words: str) -> None:
+    crossval(config, 'points').write_text(content)
     with pytest.raises(BidsError, match=rf'points\.tsv: cannot be read \({words}'):
-        run_coeruleus_group(config, config.out_dir)
+        run_level(config)
 
 
-def test_an_unknown_participant_is_refused(config: RunConfig) -> None:
-    (config.out_dir / 'crossval_segmentation.tsv').unlink()
-    chosen = RunConfig(
-        config.bids_dir,
-        config.out_dir,
-        'group',
-        protocol='locus-coeruleus',
-        participant_label=('01', '77'),
-    )
-    with pytest.raises(BidsError, match='no sub-77'):
-        run_coeruleus_group(chosen, config.out_dir / 'logs')
+def test_unknown_participant(config: GroupConfig) -> None:
+    crossval(config, 'segmentation').unlink()
+    with pytest.raises(BidsError, match='no 77 in the data set'):
+        run_level(replace(config, participant_label=('01', '77')))
 
 
 AFFINE = np.diag([0.75, 0.75, 0.75, 1.0])
 AFFINE[:3, 3] = (-15, -50, -40)
+# First voxels of the rods, at x of -5.25 and 5.25 mm.
 VOXELS = {1: (13, 16, 18), 2: (27, 16, 18)}
-"""Where the rods begin: x -5.25 and 5.25 mm."""
 
 
 def labels(shift: int = 0) -> np.ndarray:
@@ -217,7 +230,7 @@ def middle_of(label: int, shift: int) -> np.ndarray:
 
 
 def participant_outputs(bids: Path, out: Path, masks: Path, *, image: bool) -> None:
-    """Write one person: signal 120 in the rods and 100 elsewhere; labels 2 voxels too high."""
+    """Write one image: signal 120 in the rods and 100 elsewhere; labels 2 voxels too high."""
     stem, home = 'sub-01_acq-neuromelanin', Path('sub-01', 'anat')
     for folder in (bids, out, masks):
         (folder / home).mkdir(parents=True)
@@ -228,13 +241,16 @@ def participant_outputs(bids: Path, out: Path, masks: Path, *, image: bool) -> N
     fine = AFFINE @ np.diag([0.5, 0.5, 0.5, 1.0])
     fine[:3, 3] -= 0.375 / 2
     nib.save(nib.Nifti1Image(double, fine), masks / home / f'{stem}_desc-manual_dseg.nii.gz')
-    nib.save(nib.Nifti1Image(labels(2), AFFINE), out / home / f'{stem}_desc-lpp_dseg.nii.gz')
+    nib.save(
+        nib.Nifti1Image(labels(2), AFFINE),
+        out / home / f'{stem}_protocol-locuscoeruleus_desc-lpp_dseg.nii.gz',
+    )
     points = [
         {'label': label, 'hemisphere': label[0], 'region': 'locus coeruleus', 'status': 'ok'}
         | dict(zip('xyz', middle_of(n, 2), strict=True))
         for n, label in ((1, 'LLC'), (2, 'RLC'))
     ]
-    table = out / home / f'{stem}_desc-coreunet_targets.tsv'
+    table = out / home / f'{stem}_protocol-locuscoeruleus_desc-coreunet_targets.tsv'
     write(table, points, ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status'))
     table.with_suffix('.json').write_text('{}')
     measured = [
@@ -243,24 +259,25 @@ def participant_outputs(bids: Path, out: Path, masks: Path, *, image: bool) -> N
         for label in ('LLC', 'RLC')
     ]
     columns = ('label', 'hemisphere', 'status', 'volume_mm3', 'cr_median', 'cr_maximum')
-    write(out / home / f'{stem}_desc-lpp_segmentation.tsv', measured, columns)
+    path = out / home / f'{stem}_protocol-locuscoeruleus_desc-lpp_segmentation.tsv'
+    write(path, measured, columns)
 
 
 @pytest.mark.parametrize('image', [True, False])
-def test_outputs_of_the_participant_level(tmp_path: Path, image: bool) -> None:
+def test_participant_level(tmp_path: Path, image: bool) -> None:
     bids, out, masks = (tmp_path / name for name in ('bids', 'out', 'rater1'))
     participant_outputs(bids, out, masks, image=image)
-    config = RunConfig(bids, out, 'group', protocol='locus-coeruleus', annotations=masks)
-    assert run_coeruleus_group(config, out / 'logs') == 0
-    table = read(out / 'coeruleus_table1.tsv').set_index('label')
+    config = GroupConfig(bids, out, protocol='locus-coeruleus', annotations=masks)
+    assert run_level(config) == 0
+    table = read(table_path(config, 'table1')).set_index('label')
     # Two voxels of 0.75 mm.
     assert table.loc['LLC', ['source', 'mean_mm', 'mean_vx']].tolist() == ['participant', 1.5, 2]
     assert table['augmentation'].isna().all()
-    row = read(out / 'coeruleus_overlaps.tsv').iloc[0]
+    row = read(table_path(config, 'overlaps')).iloc[0]
     # 6 of 8 slices in common.
     assert (row['dice'], row['fdr'], row['manual_volume_mm3']) == (0.75, 0.25, 13.5)
     assert np.isnan(row['fold'])
-    message = read(out / 'coeruleus_people.tsv')['message'].iloc[0]
+    message = read(table_path(config, 'participants'))['message'].iloc[0]
     if image:
         assert (row['manual_cr_median'], row['manual_cr_maximum']) == (1.2, 1.2)
         assert not isinstance(message, str)
@@ -269,18 +286,22 @@ def test_outputs_of_the_participant_level(tmp_path: Path, image: bool) -> None:
         assert 'no contrast ratios' in message
 
 
-def test_the_participant_level_needs_masks(tmp_path: Path) -> None:
+def test_damaged_mask(tmp_path: Path) -> None:
+    bids, out, masks = (tmp_path / name for name in ('bids', 'out', 'rater1'))
+    participant_outputs(bids, out, masks, image=True)
+    (mask,) = masks.rglob('*.nii.gz')
+    mask.write_bytes(b'no image')
+    config = GroupConfig(bids, out, protocol='locus-coeruleus', annotations=masks)
+    assert run_level(config) == 1
+    row = read(table_path(config, 'participants')).iloc[0]
+    assert (row['participant_id'], row['outcome']) == ('sub-01', 'failed')
+    assert 'cannot be compared' in row['message']
+    assert not table_path(config, 'errors').exists()
+
+
+def test_no_masks(tmp_path: Path) -> None:
     bids, out, masks = (tmp_path / name for name in ('bids', 'out', 'rater1'))
     participant_outputs(bids, out, masks, image=False)
-    config = RunConfig(bids, out, 'group', protocol='locus-coeruleus')
-    with pytest.raises(BidsError, match='give the masks of one rater by --annotations'):
-        run_coeruleus_group(config, out / 'logs')
-
-
-def test_everybody_known_has_a_row(config: RunConfig) -> None:
-    from tmsprep.methods.duennwald2021.group import collect_coeruleus_group
-
-    group = collect_coeruleus_group(config, {}, {})
-    assert group.n_measured == 8
-    table = people_table(group)
-    assert list(table['participant']) == [*PEOPLE, 'sub-09', 'sub-10']
+    config = GroupConfig(bids, out, protocol='locus-coeruleus')
+    with pytest.raises(BidsError, match='group with --annotations DIR, the masks of one rater'):
+        run_level(config)

@@ -1,10 +1,12 @@
-"""The participant level of locus-coeruleus, with networks whose answers are known."""
+"""The participant level of locus-coeruleus, with networks of known answers."""
 
 from __future__ import annotations
 
 import csv
 import json
 import shutil
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -12,23 +14,30 @@ import numpy as np
 import pytest
 import torch
 
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.run import main
-from tmsprep.interfaces.coeruleus import LocateCoeruleus, SegmentCoeruleus
+from tmsprep.derivatives import write_outcomes
 from tmsprep.interfaces.conform import Conform
+from tmsprep.methods import get_method
+from tmsprep.methods.base import Request, ResourceError
 from tmsprep.methods.duennwald2021.coreunet import CoReUNet, CoReUNetSettings
+from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
 from tmsprep.methods.duennwald2021.patch_unet import PatchUNet, PatchUNetSettings
 from tmsprep.methods.duennwald2021.weights import CoeruleusModel, save_coeruleus
-from tmsprep.networks.archive import WeightsError
+from tmsprep.networks.archive import read_metadata
 from tmsprep.outcome import Outcome
+from tmsprep.protocols import load_protocol
 
 SHAPE = (20, 32, 20)
+#: Voxels that the localiser answers for any image: 9 mm apart.
 LEFT, RIGHT = (4, 8, 10), (16, 8, 10)
-"""Voxels that the localiser answers, whatever the image: 9 mm apart."""
 ORIGIN = np.array([-9.0, -40.0, -30.0])
+#: Voxels that the patch network labels: 8 voxels of 0.75 mm are 3.375 mm3.
 CUBES = {1: np.s_[3:5, 7:9, 9:11], 2: np.s_[15:17, 7:9, 9:11]}
-"""Voxels that the patch network labels: 8 voxels of 0.75 mm are 3.375 mm3."""
 PATCH_START = (2, 0, 2)
-STEM = 'sub-01_acq-neuromelanin'
+STEM = 'sub-01_acq-neuromelanin_protocol-locuscoeruleus'
+SOURCE = 'sub-01_acq-neuromelanin_T1w.nii'
+PROTOCOL = load_protocol('locus-coeruleus')
 
 
 def localizer() -> CoReUNet:
@@ -72,7 +81,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope='module')
 def bids(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two people: 01 is stored with its first axis to the left, 02 is cut short."""
+    """Two participants: 01 is stored with its first axis to the left, 02 is cut short."""
     root = tmp_path_factory.mktemp('bids')
     (root / 'dataset_description.json').write_text('{"Name": "known", "BIDSVersion": "1.10.0"}')
     data = np.full(SHAPE, 100, np.int16)
@@ -105,7 +114,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream, delimiter='\t'))
 
 
-def test_points_are_those_that_the_network_answers(out) -> None:
+def test_points(out) -> None:
     path = out[0] / f'sub-01/anat/{STEM}_desc-coreunet_targets.tsv'
     found = rows(path)
     assert [(row['label'], row['hemisphere'], row['status']) for row in found] == [
@@ -118,11 +127,11 @@ def test_points_are_those_that_the_network_answers(out) -> None:
         assert float(row['heatmap_spread_mm']) < 0.01
     sidecar = json.loads(path.with_suffix('.json').read_text())
     assert sidecar['Weights']['TrainingData'] == 'simulated images'
-    assert sidecar['Sources'] == [f'bids:raw:sub-01/anat/{STEM}_T1w.nii']
+    assert sidecar['Sources'] == [f'bids:raw:sub-01/anat/{SOURCE}']
 
 
-def test_labels_are_in_the_grid_of_the_input(out, bids: Path) -> None:
-    given = nib.load(bids / f'sub-01/anat/{STEM}_T1w.nii')
+def test_labels(out, bids: Path) -> None:
+    given = nib.load(bids / f'sub-01/anat/{SOURCE}')
     labels = nib.load(out[0] / f'sub-01/anat/{STEM}_desc-lpp_dseg.nii.gz')
     expected = np.zeros(SHAPE, np.uint8)
     for label, cube in CUBES.items():
@@ -135,7 +144,7 @@ def test_labels_are_in_the_grid_of_the_input(out, bids: Path) -> None:
     ]
 
 
-def test_volume_and_contrast_are_those_of_the_image(out) -> None:
+def test_measures(out) -> None:
     left, right = rows(out[0] / f'sub-01/anat/{STEM}_desc-lpp_segmentation.tsv')
     # The middle of the points is voxel (10, 8, 10); the reference lies 10 mm in front of it.
     middle = ORIGIN + 0.75 * np.array([10, 8, 10]) + [0, 10, 0]
@@ -149,7 +158,7 @@ def test_volume_and_contrast_are_those_of_the_image(out) -> None:
         np.testing.assert_allclose(place, middle, atol=1e-3)
 
 
-def test_heatmaps_have_their_largest_value_at_the_points(out) -> None:
+def test_heatmaps(out) -> None:
     for label, voxel in (('LLC', LEFT), ('RLC', RIGHT)):
         path = out[0] / f'sub-01/anat/{STEM}_label-{label}_desc-coreunet_probseg.nii.gz'
         heatmap = nib.load(path).get_fdata()
@@ -158,133 +167,166 @@ def test_heatmaps_have_their_largest_value_at_the_points(out) -> None:
         assert heatmap.sum() == pytest.approx(1)
 
 
-def test_who_cannot_be_read_is_named_with_the_cure(out) -> None:
+def test_unreadable_image(out) -> None:
     folder, log = out
-    assert 'sub-02 failed: coeruleus_conform' in log
+    assert 'sub-02 failed: isotropic: ' in log
     assert 'finished with errors: 1 of 2 participants failed' in log
     page = (folder / 'sub-02_protocol-locuscoeruleus.html').read_text(encoding='utf-8')
-    assert 'No points.' in page
-    assert 'coeruleus_conform failed' in page
+    assert 'isotropic' in page
     assert not list((folder / 'sub-02').rglob('*.tsv'))
 
 
-def test_the_report_of_a_person_shows_points_and_measures(out) -> None:
+def test_figures(out) -> None:
+    figures = {path.name for path in (out[0] / 'sub-01/figures').iterdir()}
+    drawn = ('LLC_T1w', 'RLC_T1w', 'overview_T1w', 'coreunet_heatmap', 'lpp_dseg')
+    assert figures == {f'{STEM}_desc-{what}.svg' for what in drawn}
     page = (out[0] / 'sub-01_protocol-locuscoeruleus.html').read_text(encoding='utf-8')
     assert 'simulated images' in page
-    assert page.count('data:image/svg+xml;base64,') == 2
-    assert '<data value="1.3000">1.300</data>' in page
 
 
-def test_the_same_run_gives_the_same_bytes(out, bids: Path, weights: Path, tmp_path: Path) -> None:
+def test_own_masks(out, bids: Path) -> None:
+    from tmsprep.methods.duennwald2021.masks import find_masks
+
+    images = {'01': [ImageRef.from_path(bids, bids / f'sub-01/anat/{SOURCE}')]}
+    found = find_masks(images, out[0])
+    assert found.masks == []
+    assert found.problems == {}
+    assert f'{STEM}_desc-lpp_dseg.nii.gz' in found.notes[0]
+
+
+def test_same_bytes(out, bids: Path, weights: Path, tmp_path: Path) -> None:
     again = tmp_path / 'out'
     command = [bids, again, 'participant', '--protocol', 'locus-coeruleus', '--nprocs', 1]
     command += ['--participant-label', '01', '--weights', weights, '-w', tmp_path / 'work']
     assert main([str(word) for word in command]) == 0
     written = sorted(path.relative_to(again) for path in (again / 'sub-01').rglob('*.*'))
-    assert len(written) == 13
+    assert len(written) == 16
     for path in (*written, 'sub-01_protocol-locuscoeruleus.html'):
         assert (again / path).read_bytes() == (out[0] / path).read_bytes(), path
 
 
-def test_without_weights_one_is_told_how_to_train() -> None:
-    from tmsprep.config import RunConfig
-    from tmsprep.workflows.coeruleus import gather_coeruleus
+def resources(weights: Path | None, *ways: str) -> dict:
+    options = {'weights': weights, 'segmentation': ways}
+    return get_method('coreunet').resources(PROTOCOL, options)
 
-    config = RunConfig(
-        Path('bids'), Path('out'), protocol='locus-coeruleus', weights=Path('none.safetensors')
+
+def test_missing_weights(tmp_path: Path) -> None:
+    with pytest.raises(ResourceError, match='train --protocol locus-coeruleus --annotations'):
+        resources(None)
+    with pytest.raises(ResourceError, match='weights file not found'):
+        resources(tmp_path / 'none.safetensors')
+
+
+def test_other_weights(tmp_path: Path, random_weights: Path, weights: Path) -> None:
+    with pytest.raises(ResourceError, match='does not hold tmsprep-locus-coeruleus-1 weights'):
+        resources(random_weights)
+    other = replace(PROTOCOL, voxel_mm=0.5)
+    with pytest.raises(ResourceError, match=r'trained for .*0\.75.*has .*0\.5'):
+        get_method('coreunet').resources(other, {'weights': weights})
+    nothing = save_coeruleus(
+        tmp_path / 'w.safetensors', CoeruleusModel(PROTOCOL.labels, (), (segmenter(),), {})
     )
-    with pytest.raises(WeightsError, match='train --protocol locus-coeruleus --annotations'):
-        gather_coeruleus(config)
+    with pytest.raises(ResourceError, match='no network that localises'):
+        resources(nothing)
 
 
-def test_annotations_are_refused(bids: Path, tmp_path: Path, tmsprep) -> None:
-    command = (bids, tmp_path / 'out', 'participant', '--protocol', 'locus-coeruleus')
-    done = tmsprep(*command, '--annotations', bids, '-w', tmp_path / 'work')
-    assert done.returncode != 0
-    assert '--annotations means nothing' in done.stderr
+def test_memory(bids: Path, weights: Path) -> None:
+    images = sorted(bids.rglob('*.nii'))
+    found = get_method('coreunet').memory_gb({'weights': str(weights)}, images)
+    # 20 x 32 x 20 voxels of 31 * 8 / 32^3 + 40 bytes.
+    assert found == pytest.approx(0.6 + 12800 * (31 * 8 / 32**3 + 40) / 1e9)
 
 
-class Steps:
-    """Runs the steps one by one in a folder."""
-
-    def __init__(self, folder: Path, bids: Path, weights: Path) -> None:
-        self.common = {
-            'weights': str(weights),
-            'weights_sha256': '',
-            'protocol': 'locus-coeruleus',
-        }
-        in_file = str(bids / f'sub-01/anat/{STEM}_T1w.nii')
-        self.folder = folder
-        conform = Conform(in_file=in_file, voxel_mm=0.75).run(cwd=str(folder)).outputs
-        self.conformed, self.properties = conform.conformed, conform.properties
-
-    def locate(self) -> Path:
-        node = LocateCoeruleus(conformed=self.conformed, **self.common)
-        return Path(node.run(cwd=str(self.folder)).outputs.outcome)
-
-    def segment(self, outcome: Path, methods: list[str]) -> tuple[dict, dict]:
-        node = SegmentCoeruleus(
-            conformed=self.conformed,
-            properties=self.properties,
-            outcome=str(outcome),
-            methods=methods,
-            **self.common,
-        )
-        outputs = node.run(cwd=str(self.folder)).outputs
-        return json.loads(Path(outputs.segmentations).read_text()), outputs.labels
+@pytest.fixture
+def request_for(tmp_path: Path, bids: Path) -> Callable[[dict], Request]:
+    """Make a request for the image of participant 01."""
+    conform = Conform(in_file=str(bids / f'sub-01/anat/{SOURCE}'), voxel_mm=0.75)
+    done = conform.run(cwd=str(tmp_path)).outputs
+    properties = json.loads(Path(done.properties).read_text())
+    return lambda given: Request(
+        Path(done.conformed), properties, PROTOCOL, given, folder=tmp_path
+    )
 
 
-def unpacked(result: tuple[dict, dict]) -> tuple[list, dict]:
-    return list(result[0].values()), result[1]
+def damaged(weights: Path, path: Path) -> Path:
+    """Write weights without the tensors of the localising network, which then cannot be built."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = {k: v for k, v in load_file(weights).items() if k.startswith('segmenter')}
+    metadata = read_metadata(weights, WEIGHTS_KIND)
+    save_file(tensors, path, metadata)
+    return path
 
 
-def test_weights_of_another_kind_are_an_outcome(
-    tmp_path: Path, bids: Path, random_weights: Path
-) -> None:
-    outcome = Outcome.read(Steps(tmp_path, bids, random_weights).locate())
+def test_failed_localisation(tmp_path: Path, weights: Path, request_for: Callable) -> None:
+    path = damaged(weights, tmp_path / 'damaged.safetensors')
+    outcome = get_method('coreunet').locate(request_for(resources(path, 'npp')))
     assert outcome.points is None
-    assert 'does not hold tmsprep-locus-coeruleus-1 weights' in outcome.error['message']
-
-
-def test_lpp_without_points_fails_and_names_the_reason(
-    tmp_path: Path, bids: Path, weights: Path
-) -> None:
-    steps = Steps(tmp_path, bids, weights)
-    failed = Outcome.failed('coreunet', ValueError('no network')).write(tmp_path / 'failed.json')
-    (found,), labels = unpacked(steps.segment(failed, ['lpp']))
+    assert 'is damaged' in outcome.error['message']
+    assert outcome.files == {}
+    (found,) = outcome.extra['segmentations'].values()
     assert [row['status'] for row in found['rows']] == ['failed', 'failed']
-    assert labels == {}
-    assert 'no network' in found['error']['message']
+    assert found['error'] == outcome.error
 
 
-def test_npp_needs_no_points_but_contrast_does(tmp_path: Path, bids: Path, weights: Path) -> None:
-    steps = Steps(tmp_path, bids, weights)
-    failed = Outcome.failed('coreunet', ValueError('no network')).write(tmp_path / 'failed.json')
-    (found,), _ = unpacked(steps.segment(failed, ['npp']))
-    assert [row['status'] for row in found['rows']] == ['no_reference', 'no_reference']
-    assert found['error'] is None
+@pytest.mark.parametrize(
+    ('way', 'status', 'message'),
+    [('lpp', 'failed', 'as the localisation failed'), ('npp', 'no_reference', '')],
+)
+def test_segmentation_without_points(
+    weights: Path, request_for: Callable, way: str, status: str, message: str
+) -> None:
+    from tmsprep.methods.duennwald2021.locate import prepare_image, segment_image
+
+    request = request_for(resources(weights, way))
+    failed = Outcome('coreunet', error={'message': 'no points', 'traceback': ''})
+    outcome = segment_image(prepare_image(request), failed, request)
+    found = outcome.extra['segmentations'][way]
+    assert [row['status'] for row in found['rows']] == [status, status]
+    assert message in (found['error'] or {'message': ''})['message']
+    assert bool(outcome.files) == (way == 'npp')
+    assert outcome.error['message'] == 'no points'
 
 
-def test_weights_that_only_localise_give_points(tmp_path: Path, bids: Path) -> None:
+def test_failed_segmentation(tmp_path: Path, request_for: Callable, bids: Path) -> None:
+    # Networks that are averaged in one patch must have the same patch.
+    other = PatchUNet(PatchUNetSettings((8,), block=16, patch=(32, 32, 32))).eval()
+    model = CoeruleusModel(PROTOCOL.labels, (localizer(),), (segmenter(), other), {})
+    path = save_coeruleus(tmp_path / 'two.safetensors', model)
+    outcome = get_method('coreunet').locate(request_for(resources(path, 'lpp')))
+    assert outcome.points.found.all()
+    assert 'differ' in outcome.error['message']
+    names = Layout(tmp_path / 'out', PROTOCOL.name)
+    image = ImageRef.from_path(bids, bids / f'sub-01/anat/{SOURCE}')
+    properties = {'shape': SHAPE, 'affine': np.eye(4).tolist(), 'sha256': 'abc'}
+    path = write_outcomes(names, image, {'coreunet': outcome}, PROTOCOL, properties, 1)['coreunet']
+    assert [row['x'] != 'n/a' for row in rows(path)] == [True, True]
+    assert 'Error' not in json.loads(path.with_suffix('.json').read_text())
+    table = names.table(image, 'lpp', 'segmentation')
+    assert [row['status'] for row in rows(table)] == ['failed', 'failed']
+    assert json.loads(table.with_suffix('.json').read_text())['Error']
+
+
+def test_points_alone(tmp_path: Path, request_for: Callable) -> None:
     weights = write_weights(tmp_path / 'points.safetensors', segmenters=0)
-    steps = Steps(tmp_path, bids, weights)
-    outcome = steps.locate()
-    assert Outcome.read(outcome).points.found.all()
-    (found,), _ = unpacked(steps.segment(outcome, ['lpp']))
+    outcome = get_method('coreunet').locate(request_for(resources(weights, 'lpp')))
+    assert outcome.points.found.all()
+    assert outcome.error is None
+    (found,) = outcome.extra['segmentations'].values()
     assert [row['status'] for row in found['rows']] == ['no_network', 'no_network']
-    assert found['error'] is None
 
 
-def test_labels_of_a_replaced_image_are_deleted(out, bids: Path, tmp_path: Path) -> None:
-    from tmsprep.bids import ImageRef
-    from tmsprep.methods.duennwald2021.derivatives import delete_other_images
+@pytest.mark.parametrize('sha256', ['', 'another'])
+def test_replaced_image(out, bids: Path, tmp_path: Path, sha256: str) -> None:
+    from tmsprep.derivatives import delete_outdated
 
-    image = ImageRef.from_path(bids, bids / f'sub-01/anat/{STEM}_T1w.nii')
+    image = ImageRef.from_path(bids, bids / f'sub-01/anat/{SOURCE}')
     shutil.copytree(out[0], tmp_path / 'out')
-    table = tmp_path / f'out/sub-01/anat/{STEM}_desc-lpp_segmentation.tsv'
-    sha256 = json.loads(table.with_suffix('.json').read_text())['ReferenceImage']['SHA256']
-    assert delete_other_images(tmp_path / 'out', image, ['npp'], sha256) == []
-    assert delete_other_images(tmp_path / 'out', image, ['npp'], 'another') == [table]
-    left = {path.name.removeprefix(f'{STEM}_') for path in table.parent.iterdir()}
-    assert not any('lpp' in name for name in left)
-    assert 'desc-coreunet_targets.tsv' in left
+    names = Layout(tmp_path / 'out', PROTOCOL.name)
+    table = names.table(image, 'coreunet')
+    before = json.loads(table.with_suffix('.json').read_text())['ReferenceImage']['SHA256']
+    deleted = delete_outdated(names, image, PROTOCOL, sha256 or before)
+    assert deleted == ([table] if sha256 else [])
+    # Heatmaps and segmentations go as well.
+    left = [*names.files(image), *names.files(image, 'figures')]
+    assert len(left) == (0 if sha256 else 16)

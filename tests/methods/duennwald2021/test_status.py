@@ -3,10 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tmsprep.methods.duennwald2021.components import SIDE_DISTANCE_MM
 from tmsprep.methods.duennwald2021.status import (
     MAX_SPREAD_MM,
-    PAIR_DISTANCE_MM,
     PAIR_STATUSES,
     heatmap_spread,
     pair_status,
@@ -31,18 +29,14 @@ NAN = (np.nan,) * 3
         ((-5, 50, 50), (5, 50, 50), (2, 2), ('outside_image', 'ok')),
     ],
 )
-def test_the_gravest_finding_wins(left, right, spread, expected) -> None:
+def test_most_serious_wins(left, right, spread, expected) -> None:
     points = PointSet(('LLC', 'RLC'), np.array([left, right], dtype=float))
     found = pair_status(points, PROTOCOL, SHAPE, AFFINE, np.array(spread, dtype=float))
     assert tuple(found) == expected
     assert set(found) <= set(PAIR_STATUSES)
 
 
-def test_limits_are_those_of_the_post_processing() -> None:
-    assert PAIR_DISTANCE_MM == SIDE_DISTANCE_MM
-
-
-def test_spread_of_heatmaps_worked_by_hand() -> None:
+def test_heatmap_spread() -> None:
     single = np.zeros((5, 6, 7))
     single[2, 3, 4] = 0.2
     assert heatmap_spread(single, 0.75) == 0

@@ -46,7 +46,7 @@ ERRORS = localisation_errors(
 )
 
 
-def test_errors_in_mm_and_voxels() -> None:
+def test_errors() -> None:
     first = ERRORS.iloc[0]
     assert (first['dx_mm'], first['dy_mm'], first['dz_mm']) == (3, 4, 0)
     assert first['error_mm'] == 5
@@ -68,9 +68,9 @@ def test_table_1_by_hand() -> None:
     assert table.loc[(NOT_AUGMENTED, 'LLC'), 'mean_mm'] == pytest.approx(17 / 3)
 
 
-def test_the_effect_is_by_person() -> None:
+def test_augmentation_effect() -> None:
     row = augmentation_effect(ERRORS).iloc[0]
-    # Person a: (5 + 1) / 2 against 6, b: 3 against 10; c lacks one.
+    # Participant a: (5 + 1) / 2 against 6, b: 3 against 10; c lacks one.
     assert (row['with_mm'], row['without_mm'], row['people']) == (3, 8, 2)
     assert row['ratio'] == 3 / 8
     assert row['difference_mm'] == -5
@@ -91,7 +91,7 @@ def test_axes_by_hand() -> None:
     assert table.loc[(AUGMENTED, 'LLC', 'coronal'), 'mse_mm2'] == pytest.approx(16 / 3)
 
 
-def test_the_constant_answer_is_the_mean_of_the_others() -> None:
+def test_constant_errors() -> None:
     rows = points({(who, 1, AUGMENTED, 'LLC'): (0, 0, 0) for who in 'abc'})
     rows[['reference_x', 'reference_y', 'reference_z']] = [[0, 0, 0], [0, 0, 3], [0, 0, 6]]
     row = constant_errors(rows).iloc[0]
@@ -101,18 +101,18 @@ def test_the_constant_answer_is_the_mean_of_the_others() -> None:
 
 
 def segments() -> pd.DataFrame:
-    """Five people, one fold, two methods; the second one finds nothing in the last."""
+    """Five participants, one fold, two methods; the second one finds nothing in the last."""
     manual = [1.1, 1.2, 1.3, 1.15, 1.25]
     rows = []
     for method, shift in (('lpp', 0.0), ('npp', 0.1)):
         for side in 'LR':
             for i, ratio in enumerate(manual):
                 lost = method == 'npp' and i == 4
-                ours = np.nan if lost else ratio + shift
+                found = np.nan if lost else ratio + shift
                 row = {'image': f'{i}', 'participant': f'{i}', 'fold': 1, 'method': method}
                 row |= {'hemisphere': side, 'dice': 0 if lost else i / 4}
                 row |= {'fdr': np.nan if lost else 1 - i / 4}
-                row |= {'cr_median': ours, 'cr_maximum': 1.4}
+                row |= {'cr_median': found, 'cr_maximum': 1.4}
                 rows.append(row | {'manual_cr_median': ratio, 'manual_cr_maximum': ratio})
     return pd.DataFrame(rows)
 
@@ -134,13 +134,13 @@ def test_icc_by_fold_and_method() -> None:
     same = rows.loc[(1, 'lpp', 'L', 'cr_median')]
     assert (same['icc'], same['n'], same['missing']) == (1, 5, 0)
     off = rows.loc[(1, 'npp', 'L', 'cr_median')]
-    # Squares of 1.1, 1.2, 1.3, 1.15 and the same + 0.1: people 2 * 0.021875 / 3, methods 0.02,
-    # rest 0: people / (people + 2 * methods / 4).
-    people = 2 * 0.021875 / 3
-    assert off['icc'] == pytest.approx(people / (people + 0.01))
+    # 1.1, 1.2, 1.3, 1.15 and the same + 0.1: mean squares 2 * 0.021875 / 3, of methods 0.02,
+    # rest 0: participants / (participants + 2 * methods / 4).
+    square = 2 * 0.021875 / 3
+    assert off['icc'] == pytest.approx(square / (square + 0.01))
     assert (off['n'], off['missing']) == (4, 1)
     assert rows.loc[(1, 'npp', BOTH, 'cr_median'), 'n'] == 8
-    # The maximum is the same in everybody.
+    # The maximum is the same in all participants.
     assert rows.xs('cr_maximum', level='measure')['icc'].isna().all()
 
 
@@ -157,7 +157,7 @@ def test_mean_over_folds() -> None:
     assert (row['lowest'], row['highest'], row['folds'], row['undefined']) == (0.7, 0.9, 2, 1)
 
 
-def test_empty_tables_give_empty_tables() -> None:
+def test_empty_tables() -> None:
     errors = localisation_errors(points({}))
     for table in (table1(errors), axis_table(errors), augmentation_effect(errors)):
         assert len(table) == 0

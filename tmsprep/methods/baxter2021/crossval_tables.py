@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.dispersion import dispersion
+from tmsprep.evaluation.errors import dispersion
 from tmsprep.methods.learner import PREDICTION_COLUMNS, STATUSES
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tmsprep.bids.names import ImageRef
+from tmsprep.files import file_sha256
 from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.imaging.volume import to_volume_mm, to_world_mm
 from tmsprep.learning.card import Card, markdown_table
@@ -28,7 +29,6 @@ from tmsprep.methods.baxter2021.crossval_tables import (
     summary_table,
 )
 from tmsprep.methods.learner import Learner, Rows, Table
-from tmsprep.networks.archive import file_sha256
 from tmsprep.points import PointSet
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from tmsprep.evaluation.conformal import LEVEL, ErrorRadius
-from tmsprep.evaluation.dispersion import dispersion
+from tmsprep.evaluation.errors import dispersion
 from tmsprep.imaging.volume import average_pyramid, normalise, to_world_mm
 from tmsprep.methods.base import Request
 from tmsprep.methods.baxter2021.locate import locate
@@ -90,7 +90,8 @@ def localize_image(name: str, request: Request) -> Outcome:
     weights = Path(request.resources['weights'])
     localizer = load_localizer(weights)
     lower, upper = request.properties['window']
-    found = localize(nib.load(request.conformed), (lower, upper), localizer, request.device)
+    conformed = nib.Nifti1Image.from_filename(request.conformed)
+    found = localize(conformed, (lower, upper), localizer, request.device)
     spread = dict(zip(localizer.labels, dispersion(found.members).tolist(), strict=True))
     known = {'dispersion_mm': spread} if len(found.members) > 1 else {}
     details: dict[str, Any] = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 
+from tmsprep.imaging.similarity import similarity
 from tmsprep.methods.baxter2021.network import MultiResolutionNet, Sampler
 
+#: Coarse levels that suffice to see how the head lies (to 4 mm; on 2 mm images as good as all).
 _LEVELS_TO_ALIGN = 4
-"""Coarse levels that suffice to see how the head lies (to 4 mm; on 2 mm images as good as all)."""
 
 
 def locate(
@@ -21,7 +21,7 @@ def locate(
 ) -> torch.Tensor:
     """Find all targets in one image.
 
-    The paper looks once. Given the mean `shape`, this looks twice (ours): the coarse levels find
+    The paper looks once. Given the mean `shape`, this looks twice: the coarse levels find
     how the head lies, and the fine ones see it turned, shifted and scaled to where most training
     heads lay. Given `mirror` too, the second look is also taken in a mirror, and the two averaged.
 
@@ -46,7 +46,7 @@ def locate(
     if shape is None or levels <= _LEVELS_TO_ALIGN:
         return network([sampler])[0, -readout:].mean(dim=0)
     coarse = network([sampler], levels=slice(_LEVELS_TO_ALIGN))[0, -1]
-    matrix, shift = similarity(shape.to(coarse), coarse)
+    matrix, shift = _align(shape.to(coarse), coarse)
     view = _moved(sampler, matrix, shift)
     start = (coarse - shift) @ torch.linalg.inv(matrix).T
     fine = slice(min(_LEVELS_TO_ALIGN, levels - readout), None)
@@ -80,32 +80,10 @@ def _both_ways(
     return (direct + mirrored) / 2
 
 
-def similarity(
-    source: torch.Tensor, destination: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rotation with scale, and shift, that best move points onto others (Umeyama 1991, eq. 40-43).
-
-    Parameters
-    ----------
-    source, destination : torch.Tensor
-        Shape (n, 3), mm.
-
-    Returns
-    -------
-    tuple of torch.Tensor
-        Matrix (3, 3) and shift (3,): ``destination = source @ matrix.T + shift``. With fewer than
-        three points or points on a line, the shift alone.
-    """
-    a, b = (points.double().cpu().numpy() for points in (source, destination))
-    centre_a, centre_b = a.mean(axis=0), b.mean(axis=0)
-    covariance = (b - centre_b).T @ (a - centre_a)
-    u, values, vt = np.linalg.svd(covariance)
-    matrix = np.eye(3)
-    if values[1] > 1e-6 * max(values[0], 1.0):
-        signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-        scale = (values * signs).sum() / np.square(a - centre_a).sum()
-        matrix = scale * (u * signs) @ vt
-    shift = centre_b - matrix @ centre_a
+def _align(source: torch.Tensor, destination: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Matrix (3, 3) and shift (3,) of the `similarity` between points, as tensors."""
+    points = (tensor.double().cpu().numpy() for tensor in (source, destination))
+    matrix, shift = similarity(*points)
     return torch.from_numpy(matrix).to(destination), torch.from_numpy(shift).to(destination)
 
 

@@ -9,9 +9,9 @@ import nibabel as nib
 
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, derivative_path, natural_key
+from tmsprep.files import file_sha256
 from tmsprep.imaging.conform import conform
 from tmsprep.imaging.read import read_image
-from tmsprep.networks.archive import file_sha256
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
 from tmsprep.registration.brain import brain_mask, is_skull_stripped
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request, find_weights
 from tmsprep.methods.baxter2021.options import OPTIONS, WEIGHTS_KIND
 from tmsprep.outcome import Outcome
@@ -12,7 +13,9 @@ from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
 
 if TYPE_CHECKING:
+    from tmsprep.group.analysis import Group, GroupResult
     from tmsprep.methods.learner import Learner
+    from tmsprep.reports.sections import Section
 
 
 class MultiResolutionCNN(Method):
@@ -29,6 +32,7 @@ class MultiResolutionCNN(Method):
             'weights of this package the reference points are made by rule, not by human experts, '
             'so it is not the distance from where a stimulation works',
             'mm',
+            long_name='90 % error',
         ),
     }
     options = OPTIONS
@@ -44,6 +48,32 @@ class MultiResolutionCNN(Method):
         from tmsprep.methods.baxter2021.localize import localize_image
 
         return localize_image(self.name, request)
+
+    def section(self, image: ImageRef, layout: Layout) -> Section | None:
+        """See `Method.section`."""
+        from tmsprep.methods.baxter2021.section import section
+
+        return section(image, layout)
+
+    def analyse_group(self, group: Group) -> GroupResult:
+        """See `Method.analyse_group`; adds Tables 2 to 5 of the paper."""
+        from tmsprep.methods.baxter2021.group import analyse_group
+
+        return analyse_group(group)
+
+    def group_sections(self, result: GroupResult) -> list[Section]:
+        """See `Method.group_sections`."""
+        from tmsprep.methods.baxter2021.group_section import group_sections
+
+        request = result.group.request
+        return group_sections(
+            result.tables,
+            request.layout,
+            request.protocol,
+            threshold_mm=request.threshold_mm,
+            margin_mm=request.margin_mm,
+            seed=request.random_seed,
+        )
 
     def learner(self, protocol: Protocol, options: Mapping[str, Any]) -> Learner:
         """See `Method.learner`."""

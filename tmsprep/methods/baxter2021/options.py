@@ -17,9 +17,11 @@ RESIDUALS = ('shared', 'separate', 'none')
 OPTIONS = (
     Option(
         'weights',
-        'weights of the network (safetensors); at level train those to start from',
+        'weights of the network (safetensors); at level train those to start from (default: those '
+        'of the protocol; at level train none)',
         Path,
         levels=('participant', 'train'),
+        refusals={'crossval': 'which trains every network from nothing'},
         metavar='FILE',
     ),
     Option(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from tmsprep.evaluation.dispersion import dispersion
+from tmsprep.evaluation.errors import dispersion
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.methods.baxter2021.locate import locate

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.affines import apply_affine
 
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.annotations import annotated_names
 from tmsprep.bids.names import BidsError, ImageRef, shorten
-from tmsprep.evaluation.centres import centres_of_mass
+from tmsprep.evaluation.masks import centres_of_mass
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.imaging.labels import read_mask
 from tmsprep.imaging.read import load_nifti, read_geometry
@@ -174,7 +175,7 @@ def _check_place(
     files: MaskFiles, labels: np.ndarray, to_image: np.ndarray, shape: tuple[int, int, int]
 ) -> None:
     """Refuse a mask that is not where the image is."""
-    voxels = np.argwhere(labels) @ to_image[:3, :3].T + to_image[:3, 3]
+    voxels = apply_affine(to_image, np.argwhere(labels))
     low, high = -0.5 - _MARGIN, np.array(shape) - 0.5 + _MARGIN
     outside = ~((voxels >= low) & (voxels <= high)).all(axis=1)
     if outside.any():

@@ -1,4 +1,4 @@
-"""Post-processing of labels: drop what cannot be a locus coeruleus."""
+"""Post-processing of labels: remove parts that cannot be a locus coeruleus."""
 
 from __future__ import annotations
 
@@ -10,23 +10,25 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+# None of these numbers is given in the paper.
+
+#: Smaller parts are noise: about 5 voxels of 0.75 mm.
 MIN_VOLUME_MM3 = 2.0
-"""Smaller parts are noise: about 5 voxels of 0.75 mm (our choice)."""
 
+#: Longest diagonal of a part's box: a rod of 15 mm, tilted, with a margin.
 MAX_EXTENT_MM = 22.0
-"""Longest diagonal of a part's box: a rod of 15 mm, tilted, with a margin (our choice)."""
 
+#: Distance between the left and the right locus coeruleus: about 5 to 12 mm in published maps, and
+#: one of them may be seen in part only.
 SIDE_DISTANCE_MM = (3.0, 18.0)
-"""Between the middles of the left and the right part, straight (our choice; about 5 to 12 mm in
-published maps, and one of them may be seen in part only)."""
 
+#: Voxels whose centres are at most this far apart belong together, with 0.75 mm across a gap of
+#: two voxels: a rod is often broken where it is faint.
 MAX_GAP_MM = 2.25
-"""Voxels whose centres are at most so far apart belong together, with 0.75 mm across a gap of two
-voxels: a rod is often broken where it is faint (our choice)."""
 
 
 class Part(NamedTuple):
-    """A connected part: where it is, its size and its middle (mm along the volume's axes)."""
+    """Voxels of a connected part, its size and its middle (mm along the volume's axes)."""
 
     voxels: np.ndarray
     volume_mm3: float
@@ -37,8 +39,7 @@ def keep_plausible(labels: np.ndarray, voxel_mm: float) -> np.ndarray:
     """Keep one part per side, as a pair that could be the two loci coerulei.
 
     Duennwald et al. 2021 use post-processing of another paper, "which requires setting several
-    parameters that had been determined empirically" and which is not described; all steps and
-    numbers here are our choice:
+    parameters that had been determined empirically", and do not describe it. Here:
 
     1. Voxels of a side that are at most `MAX_GAP_MM` apart form one part.
     2. Parts under `MIN_VOLUME_MM3` or longer than `MAX_EXTENT_MM` are dropped.
@@ -60,19 +61,20 @@ def keep_plausible(labels: np.ndarray, voxel_mm: float) -> np.ndarray:
     """
     parts = {label: _parts(labels == label, voxel_mm) for label in (1, 2)}
     pairs = [pair for pair in product(parts[1], parts[2]) if _may_be_a_pair(*pair)]
+    kept: tuple[Part, ...]
     if pairs:
         kept = max(pairs, key=lambda pair: pair[0].volume_mm3 + pair[1].volume_mm3)
     else:
-        kept = sorted(parts[1] + parts[2], key=lambda part: -part.volume_mm3)[:1]
+        kept = tuple(sorted(parts[1] + parts[2], key=lambda part: -part.volume_mm3)[:1])
     cleaned = np.zeros(labels.shape, np.uint8)
     for part in kept:
-        place = tuple(part.voxels.T)
-        cleaned[place] = labels[place]
+        voxels = tuple(part.voxels.T)
+        cleaned[voxels] = labels[voxels]
     return cleaned
 
 
 def _parts(mask: np.ndarray, voxel_mm: float) -> list[Part]:
-    """Parts of one side that are neither too small nor too long, in the order of the scan."""
+    """List the parts of one side that are neither too small nor too long, in scan order."""
     voxels = np.argwhere(mask)
     found = []
     for part in _connected(voxels, MAX_GAP_MM / voxel_mm):

@@ -5,22 +5,24 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from nibabel.affines import apply_affine
 
+# None of these numbers is given in the paper.
+
+#: Radius of the ball in which the reference is measured: 268 mm3, some 600 voxels of 0.75 mm.
 RADIUS_MM = 4.0
-"""Of the ball in which the reference is measured: 268 mm3, some 600 voxels of 0.75 mm (our
-choice)."""
 
+#: From the middle between the two points to that of the ball. The locus coeruleus lies in the
+#: dorsal tegmentum and the pons extends some 20 mm anterior to it, so that the ball keeps clear of
+#: it, of the fourth ventricle behind it, and of the cistern in front of the pons.
 ANTERIOR_MM = 10.0
-"""From between the two points to the middle of the ball (our choice): the locus coeruleus lies in
-the dorsal tegmentum and the pons is some 20 mm deep before it, so that the ball keeps clear of it,
-of the fourth ventricle behind it, and of the cistern in front of the pons."""
 
+#: From one locus coeruleus to the midline, where the other is missing; published coordinates are
+#: 3 to 6 mm.
 HALF_SEPARATION_MM = 5.0
-"""From one locus coeruleus to the midline, where the other is missing (our choice, from published
-coordinates of 3 to 6 mm)."""
 
+#: Share of the ball that must lie in the field of view.
 MIN_COVERED = 0.5
-"""Share of the ball that must lie in the field of view (our choice)."""
 
 
 class ContrastRatios(NamedTuple):
@@ -33,12 +35,11 @@ class ContrastRatios(NamedTuple):
 def reference_region(
     shape: tuple[int, int, int], affine: np.ndarray, points_mm: np.ndarray
 ) -> np.ndarray:
-    """Ball in the pons, placed by the two loci coerulei.
+    """Ball in the pons whose position follows from the two loci coerulei.
 
     Its middle lies `ANTERIOR_MM` in front of the middle between the two points. "In front" is the
     scanner's anterior, made perpendicular to the line from left to right point, so that a turned
-    or tilted head turns the ball with it. Studies draw this region by hand in the pons; a ball
-    that follows from the points alone is our choice.
+    or tilted head turns the ball with it. Studies draw this region by hand in the pons.
 
     With one point missing, the other one is reflected at a midline that is taken to run
     `HALF_SEPARATION_MM` medial of it, in the scanner's left-right direction.
@@ -46,7 +47,7 @@ def reference_region(
     Parameters
     ----------
     shape : tuple of int
-        Of the volume.
+        Shape of the volume.
     affine : numpy.ndarray
         Shape (4, 4), voxel indices to mm, RAS+.
     points_mm : numpy.ndarray
@@ -64,7 +65,7 @@ def reference_region(
     if not np.isfinite(middle).all():
         return region
     inverse = np.linalg.inv(affine)
-    at = inverse[:3, :3] @ middle + inverse[:3, 3]
+    at = apply_affine(inverse, middle)
     # The box around the ball, as far as the volume reaches.
     reach = RADIUS_MM * np.linalg.norm(inverse[:3, :3], axis=1)
     low = np.clip(np.ceil(at - reach), 0, shape).astype(int)
@@ -78,7 +79,7 @@ def reference_region(
 
 
 def reference_centre(points_mm: np.ndarray) -> np.ndarray:
-    """Middle of the `reference_region`, shape (3,), mm, RAS+; NaN if it has none."""
+    """Middle of the `reference_region`, shape (3,), mm, RAS+; NaN if there is no region."""
     left, right = _both(np.asarray(points_mm, dtype=float))
     across = right - left
     if not across.any():
@@ -86,7 +87,7 @@ def reference_centre(points_mm: np.ndarray) -> np.ndarray:
     anterior = np.array([0.0, 1.0, 0.0])
     forward = anterior - across * (anterior @ across) / (across @ across)
     length = np.linalg.norm(forward)
-    # Closer than 30 degrees to the scanner's anterior, the line is not one from left to right.
+    # A line within 30 degrees of the scanner's anterior does not run from left to right.
     if not length > 0.5:
         return np.full(3, np.nan)
     return (left + right) / 2 + ANTERIOR_MM * forward / length
@@ -101,15 +102,15 @@ def contrast_ratios(
     two "popular LC biomarkers" of Duennwald et al. 2021, section 2.3. The literature also has
     ``(S_LC - S_reference) / S_reference`` (Clewett et al. 2016), which is this less 1, so that
     correlations and ICC are the same. The reference is the median of its region, which a vessel
-    does not move (our choice).
+    hardly changes.
 
     Parameters
     ----------
     intensities : numpy.ndarray
-        Shape (n, m, k), as the scanner gave them or corrected for the coil's bias: a ratio of
-        percentile-normalised intensities, whose 0 is not the signal's, would mean nothing.
+        Shape (n, m, k), from the scanner or corrected for the coil's bias: a ratio of
+        percentile-normalised intensities, whose 0 is not that of the signal, is meaningless.
     region : numpy.ndarray
-        Of the same shape; what is not 0 is the locus coeruleus of one side.
+        Of the same shape; nonzero is the locus coeruleus of one side.
     reference : numpy.ndarray
         Boolean, of the same shape; see `reference_region`.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from tmsprep.methods.duennwald2021.dsnt import dsnt
+from tmsprep.networks.soft_argmax import expected_index, spatial_softmax
 from tmsprep.networks.unet import UNet, UNetSettings, initialise, pad_to_multiple
 
 
@@ -63,5 +63,5 @@ class CoReUNet(UNet):
         n, m, k = volume.shape[1:]
         maps = self.settings.sharpness * self.maps(pad_to_multiple(volume, self.multiple))
         # No probability may lie in the padding.
-        heatmaps, points = dsnt(maps[..., :n, :m, :k].contiguous())
-        return points, heatmaps
+        heatmaps = spatial_softmax(maps[..., :n, :m, :k])
+        return expected_index(heatmaps), heatmaps

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 
-from tmsprep.evaluation.overlap import dice, false_discovery_rate
+from tmsprep.evaluation.masks import dice, false_discovery_rate
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.read import read_image
 from tmsprep.learning.examples import Record

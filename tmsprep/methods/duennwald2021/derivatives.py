@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tmsprep.methods.duennwald2021.measures import SEGMENTATION_COLUMNS
 from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
-from tmsprep.tables import FRAME, Column, column, read_json, write_json, write_table
+from tmsprep.tables import FRAME, Column, column, write_json, write_table
 
 _REFERENCE = (
     f'ball of {RADIUS_MM:g} mm radius in the pons, {ANTERIOR_MM:g} mm in front of the middle '
@@ -41,11 +41,8 @@ def write_derivatives(
     entries: Mapping[str, Any],
 ) -> None:
     """Write heatmaps and segmentations; see `tmsprep.methods.base.Method.write`."""
-    segmentations = outcome.extra.get('segmentations', {})
-    sha256 = entries['ReferenceImage']['SHA256']
-    delete_other_images(layout, image, set(SEGMENTATIONS) - set(segmentations), sha256)
     write_heatmaps(outcome, image, layout, protocol)
-    for way, found in segmentations.items():
+    for way, found in outcome.extra.get('segmentations', {}).items():
         labels = outcome.files.get(f'labels_{way}')
         write_segmentation(way, found, labels, image, layout, protocol, entries)
 
@@ -140,7 +137,7 @@ def _write_labels(
         _delete(path)
         names.unlink(missing_ok=True)
         return
-    volume, reference = nib.load(labels), entries['ReferenceImage']
+    volume, reference = nib.Nifti1Image.from_filename(labels), entries['ReferenceImage']
     result, same = label_image(
         np.asanyarray(volume.dataobj, dtype=np.uint8),
         volume.affine,
@@ -161,38 +158,6 @@ def _write_labels(
     )
     with atomic_path(path) as partial:
         nib.save(result, partial)
-
-
-def delete_other_images(
-    layout: Layout, image: ImageRef, ways: Iterable[str], sha256: str
-) -> list[Path]:
-    """Delete segmentations that are not made now, if they are of another image.
-
-    The image may have been replaced under the same name.
-
-    Parameters
-    ----------
-    layout : Layout
-        Names of the outputs.
-    image : ImageRef
-        The source.
-    ways : iterable of str
-        Segmentations that are not made now.
-    sha256 : str
-        Checksum of the image as it is now.
-    """
-    deleted = []
-    for way in ways:
-        table = layout.table(image, way, 'segmentation')
-        known = read_json(table.with_suffix('.json')).get('ReferenceImage')
-        if known is None or known.get('SHA256') == sha256:
-            continue
-        labels = layout.derivative(image, 'dseg', '.nii.gz', desc=way)
-        _delete(labels)
-        labels.with_name(labels.name.replace('.nii.gz', '.tsv')).unlink(missing_ok=True)
-        _delete(table)
-        deleted.append(table)
-    return deleted
 
 
 def _sidecar(path: Path) -> Path:

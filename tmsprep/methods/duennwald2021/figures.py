@@ -1,4 +1,4 @@
-"""The locus coeruleus in slices: where the network looks, and what is segmented."""
+"""The locus coeruleus in slices: heatmaps of the network, and the segmentation."""
 
 from __future__ import annotations
 
@@ -7,28 +7,39 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from nibabel.affines import apply_affine
 from nibabel.spatialimages import SpatialImage
 
 from tmsprep.methods.duennwald2021.contrast import RADIUS_MM, reference_centre, reference_region
-from tmsprep.reports.captions import LEFT, RIGHT, WIDTH, draw_note
-from tmsprep.reports.panels import Panel, edges, mark, name_sides, scale_bar, show_grey
+from tmsprep.reports.panels import (
+    LEFT,
+    RIGHT,
+    WIDTH,
+    Panel,
+    draw_note,
+    edges,
+    mark,
+    name_sides,
+    scale_bar,
+    show_grey,
+)
 from tmsprep.reports.planes import VIEWS, Plane, View, Volume, sample_plane
 from tmsprep.reports.styles import MethodStyle
 from tmsprep.reports.svg import Page, element, line, overlay, text
 
+#: Marks and colours of both sides, in the order of the points.
 SIDES = {'L': MethodStyle('Left', 'o', '#4dabff'), 'R': MethodStyle('Right', 's', '#ffb454', 0.9)}
-# How points, heatmaps and outlines of both sides are drawn, in the order of the points.
 
+#: Side of the part of a slice: the brainstem, and the brainstem with its neighbours.
 CROP_MM, WIDE_MM = 44.0, 60.0
-# Side of a slice's part: the brainstem, and the brainstem with its neighbours. Our choice.
 
+#: Heatmaps are shown as the largest value up to this far from the slice.
 SLAB_MM = 4.0
-# Heatmaps are shown as the largest value up to this far from the slice. Our choice.
 
+#: Labels further from a point do not decide which slice is shown.
 NEAR_MM = 10.0
-# Labels further from a point do not decide which slice is shown. Our choice.
 
-_LEFT_IS_LEFT = "The person's left is on the left of axial and coronal slices."
+_LEFT_IS_LEFT = "The participant's left is on the left of axial and coronal slices."
 _HEATMAP_NOTES = (
     f'Blue, circle: left. Orange, square: right. Colour: heatmap within {SLAB_MM:g} mm.',
     'Marks: the points, the mean of each heatmap. Slices through the mean of both, or one point.',
@@ -40,12 +51,14 @@ _LABEL_NOTES = (
     _LEFT_IS_LEFT,
 )
 _SPACING, _HEAT_SPACING = 0.375, 0.75
+
+#: Opacity of a heatmap is this power of its value, so that weak parts are seen too.
 _GAMMA = 0.3
-# Opacity of a heatmap is this power of its value, so that weak parts are seen too. Our choice.
 
 _REFERENCE = '#7ee787'
+
+#: Points between panels, above them for a title, between rows, and below them for the note.
 _GAP, _ABOVE, _BETWEEN, _BELOW = 8.0, 20.0, 22.0, 40.0
-# Points: between panels, above them for a title, between rows, and below them for the note.
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +94,7 @@ class Slot:
 
 
 def plot_heatmaps(scene: Scene, heatmaps: Mapping[str, SpatialImage], path: Path) -> Path:
-    """Draw the heatmaps of both sides over the slices, beside the plain slice.
+    """Draw the heatmaps of both sides over the slices, next to the plain slice.
 
     As Figure 3 of Duennwald et al. 2021, which adds the heatmaps of left and right; here each
     side has its colour, and coronal and sagittal slices are shown too.
@@ -197,7 +210,7 @@ def _slice(page: Page, scene: Scene, slot: Slot) -> Panel:
 def _add_heat(panel: Panel, slot: Slot, heat: Mapping[str, Volume]) -> None:
     for side, volume in heat.items():
         offsets = np.arange(-SLAB_MM, SLAB_MM + 1e-6, _HEAT_SPACING)
-        planes = [_plane(volume, slot, _HEAT_SPACING, off) for off in offsets]
+        planes = [_plane(volume, slot, _HEAT_SPACING, float(off)) for off in offsets]
         largest = np.max([plane.data for plane in planes], axis=0)
         colour = [int(SIDES[side].colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         rgba = np.empty((*largest.shape, 4))
@@ -218,7 +231,7 @@ def _add_outline(panel: Panel, slot: Slot, mask: Volume, colour: str) -> None:
 
     plane = _plane(mask, slot, _SPACING)
     for places in contour_generator(plane.across, plane.up, plane.data).lines(0.5):
-        ends = np.array([panel.place(*place) for place in places])
+        ends = np.array([panel.place(*place) for place in np.asarray(places)])
         panel.add(line(ends, 'black', 2.0), line(ends, colour, 1.1))
 
 
@@ -244,7 +257,7 @@ def _add_ball(panel: Panel, slot: Slot, centre: np.ndarray | None) -> None:
 
 def _label_centre(mask: Volume, point: np.ndarray) -> np.ndarray:
     """Mean of the labelled voxels near a point; the point itself if there are none."""
-    voxels = np.argwhere(mask.data > 0.5) @ mask.affine[:3, :3].T + mask.affine[:3, 3]
+    voxels = apply_affine(mask.affine, np.argwhere(mask.data > 0.5))
     near = voxels[np.linalg.norm(voxels - point, axis=1) <= NEAR_MM]
     return near.mean(axis=0) if len(near) else point
 

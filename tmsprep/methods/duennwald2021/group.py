@@ -1,209 +1,144 @@
-"""Everything that a group in protocol locus-coeruleus is told from."""
+"""Group level of the locus coeruleus: accuracy in cross-validation and at participant level."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from tmsprep.bids.names import BidsError, ImageRef, labels_in, natural_key, shorten
-from tmsprep.config import RunConfig
-from tmsprep.group.derived import image_of
-from tmsprep.group.issues import Issue
-from tmsprep.methods.duennwald2021.group_crossval import read_crossval
-from tmsprep.methods.duennwald2021.group_participants import LOCALIZER, measure_participants
-from tmsprep.methods.duennwald2021.group_sources import CROSSVAL, PARTICIPANT, Measured
-from tmsprep.protocols import Protocol, load_protocol
-from tmsprep.reports.collect import ImageResults, collect_subject
+from tmsprep.evaluation.errors import CROSSVAL as CROSSVAL_PREFIX
+from tmsprep.evaluation.errors import RATER
+from tmsprep.group.analysis import Group, GroupRequest, GroupResult, common_settings
+from tmsprep.group.collect import refuse_nothing
+from tmsprep.group.derivatives import Derivatives, read_derivatives
+from tmsprep.group.issues import (
+    Issue,
+    errors_by_subject,
+    known_participants,
+    participants_table,
+    participants_without,
+)
+from tmsprep.group.points import COLUMNS as GROUP_POINTS
+from tmsprep.group.points import in_order
+from tmsprep.methods.duennwald2021.group_measured import (
+    CROSSVAL,
+    PARTICIPANT,
+    Measured,
+    measure_crossval,
+    measure_participants,
+)
+from tmsprep.methods.duennwald2021.group_tables import COLUMNS, DESCRIPTIONS, all_tables
+from tmsprep.methods.duennwald2021.masks import find_masks
 
 
-@dataclass(frozen=True)
-class CoeruleusGroup:
-    """The group: what was measured, in whom, and what is missing.
-
-    Parameters
-    ----------
-    protocol : Protocol
-        What was localised.
-    measured : dict
-        'crossval', 'participant' or both, to what was measured there.
-    people : tuple of str
-        Full labels of everybody known, in natural order.
-    issues : list of Issue
-        What is to be said of them.
-    """
-
-    protocol: Protocol
-    measured: Mapping[str, Measured]
-    people: tuple[str, ...]
-    issues: Sequence[Issue]
-
-    @property
-    def n_measured(self) -> int:
-        """How many people have points."""
-        return len(
-            {who for given in self.measured.values() for who in given.points['participant']}
-        )
-
-
-def participant_results(
-    config: RunConfig,
-) -> tuple[dict[ImageRef, ImageResults], list[Issue]]:
-    """Read what the participant level wrote of the locus coeruleus.
+def collect_group(request: GroupRequest, method: str) -> Group:
+    """Compare the outputs of crossval and participant with the masks of one rater.
 
     Parameters
     ----------
-    config : RunConfig
-        Folders and participants.
+    request : GroupRequest
+        What is compared.
+    method : str
+        Name of the method that localises.
 
     Returns
     -------
-    tuple
-        Each image, which need not be there any more, to its tables; and who failed.
-    """
-    results, issues = {}, []
-    there = [*labels_in(config.out_dir, 'sub'), *labels_in(config.out_dir / 'logs', 'sub')]
-    for subject in dict.fromkeys(there):
-        if config.participant_label and subject not in config.participant_label:
-            continue
-        found = collect_subject(config.out_dir, subject)
-        ours = [image for image in found.images if _is_ours(image)]
-        for image in ours:
-            pairs = [part.split('-', 1) for part in image.name.split('_')]
-            if all(len(pair) == 2 for pair in pairs):
-                results[image_of(dict(pairs), config.bids_dir)] = image
-        if ours:
-            problems = [*found.problems, *(error.message for error in found.errors)]
-            problems += [f'{i.name}: {error.message}' for i in ours for error in i.errors]
-            issues += [Issue(subject, problem) for problem in problems]
-    return results, issues
-
-
-def _is_ours(image: ImageResults) -> bool:
-    """Tell whether an image has points of this protocol, if only of a run before the last."""
-    earlier = any(f'_desc-{LOCALIZER}_' in path.name for path in image.earlier)
-    return LOCALIZER in image.tables or earlier
-
-
-def collect_coeruleus_group(
-    config: RunConfig,
-    results: Mapping[ImageRef, ImageResults],
-    masks: Mapping[str, Sequence[Path]],
-    issues: Iterable[Issue] = (),
-) -> CoeruleusGroup:
-    """Gather what the other levels left.
-
-    Parameters
-    ----------
-    config : RunConfig
-        Folders, protocol and participants.
-    results : mapping
-        Of `participant_results`.
-    masks : mapping
-        Name of an image to the rater's files; empty if there is no rater.
-    issues : iterable of Issue
-        What has been found already.
+    Group
+        `extra` holds the level, 'crossval' or 'participant', to what was measured there.
 
     Raises
     ------
-    BidsError
-        If there is nothing to measure, or somebody who was asked for is unknown.
+    tmsprep.bids.BidsError
+        If there is nothing to compare, or a chosen participant is unknown.
     """
-    protocol = load_protocol(config.protocol)
-    measured = {CROSSVAL: read_crossval(config.out_dir, config.participant_label)}
-    if masks:
-        measured[PARTICIPANT] = measure_participants(results, masks, config.out_dir, protocol)
-    found = [*issues, *(issue for given in measured.values() for issue in given.issues)]
+    layout, protocol, wanted = request.layout, request.protocol, request.participants
+    derivatives = read_derivatives(layout, request.bids_dir, protocol, [method], wanted)
+    masks, issues = _masks(request, derivatives)
+    issues += derivatives.issues
+    measured = {CROSSVAL: measure_crossval(layout, wanted)}
+    raters: tuple[str, ...] = ()
+    if masks and request.annotations is not None:
+        raters = (request.annotations.name,)
+        measured[PARTICIPANT] = measure_participants(derivatives, masks, layout, protocol)
+    issues += [issue for given in measured.values() for issue in given.issues]
     measured = {level: given for level, given in measured.items() if len(given.points)}
-    if not measured:
-        raise BidsError(_nothing(config, results, masks))
-    if results and not masks:
+    tables = [generic_points(given.points, method, raters) for given in measured.values()]
+    points = in_order(tables, protocol.labels, request.names)
+    cure = (
+        f'Run crossval --protocol {protocol.name} --annotations DIR first; or participant, and '
+        'then group with --annotations DIR, the masks of one rater'
+    )
+    refuse_nothing(layout, points, issues, cure)
+    roles = {name for given in measured.values() for name in given.roles}
+    named = {name.removeprefix('sub-') for name in (*roles, *points['participant_id'])}
+    participants = known_participants(request.bids_dir, layout.out_dir, named, wanted)
+    message = 'is in the data set, but in no table: without mask or points, or not run'
+    issues += participants_without(participants, named | set(errors_by_subject(issues)), message)
+    return Group(request, points, participants, issues, raters, extra=measured)
+
+
+def _masks(
+    request: GroupRequest, derivatives: Derivatives
+) -> tuple[dict[str, tuple[Path, ...]], list[Issue]]:
+    """Find the masks of the images with outputs: name of an image to its files."""
+    if request.annotations is None:
         message = (
             'outputs of the participant level are not compared: give the masks of one rater by '
             '--annotations DIR'
         )
-        found.append(Issue('', message, 'note'))
-    people = _people(config, measured)
-    return CoeruleusGroup(protocol, measured, people, [*found, *_untested(people, measured)])
+        return {}, [Issue('', message, 'note')] if derivatives.images else []
+    if not derivatives.images:
+        message = 'no outputs of the participant level, so --annotations are compared with nothing'
+        return {}, [Issue('', message, 'note')]
+    found = find_masks(derivatives.images, request.annotations)
+    issues = [Issue(label, text) for label, texts in found.problems.items() for text in texts]
+    issues += [Issue('', note, 'note') for note in found.notes]
+    return {files.image.stem: files.paths for files in found.masks}, issues
 
 
-def _nothing(
-    config: RunConfig,
-    results: Mapping[ImageRef, ImageResults],
-    masks: Mapping[str, Sequence[Path]],
-) -> str:
-    """Say what there is not, and what to run."""
-    name = config.protocol
-    first = (
-        f'{config.out_dir}: no crossval_points.tsv with points of these people, so there is '
-        f'nothing to compare. Run crossval --protocol {name} --annotations DIR first'
+def generic_points(points: pd.DataFrame, method: str, raters: tuple[str, ...]) -> pd.DataFrame:
+    """Turn measured points, and the reference of a rater, into those of every group."""
+    ways = points['augmentation']
+    found = points.rename(columns={'participant': 'participant_id', 'fold': 'repetition'}).assign(
+        method=np.where(ways.isna(), method, CROSSVAL_PREFIX + ways.astype(str)),
+        dispersion_mm=np.nan,
     )
-    if masks and not results:
-        return f'{first}, or participant --protocol {name}, whose outputs are then measured'
-    if masks:
-        return (
-            f'{first}; or look into the log, why no output of the participant level could be '
-            'compared with a mask'
-        )
-    if results:
-        return f'{first}; or give the masks of one rater by --annotations DIR'
-    return f'{first}; or participant --protocol {name}, and then group with --annotations DIR'
+    reference = found[ways.isna()]
+    parts = [found[list(GROUP_POINTS)]]
+    for rater in raters:
+        places = {axis: reference[f'reference_{axis}'] for axis in 'xyz'}
+        given = reference.assign(method=RATER + rater, status='given', **places)
+        parts.append(given[list(GROUP_POINTS)])
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
-def _people(config: RunConfig, measured: Mapping[str, Measured]) -> tuple[str, ...]:
-    named = {who for given in measured.values() for who in given.points['participant']}
-    named |= {who for given in measured.values() for who in given.roles}
-    known = named | {f'sub-{label}' for label in labels_in(config.bids_dir, 'sub')}
-    wanted = {f'sub-{label}' for label in config.participant_label}
-    unknown = sorted(wanted - known, key=natural_key)
-    if unknown:
-        there = shorten(sorted(known, key=natural_key)) or 'nobody'
-        raise BidsError(
-            f'--participant-label: no {shorten(unknown)} in the data set or the outputs; there '
-            f'are: {there}'
-        )
-    return tuple(sorted(wanted or known, key=natural_key))
+def analyse_group(group: Group) -> GroupResult:
+    """Make the tables of Duennwald et al. 2021 from what `collect_group` measured."""
+    request = group.request
+    measured: Mapping[str, Measured] = group.extra
+    voxel_mm = request.protocol.voxel_mm
+    tables = all_tables(measured, voxel_mm, request.random_seed)
+    tables['participants'] = _participants(group, measured)
+    settings = {**common_settings(group), 'VoxelSize': voxel_mm}
+    if CROSSVAL in measured:
+        own = ('Description', 'SoftwareVersion', 'Disclaimer')
+        given = measured[CROSSVAL].settings
+        settings['CrossValidation'] = {k: v for k, v in given.items() if k not in own}
+    return GroupResult(group, tables, DESCRIPTIONS, COLUMNS, settings)
 
 
-def _untested(people: Iterable[str], measured: Mapping[str, Measured]) -> Iterable[Issue]:
-    """Say who is in the data set and was never measured nor trained on."""
-    known = {who for given in measured.values() for who in given.points['participant']}
-    known |= {who for given in measured.values() for who in given.roles}
-    message = 'is in the data set, but in no table: without mask or points, or not run'
-    for who in people:
-        if who not in known:
-            yield Issue(who.removeprefix('sub-'), message, 'warning')
-
-
-def people_table(group: CoeruleusGroup) -> pd.DataFrame:
-    """One row per known person: what it was there for, and what is missing.
-
-    Parameters
-    ----------
-    group : CoeruleusGroup
-        The group.
-
-    Returns
-    -------
-    pandas.DataFrame
-        `participant`, `role`, `points` (with a known error), `outcome` ('measured', 'trained on',
-        'missing', 'failed'), `message`.
-    """
-    points = pd.concat([given.points for given in group.measured.values()])
-    complete = points.dropna(subset=['x', 'reference_x'])
-    counts = complete['participant'].value_counts()
-    roles = {who: role for given in group.measured.values() for who, role in given.roles.items()}
-    tested = set(points['participant'])
-    rows = []
-    for who in group.people:
-        said = [i for i in group.issues if i.who == who]
-        row = {'participant': who, 'role': roles.get(who, ''), 'points': int(counts.get(who, 0))}
-        row['outcome'] = 'measured' if who in tested else 'trained on'
-        if who not in tested and who not in roles:
-            row['outcome'] = 'missing'
-        if any(issue.severity == 'error' for issue in said):
-            row['outcome'] = 'failed'
-        rows.append(row | {'message': ' '.join(issue.message for issue in said)})
-    return pd.DataFrame(rows, columns=['participant', 'role', 'points', 'outcome', 'message'])
+def _participants(group: Group, measured: Mapping[str, Measured]) -> pd.DataFrame:
+    """Make the table of participants, with the role of each and its number of known errors."""
+    roles = {name: role for given in measured.values() for name, role in given.roles.items()}
+    trained = dict.fromkeys(roles, 'trained on')
+    table = participants_table(group.points, group.participants, group.issues, trained)
+    counts = pd.concat(
+        [given.points.dropna(subset=['x', 'reference_x']) for given in measured.values()]
+        or [pd.DataFrame(columns=['participant'])]
+    )['participant'].value_counts()
+    names = table['participant_id']
+    table.insert(1, 'role', [roles.get(name, '') for name in names])
+    table.insert(2, 'points', [int(counts.get(name, 0)) for name in names])
+    return table

@@ -1,4 +1,4 @@
-"""Box plots of a group in protocol locus-coeruleus."""
+"""Box plots of a group."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tmsprep.reports.canvas import figure_style, save_svg
+from tmsprep.reports.charts import figure_style, save_svg
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-WIDTH_IN = 7.0
+#: Width of the charts, inches.
+WIDTH_IN = 8.0
 SIDES = {'L': 'left', 'R': 'right', 'LLC': 'left', 'RLC': 'right'}
 _COLOURS = {'left': '#1971c2', 'right': '#e8590c'}
+
+#: Width of a box; two stand side by side within one unit.
 _WIDTH = 0.34
-# Of a box; two stand side by side within one unit.
 
 
 def plot_localisation(errors: pd.DataFrame, ways: Mapping[object, str], path: Path) -> Path:
-    """Draw the errors of each way of training, left and right, each person a dot.
+    """Draw the errors of each way of training, left and right, each participant a dot.
 
     Parameters
     ----------
     errors : pandas.DataFrame
-        ``participant``, ``augmentation``, ``label``, ``error_mm``; folds are averaged per person.
+        ``participant``, ``augmentation``, ``label``, ``error_mm``; folds are averaged per
+        participant.
     ways : mapping
         Value of ``augmentation`` (None for a missing one) to its name, in the order of drawing.
     path : Path
@@ -37,7 +40,7 @@ def plot_localisation(errors: pd.DataFrame, ways: Mapping[object, str], path: Pa
 
     keyed = errors.assign(way=errors['augmentation'].where(errors['augmentation'].notna(), None))
     with figure_style():
-        figure = Figure(figsize=(0.9 + 1.7 * len(ways), 2.8), layout='constrained')
+        figure = Figure(figsize=(WIDTH_IN, 2.8), layout='constrained')
         axes = figure.subplots()
         for x, way in enumerate(ways):
             same = keyed['way'].isna() if way is None else keyed['way'] == way
@@ -57,7 +60,7 @@ def plot_overlaps(segments: pd.DataFrame, methods: Sequence[str], path: Path) ->
     ----------
     segments : pandas.DataFrame
         ``method``, ``hemisphere``, ``dice``, ``fdr``; every prediction counts once, as in the
-        paper, so that with folds a person counts as often as there are folds.
+        paper, so that with folds a participant counts as often as there are folds.
     methods : sequence of str
         In the order of drawing.
     path : Path

@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from tmsprep.evaluation.dispersion import dispersion
+from tmsprep.evaluation.errors import dispersion
 from tmsprep.imaging.labels import save_heatmap
 from tmsprep.imaging.volume import normalise, percentile_window
 from tmsprep.methods.base import Request, points_of
@@ -71,8 +71,18 @@ def locate_volume(model: CoeruleusModel, intensities: np.ndarray, device: str = 
 
 
 @dataclass(frozen=True, eq=False)
-class _Prepared:
-    """The networks, the conformed image, and its intensities, the percentiles at 0 and 1."""
+class Prepared:
+    """Networks and one image.
+
+    Parameters
+    ----------
+    model : CoeruleusModel
+        The networks, on the device of the run.
+    volume : nibabel.Nifti1Image
+        The conformed image.
+    intensities : numpy.ndarray
+        Its intensities, float32; the 5th and 95th percentiles are 0 and 1.
+    """
 
     model: CoeruleusModel
     volume: nib.Nifti1Image
@@ -98,7 +108,7 @@ def locate_image(name: str, request: Request) -> Outcome:
     """
     ways = request.resources['segmentation']
     try:
-        prepared = _prepare(request)
+        prepared = prepare_image(request)
     except Exception as error:
         failed = Outcome.failed(name, error)
         return replace(failed, extra={'segmentations': _failed(ways, failed.error)})
@@ -106,13 +116,19 @@ def locate_image(name: str, request: Request) -> Outcome:
         outcome = _localise(name, prepared, request)
     except Exception as error:
         outcome = Outcome.failed(name, error)
+    return segment_image(prepared, outcome, request)
+
+
+def segment_image(prepared: Prepared, outcome: Outcome, request: Request) -> Outcome:
+    """Add the segmentations to an outcome; a failure is recorded, and keeps the points."""
     files: dict[str, str] = {}
     problem = outcome.error
     try:
         found, files = _segment(prepared, outcome, request)
     except Exception as error:
         described = describe_error(error)
-        found, problem = _failed(ways, described), problem or described
+        found = _failed(request.resources['segmentation'], described)
+        problem = problem or described
     return replace(
         outcome,
         error=problem,
@@ -126,19 +142,20 @@ def _failed(ways: Iterable[str], error: dict[str, str] | None) -> dict[str, Any]
     return dict.fromkeys(ways, nothing)
 
 
-def _prepare(request: Request) -> _Prepared:
+def prepare_image(request: Request) -> Prepared:
+    """Read the networks and the conformed image, and normalise its intensities."""
     # One thread, whatever the machine: sums in another order differ in the last digits.
     torch.set_num_threads(1)
     model = load_coeruleus(Path(request.resources['weights']))
     for network in (*model.localizers, *model.segmenters):
         network.to(request.device)
-    volume = nib.load(request.conformed)
+    volume = nib.Nifti1Image.from_filename(request.conformed)
     # As in training: the window is that of the isotropic volume.
     data = volume.get_fdata(dtype=np.float32)
-    return _Prepared(model, volume, normalise(data, percentile_window(data)))
+    return Prepared(model, volume, normalise(data, percentile_window(data)))
 
 
-def _localise(name: str, prepared: _Prepared, request: Request) -> Outcome:
+def _localise(name: str, prepared: Prepared, request: Request) -> Outcome:
     model, affine = prepared.model, prepared.volume.affine
     found = locate_volume(model, prepared.intensities, request.device)
     members = found.points @ affine[:3, :3].T + affine[:3, 3]
@@ -160,7 +177,7 @@ def _localise(name: str, prepared: _Prepared, request: Request) -> Outcome:
 
 
 def _segment(
-    prepared: _Prepared, outcome: Outcome, request: Request
+    prepared: Prepared, outcome: Outcome, request: Request
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Label and measure both sides in each way; the results, and the files of labels."""
     from tmsprep.methods.duennwald2021.crossval import segmentations

@@ -52,20 +52,20 @@ def measure_segmentation(
     points_mm: np.ndarray,
     point_statuses: Sequence[str],
 ) -> list[dict[str, Any]]:
-    """Measure both sides against the reference region that the points place in the pons.
+    """Measure both sides against the reference region in the pons.
 
     Parameters
     ----------
     labels : numpy.ndarray
         Shape (n, m, k): 1 left, 2 right.
     intensities : numpy.ndarray
-        Of the same shape, as the scanner gave them; see `contrast_ratios`.
+        Intensities from the scanner, of the same shape; see `contrast_ratios`.
     affine : numpy.ndarray
         Shape (4, 4), voxel indices to mm.
     points_mm : numpy.ndarray
-        Shape (2, 3), localised, mm, RAS+: left, right; NaN where missing.
+        Shape (2, 3), localised points, mm, RAS+: left, right; NaN where missing.
     point_statuses : sequence of str
-        Of both points, see `pair_status.PAIR_STATUSES`.
+        Status of both points, see `status.PAIR_STATUSES`.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def measure_segmentation(
 
 
 def missing_measures(status: str) -> list[dict[str, Any]]:
-    """Rows of `measure_segmentation` for both sides when there is nothing to measure."""
+    """Return rows of `measure_segmentation` without numbers, for both sides."""
     return [{'status': status, **dict.fromkeys((*MEASURES, *_PLACE), float('nan'))}] * 2
 
 

@@ -16,7 +16,7 @@ from tmsprep.networks.archive import WeightsError, read_metadata
 if TYPE_CHECKING:
     from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
 
-#: Of a process with Torch and Nipype (measured).
+#: Memory of a process with Torch and Nipype (measured).
 _BASE_GB = 0.6
 
 #: Bytes per voxel and image: intensities and labels.
@@ -58,9 +58,9 @@ def applying_gb(images: Sequence[Path], weights: Path) -> float:
     Parameters
     ----------
     images : sequence of Path
-        Of which one is looked at at a time; those that cannot be read do not count.
+        The largest counts; those that cannot be read do not.
     weights : Path
-        What is applied; of its networks the first localising one, the largest, counts.
+        Weights file; the first localising network, the largest, counts.
 
     Raises
     ------

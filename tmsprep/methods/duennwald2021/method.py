@@ -17,7 +17,9 @@ from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
 
 if TYPE_CHECKING:
+    from tmsprep.group.analysis import Group, GroupRequest, GroupResult
     from tmsprep.methods.learner import Learner
+    from tmsprep.reports.sections import Section
 
 
 class CoReUNetMethod(Method):
@@ -114,10 +116,12 @@ class CoReUNetMethod(Method):
 
         if not points.found.any():
             return []
-        scene = Scene(Volume.from_image(nib.load(conformed)), points.coordinates)
+        scene = Scene(
+            Volume.from_image(nib.Nifti1Image.from_filename(conformed)), points.coordinates
+        )
         files = outcome.files
         heatmaps = {
-            side: nib.load(files[f'heatmap_{label}'])
+            side: nib.Nifti1Image.from_filename(files[f'heatmap_{label}'])
             for side, label in zip(SIDES, points.labels, strict=True)
         }
         path = layout.figure(image, self.name, 'heatmap')
@@ -125,8 +129,36 @@ class CoReUNetMethod(Method):
         for how in outcome.extra['segmentations']:
             if labels := files.get(f'labels_{how}'):
                 path = layout.figure(image, how, 'dseg')
-                written.append(plot_labels(scene, nib.load(labels), path))
+                written.append(plot_labels(scene, nib.Nifti1Image.from_filename(labels), path))
         return written
+
+    def section(self, image: ImageRef, layout: Layout) -> Section | None:
+        """See `Method.section`."""
+        from tmsprep.methods.duennwald2021.section import section
+
+        return section(image, layout)
+
+    def collect_group(self, request: GroupRequest) -> Group:
+        """See `Method.collect_group`; compares with the masks of one rater."""
+        from tmsprep.methods.duennwald2021.group import collect_group
+
+        return collect_group(request, self.name)
+
+    def analyse_group(self, group: Group) -> GroupResult:
+        """See `Method.analyse_group`; makes the tables of the paper."""
+        from tmsprep.methods.duennwald2021.group import analyse_group
+
+        return analyse_group(group)
+
+    def group_sections(self, result: GroupResult) -> list[Section]:
+        """See `Method.group_sections`."""
+        from tmsprep.methods.duennwald2021.group_section import group_sections
+
+        request, measured = result.group.request, result.group.extra
+        settings = {level: given.settings for level, given in measured.items()}
+        return group_sections(
+            result.tables, request.layout, request.protocol, settings, request.random_seed
+        )
 
     def learner(self, protocol: Protocol, options: Mapping[str, Any]) -> Learner:
         """See `Method.learner`."""

@@ -21,9 +21,10 @@ SEGMENTATIONS = {
 OPTIONS = (
     Option(
         'weights',
-        'weights of the networks (safetensors)',
+        'weights of the networks (safetensors) (default: those of the protocol)',
         Path,
         levels=('participant',),
+        refusals={'crossval': 'which trains every network from nothing'},
         metavar='FILE',
     ),
     Option(

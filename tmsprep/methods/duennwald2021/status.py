@@ -1,4 +1,4 @@
-"""Judge whether two points can be the left and the right locus coeruleus."""
+"""Status of two points as the left and the right locus coeruleus."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from tmsprep.evaluation.status import STATUSES, point_status
+from tmsprep.methods.duennwald2021.components import SIDE_DISTANCE_MM
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
-PAIR_DISTANCE_MM = (3.0, 18.0)
-"""Between left and right (our choice: published maps have about 5 to 12 mm, and both points may be
-off). The post-processing of a segmentation has the same limits."""
-
+#: Spread of a heatmap around its mean. In 9 of 10 phantoms like those of the training it was 2 to
+#: 6.5 mm; in a whole head, for which the network was not trained, 18 and 30 mm.
 MAX_SPREAD_MM = 10.0
-"""Of a heatmap around its mean (our choice). In simulated people like those of the training it was
-2 to 6.5 mm in 9 of 10, and 18 and 30 mm in a whole head that the network was not trained for."""
 
+#: Status of a point of the locus coeruleus, with its meaning.
 PAIR_STATUSES = {
     **{name: STATUSES[name] for name in ('ok', 'wrong_side', 'outside_image', 'failed')},
     'far_apart': 'found, but left and right are not {:g} to {:g} mm apart'.format(
-        *PAIR_DISTANCE_MM
+        *SIDE_DISTANCE_MM
     ),
     'diffuse': f'found, but the heatmap spreads over more than {MAX_SPREAD_MM:g} mm, so that the '
     'point is a mean of many places',
 }
-"""Status of a point of the locus coeruleus, with its meaning."""
 
 
 def pair_status(
@@ -36,9 +33,9 @@ def pair_status(
     affine: np.ndarray | Sequence[Sequence[float]],
     spread_mm: np.ndarray | Sequence[float | None],
 ) -> list[str]:
-    """Judge both points; the gravest finding wins, in the order of `PAIR_STATUSES`' last four.
+    """Find the status of both points; the most serious one wins.
 
-    A network always gives two points, also where one side cannot be seen: that is not noticed.
+    A network always gives two points, also where one side cannot be seen: that is not detected.
 
     Parameters
     ----------
@@ -46,12 +43,10 @@ def pair_status(
         mm, RAS+.
     protocol : Protocol
         With a left and a right target that mirror each other.
-    shape : sequence of int
-        Shape of the image that the points lie in.
-    affine : array_like
-        Its affine, shape (4, 4).
-    spread_mm : array_like
-        Shape (2,): of `heatmap_spread`, NaN or None where not known.
+    shape, affine : tuple of int, numpy.ndarray
+        Shape and affine of the image that the points lie in.
+    spread_mm : numpy.ndarray
+        Shape (2,), results of `heatmap_spread`; NaN where not known.
 
     Returns
     -------
@@ -61,7 +56,7 @@ def pair_status(
     points = points.reindex(protocol.labels)
     mirror = protocol.mirror_permutation()
     apart = np.linalg.norm(points.coordinates - points.coordinates[mirror], axis=1)
-    low, high = PAIR_DISTANCE_MM
+    low, high = SIDE_DISTANCE_MM
     far = (apart < low) | (apart > high)
     diffuse = np.asarray(spread_mm, dtype=float) > MAX_SPREAD_MM
     found = point_status(points, None, protocol, tuple(shape), np.asarray(affine))

@@ -1,4 +1,4 @@
-"""The numbers of Duennwald et al. 2021: localisation, segmentation, contrast ratios."""
+"""Tables of Duennwald et al. 2021: localisation, segmentation, contrast ratios."""
 
 from __future__ import annotations
 
@@ -7,36 +7,20 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.bootstrap import bootstrap_mean
-from tmsprep.evaluation.icc import icc_agreement
+from tmsprep.evaluation.statistics import bootstrap_mean, icc_agreement
 
-__all__ = [
-    'AUGMENTED',
-    'AXES',
-    'BOTH',
-    'NOT_AUGMENTED',
-    'augmentation_effect',
-    'axis_table',
-    'constant_errors',
-    'figure2',
-    'icc_table',
-    'localisation_errors',
-    'mean_icc',
-    'table1',
-]
-
+#: Values of the column `augmentation`.
 AUGMENTED, NOT_AUGMENTED = 'with', 'without'
-"""Values of the column `augmentation`."""
 
+#: The paper's names of directions, across the planes of these names: x to the right, y to the
+#: front, z to the head (rostrocaudal).
 AXES = {'sagittal': 'dx_mm', 'coronal': 'dy_mm', 'axial': 'dz_mm'}
-"""The paper's names of directions, across the planes of these names: x to the right, y to the
-front, z to the head (rostrocaudal)."""
 
+#: Both sides together.
 BOTH = 'both'
-"""Both sides together."""
 
+#: Columns of contrast ratios; the rater's have 'manual_' before the name.
 CONTRASTS = ('cr_median', 'cr_maximum')
-"""Columns of contrast ratios; the rater's have 'manual_' before the name."""
 
 _KEYS = ['image', 'participant', 'fold', 'augmentation', 'label']
 
@@ -71,8 +55,8 @@ def localisation_errors(points: pd.DataFrame, voxel_mm: float = 0.75) -> pd.Data
 def table1(errors: pd.DataFrame, *, seed: int = 1) -> pd.DataFrame:
     """Mean and sd of the errors, with and without augmentation (Table 1 of the paper).
 
-    The predictions of all folds are pooled, as the paper does; confidence intervals draw people,
-    so that the folds' predictions of one person do not count as if they were several people.
+    The predictions of all folds are pooled, as the paper does; confidence intervals draw
+    participants, so that the folds' predictions of one participant do not count as several.
 
     Parameters
     ----------
@@ -85,7 +69,8 @@ def table1(errors: pd.DataFrame, *, seed: int = 1) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per `augmentation` and `label`: `mean_mm`, `sd_mm` (of the sample), `mean_vx`,
-        `sd_vx`, `n` (predictions), `people`, `missing` (no prediction or no reference),
+        `sd_vx`, `n` (predictions), `people` (participants), `missing` (no prediction or no
+        reference),
         `ci_low_mm`, `ci_high_mm` (95 %).
     """
     rows = []
@@ -109,10 +94,10 @@ _TABLE1 = [
 
 
 def augmentation_effect(errors: pd.DataFrame, *, seed: int = 1) -> pd.DataFrame:
-    """Compare training with and without augmentation, by person.
+    """Compare training with and without augmentation, by participant.
 
     The paper: errors with augmentation "are often less than half"; it leaves the test open. Each
-    person's errors are averaged over the folds first; people who lack either are left out.
+    participant's errors are averaged over the folds first; those who lack either are left out.
 
     Parameters
     ----------
@@ -124,21 +109,21 @@ def augmentation_effect(errors: pd.DataFrame, *, seed: int = 1) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per `label`: `with_mm`, `without_mm` (means over people), `ratio` (with over
+        One row per `label`: `with_mm`, `without_mm` (means over participants), `ratio` (with over
         without; 0.5 is half), `difference_mm` (with less without) and its 95 % interval
-        `ci_low_mm`, `ci_high_mm`, `people`.
+        `ci_low_mm`, `ci_high_mm`, `people` (participants).
     """
     rows = []
     for (label,), group in _groups(errors, 'label'):
-        people = group.pivot_table('error_mm', 'participant', 'augmentation', aggfunc='mean')
-        people = people.reindex(columns=[AUGMENTED, NOT_AUGMENTED]).dropna()
-        first, second = people[AUGMENTED].mean(), people[NOT_AUGMENTED].mean()
-        difference = (people[AUGMENTED] - people[NOT_AUGMENTED]).to_numpy(float)
-        interval = bootstrap_mean(difference, people.index.to_numpy(), seed=seed)
+        means = group.pivot_table('error_mm', 'participant', 'augmentation', aggfunc='mean')
+        means = means.reindex(columns=[AUGMENTED, NOT_AUGMENTED]).dropna()
+        first, second = means[AUGMENTED].mean(), means[NOT_AUGMENTED].mean()
+        difference = (means[AUGMENTED] - means[NOT_AUGMENTED]).to_numpy(float)
+        interval = bootstrap_mean(difference, means.index.to_numpy(), seed=seed)
         row = {'label': label, 'with_mm': first, 'without_mm': second}
         row |= {'ratio': first / second if second else np.nan, 'difference_mm': first - second}
         row |= {'ci_low_mm': interval.low, 'ci_high_mm': interval.high}
-        rows.append(row | {'people': len(people)})
+        rows.append(row | {'people': len(means)})
     return pd.DataFrame(rows, columns=_EFFECT)
 
 
@@ -185,10 +170,10 @@ _AXIS = ['augmentation', 'label', 'axis', 'mse_mm2', 'sd_mm2', 'mae_mm', 'bias_m
 
 
 def constant_errors(points: pd.DataFrame) -> pd.DataFrame:
-    """Errors of an answer that looks at no image: the mean place of the other people's points.
+    """Errors of a baseline that ignores the image: the mean position in the other participants.
 
-    What a network must beat. It is in the scanner's frame, so that it is good where people, as
-    phantoms do, lie in the scanner all alike. Our addition; the paper has no such row.
+    The mean is in the scanner's frame, so that the errors are small where all heads, such as
+    phantoms, have the same position in the scanner. The paper has no such row.
 
     Parameters
     ----------
@@ -198,17 +183,17 @@ def constant_errors(points: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per `label`: `mean_mm`, `sd_mm` (of the sample), `people`.
+        One row per `label`: `mean_mm`, `sd_mm` (of the sample), `people` (participants).
     """
     axes = ['reference_x', 'reference_y', 'reference_z']
     rows = []
     for (label,), group in _groups(points, 'label'):
-        places = group.dropna(subset=axes).groupby('participant')[axes].mean().to_numpy(float)
-        n = len(places)
+        positions = group.dropna(subset=axes).groupby('participant')[axes].mean().to_numpy(float)
+        n = len(positions)
         errors = pd.Series(dtype=float)
         if n > 1:
-            # From the mean of the others it is n / (n - 1) times as far as from the mean of all.
-            away = np.linalg.norm(places - places.mean(axis=0), axis=1)
+            # The mean of the others is n / (n - 1) times as far away as the mean of all.
+            away = np.linalg.norm(positions - positions.mean(axis=0), axis=1)
             errors = pd.Series(away * n / (n - 1))
         row = {'label': label, 'mean_mm': errors.mean(), 'sd_mm': errors.std(ddof=1)}
         rows.append(row | {'people': n})
@@ -251,7 +236,7 @@ def icc_table(segments: pd.DataFrame) -> pd.DataFrame:
     """Agreement of automatic with manual contrast ratios, per fold and method.
 
     The paper does not say how it puts the two sides together: they are given one by one, and as
-    `BOTH` with two rows per person, which narrows the interval more than it should.
+    `BOTH` with two rows per participant, which makes the interval too narrow.
 
     Parameters
     ----------
@@ -263,8 +248,8 @@ def icc_table(segments: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         One row per `fold`, `method`, `hemisphere` ('L', 'R', `BOTH`) and `measure` ('cr_median',
-        'cr_maximum'): `icc`, `ci_low`, `ci_high` (see `icc.icc_agreement`), `n`, `missing` (rows
-        that lack a ratio: a method that finds nothing in hard people is judged on the others).
+        'cr_maximum'): `icc`, `ci_low`, `ci_high` (see `statistics.icc_agreement`), `n`, `missing`
+        (rows without a ratio: participants in whom a method finds nothing are left out).
     """
     rows = []
     sides = [*pd.unique(segments['hemisphere']), BOTH]

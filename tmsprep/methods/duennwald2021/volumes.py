@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tmsprep.atomic import atomic_path
-from tmsprep.evaluation.centres import centres_of_mass
+from tmsprep.evaluation.masks import centres_of_mass
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import read_mask, resample_labels
 from tmsprep.imaging.read import read_image

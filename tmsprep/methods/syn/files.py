@@ -9,9 +9,9 @@ from typing import Any
 
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, Layout, derivative_path, shorten
+from tmsprep.files import file_sha256
 from tmsprep.formats import read_points
 from tmsprep.methods.base import ResourceError
-from tmsprep.networks.archive import file_sha256
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
 from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS
@@ -38,10 +38,11 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     ResourceError
         If there is no atlas, or it has none of the targets.
     """
-    image, targets = options.get('atlas'), options.get('atlas_targets')
+    image: Path | None = options.get('atlas')
+    targets: Path | None = options.get('atlas_targets')
     if (image is None) != (targets is None):
         raise ResourceError('--atlas and --atlas-targets belong together; give both')
-    if image is None:
+    if targets is None:
         if not protocol.atlas:
             raise ResourceError(
                 f'protocol {protocol.name} has no default atlas. Give a T1w with its '
@@ -120,7 +121,7 @@ def _spaces(start: str, end: str) -> dict[str, str]:
 def _find(image: ImageRef, layout: Layout, folders: Sequence[Path], **name: str) -> Path | None:
     for folder in folders:
         for protocol in ({'protocol': layout.label}, {}):
-            path = derivative_path(folder, image, **name, **protocol)
+            path = derivative_path(folder, image, **{**protocol, **name})
             for candidate in (path, folder / path.name):
                 if candidate.is_file():
                     return candidate

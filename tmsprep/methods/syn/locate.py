@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -63,14 +63,14 @@ def register_image(name: str, request: Request) -> Outcome:
 
 def _find_brain(request: Request) -> str:
     """Take the given mask, that of a stripped image, or extract the brain."""
-    conformed = nib.load(request.conformed)
+    conformed = nib.Nifti1Image.from_filename(request.conformed)
     given = request.resources.get('given_mask')
     if given is not None:
-        mask = resample_mask(nib.load(given), conformed)
+        mask = resample_mask(cast('nib.Nifti1Image', nib.load(given)), conformed)
     else:
-        mask = _extract(conformed, request.resources['brain_weights'])
         # The network would strip a stripped image once more and lose the outer cortex.
-        mask = brain_mask(conformed) if mask is None else mask
+        brain = _extract(conformed, request.resources['brain_weights'])
+        mask = brain_mask(conformed) if brain is None else brain
     path = request.folder / 'mask.nii.gz'
     nib.save(mask, path)
     return str(path)
@@ -111,13 +111,13 @@ def _reuse(name: str, atlas: Atlas, transforms: list[str], files: dict[str, str]
 
 
 def _register(name: str, atlas: Atlas, files: dict[str, str], request: Request) -> Outcome:
-    conformed = nib.load(request.conformed)
+    conformed = nib.Nifti1Image.from_filename(request.conformed)
     starts = [earlier.points for earlier in request.earlier.values() if earlier.points is not None]
     result = register(
         conformed,
         atlas,
         work_dir=request.folder / 'transforms',
-        mask=nib.load(files['mask']),
+        mask=nib.Nifti1Image.from_filename(files['mask']),
         initial_points=starts[0] if starts else None,
         preset=request.resources['preset'],
         random_seed=request.random_seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
@@ -13,12 +13,15 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
+if TYPE_CHECKING:
+    from tmsprep.reports.sections import Section
+
 
 class SynAtlas(Method):
     """Carry the points of an annotated atlas into the image by SyN (Avants et al. 2008)."""
 
     name = 'syn'
-    title = 'SyN'
+    title = 'Atlas (SyN)'
     description = 'Targets of an annotated atlas, moved by SyN registration (Avants et al. 2008)'
     options = OPTIONS
     # The registration starts from the points of the network, if it runs.
@@ -77,12 +80,26 @@ class SynAtlas(Method):
         from tmsprep.reports.registration import plot_mask, plot_registration
 
         written = []
-        volume = Volume.from_image(nib.load(conformed))
+        volume = Volume.from_image(nib.Nifti1Image.from_filename(conformed))
         if mask := outcome.files.get('mask'):
-            written.append(plot_mask(volume, nib.load(mask), layout.figure(image, 'brain')))
+            written.append(
+                plot_mask(
+                    volume, nib.Nifti1Image.from_filename(mask), layout.figure(image, 'brain')
+                )
+            )
         if after := outcome.files.get('after'):
-            before = nib.load(outcome.files['before'])
+            before = nib.Nifti1Image.from_filename(outcome.files['before'])
             path = layout.figure(image, 'registration')
             titles = ('after rigid and affine', 'after SyN')
-            written.append(plot_registration(volume, before, nib.load(after), path, titles=titles))
+            written.append(
+                plot_registration(
+                    volume, before, nib.Nifti1Image.from_filename(after), path, titles=titles
+                )
+            )
         return written
+
+    def section(self, image: ImageRef, layout: Layout) -> Section | None:
+        """See `Method.section`."""
+        from tmsprep.methods.syn.section import section
+
+        return section(image, layout)

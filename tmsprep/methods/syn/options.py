@@ -14,13 +14,15 @@ OPTIONS = (
         'annotated T1w to register, with --atlas-targets (default: the atlas of the protocol)',
         Path,
         levels=('participant',),
+        needs='atlas_targets',
         metavar='FILE',
     ),
     Option(
         'atlas_targets',
-        'points of that atlas, TSV or 3D Slicer',
+        'points of that atlas, TSV or 3D Slicer (default: those of the protocol)',
         Path,
         levels=('participant',),
+        needs='atlas',
         metavar='FILE',
     ),
     Option(

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+from report_data import FakeOutput, make_row
+
+from tmsprep.reports.collect import collect_subject, index_subject, read_targets
+
+
+def test_index(output):
+    output.table('sub-01_run-1', 'cnn', [make_row('LA')])
+    output.figure('sub-01_run-1', 'LA')
+    output.error('sub-01_run-1_T1w', 'cnn')
+    output.error('sub-01', 'input')
+    FakeOutput(output.root, 'afids').table('sub-01_run-1', 'cnn', [make_row('1')])
+    items = [(i.kind, i.what, i.image) for i in index_subject(output.layout, '01')]
+    assert items == [
+        ('table', 'cnn', 'sub-01_run-1'),
+        ('figure', 'LA', 'sub-01_run-1'),
+        ('error', 'input', ''),
+        ('error', 'cnn', 'sub-01_run-1'),
+    ]
+
+
+def test_sessions_and_runs(output):
+    for image in ('sub-01_ses-B_run-2', 'sub-01_ses-A_run-1', 'sub-010'):
+        output.table(image, 'cnn', [make_row('LA', (1, 2, 3))], Method='cnn')
+        output.figure(image, 'LA')
+    output.figure('sub-01_ses-A_run-1', 'overview')
+    for subject in ('01', 'sub-01'):
+        results = collect_subject(output.layout, subject)
+        assert results.subject == 'sub-01'
+        names = [image.name for image in results.images]
+        assert names == ['sub-01_ses-A_run-1', 'sub-01_ses-B_run-2']
+    first = results.images[0]
+    assert first.tables['cnn'].sidecar == {'Method': 'cnn'}
+    assert first.tables['cnn'].rows[0]['x'] == '1'
+    assert sorted(first.figures) == ['LA', 'overview']
+    assert first.image.folder.as_posix() == 'sub-01/ses-A'
+
+
+def test_errors(output):
+    output.table('sub-01_run-1', 'cnn', [make_row('LA')])
+    output.error('sub-01_run-1_T1w', 'n1', image='sub-01_run-1_T1w.nii.gz')
+    output.error('sub-01_run-2_T1w', 'n2')
+    output.error('sub-01', 'n3')
+    results = collect_subject(output.layout, '01')
+    nodes = {image.name: [e.node for e in image.errors] for image in results.images}
+    assert nodes == {'sub-01_run-1': ['n1'], 'sub-01_run-2': ['n2']}
+    assert [(error.node, error.cure) for error in results.errors] == [('n3', '')]
+
+
+def test_one_image_failed(output):
+    old = output.table('sub-01_run-1', 'cnn', [make_row('LA')])
+    output.table('sub-01_run-2', 'cnn', [make_row('LA')])
+    output.error('sub-01_run-1_T1w', 'conform')
+    first, second = collect_subject(output.layout, '01').images
+    assert (first.tables, first.earlier) == ({}, [old])
+    assert (list(second.tables), second.earlier) == (['cnn'], [])
+
+
+def test_unreadable_files(output):
+    output.table('sub-01', 'cnn', [make_row('LA', (1, 2, 3))])
+    broken = output.table('sub-01', 'syn', [{'label': 'LA', 'x': 1}])
+    record = output.error('sub-01_T1w', 'x')
+    record.write_text('{"node": ')
+    results = collect_subject(output.layout, '01')
+    assert list(results.images[0].tables) == ['cnn']
+    assert len(results.problems) == 2
+    assert results.problems[0].startswith(broken.name)
+    assert "'hemisphere'" in results.problems[0]
+    assert results.problems[1].startswith(record.name)
+
+
+def test_sidecar_missing(output):
+    path = output.table('sub-01', 'cnn', [make_row('LA')])
+    path.with_suffix('.json').write_text('[]')
+    with pytest.raises(ValueError, match='not a JSON object'):
+        read_targets(path)
+    path.with_suffix('.json').unlink()
+    with pytest.raises(OSError, match='desc-cnn_targets'):
+        read_targets(path)
+
+
+def test_suffix_from_sidecar(output):
+    path = {'Path': 'sub-01/anat/sub-01_UNIT1.nii.gz'}
+    output.table('sub-01', 'cnn', [make_row('LA')], ReferenceImage=path)
+    (image,) = collect_subject(output.layout, '01').images
+    assert (image.image.suffix, image.image.stem) == ('UNIT1', 'sub-01')
+
+
+def test_nothing(output):
+    results = collect_subject(output.layout, '01')
+    assert (results.images, results.errors, results.problems) == ([], [], [])

@@ -1,0 +1,229 @@
+"""Outputs of the participant level: tables of one protocol, and failures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from tmsprep.bids.names import BidsError, ImageRef, Layout, labels_in
+from tmsprep.group.issues import Issue
+from tmsprep.group.points import COLUMNS, point_table
+from tmsprep.protocols import Protocol
+from tmsprep.tables import read_json
+
+# Steps that run after the tables are written: if one fails, the tables are those of the last run.
+_AFTER_TABLES = ('figures',)
+
+
+class Geometry(NamedTuple):
+    """Grid of an image: its shape, and the affine from voxel indices to mm, RAS+."""
+
+    shape: tuple[int, ...]
+    affine: np.ndarray
+
+
+@dataclass(frozen=True)
+class Derivatives:
+    """What the participant level left of one protocol.
+
+    Parameters
+    ----------
+    points : pandas.DataFrame
+        See `tmsprep.group.points.COLUMNS`.
+    images : dict
+        For each participant with outputs the images; the files may be gone.
+    geometry : dict
+        Name of an image to its grid, where a sidecar has it.
+    masks : dict
+        Name of an image to its brain mask among the outputs, where there is one.
+    atlases : dict
+        Name of an image and method to the atlas that the method registered.
+    issues : list of Issue
+        Participants that failed, and files that cannot be read.
+    """
+
+    points: pd.DataFrame = field(default_factory=lambda: point_table([]))
+    images: dict[str, list[ImageRef]] = field(default_factory=dict)
+    geometry: dict[str, Geometry] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
+    atlases: dict[tuple[str, str], str] = field(default_factory=dict)
+    issues: list[Issue] = field(default_factory=list)
+
+
+def read_derivatives(
+    layout: Layout,
+    bids_dir: Path,
+    protocol: Protocol,
+    methods: Collection[str],
+    wanted: Collection[str] = (),
+) -> Derivatives:
+    """Read the tables of the participant level, each file once; no image is opened.
+
+    Tables of an earlier run than one that failed are left out: the image may have been replaced
+    since.
+
+    Parameters
+    ----------
+    layout : Layout
+        Names of the outputs.
+    bids_dir : Path
+        Root of the data set, to name images.
+    protocol : Protocol
+        The targets.
+    methods : collection of str
+        Methods of the protocol.
+    wanted : collection of str
+        Labels of participants without 'sub-'; empty for all.
+    """
+    out_dir = layout.out_dir
+    there = {*labels_in(out_dir, 'sub'), *labels_in(out_dir / 'logs', 'sub')}
+    found = Derivatives()
+    parts: list[pd.DataFrame] = []
+    for subject in sorted(there & set(wanted) if wanted else there):
+        outdated = _read_records(layout, subject, found.issues)
+        for stem, tables in _tables(layout, subject, methods).items():
+            if stem in outdated:
+                names = ', '.join(path.name for path in tables.values())
+                message = f'{names}: of an earlier run than the one that failed, not used'
+                found.issues.append(Issue(subject, message))
+            else:
+                parts += _read_image(stem, tables, layout, bids_dir, protocol, found)
+    points = pd.concat(parts, ignore_index=True) if parts else found.points
+    return Derivatives(
+        points, found.images, found.geometry, found.masks, found.atlases, found.issues
+    )
+
+
+def _read_records(layout: Layout, subject: str, issues: list[Issue]) -> set[str]:
+    """Add an issue per error record; return the images whose tables are older than a failure."""
+    outdated = set()
+    for path in layout.records(subject):
+        unread = {'node': path.name, 'image': '', 'message': 'cannot be read', 'cure': ''}
+        record = unread | read_json(path)
+        stem = re.sub(r'_[^_]*$', '', str(record['image']))
+        where = f'{stem}, {record["node"]}' if stem else record['node']
+        message = f'{where}: {record["message"]} {record["cure"]}'.strip()
+        issues.append(Issue(subject, message))
+        # A method that failed has a working directory here, and its table says so.
+        if stem and not record.get('node_dir') and record['node'] not in _AFTER_TABLES:
+            outdated.add(stem)
+    return outdated
+
+
+def _tables(layout: Layout, subject: str, methods: Collection[str]) -> dict[str, dict[str, Path]]:
+    """Tables of targets of a participant: name of an image to method to file."""
+    found: dict[str, dict[str, Path]] = {}
+    tail = f'_protocol-{layout.label}_desc-'
+    for path in sorted((layout.out_dir / f'sub-{subject}').glob(f'**/*{tail}*_targets.tsv')):
+        stem, _, rest = path.name.partition(tail)
+        method = rest.removesuffix('_targets.tsv')
+        if method in methods:
+            found.setdefault(stem, {})[method] = path
+    return found
+
+
+def _read_image(
+    stem: str,
+    tables: Mapping[str, Path],
+    layout: Layout,
+    bids_dir: Path,
+    protocol: Protocol,
+    found: Derivatives,
+) -> Iterator[pd.DataFrame]:
+    """Read the tables of one image; a damaged one leaves the others alone."""
+    sidecars = {name: read_json(path.with_suffix('.json')) for name, path in tables.items()}
+    image = _source(stem, sidecars.values(), bids_dir)
+    if image is None:
+        return
+    found.images.setdefault(image.subject, []).append(image)
+    mask = layout.derivative(image, 'mask', '.nii.gz', desc='brain')
+    if mask.is_file():
+        found.masks[stem] = mask
+    for method, path in tables.items():
+        geometry = _geometry(sidecars[method])
+        if geometry is not None:
+            found.geometry[stem] = geometry
+        atlas = sidecars[method].get('Atlas')
+        if isinstance(atlas, dict):
+            found.atlases[stem, method] = str(atlas.get('Name'))
+        try:
+            table = _read_table(path)
+        except (OSError, ValueError) as error:
+            message = f'{path}: cannot be read ({error}). Run the participant level again.'
+            found.issues.append(Issue(image.subject, message))
+            continue
+        known = table[table['label'].isin(protocol.labels)]
+        if len(known) < len(table):
+            message = (
+                f'{path}: {len(table) - len(known)} of {len(table)} targets are not in the '
+                f'protocol {protocol.name!r}, and are left out. Give the protocol that the tables '
+                'were made with (--protocol)'
+            )
+            severity = 'warning' if len(known) else 'error'
+            found.issues.append(Issue(image.subject, message, severity))
+        yield known.assign(participant_id=f'sub-{image.subject}', image=stem, method=method)[
+            list(COLUMNS)
+        ]
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read 'label', 'x', 'y', 'z', 'status' and 'dispersion_mm' of a table of targets.
+
+    Raises
+    ------
+    ValueError
+        If a column is missing, a number is none, or a point is known on some axes only.
+    """
+    table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+    missing = [name for name in ('label', 'x', 'y', 'z', 'status') if name not in table]
+    if missing:
+        raise ValueError(f'it has no column {missing[0]!r}')
+    numbers = ['x', 'y', 'z', 'dispersion_mm']
+    cells = table.reindex(columns=numbers).replace(['', 'n/a'], np.nan)
+    table[numbers] = cells.astype(np.float64)
+    known = table[['x', 'y', 'z']].notna()
+    partly = known.any(axis=1) & ~known.all(axis=1)
+    if partly.any():
+        raise ValueError(f'{table.loc[partly, "label"].iloc[0]} is known on some axes only')
+    return table.assign(repetition=np.nan)
+
+
+def _source(stem: str, sidecars: Collection[Mapping[str, Any]], bids_dir: Path) -> ImageRef | None:
+    """Name the source of outputs, as a sidecar does; None if the name breaks the rules of BIDS."""
+    pairs = [part.split('-', 1) for part in stem.split('_')]
+    if any(len(pair) != 2 for pair in pairs):
+        return None
+    for sidecar in sidecars:
+        reference = sidecar.get('ReferenceImage')
+        path = reference.get('Path') if isinstance(reference, dict) else None
+        try:
+            image = ImageRef.from_path(bids_dir, bids_dir / str(path))
+        except BidsError:
+            continue
+        if image.stem == stem:
+            return image
+    return image_of(dict(pairs), bids_dir)
+
+
+def image_of(entities: Mapping[str, str], bids_dir: Path) -> ImageRef:
+    """Name the T1w image with these entities, which need not exist."""
+    stem = '_'.join(f'{key}-{label}' for key, label in entities.items())
+    session = [f'ses-{entities["ses"]}'] if 'ses' in entities else []
+    folders = [f'sub-{entities["sub"]}', *session, 'anat']
+    relative = PurePosixPath(*folders, f'{stem}_T1w.nii.gz')
+    return ImageRef(bids_dir / relative, relative, dict(entities))
+
+
+def _geometry(sidecar: Mapping[str, Any]) -> Geometry | None:
+    try:
+        shape = tuple(int(size) for size in sidecar['ReferenceImage']['Shape'])
+        affine = np.array(sidecar['ReferenceImage']['Affine'], dtype=np.float64)
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Geometry(shape, affine) if affine.shape == (4, 4) else None

@@ -1,0 +1,56 @@
+"""What the report says of the registered atlas, from the derivatives alone."""
+
+from __future__ import annotations
+
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.reports.references import ABRAHAM
+from tmsprep.reports.sections import Picture, Section
+from tmsprep.tables import read_json
+
+#: Figure by its entity desc: text alternative and caption.
+FIGURES = {
+    'brain': (
+        'Outline of the brain mask on axial, coronal and sagittal slices',
+        """\
+Outline of the brain mask. Where it cuts the cortex or leaves the brain, do not trust the atlas \
+points nearby.""",
+    ),
+    'registration': (
+        "Edges of the atlas on the participant's slices, before and after registration",
+        """\
+Edges of the atlas on the participant's slices, before and after the registration. After it the \
+lines must follow the participant's own brain.""",
+    ),
+}
+
+REFERENCES = """\
+Avants BB, Epstein CL, Grossman M, Gee JC (2008). Symmetric diffeomorphic image registration with \
+cross-correlation. Medical Image Analysis 12:26-41. doi:10.1016/j.media.2007.06.004
+Avants BB, et al. (2011). A reproducible evaluation of ANTs similarity metric performance in \
+brain image registration. NeuroImage 54:2033-2044. doi:10.1016/j.neuroimage.2010.09.025
+Fonov V, et al. (2011). Unbiased average age-appropriate atlases for pediatric studies. \
+NeuroImage 54:313-327. doi:10.1016/j.neuroimage.2010.07.033
+Tustison NJ, et al. (2021). The ANTsX ecosystem for quantitative biological and medical imaging. \
+Scientific Reports 11:9068. doi:10.1038/s41598-021-87564-6""".splitlines()
+
+
+def section(image: ImageRef, layout: Layout) -> Section:
+    """Brain mask and registration of one image; see `Method.section`."""
+    sidecar = read_json(layout.table(image, 'syn').with_suffix('.json'))
+    paths = {what: layout.figure(image, what) for what in FIGURES}
+    pictures = [
+        Picture.read(path, *FIGURES[what]) for what, path in paths.items() if path.is_file()
+    ]
+    atlas = sidecar.get('Atlas', {})
+    name = atlas.get('Name', '') if isinstance(atlas, dict) else ''
+    preset = sidecar.get('SynPreset', '')
+    text = (
+        f'Targets were carried over from the atlas{name and f" {name}"} by rigid, then affine, '
+        'then symmetric diffeomorphic registration (SyN; Avants et al., 2008) with ANTs (Avants '
+        f'et al., 2011; Tustison et al., 2021){preset and f", preset {preset}"}. The default '
+        'atlas image is the ICBM 152 template (Fonov et al., 2011) as distributed with nilearn '
+        '(Abraham et al., 2014).'
+    )
+    return Section(
+        'Registration', pictures=pictures, methods=text, references=[ABRAHAM, *REFERENCES]
+    )
