@@ -38,6 +38,8 @@ class CoReUNetSettings(UNetSettings):
 class CoReUNet(UNet):
     """A 3D U-Net and a differentiable spatial to numerical transform (Duennwald et al. 2021)."""
 
+    settings: CoReUNetSettings
+
     def __init__(self, settings: CoReUNetSettings):
         super().__init__(settings, settings.targets)
         initialise(self)

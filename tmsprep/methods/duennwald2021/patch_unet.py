@@ -9,17 +9,17 @@ import torch
 
 from tmsprep.networks.unet import UNet, UNetSettings, initialise, pad_to_multiple
 
+#: Background, left, right: the labels of the masks.
 N_CLASSES = 3
-"""Background, left, right: the labels of the masks."""
 
+#: Probability of left, and of right, that an untrained network starts from. With even ones the
+#: rare labels are given up before they are learned (Lin et al. 2017, section 3.3).
 _EXPECTED = 0.01
-"""Probability of left, and of right, that an untrained network starts from (our choice). With even
-ones the rare labels are given up before they are learnt (Lin et al. 2017, section 3.3)."""
 
 
 @dataclass(frozen=True)
 class PatchUNetSettings(UNetSettings):
-    """Shape of a `PatchUNet`; all numbers are our choice.
+    """Shape of a `PatchUNet`; its numbers are not given in the paper.
 
     Parameters
     ----------
@@ -49,10 +49,13 @@ class PatchUNetSettings(UNetSettings):
 class PatchUNet(UNet):
     """A 3D U-Net for patches, after the one that Duennwald et al. 2020 segment with."""
 
+    settings: PatchUNetSettings
+
     def __init__(self, settings: PatchUNetSettings):
         super().__init__(settings, N_CLASSES)
         initialise(self)
         with torch.no_grad():
+            assert self.head.bias is not None
             background = self.head.bias.view(N_CLASSES, -1)[0]
             background += math.log((1 - 2 * _EXPECTED) / _EXPECTED)
 

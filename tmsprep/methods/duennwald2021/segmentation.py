@@ -8,23 +8,23 @@ from itertools import product
 
 import numpy as np
 import torch
-from torch import nn
 
 from tmsprep.methods.duennwald2021.components import keep_plausible
+from tmsprep.methods.duennwald2021.patch_unet import PatchUNet
 from tmsprep.networks.windows import cover, inside_volume, read_patch
 
 __all__ = ['METHODS', 'n_windows', 'segment']
 
+#: Sliding window as it is, with post-processing, and one patch at the localised points.
 METHODS = ('npp', 'pp', 'lpp')
-"""Sliding window as it is, with post-processing, and one patch at the localised points."""
 
+#: Probability above which a voxel gets a label (Duennwald et al. 2021, section 2.3).
 THRESHOLD = 0.5
-"""Probability above which a voxel gets a label (Duennwald et al. 2021, section 2.3)."""
 
 
 def segment(
     intensities: np.ndarray,
-    networks: Sequence[nn.Module],
+    networks: Sequence[PatchUNet],
     method: str,
     points: np.ndarray | None = None,
     voxel_mm: float = 0.75,
@@ -48,7 +48,7 @@ def segment(
     intensities : numpy.ndarray
         Shape (n, m, k), normalised over the whole image (see `imaging.normalise`), of a volume of
         cubic voxels (see `imaging.isotropic`).
-    networks : sequence of torch.nn.Module
+    networks : sequence of PatchUNet
         From patches (people, n, m, k) to logits (people, 3, n, m, k) of background, left and
         right, each with `settings.patch`, the voxels along the edges of its patches.
     method : str
@@ -86,7 +86,7 @@ def n_windows(shape: tuple[int, ...], patch: tuple[int, ...]) -> int:
     return math.prod(len(cover(n, p)) for n, p in zip(shape, patch, strict=True))
 
 
-def _sliding(intensities: np.ndarray, networks: Sequence[nn.Module]) -> np.ndarray:
+def _sliding(intensities: np.ndarray, networks: Sequence[PatchUNet]) -> np.ndarray:
     """Average all windows of all networks; holds three float32 volumes."""
     total = np.zeros((3, *intensities.shape), np.float32)
     for network in networks:
@@ -103,7 +103,7 @@ def _sliding(intensities: np.ndarray, networks: Sequence[nn.Module]) -> np.ndarr
 
 
 def _at_points(
-    intensities: np.ndarray, networks: Sequence[nn.Module], points: np.ndarray
+    intensities: np.ndarray, networks: Sequence[PatchUNet], points: np.ndarray
 ) -> np.ndarray:
     """Label one patch around the mean of the known points."""
     labels = np.zeros(intensities.shape, np.uint8)
@@ -115,14 +115,14 @@ def _at_points(
         raise ValueError(f'networks that are averaged in one patch differ in it: {patches}')
     patch = patches.pop()
     start = tuple(int(i) for i in np.rint(known.mean(axis=0) - (np.array(patch) - 1) / 2))
-    total = sum(_probabilities(intensities, start, network) for network in networks)
+    total = np.sum([_probabilities(intensities, start, network) for network in networks], axis=0)
     inside, within = inside_volume(start, patch, intensities.shape)
     labels[inside] = _threshold(total / len(networks))[within]
     return labels
 
 
 def _probabilities(
-    intensities: np.ndarray, start: tuple[int, ...], network: nn.Module
+    intensities: np.ndarray, start: tuple[int, ...], network: PatchUNet
 ) -> np.ndarray:
     """Probabilities of the three classes in one window, shape (3, *patch), float32."""
     window = read_patch(intensities, start, tuple(network.settings.patch))

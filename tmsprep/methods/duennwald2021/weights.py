@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
@@ -13,7 +14,8 @@ from tmsprep.methods.duennwald2021.coreunet import CoReUNet, CoReUNetSettings
 from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
 from tmsprep.methods.duennwald2021.patch_unet import PatchUNet, PatchUNetSettings
 from tmsprep.networks.archive import read_archive, rebuilding, write_archive
-from tmsprep.networks.unet import UNet
+
+Network = TypeVar('Network', CoReUNet, PatchUNet)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def load_coeruleus(path: Path) -> CoeruleusModel:
         return CoeruleusModel(tuple(labels), localizers, segmenters, card, float(voxel_mm))
 
 
-def _rebuild(network: UNet, tensors: Mapping[str, torch.Tensor], prefix: str) -> UNet:
+def _rebuild(network: Network, tensors: Mapping[str, torch.Tensor], prefix: str) -> Network:
     state = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
     network.load_state_dict(state)
     return network.eval()
