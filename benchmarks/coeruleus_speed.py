@@ -26,8 +26,7 @@ import torch
 from torch import nn
 
 from tmsprep.atomic import write_text
-from tmsprep.methods.duennwald2021.coreunet import CoReUNet
-from tmsprep.methods.duennwald2021.patch_unet import PatchUNet
+from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
 from tmsprep.methods.duennwald2021.recipes import RECIPES
 from tmsprep.methods.duennwald2021.segmentation import n_windows, segment
 

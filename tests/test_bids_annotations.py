@@ -75,8 +75,8 @@ def test_all_formats(images: dict, folder: Path) -> None:
     [
         ('sub-01_targets.tsv', '01', 'fits several images: sub-01_ses-A_T1w.nii.gz, sub-01_ses-B'),
         ('sub-01_ses-B_targets.tsv', '01', 'several images: .*run-1_T1w.nii.gz, .*run-2_T1w'),
-        ('sub-02_run-1_targets.tsv', '02', 'no T1w image of sub-02 .*acq-mprage_T1w.nii.gz'),
-        ('sub-01_ses-D_targets.tsv', '01', 'no T1w image of sub-01'),
+        ('sub-02_run-1_targets.tsv', '02', 'no image of sub-02 .*acq-mprage_T1w.nii.gz'),
+        ('sub-01_ses-D_targets.tsv', '01', 'no image of sub-01'),
         ('sub-2_targets.tsv', '2', 'there is no sub-2 in the data set'),
         ('sub-02_space-MNI152NLin6Asym_targets.tsv', '02', 'space MNI152NLin6Asym, not'),
         ('sub-02_acq-a_acq-b_targets.tsv', '02', 'an entity stands twice'),

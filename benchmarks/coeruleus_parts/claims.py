@@ -58,7 +58,7 @@ def claims(tables: Mapping[str, pd.DataFrame], source: str) -> list[Claim]:
     Parameters
     ----------
     tables : mapping
-        Of `tmsprep.methods.duennwald2021.group_statistics.coeruleus_tables`.
+        Of `tmsprep.methods.duennwald2021.group_tables.all_tables`.
     source : str
         Level whose rows count.
 

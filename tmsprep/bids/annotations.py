@@ -17,9 +17,11 @@ from tmsprep.methods import method_names
 #: Name of a rater whose files have no desc-<rater>.
 RATER = 'rater'
 
-_LABEL = r'[a-zA-Z0-9+]+'
+#: Pattern of the label of an entity.
+ENTITY_LABEL = r'[a-zA-Z0-9+]+'
+
 _NAME = re.compile(
-    rf'(?P<stem>sub-{_LABEL}(?:_[a-z]+-{_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)'
+    rf'(?P<stem>sub-{ENTITY_LABEL}(?:_[a-z]+-{ENTITY_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)'
     r'(?P<extension>\.tsv|\.mrk\.json|\.fcsv|\.txt)'
 )
 # Names of the scanner frame; points of any other space are not where their numbers say.
@@ -227,23 +229,61 @@ def _assign(
     path: Path, folder: Path, images: Mapping[str, Sequence[ImageRef]]
 ) -> AnnotationFile | None:
     """Find the image that a file belongs to; None if its participant or session was not chosen."""
+    image = find_image(path, folder, images, ('desc',))
+    rater = _entities(path, _stem(path)).get('desc', RATER)
+    return None if image is None else AnnotationFile(path, image, rater)
+
+
+def find_image(
+    path: Path,
+    folder: Path,
+    images: Mapping[str, Sequence[ImageRef]],
+    own: Collection[str],
+    what: str = 'points',
+) -> ImageRef | None:
+    """Find the image that a file was annotated in, by the entities of its name.
+
+    Parameters
+    ----------
+    path : Path
+        The file, somewhere below `folder`.
+    folder : Path
+        Folder of the annotations.
+    images : mapping
+        For each participant's label the images of this run.
+    own : collection of str
+        Entities that belong to the file and not to its image.
+    what : str
+        What the file holds, in the plural.
+
+    Returns
+    -------
+    ImageRef or None
+        None if the participant or session exists but was not chosen.
+
+    Raises
+    ------
+    BidsError
+        If the name fits no image or several, or the file is not in the scanner frame.
+    """
     entities = _entities(path, _stem(path))
     _check_folders(path, folder, entities)
-    rater, space = entities.pop('desc', RATER), entities.pop('space', 'T1w')
+    entities = {key: label for key, label in entities.items() if key not in own}
+    space = entities.pop('space', 'T1w')
     if space not in _SPACES:
         raise BidsError(
-            f'{path}: these points are in the space {space}, not in the scanner frame of the T1w. '
-            'Move them there and name the file without space.'
+            f'{path}: these {what} are in the space {space}, not in the scanner frame of the '
+            'image. Move them there and name the file without space.'
         )
     query = {ENTITIES.get(key, key): label for key, label in entities.items()}
-    own = images.get(entities['sub'], ())
-    fitting = [image for image in own if matches(image, query)]
+    several = images.get(entities['sub'], ())
+    fitting = [image for image in several if matches(image, query)]
     if len(fitting) == 1:
-        return AnnotationFile(path, fitting[0], rater)
+        return fitting[0]
     if fitting:
         raise BidsError(
             f'{path}: its name fits several images: {_names(fitting)}. Add the entities '
-            '(ses, acq, run, ...) of the image that the points were set in.'
+            '(ses, acq, run, ...) of the image that was annotated.'
         )
     if _is_not_chosen(entities, images):
         return None
@@ -253,8 +293,8 @@ def _assign(
             'take the file away.'
         )
     raise BidsError(
-        f'{path}: no T1w image of sub-{entities["sub"]} has all entities of its name; there are: '
-        f'{_names(own) or "none"}. Correct the name, or choose images by --bids-filter-file.'
+        f'{path}: no image of sub-{entities["sub"]} has all entities of its name; there are: '
+        f'{_names(several) or "none"}. Correct the name, or choose images by --bids-filter-file.'
     )
 
 

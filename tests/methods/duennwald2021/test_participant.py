@@ -20,9 +20,13 @@ from tmsprep.derivatives import write_outcomes
 from tmsprep.interfaces.conform import Conform
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request, ResourceError
-from tmsprep.methods.duennwald2021.coreunet import CoReUNet, CoReUNetSettings
+from tmsprep.methods.duennwald2021.networks import (
+    CoReUNet,
+    CoReUNetSettings,
+    PatchUNet,
+    PatchUNetSettings,
+)
 from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
-from tmsprep.methods.duennwald2021.patch_unet import PatchUNet, PatchUNetSettings
 from tmsprep.methods.duennwald2021.weights import CoeruleusModel, save_coeruleus
 from tmsprep.networks.archive import read_metadata
 from tmsprep.outcome import Outcome

@@ -10,6 +10,9 @@ from tmsprep.imaging.labels import read_mask, resample_labels
 from tmsprep.learning.examples import Example
 from tmsprep.methods.duennwald2021.volumes import load_volumes
 from tmsprep.points import PointSet
+from tmsprep.protocols import load_protocol
+
+PROTOCOL = load_protocol('locus-coeruleus')
 
 AFFINE = np.array([[0.75, 0, 0, -9], [0, 0.75, 0, -6], [0, 0, 0.75, 12], [0, 0, 0, 1]])
 SHAPE = (24, 20, 16)
@@ -35,13 +38,13 @@ def example(tmp_path: Path) -> Example:
     data = np.random.default_rng(0).normal(1000, 100, SHAPE).astype(np.float32)
     nib.save(nib.Nifti1Image(data, AFFINE), tmp_path / 'image.nii.gz')
     nib.save(nib.Nifti1Image(fine_mask(), half_affine()), tmp_path / 'mask.nii.gz')
-    return Example('p', tmp_path / 'image.nii.gz', mask=tmp_path / 'mask.nii.gz')
+    return Example('sub-01', tmp_path / 'image.nii.gz', mask=tmp_path / 'mask.nii.gz')
 
 
-def test_load(tmp_path: Path, example: Example) -> None:
+def test_volume_by_hand(tmp_path: Path, example: Example) -> None:
     for _ in range(2):
         # The second time from the cache.
-        (volume,) = load_volumes([example], tmp_path / 'cache')
+        (volume,) = load_volumes([example], tmp_path / 'cache', PROTOCOL)
         assert volume.voxel_mm == pytest.approx(0.75)
         np.testing.assert_allclose(volume.affine, AFFINE, atol=1e-6)
         np.testing.assert_allclose(np.percentile(volume.intensities, [5, 95]), [0, 1], atol=1e-5)
@@ -53,34 +56,36 @@ def test_load(tmp_path: Path, example: Example) -> None:
     assert len(list((tmp_path / 'cache').iterdir())) == 1
 
 
-def test_points_over_mask(tmp_path: Path, example: Example) -> None:
+def test_points_before_mask(tmp_path: Path, example: Example) -> None:
     given = PointSet.from_mapping({'RLC': (-9 + 0.75 * 3, -6, 12 + 0.75)}, ('RLC',))
-    example = Example('p', example.image, given, example.mask)
-    (volume,) = load_volumes([example], tmp_path / 'cache')
+    example = Example('sub-01', example.image, given, example.mask)
+    (volume,) = load_volumes([example], tmp_path / 'cache', PROTOCOL)
     np.testing.assert_allclose(volume.points, [[np.nan] * 3, [3, 0, 1]], atol=1e-5)
     assert volume.labels.any()
 
 
 def test_points_alone(tmp_path: Path, example: Example) -> None:
     given = PointSet.from_mapping({'LLC': (-9, -6, 12)}, ('LLC', 'RLC'))
-    (volume,) = load_volumes([Example('p', example.image, given)], tmp_path / 'cache')
+    (volume,) = load_volumes(
+        [Example('sub-01', example.image, given)], tmp_path / 'cache', PROTOCOL
+    )
     np.testing.assert_allclose(volume.points, [[0, 0, 0], [np.nan] * 3], atol=1e-5)
     assert volume.labels.numel() == 0
 
 
 def test_changed_mask(tmp_path: Path, example: Example) -> None:
-    (before,) = load_volumes([example], tmp_path / 'cache')
+    (before,) = load_volumes([example], tmp_path / 'cache', PROTOCOL)
     nib.save(nib.Nifti1Image(3 - fine_mask(), half_affine()), example.mask)
     with pytest.raises(ValueError, match=r'mask\.nii\.gz.*labels 0, 1 .left. and 2 .right.'):
-        load_volumes([example], tmp_path / 'cache')
+        load_volumes([example], tmp_path / 'cache', PROTOCOL)
     only_left = np.where(fine_mask() == 1, 1, 0).astype(np.uint8)
     nib.save(nib.Nifti1Image(only_left, half_affine()), example.mask)
-    (after,) = load_volumes([example], tmp_path / 'cache')
+    (after,) = load_volumes([example], tmp_path / 'cache', PROTOCOL)
     assert before.points.isfinite().all(dim=-1).tolist() == [True, True]
     assert after.points.isfinite().all(dim=-1).tolist() == [True, False]
 
 
-def test_shifted_mask() -> None:
+def test_mask_with_shared_first_voxel() -> None:
     """As a sinc filter leaves it: every other voxel lies on one of the image."""
     mask = np.zeros((32, 32, 32), np.uint8)
     # From half a voxel before index 5 to half a voxel after index 8, and one voxel thick.

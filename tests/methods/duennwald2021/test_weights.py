@@ -7,9 +7,13 @@ import pytest
 import torch
 
 from tmsprep.files import file_sha256
-from tmsprep.methods.duennwald2021.coreunet import CoReUNet, CoReUNetSettings
 from tmsprep.methods.duennwald2021.locate import locate_volume
-from tmsprep.methods.duennwald2021.patch_unet import PatchUNet, PatchUNetSettings
+from tmsprep.methods.duennwald2021.networks import (
+    CoReUNet,
+    CoReUNetSettings,
+    PatchUNet,
+    PatchUNetSettings,
+)
 from tmsprep.methods.duennwald2021.weights import CoeruleusModel, load_coeruleus, save_coeruleus
 from tmsprep.networks.archive import WeightsError
 from tmsprep.networks.brain_extraction import save_brain_unet

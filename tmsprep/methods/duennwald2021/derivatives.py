@@ -14,8 +14,7 @@ import pandas as pd
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.imaging.labels import label_image
-from tmsprep.methods.duennwald2021.contrast import ANTERIOR_MM, RADIUS_MM
-from tmsprep.methods.duennwald2021.measures import SEGMENTATION_COLUMNS
+from tmsprep.methods.duennwald2021.measures import ANTERIOR_MM, RADIUS_MM, SEGMENTATION_COLUMNS
 from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol

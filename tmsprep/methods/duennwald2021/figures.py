@@ -10,7 +10,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from nibabel.spatialimages import SpatialImage
 
-from tmsprep.methods.duennwald2021.contrast import RADIUS_MM, reference_centre, reference_region
+from tmsprep.methods.duennwald2021.measures import RADIUS_MM, reference_centre, reference_region
 from tmsprep.reports.panels import (
     LEFT,
     RIGHT,

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Width of the charts, inches.
 WIDTH_IN = 8.0
+
+#: Sides and targets, in words.
 SIDES = {'L': 'left', 'R': 'right', 'LLC': 'left', 'RLC': 'right'}
 _COLOURS = {'left': '#1971c2', 'right': '#e8590c'}
 

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import Layout
-from tmsprep.methods.duennwald2021.group_figures import plot_localisation, plot_overlaps
+from tmsprep.methods.duennwald2021.group_figures import SIDES, plot_localisation, plot_overlaps
+from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 from tmsprep.methods.duennwald2021.section import DUENNWALD
 from tmsprep.methods.duennwald2021.tables import AUGMENTED, BOTH, NOT_AUGMENTED
 from tmsprep.protocols import Protocol
@@ -25,8 +26,6 @@ TITLES = {
     'participant': 'Outputs of the participant level',
 }
 
-METHODS = ('npp', 'pp', 'lpp')
-SIDES = {'LLC': 'left', 'RLC': 'right', 'L': 'left', 'R': 'right'}
 RATIOS = {'cr_median': 'median', 'cr_maximum': 'maximum'}
 MEASURES = {'error_mm': 'error, mm', 'dice': 'Dice', 'fdr': 'false discovery rate'}
 MISSING = '–'
@@ -78,7 +77,7 @@ def group_sections(
     Parameters
     ----------
     tables : mapping
-        See `methods.duennwald2021.group_statistics.coeruleus_tables`.
+        See `methods.duennwald2021.group_tables.all_tables`.
     layout : Layout
         Output folder and names.
     protocol : Protocol
@@ -139,7 +138,7 @@ def draw_charts(
         key: way(key) for key in dict.fromkeys(_key(k) for k in errors['augmentation'])
     }
     overlaps = _rows(tables, 'overlaps', level)
-    methods = [method for method in METHODS if method in set(overlaps['method'])]
+    methods = [method for method in SEGMENTATIONS if method in set(overlaps['method'])]
 
     def plot_errors(path: Path) -> Path:
         return plot_localisation(errors, ways, path)

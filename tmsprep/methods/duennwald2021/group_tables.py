@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from tmsprep.evaluation.statistics import holm, stars, wilcoxon
 from tmsprep.group.issues import COLUMNS as PARTICIPANT_COLUMNS
+from tmsprep.group.issues import Issue
 from tmsprep.methods.duennwald2021 import tables as paper
-from tmsprep.methods.duennwald2021.group_measured import Measured
+from tmsprep.methods.duennwald2021.comparison import FOLDS, POINTS, SEGMENTATION
+from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 from tmsprep.tables import Column, column
-
-#: Segmentations in the order of the paper's claim: the first is to be the best.
-METHODS = ('lpp', 'pp', 'npp')
 
 #: Measures of overlap that are tested.
 OVERLAPS = ('dice', 'fdr')
@@ -36,15 +37,6 @@ DESCRIPTIONS = {
 }
 
 
-def _contrast(prefix: str, what: str) -> dict[str, Column]:
-    ratio = f'intensity of {what} over the reference in the pons'
-    return {
-        f'{prefix}volume_mm3': column(f'Volume of {what}', 'mm^3'),
-        f'{prefix}cr_median': column(f'Median {ratio}'),
-        f'{prefix}cr_maximum': column(f'Maximum {ratio}'),
-    }
-
-
 #: Columns of the tables beyond those of every group.
 COLUMNS: dict[str, Column] = {
     **PARTICIPANT_COLUMNS,
@@ -60,23 +52,15 @@ COLUMNS: dict[str, Column] = {
         crossval='networks that were not trained on the tested participants',
         participant='outputs of the participant level; its network may know these participants',
     ),
-    'participant': column('The participant'),
-    'role': column("Number of the fold that the participant validates, or 'held out'"),
+    **POINTS,
+    **SEGMENTATION,
+    **FOLDS,
     'points': column('Number of localised points with a known error'),
     'fold': column('Number of the fold whose networks were used; n/a for the participant level'),
-    'augmentation': column(
-        'How the localizer was trained; n/a for the participant level',
-        **{
-            'with': 'on images rotated, shifted and scaled at random',
-            'without': 'on images as they are',
-        },
-    ),
-    'method': column(
-        'How it was segmented',
-        npp='sliding window, a label where its probability is over 0.5',
-        pp='the same with post-processing',
-        lpp='one patch at the localised points',
-    ),
+    'augmentation': {
+        **POINTS['augmentation'],
+        'Description': 'How the localizer was trained; n/a for the participant level',
+    },
     'hemisphere': column(
         'Side of the participant', L='left', R='right', both='both sides, twice the rows'
     ),
@@ -97,13 +81,6 @@ COLUMNS: dict[str, Column] = {
     'sd_mm2': column('Standard deviation of the squared errors', 'mm^2'),
     'mae_mm': column('Mean absolute error', 'mm'),
     'bias_mm': column('Mean signed error', 'mm'),
-    'dice': column("Dice similarity with the rater's mask; n/a if both are empty"),
-    'fdr': column(
-        "Share of the labelled voxels that are not in the rater's mask; n/a if none are labelled"
-    ),
-    **_contrast('', 'the segmentation'),
-    **_contrast('manual_', "the rater's mask"),
-    'seconds': column('Time for both sides; for lpp with the localisation', 's'),
     'measure': column('Measure that the row is about'),
     **{name: column(name.capitalize()) for name in ('minimum', 'median', 'maximum', 'mean')},
     'quartile1': column('First quartile'),
@@ -120,6 +97,29 @@ COLUMNS: dict[str, Column] = {
     'mean_second': column('Mean of the second over participants, folds averaged per participant'),
     'difference': column('First minus second'),
 }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Points and segmentations of one level, with the reference of a rater.
+
+    Parameters
+    ----------
+    points, segments : pandas.DataFrame
+        `POINTS`, mm, RAS+; `SEGMENTATION`. NaN where missing.
+    issues : list of Issue
+        Participants that are missing or failed.
+    roles : dict
+        Full label of each known participant to its part in the level.
+    settings : dict
+        Sidecar of the level, without the columns.
+    """
+
+    points: pd.DataFrame
+    segments: pd.DataFrame
+    issues: list[Issue]
+    roles: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def all_tables(
@@ -202,8 +202,9 @@ def paired_tests(errors: pd.DataFrame, segments: pd.DataFrame) -> pd.DataFrame:
     sided = errors.assign(hemisphere=errors['label'].str[0])
     ways = (paper.AUGMENTED, paper.NOT_AUGMENTED)
     rows = [*_pairs(sided, 'error_mm', 'augmentation', ways)]
+    # In the paper the last segmentation is the best, so that it comes first.
     for measure in OVERLAPS:
-        rows += _pairs(segments, measure, 'method', METHODS)
+        rows += _pairs(segments, measure, 'method', tuple(reversed(SEGMENTATIONS)))
     table = pd.DataFrame(rows, columns=_TESTS)
     table['p_holm'] = table.groupby('family', sort=False)['p'].transform(_holm)
     table['stars'] = [stars(p) for p in table['p_holm']]

@@ -18,7 +18,7 @@ from tmsprep.learning.annotations import Annotations
 from tmsprep.learning.card import Card
 from tmsprep.learning.examples import Example, Record
 from tmsprep.learning.plan import Plan, Test, Training, make_partition, seed_of
-from tmsprep.methods.duennwald2021.crossval_tables import FOLDS, POINTS, SEGMENTATION, TRAININGS
+from tmsprep.methods.duennwald2021.comparison import FOLDS, POINTS, SEGMENTATION, TRAININGS
 from tmsprep.methods.learner import Learner, Rows, Table
 from tmsprep.points import PointSet
 
@@ -80,7 +80,7 @@ class CoeruleusLearner(Learner):
         merged: Path | None = None,
     ) -> Annotations:
         """Find masks, or points where there is no mask."""
-        from tmsprep.methods.duennwald2021.annotations import collect_coeruleus
+        from tmsprep.methods.duennwald2021.masks import collect_coeruleus
 
         return collect_coeruleus(images, folder, self.protocol, merged, threshold_mm)
 
@@ -92,23 +92,22 @@ class CoeruleusLearner(Learner):
         """See `Learner.prepare`."""
         from tmsprep.methods.duennwald2021.volumes import load_volumes
 
-        load_volumes([example], cache, self.protocol.voxel_mm)
+        load_volumes([example], cache, self.protocol)
         return {}
 
     def _load(self, records: Sequence[Record]) -> list[Any]:
         from tmsprep.methods.duennwald2021.crossval import load
 
-        return load(records, self.protocol.voxel_mm)
+        return load(records, self.protocol)
 
     def known_targets(self, records: Sequence[Record]) -> list[str]:
         """List the targets with a point, or a side of a mask."""
-        from tmsprep.methods.duennwald2021.volumes import LABELS
-
-        known = np.zeros(len(LABELS), bool)
+        labels = self.protocol.labels
+        known = np.zeros(len(labels), bool)
         for record in records:
             (volume,) = self._load([record])
             known |= volume.points.isfinite().all(dim=1).numpy()
-        return [label for label, there in zip(LABELS, known, strict=True) if there]
+        return [label for label, there in zip(labels, known, strict=True) if there]
 
     def identity(self) -> dict[str, Any]:
         """See `Learner.identity`."""
@@ -166,8 +165,7 @@ class CoeruleusLearner(Learner):
 
     def network(self, training: Training) -> nn.Module:
         """See `Learner.network`."""
-        from tmsprep.methods.duennwald2021.coreunet import CoReUNet
-        from tmsprep.methods.duennwald2021.patch_unet import PatchUNet
+        from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
 
         if training.network == 'localizer':
             return CoReUNet(self.recipe.network_settings())
@@ -183,8 +181,7 @@ class CoeruleusLearner(Learner):
         reduced: bool = False,
     ) -> Task:
         """See `Learner.task`."""
-        from tmsprep.methods.duennwald2021.localizer_task import LocalizerTask
-        from tmsprep.methods.duennwald2021.segmenter_task import SegmenterTask
+        from tmsprep.methods.duennwald2021.tasks import LocalizerTask, SegmenterTask
 
         volumes, others = self._load(records), self._load(validation)
         if training.network == 'localizer':
@@ -204,13 +201,11 @@ class CoeruleusLearner(Learner):
         self, networks: Mapping[str, nn.Module], records: Sequence[Record]
     ) -> CoeruleusModel:
         """Join networks, with the targets of the training set on the card."""
-        from tmsprep.methods.duennwald2021.coreunet import CoReUNet
-        from tmsprep.methods.duennwald2021.patch_unet import PatchUNet
-        from tmsprep.methods.duennwald2021.volumes import LABELS
+        from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
         from tmsprep.methods.duennwald2021.weights import CoeruleusModel
 
         return CoeruleusModel(
-            LABELS,
+            self.protocol.labels,
             tuple(n for n in networks.values() if isinstance(n, CoReUNet)),
             tuple(n for n in networks.values() if isinstance(n, PatchUNet)),
             {'targets': ' '.join(self.known_targets(records))},
@@ -226,7 +221,9 @@ class CoeruleusLearner(Learner):
         device: str,
     ) -> tuple[CoeruleusModel, Card]:
         """Measure the networks in the validation set."""
-        error_mm, dice = self._measure(model, validation, device)
+        from tmsprep.methods.duennwald2021.crossval import validation_measures
+
+        error_mm, dice = validation_measures(model, validation, self.protocol, device)
         if error_mm > _USELESS_MM:
             logger.warning(
                 'the mean error in the validation set, which chose the epoch, is %.0f mm: do not '
@@ -253,30 +250,6 @@ class CoeruleusLearner(Learner):
             'Recipe': ['```json', recipe, '```'],
         }
         return model, Card(entries, [('Network', _DESCRIPTION)], sections)
-
-    def _measure(
-        self, model: CoeruleusModel, validation: Sequence[Record], device: str
-    ) -> tuple[float, float]:
-        """Mean error in mm, and mean Dice of 'lpp'; NaN where nothing is known."""
-        from tmsprep.methods.duennwald2021.crossval import evaluate_fold
-
-        segmenter = model if model.segmenters else None
-        points, segments = evaluate_fold(
-            validation, self.protocol.voxel_mm, {'with': model}, segmenter, ['lpp'], device
-        )
-        for network in (*model.localizers, *model.segmenters):
-            network.cpu()
-        found, reference = (
-            np.array([[row[prefix + axis] for axis in 'xyz'] for row in points])
-            for prefix in ('', 'reference_')
-        )
-        errors = np.linalg.norm(found - reference, axis=1)
-        overlaps = [row['dice'] for row in segments if np.isfinite(row.get('dice', np.nan))]
-        known = errors[np.isfinite(errors)]
-        return (
-            float(known.mean()) if len(known) else float('nan'),
-            float(np.mean(overlaps)) if overlaps else float('nan'),
-        )
 
     def save(self, path: Path, model: CoeruleusModel, card: Mapping[str, str]) -> Path:
         """See `Learner.save`."""
@@ -306,12 +279,13 @@ class CoeruleusLearner(Learner):
         segmenters = [model for t, model in models if t.network == 'segmenter']
         methods = list(self.options['segmentation'])
         if any(model is None for _, model in models):
-            failed = [failed_rows(r, localizers, methods if segmenters else ()) for r in records]
+            ways = methods if segmenters else ()
+            failed = [failed_rows(r, self.protocol, localizers, ways) for r in records]
             points, segments = ([row for rows in failed for row in rows[k]] for k in (0, 1))
         else:
             segmenter = segmenters[0] if segmenters else None
             points, segments = evaluate_fold(
-                records, self.protocol.voxel_mm, localizers, segmenter, methods, device
+                records, self.protocol, localizers, segmenter, methods, device
             )
         return {
             'points': [{**row, 'fold': test.fold} for row in points],

@@ -11,8 +11,7 @@ import torch
 
 from tmsprep.learning.loop import Schedule, cosine_rate
 from tmsprep.methods.duennwald2021.augmentation import VolumeAugmentation
-from tmsprep.methods.duennwald2021.coreunet import CoReUNetSettings
-from tmsprep.methods.duennwald2021.patch_unet import PatchUNetSettings
+from tmsprep.methods.duennwald2021.networks import CoReUNetSettings, PatchUNetSettings
 
 _PAPERS_VIEWS = VolumeAugmentation()
 _PATCH_VIEWS = VolumeAugmentation(translation=0.0)

@@ -8,15 +8,20 @@ from pathlib import Path
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.duennwald2021.measures import SEGMENTATION_STATUSES
+from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 from tmsprep.reports.sections import Number, Picture, Section, Table
 from tmsprep.reports.summary import side_in_words, status_words
 from tmsprep.tables import read_json
 
-#: Ways to segment in the order of the report, as Duennwald et al. 2021, section 2.3, name them.
+_NAMES = (
+    'sliding window',
+    'sliding window with post-processing',
+    'one patch at the localised points',
+)
+
+#: Headings of the segmentations, as Duennwald et al. 2021, section 2.3, name them.
 SEGMENTATION_NAMES = {
-    'npp': 'NPP: sliding window',
-    'pp': 'PP: sliding window with post-processing',
-    'lpp': 'LPP: one patch at the localised points',
+    way: f'{way.upper()}: {name}' for way, name in zip(SEGMENTATIONS, _NAMES, strict=True)
 }
 
 #: Column of the table of measures: heading and decimals.

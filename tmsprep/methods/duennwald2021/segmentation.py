@@ -1,25 +1,37 @@
-"""Masks of the left and right locus coeruleus from patch networks."""
+"""Masks of the left and right locus coeruleus from patch networks, and their post-processing."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 
-from tmsprep.methods.duennwald2021.components import keep_plausible
-from tmsprep.methods.duennwald2021.patch_unet import PatchUNet
+from tmsprep.methods.duennwald2021.networks import PatchUNet
+from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
+from tmsprep.methods.duennwald2021.status import SIDE_DISTANCE_MM
 from tmsprep.networks.windows import cover, inside_volume, read_patch
-
-__all__ = ['METHODS', 'n_windows', 'segment']
-
-#: Sliding window as it is, with post-processing, and one patch at the localised points.
-METHODS = ('npp', 'pp', 'lpp')
 
 #: Probability above which a voxel gets a label (Duennwald et al. 2021, section 2.3).
 THRESHOLD = 0.5
+
+# The paper does not give the numbers of the post-processing.
+
+#: Smaller parts are noise: about 5 voxels of 0.75 mm.
+MIN_VOLUME_MM3 = 2.0
+
+#: Longest diagonal of a part's box: a rod of 15 mm, tilted, with a margin.
+MAX_EXTENT_MM = 22.0
+
+#: Voxels whose centres are at most this far apart belong together, with 0.75 mm across a gap of
+#: two voxels: a rod is often broken where it is faint.
+MAX_GAP_MM = 2.25
 
 
 def segment(
@@ -34,8 +46,8 @@ def segment(
     The three ways of Duennwald et al. 2021, section 2.3:
 
     - 'npp': a window slides over the whole volume; a label where its probability is over 0.5.
-    - 'pp': the same, then `components.keep_plausible` drops what cannot be a locus coeruleus.
-    - 'lpp': one patch only, centred between the two localised points; nothing else is looked at.
+    - 'pp': the same, then `keep_plausible` drops parts that cannot be a locus coeruleus.
+    - 'lpp': one patch only, centred between the two localised points.
 
     The paper does not say how far its windows overlap. Here neighbours share half of their edges,
     and probabilities are averaged with weights that fall from a window's middle (see `windows`).
@@ -49,10 +61,9 @@ def segment(
         Shape (n, m, k), normalised over the whole image (see `imaging.normalise`), of a volume of
         cubic voxels (see `imaging.isotropic`).
     networks : sequence of PatchUNet
-        From patches (people, n, m, k) to logits (people, 3, n, m, k) of background, left and
-        right, each with `settings.patch`, the voxels along the edges of its patches.
+        The ensemble.
     method : str
-        One of `METHODS`.
+        One of `SEGMENTATIONS`.
     points : numpy.ndarray, optional
         Shape (2, 3), left and right, voxel indices, NaN where missing; needed for 'lpp'.
     voxel_mm : float
@@ -69,10 +80,10 @@ def segment(
         If the method is not known, there is no network, or 'lpp' has no points or networks whose
         patches differ.
     """
-    if method not in METHODS:
-        raise ValueError(f'unknown segmentation {method!r}: one of {", ".join(METHODS)}')
+    if method not in SEGMENTATIONS:
+        raise ValueError(f'unknown segmentation {method!r}: one of {", ".join(SEGMENTATIONS)}')
     if not networks:
-        raise ValueError('a segmentation needs one network at least')
+        raise ValueError('a segmentation needs at least one network')
     if method != 'lpp':
         labels = _sliding(intensities, networks)
         return keep_plausible(labels, voxel_mm) if method == 'pp' else labels
@@ -110,12 +121,14 @@ def _at_points(
     known = points[np.isfinite(points).all(axis=1)]
     if not len(known):
         return labels
-    patches = {tuple(network.settings.patch) for network in networks}
+    patches = {network.settings.patch for network in networks}
     if len(patches) > 1:
-        raise ValueError(f'networks that are averaged in one patch differ in it: {patches}')
+        raise ValueError(f'the networks of an ensemble differ in the size of the patch: {patches}')
     patch = patches.pop()
     start = tuple(int(i) for i in np.rint(known.mean(axis=0) - (np.array(patch) - 1) / 2))
-    total = np.sum([_probabilities(intensities, start, network) for network in networks], axis=0)
+    total = np.zeros((3, *patch), np.float32)
+    for network in networks:
+        total += _probabilities(intensities, start, network)
     inside, within = inside_volume(start, patch, intensities.shape)
     labels[inside] = _threshold(total / len(networks))[within]
     return labels
@@ -125,7 +138,7 @@ def _probabilities(
     intensities: np.ndarray, start: tuple[int, ...], network: PatchUNet
 ) -> np.ndarray:
     """Probabilities of the three classes in one window, shape (3, *patch), float32."""
-    window = read_patch(intensities, start, tuple(network.settings.patch))
+    window = read_patch(intensities, start, network.settings.patch)
     device = next((p.device for p in network.parameters()), torch.device('cpu'))
     with torch.inference_mode():
         logits = network(torch.from_numpy(window)[None].to(device))
@@ -138,3 +151,79 @@ def _threshold(probabilities: np.ndarray) -> np.ndarray:
     for label in (1, 2):
         labels[probabilities[label] > THRESHOLD] = label
     return labels
+
+
+class Part(NamedTuple):
+    """Voxels of a connected part, its size and its middle (mm along the volume's axes)."""
+
+    voxels: np.ndarray
+    volume_mm3: float
+    middle: np.ndarray
+
+
+def keep_plausible(labels: np.ndarray, voxel_mm: float) -> np.ndarray:
+    """Keep one part per side, as a pair that could be the two loci coerulei.
+
+    Duennwald et al. 2021 use post-processing of another paper, "which requires setting several
+    parameters that had been determined empirically", and do not describe it. Here:
+
+    1. Voxels of a side that are at most `MAX_GAP_MM` apart form one part.
+    2. Parts under `MIN_VOLUME_MM3` or longer than `MAX_EXTENT_MM` are dropped.
+    3. Of all pairs of a left and a right part whose middles are `SIDE_DISTANCE_MM` apart, and
+       whose left one lies further left, that with the largest volume together is kept.
+    4. Without such a pair the largest part of all is kept, and the other side is empty.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        Shape (n, m, k): 0 background, 1 left, 2 right; the first axis runs from left to right.
+    voxel_mm : float
+        Edge of the cubic voxels.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, shape (n, m, k).
+    """
+    parts = {label: _parts(labels == label, voxel_mm) for label in (1, 2)}
+    pairs = [pair for pair in product(parts[1], parts[2]) if _may_be_a_pair(*pair)]
+    kept: tuple[Part, ...]
+    if pairs:
+        kept = max(pairs, key=lambda pair: pair[0].volume_mm3 + pair[1].volume_mm3)
+    else:
+        kept = tuple(sorted(parts[1] + parts[2], key=lambda part: -part.volume_mm3)[:1])
+    cleaned = np.zeros(labels.shape, np.uint8)
+    for part in kept:
+        voxels = tuple(part.voxels.T)
+        cleaned[voxels] = labels[voxels]
+    return cleaned
+
+
+def _parts(mask: np.ndarray, voxel_mm: float) -> list[Part]:
+    """List the parts of one side that are neither too small nor too long, in scan order."""
+    voxels = np.argwhere(mask)
+    found = []
+    for part in _connected(voxels, MAX_GAP_MM / voxel_mm):
+        extent = np.linalg.norm(np.ptp(part, axis=0) + 1) * voxel_mm
+        volume = len(part) * voxel_mm**3
+        if volume >= MIN_VOLUME_MM3 and extent <= MAX_EXTENT_MM:
+            found.append(Part(part, volume, part.mean(axis=0) * voxel_mm))
+    return found
+
+
+def _connected(voxels: np.ndarray, reach: float) -> list[np.ndarray]:
+    """Group voxels, shape (n, 3), by steps of at most `reach` voxels."""
+    if not len(voxels):
+        return []
+    # A little more than the reach, against rounding.
+    pairs = cKDTree(voxels).query_pairs(reach * (1 + 1e-6), output_type='ndarray')
+    size = (len(voxels), len(voxels))
+    graph = sparse.coo_array((np.ones(len(pairs), bool), (pairs[:, 0], pairs[:, 1])), shape=size)
+    count, numbers = connected_components(graph, directed=False)
+    return [voxels[numbers == number] for number in range(count)]
+
+
+def _may_be_a_pair(left: Part, right: Part) -> bool:
+    low, high = SIDE_DISTANCE_MM
+    apart = right.middle - left.middle
+    return bool(apart[0] > 0 and low <= np.linalg.norm(apart) <= high)

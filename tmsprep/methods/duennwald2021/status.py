@@ -7,9 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from tmsprep.evaluation.status import STATUSES, point_status
-from tmsprep.methods.duennwald2021.components import SIDE_DISTANCE_MM
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+
+#: Distance between the left and the right locus coeruleus: about 5 to 12 mm in published maps, and
+#: one of them may be seen in part only. Not given in the paper.
+SIDE_DISTANCE_MM = (3.0, 18.0)
 
 #: Spread of a heatmap around its mean. In 9 of 10 phantoms like those of the training it was 2 to
 #: 6.5 mm; in a whole head, for which the network was not trained, 18 and 30 mm.

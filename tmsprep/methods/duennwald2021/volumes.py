@@ -17,10 +17,7 @@ from tmsprep.imaging.labels import read_mask, resample_labels
 from tmsprep.imaging.read import read_image
 from tmsprep.imaging.volume import normalise, percentile_window
 from tmsprep.learning.examples import Example
-from tmsprep.points import PointSet
-
-#: Targets in the order of the networks' maps; the labels of the masks are 1 and 2.
-LABELS = ('LLC', 'RLC')
+from tmsprep.protocols import Protocol
 
 
 @dataclass(frozen=True)
@@ -36,7 +33,7 @@ class Volume:
     affine : numpy.ndarray
         Shape (4, 4), voxel indices to mm, RAS+.
     points : torch.Tensor
-        Shape (2, 3), voxel indices of LLC and RLC, NaN where missing.
+        Shape (2, 3), voxel indices of left and right, NaN where missing.
     labels : torch.Tensor
         Shape (n, m, k), uint8: 0, 1 (left), 2 (right); of shape (0,) without a mask.
     """
@@ -59,7 +56,7 @@ class Volume:
         return float(np.linalg.norm(self.affine[:3, 0]))
 
 
-def load_volumes(examples: Iterable[Example], cache: Path, voxel_mm: float = 0.75) -> list[Volume]:
+def load_volumes(examples: Iterable[Example], cache: Path, protocol: Protocol) -> list[Volume]:
     """Prepare images, or read from `cache` what an earlier call prepared.
 
     Parameters
@@ -70,8 +67,8 @@ def load_volumes(examples: Iterable[Example], cache: Path, voxel_mm: float = 0.7
     cache : Path
         Directory for about 5 bytes per voxel and image; a changed image or mask is prepared
         again.
-    voxel_mm : float
-        Edge of the isotropic voxels.
+    protocol : Protocol
+        Targets, left then right, and edge of the isotropic voxels.
 
     Raises
     ------
@@ -80,19 +77,20 @@ def load_volumes(examples: Iterable[Example], cache: Path, voxel_mm: float = 0.7
     ValueError
         If a mask holds other labels than 0, 1 and 2; the message names the file.
     """
-    return [_load(example, Path(cache), voxel_mm) for example in examples]
+    return [_load(example, Path(cache), protocol) for example in examples]
 
 
-def _load(example: Example, cache: Path, voxel_mm: float) -> Volume:
-    path = cache / f'{example.name}_{_fingerprint(example, voxel_mm)}.npz'
+def _load(example: Example, cache: Path, protocol: Protocol) -> Volume:
+    path = cache / f'{example.name}_{_fingerprint(example, protocol.voxel_mm)}.npz'
     if not path.is_file():
-        prepared = _prepare(example, voxel_mm)
+        prepared = _prepare(example, protocol.voxel_mm)
         with atomic_path(path) as partial:
             np.savez(partial, allow_pickle=False, **prepared)
     with np.load(path) as known:
         points = known['points']
         if example.points is not None:
-            points = _given(example.points, known['affine'])
+            to_voxels = np.linalg.inv(known['affine'])
+            points = example.points.reindex(protocol.labels).transformed(to_voxels).coordinates
         return Volume(
             example.name,
             torch.from_numpy(known['intensities']),
@@ -103,7 +101,7 @@ def _load(example: Example, cache: Path, voxel_mm: float) -> Volume:
 
 
 def _fingerprint(example: Example, voxel_mm: float) -> str:
-    """Eight letters that change with the files; their content is not read."""
+    """Hash that changes with the sizes and times of the files; their content is not read."""
     parts = [repr(float(voxel_mm))]
     for path in (example.image, example.mask):
         if path is not None and Path(path).is_file():
@@ -127,7 +125,3 @@ def _prepare(example: Example, voxel_mm: float) -> dict[str, np.ndarray]:
         'points': points,
         'labels': labels,
     }
-
-
-def _given(points: PointSet, affine: np.ndarray) -> np.ndarray:
-    return points.reindex(LABELS).transformed(np.linalg.inv(affine)).coordinates

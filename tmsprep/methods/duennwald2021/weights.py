@@ -10,12 +10,17 @@ from typing import TypeVar
 
 import torch
 
-from tmsprep.methods.duennwald2021.coreunet import CoReUNet, CoReUNetSettings
+from tmsprep.methods.duennwald2021.networks import (
+    CoReUNet,
+    CoReUNetSettings,
+    PatchUNet,
+    PatchUNetSettings,
+)
 from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
-from tmsprep.methods.duennwald2021.patch_unet import PatchUNet, PatchUNetSettings
 from tmsprep.networks.archive import read_archive, rebuilding, write_archive
+from tmsprep.networks.unet import UNet
 
-Network = TypeVar('Network', CoReUNet, PatchUNet)
+_Network = TypeVar('_Network', bound=UNet)
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def load_coeruleus(path: Path) -> CoeruleusModel:
         return CoeruleusModel(tuple(labels), localizers, segmenters, card, float(voxel_mm))
 
 
-def _rebuild(network: Network, tensors: Mapping[str, torch.Tensor], prefix: str) -> Network:
+def _rebuild(network: _Network, tensors: Mapping[str, torch.Tensor], prefix: str) -> _Network:
     state = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
     network.load_state_dict(state)
     return network.eval()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmsprep.methods.duennwald2021.contrast import (
+from tmsprep.methods.duennwald2021.measures import (
     ANTERIOR_MM,
     HALF_SEPARATION_MM,
     RADIUS_MM,

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from tmsprep.methods.duennwald2021.coreunet import CoReUNet, CoReUNetSettings
+from tmsprep.methods.duennwald2021.networks import (
+    CoReUNet,
+    CoReUNetSettings,
+    PatchUNet,
+    PatchUNetSettings,
+)
 from tmsprep.networks.unet import pad_to_multiple
 
 TINY = {'features': (8, 8, 8)}
@@ -19,7 +24,7 @@ def network(block: int = 1) -> CoReUNet:
 
 @pytest.mark.parametrize('block', [1, 2])
 @pytest.mark.parametrize('shape', [(16, 8, 24), (13, 9, 17), (5, 4, 3)])
-def test_volumes_of_any_shape(block: int, shape: tuple[int, int, int]) -> None:
+def test_any_shape(block: int, shape: tuple[int, int, int]) -> None:
     with torch.no_grad():
         points, heatmaps = network(block)(torch.randn(2, *shape))
     assert points.shape == (2, 2, 3)
@@ -30,8 +35,8 @@ def test_volumes_of_any_shape(block: int, shape: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize('block', [1, 2])
-def test_a_head_of_ones_and_zeros_by_hand(block: int) -> None:
-    """With no weights but its bias, the left map is even, and the right likes octant (1, 1, 1)."""
+def test_points_by_hand(block: int) -> None:
+    """With a bias alone the left map is uniform, and the right one favours octant (1, 1, 1)."""
     untrained = network(block)
     torch.nn.init.zeros_(untrained.head.weight)
     torch.nn.init.zeros_(untrained.head.bias)
@@ -46,7 +51,7 @@ def test_a_head_of_ones_and_zeros_by_hand(block: int) -> None:
     torch.testing.assert_close(points[0, 1], torch.full((3,), 3.5 if block == 1 else odd))
 
 
-def test_padding_repeats_the_last_voxels() -> None:
+def test_padding() -> None:
     volume = torch.arange(6.0).reshape(1, 1, 2, 3)
     padded = pad_to_multiple(volume, 4)
     assert padded.shape == (1, 4, 4, 4)
@@ -54,15 +59,40 @@ def test_padding_repeats_the_last_voxels() -> None:
     assert pad_to_multiple(volume, 1) is volume
 
 
-def test_every_parameter_gets_a_gradient() -> None:
-    learning = network().train()
-    points, _ = learning(torch.randn(1, 9, 8, 10))
+def test_gradients() -> None:
+    trained = network().train()
+    points, _ = trained(torch.randn(1, 9, 8, 10))
     points.square().sum().backward()
-    silent = [name for name, p in learning.named_parameters() if not p.grad.abs().sum() > 0]
+    without = [name for name, p in trained.named_parameters() if not p.grad.abs().sum() > 0]
     # A softmax does not change when a number is added to all of its map.
-    assert silent in ([], ['head.bias'])
+    assert without in ([], ['head.bias'])
 
 
-def test_settings_survive_json() -> None:
+def test_localizer_settings() -> None:
     settings = CoReUNetSettings(features=(8, 16), block=2, targets=3)
     assert CoReUNetSettings(**settings.as_dict()) == settings
+
+
+@pytest.mark.parametrize('block', [1, 2])
+@pytest.mark.parametrize('shape', [(16, 16, 16), (7, 10, 9)])
+def test_patch_shape(block: int, shape: tuple[int, int, int]) -> None:
+    network = PatchUNet(PatchUNetSettings(features=(8, 8), block=block)).eval()
+    with torch.no_grad():
+        assert network(torch.randn(2, *shape)).shape == (2, 3, *shape)
+
+
+def test_batch_is_independent() -> None:
+    torch.manual_seed(0)
+    network = PatchUNet(PatchUNetSettings(features=(8, 16), block=2)).eval()
+    patches = torch.randn(3, 8, 8, 8)
+    with torch.no_grad():
+        together = network(patches)
+        alone = torch.cat([network(patch[None]) for patch in patches])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+def test_patch_settings() -> None:
+    settings = PatchUNetSettings(features=(8, 16), block=2, patch=(24, 24, 32))
+    again = PatchUNetSettings(**settings.as_dict())
+    assert again == settings
+    assert again.patch == (24, 24, 32)

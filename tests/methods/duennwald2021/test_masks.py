@@ -17,10 +17,11 @@ from coeruleus_data import (
 
 from tmsprep.bids import BidsError, ImageRef
 from tmsprep.learning.annotations import Annotations
-from tmsprep.methods.duennwald2021.annotations import collect_coeruleus
+from tmsprep.methods.duennwald2021.masks import collect_coeruleus
 from tmsprep.methods.duennwald2021.volumes import load_volumes
 from tmsprep.protocols import load_protocol
 
+PROTOCOL = load_protocol('locus-coeruleus')
 Images = dict[str, list[ImageRef]]
 
 
@@ -31,8 +32,7 @@ def images(tmp_path: Path) -> Images:
 
 
 def collect(tmp_path: Path, images: Images, folder: str = 'rater') -> Annotations:
-    protocol = load_protocol('locus-coeruleus')
-    return collect_coeruleus(images, tmp_path / folder, protocol, tmp_path / 'merged')
+    return collect_coeruleus(images, tmp_path / folder, PROTOCOL, tmp_path / 'merged')
 
 
 def write_points(tmp_path: Path, label: str, points: np.ndarray) -> None:
@@ -45,31 +45,31 @@ def write_points(tmp_path: Path, label: str, points: np.ndarray) -> None:
     path.write_text('\n'.join(['label\themisphere\tx\ty\tz', *rows]) + '\n')
 
 
-def test_masks_points_and_nothing(tmp_path: Path, images: Images) -> None:
+def test_masks_and_points(tmp_path: Path, images: Images) -> None:
     write_mask(tmp_path / 'rater', '01', rods(1))
     write_mask(tmp_path / 'rater', '09', rods(9))
     write_points(tmp_path, '02', centres_mm(2))
     found = collect(tmp_path, images)
     assert found.problems == {}
     assert [p.name for p in found.examples] == [f'sub-01_{STEM}', f'sub-02_{STEM}']
-    for person, volume in zip(
-        found.examples, load_volumes(found.examples, tmp_path / 'cache'), strict=True
+    for example, volume in zip(
+        found.examples, load_volumes(found.examples, tmp_path / 'cache', PROTOCOL), strict=True
     ):
         mm = volume.points.numpy() @ volume.affine[:3, :3].T + volume.affine[:3, 3]
-        np.testing.assert_allclose(mm, centres_mm(int(person.name[4:6])), atol=1e-4)
+        np.testing.assert_allclose(mm, centres_mm(int(example.name[4:6])), atol=1e-4)
     assert any('sub-09' in note and 'not in this run' in note for note in found.notes)
     assert any('sub-03' in note and 'without mask or points' in note for note in found.notes)
 
 
-def test_left_and_right_file(tmp_path: Path, images: Images) -> None:
+def test_two_files(tmp_path: Path, images: Images) -> None:
     labels = rods(1)
     for number, side in enumerate('LR', start=1):
         mask = (labels == number).astype(np.uint8)
         write_mask(tmp_path / 'rater', '01', mask, name=f'hemi-{side}_label-LC_mask')
-    (person,) = collect(tmp_path, images).examples
-    assert person.mask.parent == tmp_path / 'merged'
-    np.testing.assert_array_equal(np.asanyarray(nib.load(person.mask).dataobj), labels)
-    # Of one side alone nobody knows whether the other is empty.
+    (example,) = collect(tmp_path, images).examples
+    assert example.mask.parent == tmp_path / 'merged'
+    np.testing.assert_array_equal(np.asanyarray(nib.load(example.mask).dataobj), labels)
+    # One side alone does not tell whether the other is empty.
     (tmp_path / 'rater' / 'sub-01' / 'anat').joinpath(
         f'sub-01_{STEM}_hemi-R_label-LC_mask.nii.gz'
     ).unlink()
@@ -104,7 +104,7 @@ def test_empty_side(tmp_path: Path, images: Images) -> None:
     found = collect(tmp_path, images)
     assert found.problems == {}
     assert any('nothing is marked on the left' in note for note in found.notes)
-    (volume,) = load_volumes(found.examples, tmp_path / 'cache')
+    (volume,) = load_volumes(found.examples, tmp_path / 'cache', PROTOCOL)
     assert volume.points.isfinite().all(dim=1).tolist() == [False, True]
 
 
@@ -112,30 +112,30 @@ def test_copied_mask(tmp_path: Path, images: Images) -> None:
     for label, seed in (('01', 1), ('02', 2), ('03', 2)):
         write_mask(tmp_path / 'rater', label, rods(seed))
     found = collect(tmp_path, images)
-    assert [person.name for person in found.examples] == [f'sub-01_{STEM}']
-    assert 'the very same mask as' in found.problems['03'][0]
+    assert [example.name for example in found.examples] == [f'sub-01_{STEM}']
+    assert 'the same mask as' in found.problems['03'][0]
 
 
 def test_several_raters(tmp_path: Path, images: Images) -> None:
     for rater in ('rater1', 'rater2'):
         write_mask(tmp_path / 'all' / rater, '01', rods(1))
-    with pytest.raises(BidsError, match='give the folder of that one by --annotations'):
+    with pytest.raises(BidsError, match='give the folder of that rater by --annotations'):
         collect(tmp_path, images, 'all')
     write_mask(tmp_path / 'all' / 'rater1', '02', rods(2))
     found = collect(tmp_path, images, 'all')
-    assert [person.name for person in found.examples] == [f'sub-02_{STEM}']
+    assert [example.name for example in found.examples] == [f'sub-02_{STEM}']
     assert 'Only one rater can be used' in found.problems['01'][0]
 
 
-def test_foreign_name(tmp_path: Path, images: Images) -> None:
+def test_name_without_image(tmp_path: Path, images: Images) -> None:
     path = tmp_path / 'rater' / 'sub-01_acq-other_dseg.nii.gz'
     path.parent.mkdir()
     write_mask(tmp_path / 'x', '01', rods(1)).replace(path)
     found = collect(tmp_path, images)
-    assert f'{path}: its name fits no image of sub-01' in found.problems['01'][0]
+    assert f'{path}: no image of sub-01 has all entities of its name' in found.problems['01'][0]
 
 
-def test_swapped_points(tmp_path: Path, images: Images) -> None:
+def test_exchanged_points(tmp_path: Path, images: Images) -> None:
     write_points(tmp_path, '01', centres_mm(1)[::-1])
     found = collect(tmp_path, images)
     assert found.examples == []
@@ -146,7 +146,7 @@ def test_masks_before_points(tmp_path: Path, images: Images) -> None:
     write_mask(tmp_path / 'rater', '01', rods(1))
     write_points(tmp_path, '01', centres_mm(1) + 1)
     found = collect(tmp_path, images)
-    assert [person.points for person in found.examples] == [None]
+    assert [example.points for example in found.examples] == [None]
     assert any('Masks go before points' in note for note in found.notes)
 
 
