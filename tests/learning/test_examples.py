@@ -72,7 +72,7 @@ def test_split_least() -> None:
         training, validation = split(numbered(count), least=1)
         assert [example.name for example in validation] == [name]
         assert len(training) == count - 1
-    with pytest.raises(ValueError, match='needs at least 2, of whom 1 validate'):
+    with pytest.raises(ValueError, match='needs at least 2, 1 of them to validate'):
         split(numbered(1), least=1)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 
+#: Voxels (6 mm at 0.75 mm) between a point and the edge of a view.
 KEPT_INSIDE = 8.0
-"""Voxels (6 mm at 0.75 mm) between a point and the edge of a view (our choice)."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class VolumeAugmentation:
     translation : float
         Largest shift along each axis as a share of the volume's size; 0.5 in the paper. A shift
         that would take a point out of the view, or within `KEPT_INSIDE` of its edge, is not drawn:
-        nobody can find what is not there (our choice).
+        it could not be localised there (not in the paper).
     scale : float
         Largest change of size, common to the axes; 0.2 in the paper.
     view : float
         Size of a view along each axis as a share of the volume's; less than 1 costs less, and the
-        points stay inside all the same (ours).
+        points stay inside all the same (not in the paper).
     gamma, noise : float
         Largest change of the intensities' exponent and largest sd of white noise as a share of
         the intensity window; not in the paper, 0 unless a recipe says so.
