@@ -50,7 +50,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_readme_has_the_disclaimer_word_for_word_once() -> None:
+def test_readme_disclaimer() -> None:
     words = ' '.join(text('README.md').replace('\n>', '\n').split())
     assert words.count(DISCLAIMER) == 1
 
@@ -136,7 +136,7 @@ def test_every_option_is_described() -> None:
     assert missing - {'--help'} == set()
 
 
-def test_every_column_status_and_target_is_described() -> None:
+def test_descriptions_complete() -> None:
     outputs = text('docs/outputs.md') + text('docs/locus_coeruleus_usage.md')
     names = [*FIRST_COLUMNS, 'dispersion_mm', *load_protocol('tms').labels]
     for method in map(get_method, SHIPPED):
@@ -150,6 +150,6 @@ def test_extending_shows_the_toy_method() -> None:
     assert all(block in text('tests/methods/toy.py') for block in shown)
 
 
-def test_constraints_are_exact_and_of_no_single_build() -> None:
+def test_exact_constraints() -> None:
     lines = [line for line in text('constraints.txt').splitlines() if not line.startswith('#')]
     assert all(re.fullmatch(r'[\w.\-]+==[\w.]+', line) for line in lines)

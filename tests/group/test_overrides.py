@@ -48,7 +48,7 @@ def test_a_person_chooses_the_raters(three: Study) -> None:
     assert consensus.loc['LA', 'z'] == 35.0
 
 
-def test_the_table_of_agreements_itself_changes_nothing(three: Study) -> None:
+def test_unchanged_agreement_table(three: Study) -> None:
     before = collect(three, None).agreements
     path = write_table(three.points.parent / 'copy.tsv', before)
     assert collect(three, path).agreements.equals(before)
