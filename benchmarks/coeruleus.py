@@ -15,7 +15,6 @@ import shutil
 from pathlib import Path
 
 from tmsprep.atomic import write_text
-from tmsprep.bids.names import Layout
 
 from coeruleus_parts.facts import collect_facts, read_table
 from coeruleus_parts.page import SOURCE, write_page
@@ -50,10 +49,9 @@ def publish(plan: Plan, docs: Path) -> Path:
         The page.
     """
     tables = {}
-    pairs = [(plan.out / f'coeruleus_{t}.tsv', f'tables/locus_coeruleus_{t}.tsv') for t in TABLES]
-    layout = Layout(plan.out, 'locus-coeruleus')
+    pairs = [(plan.layout.level('group', t), f'tables/locus_coeruleus_{t}.tsv') for t in TABLES]
     for name, shown in (('errors', 'errors'), ('overlap', 'figure2')):
-        drawn = layout.level('group', f'{SOURCE}-{name}', '.svg').name
+        drawn = plan.layout.level('group', f'{SOURCE}-{name}', '.svg').name
         pairs.append((plan.out / 'figures' / drawn, f'figures/locus_coeruleus_{shown}.svg'))
     for source, target in pairs:
         (docs / target).parent.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,11 @@
 ``python benchmarks/training.py [--data CACHE] [--threads 1 2]`` takes phantom heads made on the
 spot, or what `load_prepared` keeps in CACHE (``*.npy`` beside ``*.npz``).
 
-- Peak memory of training steps with a batch of 16 people of 256 x 256 x 256 voxels beyond the
+- Peak memory of training steps with a batch of 16 images of 256 x 256 x 256 voxels beyond the
   images themselves, memory-mapped and preloaded; the interpreter and Torch are included, and also
   given alone. Against the usual way, which resamples each view as a whole volume (one
   ``grid_sample`` per view, the batch kept) and feeds those to the same network.
-- People per second for each recipe on one and two cores, in single and half precision; and on a
+- Images per second for each recipe on one and two cores, in single and half precision; and on a
   GPU if there is one, also compiled.
 
 Each figure comes from a process of its own. Peaks are the kernel's (VmHWM).
@@ -46,44 +46,44 @@ LABELS = load_protocol('tms').labels
 MB = 1e6
 
 
-def make_people(folder: Path, count: int) -> None:
+def make_examples(folder: Path, count: int) -> None:
     """Prepare phantom heads at 2 mm, and the same under further names to fill a batch."""
     import nibabel as nib
 
     from tmsprep.phantoms.head import make_head
 
-    people = []
+    examples = []
     for seed in range(count):
         head = make_head(seed, voxel_size=(2.0, 2.0, 2.0))
         path = folder / f'sub-{seed:02d}_T1w.nii.gz'
         nib.save(head.image, path)
-        people.append(Example(f'sub-{seed:02d}', path, head.points.reindex(LABELS)))
-    load_prepared(people, folder)
+        examples.append(Example(f'sub-{seed:02d}', path, head.points.reindex(LABELS)))
+    load_prepared(examples, folder)
     for i in range(count, BATCH):
         for extension in ('.npy', '.npz'):
             os.link(folder / f'sub-{i % count:02d}{extension}', folder / f'sub-{i:02d}{extension}')
 
 
-def cached_people(cache: Path) -> list[Example]:
-    """Take up to sixteen people whose images lie in a cache; their points do not matter here."""
+def cached_examples(cache: Path) -> list[Example]:
+    """Take up to sixteen images of a cache; their points do not matter here."""
     names = sorted(path.stem for path in cache.glob('*.npz'))[:BATCH]
     middle = np.random.default_rng(1).uniform(-40, 40, (len(LABELS), 3))
     return [Example(name, cache / name, PointSet(LABELS, middle)) for name in names]
 
 
-def preload(person: PreparedImage) -> PreparedImage:
-    """Hold a person's images in memory instead of on disk."""
+def preload(image: PreparedImage) -> PreparedImage:
+    """Hold an image in memory instead of on disk."""
     return replace(
-        person,
-        pyramid=tuple(level.clone() for level in person.pyramid),
-        stripped=tuple(level.clone() for level in person.stripped),
+        image,
+        pyramid=tuple(level.clone() for level in image.pyramid),
+        stripped=tuple(level.clone() for level in image.stripped),
     )
 
 
-def image_mb(people: Sequence[PreparedImage]) -> float:
-    """Size of everyone's images."""
-    images = [level for p in people for level in (*p.pyramid, *p.stripped)]
-    return sum(level.numel() * level.element_size() for level in images) / MB
+def image_mb(images: Sequence[PreparedImage]) -> float:
+    """Size of all images."""
+    levels = [level for image in images for level in (*image.pyramid, *image.stripped)]
+    return sum(level.numel() * level.element_size() for level in levels) / MB
 
 
 def mapped_mb(folder: Path) -> float:
@@ -154,21 +154,21 @@ class Stepper:
 
 def measure_memory(way: str, cache: Path, recipe: str, steps: int) -> dict[str, float]:
     """Peak memory of a few steps, in this process."""
-    people = load_prepared(cached_people(cache), cache)
+    images = load_prepared(cached_examples(cache), cache)
     if way == 'preloaded':
-        people = [preload(person) for person in people]
+        images = [preload(image) for image in images]
     reset_peak()
-    start, images = peak_mb(), image_mb(people)
+    start, size = peak_mb(), image_mb(images)
     kind = WholeVolumes if way == 'whole volumes' else MultiResolutionTask
-    stepper = Stepper(kind(Images(people), *_settings(recipe_named(recipe, batch=BATCH))))
+    stepper = Stepper(kind(Images(images), *_settings(recipe_named(recipe, batch=BATCH))))
     began = time.perf_counter()
     for _ in range(steps):
         stepper.advance()
-    held = images if way == 'preloaded' else mapped_mb(cache)
+    held = size if way == 'preloaded' else mapped_mb(cache)
     return {
         'images': held,
         'beyond': peak_mb() - held,
-        'before': start - (images if way == 'preloaded' else 0.0),
+        'before': start - (size if way == 'preloaded' else 0.0),
         'seconds': (time.perf_counter() - began) / steps,
     }
 
@@ -176,19 +176,19 @@ def measure_memory(way: str, cache: Path, recipe: str, steps: int) -> dict[str, 
 def measure_speed(
     cache: Path, recipe: str, device: str, precision: str, steps: int
 ) -> dict[str, float]:
-    """People per second after one step that does not count, in this process."""
-    people = load_prepared(cached_people(cache), cache)
+    """Images per second after one step that does not count, in this process."""
+    images = load_prepared(cached_examples(cache), cache)
     settings = recipe_named(recipe, batch=2 if device == 'cpu' else None)
     half = 'bf16' in precision
     stepper = Stepper(
         MultiResolutionTask(
-            Images(people), *_settings(settings), half_precision=half, device=device
+            Images(images), *_settings(settings), half_precision=half, device=device
         )
     )
     if 'compile' in precision:
         stepper.network.compile()
     times = [_seconds(stepper.advance, device) for _ in range(steps + 1)]
-    return {'people_per_second': settings.batch / float(np.median(times[1:]))}
+    return {'images_per_second': settings.batch / float(np.median(times[1:]))}
 
 
 def _seconds(call: Callable[[], object], device: str) -> float:
@@ -229,13 +229,13 @@ def report_memory(cache: Path, recipe: str, threads: int) -> None:
 
 
 def report_speed(cache: Path, threads: Sequence[int], steps: int) -> None:
-    """Print people per second of every recipe."""
+    """Print images per second of every recipe."""
     for recipe in RECIPES:
         for device, count, precision in _places(recipe, threads):
             request = {'recipe': recipe, 'device': device, 'precision': precision, 'steps': steps}
-            speed = in_a_process(count, cache, **request)['people_per_second']
+            speed = in_a_process(count, cache, **request)['images_per_second']
             place = f'{count} threads' if device == 'cpu' else device
-            print(f'{recipe}, {place}, {precision}: {speed:.2f} people per second', flush=True)
+            print(f'{recipe}, {place}, {precision}: {speed:.2f} images per second', flush=True)
 
 
 def _places(recipe: str, threads: Sequence[int]) -> list[tuple[str, int, str]]:
@@ -265,7 +265,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         cache = options.data or Path(folder)
         if options.data is None:
-            make_people(cache, options.heads)
+            make_examples(cache, options.heads)
         report_memory(cache, options.memory_recipe, options.threads[-1])
         report_speed(cache, options.threads, options.steps)
 

@@ -72,9 +72,10 @@ class Domain(PythonDomain):
 
 
 def add_navigation(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Append a table of contents to README: the pages it links to, in its order, and the API."""
+    """Append a table of contents to README: the pages it lists, in its order, and the modules."""
     if docname == root_doc:
-        pages = dict.fromkeys(re.findall(r'\(([\w/]+)\.md\)', source[0]))
+        listed = source[0].partition('\n## Documentation\n')[2]
+        pages = dict.fromkeys(re.findall(r'\(([\w/]+)\.md\)', listed))
         for caption, names in (('Pages', pages), ('Python', ['docs/api'])):
             lines = '\n'.join(names)
             source[0] += f'\n```{{toctree}}\n:hidden:\n:caption: {caption}\n\n{lines}\n```\n'

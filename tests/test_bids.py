@@ -295,7 +295,7 @@ def test_derivatives_keep_all_entities() -> None:
     assert figure == Path(f'/o/sub-01/ses-A/figures/{stem}_desc-targets_T1w.svg')
 
 
-def test_derivative_names_that_would_be_wrong_are_refused() -> None:
+def test_refused_derivative_names() -> None:
     image = ImageRef.from_path(Path('/b'), Path('/b/sub-01/anat/sub-01_desc-x_T1w.nii.gz'))
     with pytest.raises(BidsError, match='desc-x already'):
         derivative_path(Path('/o'), image, desc='cnn', suffix='targets', extension='.tsv')
@@ -303,7 +303,7 @@ def test_derivative_names_that_would_be_wrong_are_refused() -> None:
         derivative_path(Path('/o'), image, space='a_b', suffix='mask', extension='.nii.gz')
 
 
-def test_description_names_its_source_and_survives_parallel_jobs(tmp_path: Path) -> None:
+def test_concurrent_descriptions(tmp_path: Path) -> None:
     root = dataset(tmp_path / 'été', Name='Ä', DatasetDOI='doi:10.1/x')
     out = tmp_path / 'out'
     with ThreadPoolExecutor(8) as pool:
@@ -343,7 +343,7 @@ def test_lines_of_others_in_bidsignore_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('generated', [{}, {'GeneratedBy': [{'Name': 'fMRIPrep'}]}])
-def test_folder_of_another_program_is_left_alone(tmp_path: Path, generated: dict) -> None:
+def test_directory_of_another_program(tmp_path: Path, generated: dict) -> None:
     out = dataset(tmp_path / 'out', **generated)
     before = (out / 'dataset_description.json').read_text()
     with pytest.raises(BidsError, match='fMRIPrep' if generated else 'a raw data set'):

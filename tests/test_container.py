@@ -47,7 +47,7 @@ def test_the_base_image_can_be_replaced() -> None:
     assert 'Python 3.11' in text('constraints.txt').splitlines()[0]
 
 
-def test_there_are_several_stages_and_the_last_brings_no_source() -> None:
+def test_build_stages() -> None:
     assert len(arguments('FROM')) == 2
     copied = [rest for name, rest in last_stage() if name == 'COPY']
     assert copied == ['--from=builder /opt/tmsprep /opt/tmsprep']
@@ -63,20 +63,20 @@ def test_the_entry_point_needs_no_shell() -> None:
     assert [json.loads(rest) for rest in arguments('CMD')] == [['--help']]
 
 
-def test_every_install_has_exact_versions_and_no_index_of_its_own() -> None:
+def test_pinned_installs() -> None:
     installs = [rest for rest in arguments('RUN') if '} install' in rest]
     assert len(installs) == 2
     assert all(' -c constraints.txt ' in rest for rest in installs)
     assert not re.search(r'index-url|find-links|https?://', text('Dockerfile'))
 
 
-def test_labels_are_complete_and_of_this_version() -> None:
+def test_image_labels() -> None:
     assert f'VERSION={__version__}' in arguments('ARG')
     labels = re.findall(r'org\.opencontainers\.image\.(\w+)=', arguments('LABEL')[0])
     assert labels == ['title', 'description', 'version', 'licenses', 'source', 'documentation']
 
 
-def test_only_the_package_goes_into_the_build() -> None:
+def test_build_context() -> None:
     lines = [line for line in text('.dockerignore').splitlines() if not line.startswith('#')]
     assert lines[0] == '*'
     allowed = {line[1:] for line in lines if line.startswith('!')}
@@ -86,7 +86,7 @@ def test_only_the_package_goes_into_the_build() -> None:
     assert {link.resolve().name for link in links} <= allowed
 
 
-def test_no_image_lies_in_what_goes_into_the_build() -> None:
+def test_build_context_without_images() -> None:
     lines = text('.dockerignore').splitlines()
     folders = [CHECKOUT / line[1:] for line in lines if line.startswith('!')]
     paths = [path for folder in folders for path in [folder, *folder.rglob('*')]]
@@ -130,7 +130,7 @@ def test_the_image_is_small(image: str) -> None:
 
 @pytest.mark.container
 @pytest.mark.timeout(1800)
-def test_the_container_works_offline_read_only_and_as_somebody(image: str, tmp_path: Path) -> None:
+def test_offline_read_only_container(image: str, tmp_path: Path) -> None:
     user = os.getuid() or 1000
     os.chown(tmp_path, user, -1)
     options = ['--rm', '--network', 'none', '--read-only', '--tmpfs', '/tmp', '--user', user]

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tmsprep.cli.parser import build_parser
-from tmsprep.config import ANALYSIS_LEVELS
-from tmsprep.derivatives import COLUMNS
+from tmsprep.derivatives import FIRST_COLUMNS
 from tmsprep.disclaimer import DISCLAIMER
-from tmsprep.evaluation.status import STATUSES
+from tmsprep.methods import SHIPPED, get_method
+from tmsprep.options import LEVELS
 from tmsprep.protocols import load_protocol
 
 CHECKOUT = Path(__file__).parents[1]
@@ -50,7 +50,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-def test_readme_has_the_disclaimer_word_for_word_once() -> None:
+def test_readme_disclaimer() -> None:
     words = ' '.join(text('README.md').replace('\n>', '\n').split())
     assert words.count(DISCLAIMER) == 1
 
@@ -107,7 +107,7 @@ def test_commands_run(page: Path, demo: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda page: page.name)
 def test_options_exist(page: Path) -> None:
-    levels = '|'.join(ANALYSIS_LEVELS)
+    levels = '|'.join(LEVELS)
     known = {o for action in build_parser()._actions for o in action.option_strings}
     for block in blocks(page, '', 'sh'):
         for line in re.findall(rf'\btmsprep \S+ \S+ (?:{levels})\b([^#\n]*)', block):
@@ -136,12 +136,20 @@ def test_every_option_is_described() -> None:
     assert missing - {'--help'} == set()
 
 
-def test_every_column_status_and_target_is_described() -> None:
-    outputs = text('docs/outputs.md')
-    names = [*COLUMNS, *STATUSES, *load_protocol('tms').labels]
+def test_descriptions_complete() -> None:
+    outputs = text('docs/outputs.md') + text('docs/locus_coeruleus_usage.md')
+    names = [*FIRST_COLUMNS, 'dispersion_mm', *load_protocol('tms').labels]
+    for method in map(get_method, SHIPPED):
+        names += [*method.columns, *method.statuses]
     assert [name for name in names if f'`{name}`' not in outputs] == []
 
 
-def test_constraints_are_exact_and_of_no_single_build() -> None:
+def test_extending_shows_the_toy_method() -> None:
+    shown = blocks(CHECKOUT / 'docs' / 'extending.md', 'python')
+    assert len(shown) == 2
+    assert all(block in text('tests/methods/toy.py') for block in shown)
+
+
+def test_exact_constraints() -> None:
     lines = [line for line in text('constraints.txt').splitlines() if not line.startswith('#')]
     assert all(re.fullmatch(r'[\w.\-]+==[\w.]+', line) for line in lines)

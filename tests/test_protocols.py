@@ -114,7 +114,7 @@ def test_other_atlas(call: Call, tmp_path: Path, bids: Path) -> None:
     points = tmp_path / 'points.tsv'
     points.write_text('label\tx\ty\tz\nLOFC\t1\t2\t3\n')
     options = ['--localizers', 'syn', '--atlas', bids / 'sub-01/anat/sub-01_T1w.nii.gz']
-    check(call(tmp_path / 'out', 'afids', *options), 2, '--atlas-targets belong together')
+    check(call(tmp_path / 'out', 'afids', *options), 2, '--atlas: give --atlas-targets as well')
     options += ['--atlas-targets', points]
     check(call(tmp_path / 'out', 'afids', *options), 2, 'none of the targets of protocol afids')
     assert not list((tmp_path / 'out').glob('sub-*'))

@@ -98,9 +98,15 @@ def test_participant(data: Path) -> None:
     assert table.loc['A', ['x', 'y', 'z']].tolist() == pytest.approx([-8, 0, 5], abs=0.01)
 
 
-@pytest.mark.xfail(reason='the group level does not know methods yet', strict=False)
 def test_group(data: Path) -> None:
     assert run(data, 'train') == 0
     weights = data / 'out' / 'localizer_toy-list.safetensors'
-    run(data, 'participant', '--weights', weights)
+    assert run(data, 'participant', '--weights', weights) == 0
+    assert run(data, 'crossval', '--repetitions', 1) == 0
     assert run(data, 'group') == 0
+    errors = pd.read_csv(data / 'out' / 'group_protocol-toylist_errors.tsv', sep='\t')
+    means = errors.groupby('method')['error_mm'].mean()
+    # In A and B of three participants: 1, 0 and 1 by all three, 1.5, 0 and 1.5 by the other two.
+    assert means['toy'] == pytest.approx(2 / 3, abs=0.01)
+    assert means['crossval-network'] == pytest.approx(1.0, abs=0.01)
+    assert (data / 'out' / 'group_protocol-toylist.html').is_file()

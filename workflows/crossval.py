@@ -87,8 +87,6 @@ def init_crossval_wf(*, run: CrossvalRun, work_dir: Path) -> Workflow:
     """
     name = f'{run.layout.label}_{run.method}_crossval_wf'
     workflow = Workflow(name=name, base_dir=str(work_dir))
-    # Nipype would delete the networks, which are not outputs of their nodes.
-    workflow.config['execution']['remove_unnecessary_outputs'] = 'false'
     records = _Records(workflow, run)
     trained = {
         training.name: _train_node(workflow, run, records, training)
@@ -107,7 +105,7 @@ def init_crossval_wf(*, run: CrossvalRun, work_dir: Path) -> Workflow:
     )
     for field, nodes, output in (
         ('tests', tested, 'rows'),
-        ('trainings', list(trained.values()), 'result'),
+        ('trainings', list(trained.values()), 'summary'),
         ('records', list(records.prepared.values()), 'record'),
     ):
         workflow.connect(_joined(workflow, field, nodes, output), 'out', gather, field)
@@ -191,9 +189,7 @@ def _test_node(
         mem_gb=run.mem_gb,
     )
     networks = [trained[name] for name in test.trainings]
-    networks_name = f'networks_{test.name}'
-    workflow.connect(
-        _joined(workflow, networks_name, networks, 'result'), 'out', node, 'trainings'
-    )
+    joined = _joined(workflow, f'networks_{test.name}', networks, 'network')
+    workflow.connect(joined, 'out', node, 'networks')
     records.connect(test.participants, node, 'records')
     return node

@@ -30,9 +30,9 @@ def collect_facts(plan: Plan) -> dict[str, object]:
         cross-validation), 'trainings' (rows per network), 'people' (outcome to number),
         'machine', 'versions'.
     """
-    settings = json.loads((plan.out / 'crossval_points.json').read_text(encoding='utf-8'))
+    settings = json.loads(plan.crossval_sidecar.read_text(encoding='utf-8'))
     image = nib.load(next(plan.bids.glob('sub-*/anat/*_T1w.nii.gz')))
-    segments = plan.out / 'crossval_segmentation.tsv'
+    segments = plan.layout.level('crossval', 'segmentation')
     seconds = {}
     if segments.is_file():
         seconds = read_table(segments).groupby('method')['seconds'].median().to_dict()
@@ -42,8 +42,8 @@ def collect_facts(plan: Plan) -> dict[str, object]:
         'voxel_mm': round(float(np.mean(image.header.get_zooms()[:3])), 3),
         'speed': json.loads(plan.speed.read_text(encoding='utf-8')),
         'seconds': seconds,
-        'trainings': trainings(plan.out / 'crossval_trainings.tsv'),
-        'people': outcomes(plan.out / 'coeruleus_people.tsv'),
+        'trainings': trainings(plan.layout.level('crossval', 'trainings')),
+        'people': outcomes(plan.layout.level('group', 'participants')),
         'machine': f'{processor()}; {plan.processes} trainings at a time, one thread each',
         'versions': ', '.join(f'{name} {version(name)}' for name in ('tmsprep', 'torch', 'numpy')),
     }

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from tmsprep.bids.names import Layout
+
 SPEED = Path(__file__).resolve().parents[1] / 'coeruleus_speed.py'
-RECIPE, RATER = 'quick', 'rater1'
+PROTOCOL, RECIPE, RATER = 'locus-coeruleus', 'quick', 'rater1'
 
 
 class Plan(NamedTuple):
@@ -50,6 +52,16 @@ class Plan(NamedTuple):
         return self.home / 'out'
 
     @property
+    def layout(self) -> Layout:
+        """Names of the outputs."""
+        return Layout(self.out, PROTOCOL)
+
+    @property
+    def crossval_sidecar(self) -> Path:
+        """How the cross-validation was done."""
+        return self.layout.level('crossval', 'points', '.json')
+
+    @property
     def speed(self) -> Path:
         """Seconds and memory."""
         return self.home / 'speed.json'
@@ -83,7 +95,7 @@ def crossval_command(plan: Plan) -> list[str]:
     epochs = [] if plan.epochs is None else ['--epochs', str(plan.epochs)]
     return [
         *('-m', 'tmsprep', str(plan.bids), str(plan.out), 'crossval'),
-        *('--protocol', 'locus-coeruleus', '--recipe', RECIPE),
+        *('--protocol', PROTOCOL, '--recipe', RECIPE),
         *('--annotations', str(plan.bids / 'derivatives' / RATER)),
         *('--folds', str(plan.folds), '--held-out', str(plan.held_out), *epochs),
         *('--random-seed', str(plan.seed)),
@@ -99,7 +111,7 @@ def crossvalidate(plan: Plan) -> None:
 
 def is_crossvalidated(plan: Plan) -> bool:
     """Tell whether the outputs are those of the plan."""
-    path = plan.out / 'crossval_points.json'
+    path = plan.crossval_sidecar
     if not path.is_file():
         return False
     said = json.loads(path.read_text(encoding='utf-8'))
@@ -111,7 +123,7 @@ def is_crossvalidated(plan: Plan) -> bool:
 
 def summarise_group(plan: Plan) -> None:
     """Write the group's tables, which takes seconds."""
-    _run('-m', 'tmsprep', str(plan.bids), str(plan.out), 'group', '--protocol', 'locus-coeruleus')
+    _run('-m', 'tmsprep', str(plan.bids), str(plan.out), 'group', '--protocol', PROTOCOL)
 
 
 def measure_speed(plan: Plan, shape: Sequence[int]) -> None:

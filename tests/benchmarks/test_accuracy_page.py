@@ -76,7 +76,7 @@ def test_errors_described_by_hand() -> None:
     assert (found['dispersion'], found['radius']) == (0.5, 2.5)
 
 
-def test_a_method_that_always_failed_has_no_numbers() -> None:
+def test_failed_method() -> None:
     found = describe(rows('syn', [np.nan, np.nan]))
     assert (found['points'], found['failed']) == (2, 2)
     assert np.isnan([found['mean'], found['within_10'], found['coverage']]).all()
@@ -209,7 +209,7 @@ def test_slices_are_centred_on_the_network() -> None:
     np.testing.assert_allclose(found['syn'], [[3, 0, 0]])
 
 
-def test_radius_is_that_of_the_weights_where_they_promise_one() -> None:
+def test_radius_of_weights() -> None:
     labels = ('LOFC', 'ROFC')
     radius = ErrorRadius(labels, 0.9, (2.0, np.inf), (20, 3), floor_mm=0.5)
     weights = Localizer(labels, (), {}, calibration=radius.as_dict())

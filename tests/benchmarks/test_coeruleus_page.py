@@ -108,7 +108,7 @@ def test_is_crossvalidated(tmp_path: Path) -> None:
         '{"Participants": 82, "HeldOut": 23, "Folds": 5, "Recipe": {"schedule": {"epochs": %d}}}'
     )
     plan.out.mkdir()
-    (plan.out / 'crossval_points.json').write_text(said % 7)
+    plan.crossval_sidecar.write_text(said % 7)
     assert is_crossvalidated(plan)
     assert is_crossvalidated(plan._replace(epochs=None))
     assert not is_crossvalidated(plan._replace(epochs=8))

@@ -28,7 +28,7 @@ def test_made_data_are_found_by_the_app(tmp_path: Path) -> None:
     assert found.problems == {}
 
 
-def test_raters_differ_and_are_the_same_each_time(tmp_path: Path) -> None:
+def test_simulated_raters(tmp_path: Path) -> None:
     for name in ('one', 'two'):
         make_raters(tmp_path / name, people=2, raters=3)
     paths = sorted((tmp_path / 'one').iterdir())
@@ -39,9 +39,7 @@ def test_raters_differ_and_are_the_same_each_time(tmp_path: Path) -> None:
     assert len({points.coordinates.tobytes() for points in sets}) == 6
 
 
-def test_links_begin_anew_before_the_file_system_has_enough(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_link_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('scale_parts.made._MOST_LINKS', 2)
     (tmp_path / 'source').write_bytes(b'x')
     linked = Linked(tmp_path / 'source')
@@ -51,7 +49,7 @@ def test_links_begin_anew_before_the_file_system_has_enough(
     assert {(tmp_path / name).read_bytes() for name in 'abcde'} == {b'x'}
 
 
-def test_a_run_has_its_cost_and_a_wrong_one_its_message(tmp_path: Path) -> None:
+def test_cost_of_run(tmp_path: Path) -> None:
     root = make_dataset(tmp_path / 'bids', 1)
     out = tmp_path / 'out'
     cost = whole_run(root, out, 'participant', '--dry-run', '-w', tmp_path / 'work')

@@ -8,14 +8,16 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from coeruleus_data import rods, write_bids, write_image, write_mask
 from scipy.ndimage import gaussian_filter
 
 from tmsprep.cli.run import main
 from tmsprep.methods.baxter2021.weights import load_localizer
+from tmsprep.methods.duennwald2021.weights import load_coeruleus
 
 PROTOCOL = """
 name = "three"
-title = "three points of our own"
+title = "three points of a test"
 source = "test"
 [[targets]]
 label = "A"
@@ -35,7 +37,7 @@ type = "test"
 """
 
 
-def write_person(bids: Path, label: str, points: dict[str, tuple] | None, seed: int) -> None:
+def write_participant(bids: Path, label: str, points: dict[str, tuple] | None, seed: int) -> None:
     anat = bids / f'sub-{label}' / 'anat'
     anat.mkdir(parents=True)
     data = gaussian_filter(np.random.default_rng(seed).random((50, 60, 60)), 2)
@@ -62,7 +64,7 @@ def data(tmp_path: Path) -> Path:
         points = {'A': (-30, i, 20), 'B': (-20, 5 * i, 5), 'C': (-40, i, i)}
         if label == '02':
             points['B'] = ('n/a', 'n/a', 'n/a')
-        write_person(bids, label, points if i < 3 else None, i)
+        write_participant(bids, label, points if i < 3 else None, i)
     description = {'Name': 'a study', 'BIDSVersion': '1.9.0'}
     (bids / 'dataset_description.json').write_text(json.dumps(description))
     (tmp_path / 'own.toml').write_text(PROTOCOL)
@@ -81,12 +83,12 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err.strip().splitlines()[-1]
 
 
-def test_weights_of_an_own_protocol(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_points(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(data, 'train', '--members', 2, '--residual', 'none')) == 0
     log = capsys.readouterr().err
     assert 'points for 2 images of 2 participants; 1 participants have none' in log
     assert log.strip().endswith('INFO tmsprep finished without errors: 2 images')
-    assert 'mm off in the very images it was trained on: do not use it' in log
+    assert 'mm: do not use the networks. Train with more --steps' in log
     localizer = load_localizer(data / 'out' / 'localizer_three.safetensors')
     assert localizer.labels == ('A', 'B', 'C')
     assert [m.settings.residual for m in localizer.members] == ['none', 'none']
@@ -102,15 +104,15 @@ def test_weights_of_an_own_protocol(data: Path, capsys: pytest.CaptureFixture[st
     options = ('--weights', data / 'out' / 'localizer_three.safetensors', '--residual', 'none')
     assert main(command(data, 'train', *options)) == 0
     tuned = load_localizer(data / 'out' / 'localizer_three.safetensors')
-    assert tuned.card['started_from'].startswith('localizer_three, licence: set by whoever')
+    assert tuned.card['started_from'].startswith('localizer_three, licence: set by the owner')
 
 
-def test_a_bad_image_and_a_bad_point_are_named(
-    data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_files(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     derived = data / 'bids' / 'derivatives' / 'points'
-    write_person(data / 'bids', '04', {'A': (-30, 1, 2), 'B': (150, 5, 5), 'C': (-9, 5, 5)}, 4)
-    write_person(data / 'bids', '05', {'A': (-30, 1, 2)}, 5)
+    write_participant(
+        data / 'bids', '04', {'A': (-30, 1, 2), 'B': (150, 5, 5), 'C': (-9, 5, 5)}, 4
+    )
+    write_participant(data / 'bids', '05', {'A': (-30, 1, 2)}, 5)
     (derived / 'sub-05' / 'anat' / 'sub-05_desc-brain_mask.nii.gz').write_bytes(b'no mask')
     assert main(command(data, 'train')) == 1
     log = capsys.readouterr().err
@@ -118,21 +120,19 @@ def test_a_bad_image_and_a_bad_point_are_named(
     assert 'sub-05_desc-brain_mask.nii.gz' in log
     last = log.strip().splitlines()[-1]
     assert last.endswith('points of 2 participants, named above: sub-04, sub-05')
-    assert load_localizer(data / 'out' / 'localizer_three.safetensors').card['people'] == (
-        '3 participants, 3 images; kept aside: 0 participants, 0 images'
+    assert load_localizer(data / 'out' / 'localizer_three.safetensors').card['participants'] == (
+        '3 participants, 3 images; validation set: 0 participants, 0 images'
     )
 
 
-def test_one_participant_is_too_few(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_participant(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(data, 'train', '--participant-label', '01')) == 1
     assert 'training needs at least 2' in last_line(capsys)
     assert not (data / 'out' / 'localizer_three.safetensors').exists()
 
 
 @pytest.mark.parametrize('level', ['train', 'crossval'])
-def test_a_dry_run_writes_nothing(
-    data: Path, capsys: pytest.CaptureFixture[str], level: str
-) -> None:
+def test_dry_run(data: Path, capsys: pytest.CaptureFixture[str], level: str) -> None:
     assert main(command(data, level, '--dry-run')) == 0
     log = capsys.readouterr().err
     assert 'sub-02_T1w.nii.gz: 2 of 3 points' in log
@@ -142,30 +142,31 @@ def test_a_dry_run_writes_nothing(
 
 
 @pytest.mark.parametrize('level', ['train', 'crossval'])
-def test_a_folder_without_points(
-    data: Path, capsys: pytest.CaptureFixture[str], level: str
-) -> None:
+def test_no_annotations(data: Path, capsys: pytest.CaptureFixture[str], level: str) -> None:
     (data / 'empty').mkdir()
     assert main(command(data, level, '--annotations', data / 'empty')) == 2
     assert 'no file of points here' in last_line(capsys)
 
 
 @pytest.mark.slow
-def test_cross_validation_from_the_command(data: Path, tmsprep: Callable) -> None:
+def test_crossval(data: Path, tmsprep: Callable) -> None:
     line = command(data, 'crossval', '--repetitions', 1)
     done = tmsprep(*line)
     assert done.returncode == 0, done.stderr
-    assert 'shared_rep1_fold02: finished (2 of 2)' in done.stderr
+    assert 'shared_rep1_fold02: finished' in done.stderr
+    assert 'finished (4 of 4)' in done.stderr
     assert done.stderr.strip().endswith('INFO tmsprep finished without errors: 2 images')
-    table = pd.read_csv(data / 'out' / 'crossval_predictions.tsv', sep='\t', na_values='n/a')
+    table = pd.read_csv(
+        data / 'out' / 'crossval_protocol-three_predictions.tsv', sep='\t', na_values='n/a'
+    )
     assert list(table['participant_id'].unique()) == ['sub-01', 'sub-02']
-    # Nobody but sub-01 has B, so it can be predicted in sub-02 alone, who has no reference.
+    # Only sub-01 has B, so it can be predicted in sub-02 alone, which has no reference.
     failed = table[table['status'] != 'ok']
     assert set(zip(failed['participant_id'], failed['label'], failed['status'], strict=True)) == {
         ('sub-01', 'B', 'failed'),
         ('sub-02', 'B', 'no_reference'),
     }
-    write_person(data / 'bids', '04', {'A': (-30, 1, 2)}, 4)
+    write_participant(data / 'bids', '04', {'A': (-30, 1, 2)}, 4)
     folder = data / 'bids' / 'derivatives' / 'points' / 'sub-04' / 'anat'
     (folder / 'sub-04_desc-brain_mask.nii.gz').write_bytes(b'no mask')
     again = tmsprep(*line)
@@ -174,9 +175,7 @@ def test_cross_validation_from_the_command(data: Path, tmsprep: Callable) -> Non
 
 
 @pytest.mark.slow
-def test_without_a_brain_the_rest_is_trained_on(
-    data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_brain(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for mask in data.rglob('*_mask.nii.gz'):
         mask.unlink()
     assert main(command(data, 'train')) == 0
@@ -184,3 +183,103 @@ def test_without_a_brain_the_rest_is_trained_on(
     # Clouds of noise hold no brain, and the shipped network says so.
     assert log.count('no brain mask, so no stripped and cut views of it are trained on') == 2
     assert log.count('the brain found measures') == 2
+
+
+@pytest.fixture
+def masks(tmp_path: Path) -> Path:
+    bids = write_bids(tmp_path / 'bids')
+    for seed in range(1, 5):
+        write_image(bids, f'{seed:02d}', seed)
+        if seed < 4:
+            write_mask(bids / 'derivatives' / 'rater', f'{seed:02d}', rods(seed))
+    return tmp_path
+
+
+def mask_command(masks: Path, level: str, *options: object) -> list[str]:
+    raters = masks / 'bids' / 'derivatives' / 'rater'
+    line = [masks / 'bids', masks / 'out', level, '--annotations', raters]
+    line += ['--protocol', 'locus-coeruleus', '-w', masks / 'work', '--recipe', 'quick']
+    line += ['--epochs', 2, '--nprocs', 1, '--device', 'cpu', *options]
+    return [str(argument) for argument in line]
+
+
+def test_masks(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(mask_command(masks, 'train')) == 0
+    log = capsys.readouterr().err
+    assert 'masks for 3 images, points for 0 images of 3 participants; 1 participants have' in log
+    assert 'training on 2 images, 1 in the validation set; localizer, segmenter' in log
+    assert log.strip().endswith('INFO tmsprep finished without errors: 3 images')
+    path = masks / 'out' / 'localizer_locus-coeruleus.safetensors'
+    model = load_coeruleus(path)
+    assert (len(model.localizers), len(model.segmenters)) == (1, 1)
+    assert (model.labels, model.voxel_mm) == (('LLC', 'RLC'), 0.75)
+    assert model.card['data'] == 'rods (simulated); masks or points from rater'
+    assert model.card['participants'] == (
+        '2 participants, 2 images; validation set: 1 participants, 1 images'
+    )
+    assert float(model.card['validation_mm']) > 0
+    assert '| Data | rods (simulated)' in path.with_suffix('.md').read_text()
+    label = 'train_protocol-locuscoeruleus'
+    epochs = pd.read_csv(masks / 'out' / f'{label}_log.tsv', sep='\t')
+    assert list(epochs['network']) == ['localizer'] * 2 + ['segmenter'] * 2
+    assert list(epochs['epoch']) == [1, 2, 1, 2]
+    assert (masks / 'out' / 'figures' / f'{label}_curve.svg').is_file()
+    # From the finished checkpoints, as after a kill between the two: the same bytes.
+    before = path.read_bytes()
+    path.unlink()
+    (segmenter,) = (masks / 'work' / 'train').glob('segmenter_*.pt')
+    segmenter.unlink()
+    assert main(mask_command(masks, 'train')) == 0
+    assert path.read_bytes() == before
+    segmenter.write_bytes(b'half')
+    assert main(mask_command(masks, 'train')) == 1
+    assert f'{segmenter}: damaged; delete it' in capsys.readouterr().err
+
+
+def test_points_without_masks(masks: Path) -> None:
+    for path in (masks / 'bids' / 'derivatives' / 'rater').rglob('*_dseg.nii.gz'):
+        name = path.name.replace('_dseg.nii.gz', '_targets.tsv')
+        rows = ['label\themisphere\tx\ty\tz', 'LLC\tL\t-3\t0\t0', 'RLC\tR\t3\t0\t0.5']
+        # Two participants must not have the very same points.
+        rows[1] = rows[1].replace('\t0\t0', f'\t0\t0.{path.name[5]}')
+        path.with_name(name).write_text('\n'.join(rows) + '\n')
+        path.unlink()
+    main(mask_command(masks, 'train', '--augmentation', 'without', '--epochs', 1))
+    model = load_coeruleus(masks / 'out' / 'localizer_locus-coeruleus.safetensors')
+    assert (len(model.localizers), len(model.segmenters)) == (1, 0)
+    assert model.card['augmentation'] == 'without'
+    assert model.card['validation_dice_lpp'] == 'n/a'
+
+
+def test_refused(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(mask_command(masks, 'train', '--participant-label', '01')) != 0
+    assert 'training needs at least 2' in ' '.join(capsys.readouterr().err.split())
+    assert main(mask_command(masks, 'crossval', '--held-out', 2)) != 0
+    assert '--held-out 2 of 3 participants' in capsys.readouterr().err
+    assert main(mask_command(masks, 'crossval', '--repetitions', 2)) != 0
+    assert '--repetitions: the networks of this protocol' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('level', ['train', 'crossval'])
+def test_masks_dry_run(masks: Path, capsys: pytest.CaptureFixture[str], level: str) -> None:
+    assert main(mask_command(masks, level, '--dry-run')) == 0
+    assert 'sub-02_acq-neuromelanin_T1w.nii.gz: ' in capsys.readouterr().err
+    assert not (masks / 'out').exists()
+    assert not (masks / 'work').exists()
+
+
+@pytest.mark.slow
+def test_masks_crossval(masks: Path, tmsprep: Callable) -> None:
+    line = mask_command(masks, 'crossval', '--folds', 2, '--epochs', 1, '--segmentation', 'lpp')
+    done = tmsprep(*line)
+    assert done.returncode == 0, done.stderr
+    assert 'no participant is held out' in done.stderr
+    assert 'finished (8 of 8)' in done.stderr
+    path = masks / 'out' / 'crossval_protocol-locuscoeruleus_points.tsv'
+    points = pd.read_csv(path, sep='\t', na_values='n/a')
+    assert sorted(points['participant'].unique()) == ['sub-01', 'sub-02', 'sub-03']
+    image = masks / 'bids' / 'sub-03' / 'anat' / 'sub-03_acq-neuromelanin_T1w.nii.gz'
+    image.write_bytes(b'x')
+    again = tmsprep(*line)
+    assert again.returncode == 1
+    assert again.stderr.strip().endswith('points of 1 participants, named above: sub-03')

@@ -21,7 +21,7 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def test_voxels_are_half_as_large_and_old_ones_are_found_again(image: Path) -> None:
+def test_upsampled_grid(image: Path) -> None:
     finer = image.with_name('fine.nii.gz')
     assert main([str(image), str(finer)]) == 0
     found, scan = nib.load(finer), nib.load(image)

@@ -157,7 +157,7 @@ def test_options_of_other_levels(study: Study, capsys: pytest.CaptureFixture[str
     )
     with pytest.raises(SystemExit):
         run(study, '--check-annotations', annotated=False)
-    assert '--check-annotations needs --annotations DIR' in capsys.readouterr().err
+    assert '--check-annotations: give --annotations as well' in capsys.readouterr().err
 
 
 def test_light_imports(full: Callable[[], Study]) -> None:

@@ -7,7 +7,6 @@ import pytest
 
 from tmsprep.formats.targets_tsv import write_table
 from tmsprep.group.analysis import Group
-from tmsprep.group.overrides import read_overrides
 
 if TYPE_CHECKING:
     from conftest import Study
@@ -49,7 +48,7 @@ def test_a_person_chooses_the_raters(three: Study) -> None:
     assert consensus.loc['LA', 'z'] == 35.0
 
 
-def test_the_table_of_agreements_itself_changes_nothing(three: Study) -> None:
+def test_unchanged_agreement_table(three: Study) -> None:
     before = collect(three, None).agreements
     path = write_table(three.points.parent / 'copy.tsv', before)
     assert collect(three, path).agreements.equals(before)
@@ -71,17 +70,17 @@ def test_a_changed_cell_of_the_copy_does(three: Study) -> None:
         ([HEADER, '02 | LA | ann'], "line 2: no rater has a file of sub-02 with the target 'LA'"),
         ([HEADER, '01 | XX | ann'], "with the target 'XX'; correct the row"),
         ([HEADER, '01 | LA | ann joe'], "line 2: 'joe' gave no usable point of LA in sub-01"),
-        ([HEADER, '01 | LA | ann', 'sub-01 | LA | bob'], 'line 3: sub-01, LA stands in line 2'),
+        ([HEADER, '01 | LA | ann', 'sub-01 | LA | bob'], 'line 3: sub-01, LA is also in line 2'),
         ([f'{HEADER} | image', '01 | LA | ann | sub-01_ses-B'], 'image sub-01_ses-B'),
     ],
 )
-def test_rows_that_do_not_fit_are_refused(three: Study, rows: list[str], message: str) -> None:
+def test_wrong_rows(three: Study, rows: list[str], message: str) -> None:
     path = table(three, *rows)
     with pytest.raises(ValueError, match=message) as caught:
         collect(three, path)
     assert str(caught.value).startswith(str(path))
 
 
-def test_empty_cells_say_nothing(three: Study) -> None:
+def test_empty_cells(three: Study) -> None:
     path = table(three, HEADER, '01 | LA | n/a', '01 | RA | ')
-    assert read_overrides(path) == []
+    assert collect(three, path).agreements.equals(collect(three, None).agreements)

@@ -73,14 +73,14 @@ def collect(images: dict, folder: Path) -> Annotations:
     return collect_annotated(images, folder, PROTOCOL)
 
 
-def test_every_format_gives_the_same_points(images: dict, folder: Path) -> None:
+def test_formats(images: dict, folder: Path) -> None:
     table(folder / 'sub-01_targets.tsv', GOOD)
     markups(folder / 'sub-02_points.mrk.json', moved(1))
     fcsv(folder / 'sub-03_points.fcsv', moved(2))
     found = collect(images, folder)
     assert (found.problems, found.notes) == ({}, [])
-    assert [person.name for person in found.people] == ['sub-01', 'sub-02', 'sub-03']
-    for by, person in enumerate(found.people):
+    assert [person.name for person in found.examples] == ['sub-01', 'sub-02', 'sub-03']
+    for by, person in enumerate(found.examples):
         assert person.image == images[f'0{by + 1}'][0].path
         assert person.points.labels == PROTOCOL.labels
         np.testing.assert_allclose(person.points.coordinates, list(moved(by).values()))
@@ -89,11 +89,11 @@ def test_every_format_gives_the_same_points(images: dict, folder: Path) -> None:
     assert set(found.agreements['status']) == {'single'}
 
 
-def test_raters_become_one_with_missing_points(images: dict, folder: Path) -> None:
+def test_consensus(images: dict, folder: Path) -> None:
     table(folder / 'sub-01_desc-a_targets.tsv', GOOD)
     table(folder / 'sub-01_desc-b_targets.tsv', moved(6) | {'M': ('n/a',) * 3})
     table(folder / 'sub-01_desc-c_targets.tsv', moved(18) | {'M': (0, -20, 50)})
-    (person,) = collect(images, folder).people
+    (person,) = collect(images, folder).examples
     # b is 6 from a and 12 from c, a and c are 18 apart; of M there are two points 20 mm apart.
     expected = [(-30, 13, 20), (31, 14, 20), (math.nan,) * 3]
     np.testing.assert_allclose(person.points.coordinates, expected)
@@ -107,10 +107,10 @@ def test_raters_become_one_with_missing_points(images: dict, folder: Path) -> No
     assert 'sub-01_T1w.nii.gz: the raters do not agree on M; left out.' in found.notes
 
 
-def test_a_point_with_an_error_is_not_trained_on_and_said(images: dict, folder: Path) -> None:
+def test_bad_point(images: dict, folder: Path) -> None:
     table(folder / 'sub-01_targets.tsv', GOOD | {'M': (0, -40, 500)})
     found = collect(images, folder)
-    (person,) = found.people
+    (person,) = found.examples
     assert person.points.found.tolist() == [True, True, False]
     ((label, (message,)),) = found.problems.items()
     assert (label, message) == (
@@ -120,47 +120,47 @@ def test_a_point_with_an_error_is_not_trained_on_and_said(images: dict, folder: 
     assert 'Images without points, not used: sub-02_T1w.nii.gz, sub-03' in found.notes[-1]
 
 
-def test_one_bad_file_leaves_the_others_alone(images: dict, folder: Path) -> None:
+def test_bad_file(images: dict, folder: Path) -> None:
     (folder / 'sub-01_targets.tsv').write_text('no table')
     table(folder / 'sub-02_targets.tsv', {'LA': (0, 0, 0), 'RA': ('n/a',) * 3})
     table(folder / 'sub-03_desc-a_targets.tsv', GOOD)
     (folder / 'sub-03_desc-b_targets.tsv').write_text('label\tx\n')
     table(folder / 'sub-9_targets.tsv', GOOD)
     found = collect(images, folder)
-    assert [person.name for person in found.people] == ['sub-03']
+    assert [person.name for person in found.examples] == ['sub-03']
     assert set(found.problems) == {'01', '02', '03', '9'}
     assert 'needs the columns label, x, y, z' in found.problems['01'][0]
     assert 'LA is at (0, 0, 0)' in found.problems['02'][0]
     assert found.problems['02'][1].startswith('sub-02_T1w.nii.gz: no usable point is left')
 
 
-def test_an_image_that_cannot_be_read_is_a_problem(images: dict, folder: Path) -> None:
+def test_bad_image(images: dict, folder: Path) -> None:
     for rater in 'ab':
         table(folder / f'sub-01_desc-{rater}_targets.tsv', GOOD)
     table(folder / 'sub-02_targets.tsv', moved(1))
     images['01'][0].path.write_bytes(b'')
     found = collect(images, folder)
-    assert [person.name for person in found.people] == ['sub-02']
+    assert [person.name for person in found.examples] == ['sub-02']
     (message,) = found.problems['01']
     assert message.startswith(f'{images["01"][0].path}: ')
 
 
-def test_raters_who_agree_on_nothing_leave_nobody(images: dict, folder: Path) -> None:
+def test_no_agreement(images: dict, folder: Path) -> None:
     table(folder / 'sub-01_desc-a_targets.tsv', GOOD)
     table(folder / 'sub-01_desc-b_targets.tsv', moved(15))
     found = collect(images, folder)
-    assert found.people == []
+    assert found.examples == []
     assert 'agree on no point' in found.problems['01'][0]
     wide = collect_annotated(images, folder, PROTOCOL, threshold_mm=15)
-    assert wide.people[0].points.found.all()
+    assert wide.examples[0].points.found.all()
 
 
-def test_one_file_under_two_peoples_names_is_used_for_neither(images: dict, folder: Path) -> None:
+def test_copied_file(images: dict, folder: Path) -> None:
     table(folder / 'sub-01_targets.tsv', GOOD)
     table(folder / 'sub-02_targets.tsv', GOOD | {'M': (1, -40, 50)})
     table(folder / 'sub-03_targets.tsv', moved(1))
     found = collect(images, folder)
-    assert [person.name for person in found.people] == ['sub-03']
+    assert [person.name for person in found.examples] == ['sub-03']
     assert set(found.problems) == {'01', '02'}
     assert '2 points are the very same as in' in found.problems['01'][0]
 
@@ -169,14 +169,14 @@ def test_one_file_under_two_peoples_names_is_used_for_neither(images: dict, fold
 @pytest.mark.parametrize(
     ('name', 'people', 'known'), [('reference', 153, 1667), ('raters', 26, 0)]
 )
-def test_the_development_annotations_are_all_read(name: str, people: int, known: int) -> None:
+def test_development_annotations(name: str, people: int, known: int) -> None:
     root = Path(__file__).resolve().parents[3] / 'shared' / 'data' / 'ixi'
     if not root.is_dir():
         pytest.skip('no development images beside the checkout')
     images = find_images(ImageQuery(root)).images
     found = collect_annotated(images, root / 'derivatives' / name, load_protocol('tms'))
     assert found.problems == {}
-    assert len(found.people) == people
+    assert len(found.examples) == people
     statuses = Counter(found.agreements['status'])
     assert set(statuses) <= set(CONSENSUS_STATUSES)
     assert statuses['single'] == known

@@ -47,7 +47,7 @@ def test_reflecting_twice_changes_nothing() -> None:
             assert counterpart.hemisphere != target.hemisphere
 
 
-def test_only_the_auditory_target_has_no_counterpart() -> None:
+def test_unpaired_targets() -> None:
     protocol = load_protocol('tms')
     alone = [
         t.label for t, has in zip(protocol.targets, protocol.has_mirror(), strict=True) if not has
@@ -83,6 +83,6 @@ def test_a_wrong_protocol_is_named(tmp_path: Path, text: str, message: str) -> N
 
 
 @pytest.mark.parametrize('name', ['nothing', 'nothing.toml', '../tms'])
-def test_an_unknown_protocol_names_the_others(name: str) -> None:
+def test_unknown_protocol(name: str) -> None:
     with pytest.raises(FileNotFoundError, match='tms'):
         load_protocol(name)

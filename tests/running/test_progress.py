@@ -38,7 +38,7 @@ class Told(logging.Handler):
         self.messages.append(record.getMessage())
 
 
-def test_nobody_is_said_to_be_finished_after_a_failure(
+def test_failure_is_not_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     logger, told = logging.getLogger('tmsprep'), Told()

@@ -2,21 +2,41 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from coeruleus_data import rods, write_bids, write_mask
+from coeruleus_data import write_image as write_rods
 from scipy.ndimage import gaussian_filter
 
-from tmsprep.config import RunConfig
-from tmsprep.methods.baxter2021.cohort import Annotated
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.learning.examples import Example, participants_of
+from tmsprep.learning.plan import Training
+from tmsprep.methods import get_method
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 
+CHECKOUT = Path(__file__).parents[2]
 LABELS = load_protocol('tms').labels
-JOBS = {f'shared_rep{r}_fold0{f}' for r in (1, 2) for f in (1, 2, 3)}
+TRAININGS = {f'shared_rep{r}_fold0{f}' for r in (1, 2) for f in (1, 2, 3)}
+OPTIONS = {
+    'tms': {
+        **{'recipe': 'quick', 'steps': 1, 'repetitions': 2, 'residual': ('shared',)},
+        **{'random_seed': 5, 'folds': None},
+    },
+    'locus-coeruleus': {
+        **{'recipe': 'quick', 'epochs': 1, 'repetitions': 1, 'random_seed': 1, 'folds': 2},
+        **{'held_out': 2, 'augmentation': ('with', 'without')},
+        'segmentation': ('npp', 'pp', 'lpp'),
+    },
+}
 
 
 def write_image(path: Path, seed: int) -> None:
@@ -28,7 +48,7 @@ def write_image(path: Path, seed: int) -> None:
 
 
 @pytest.fixture(scope='module')
-def people(tmp_path_factory: pytest.TempPathFactory) -> list[Annotated]:
+def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
     bids = tmp_path_factory.mktemp('data') / 'bids'
     found = []
     for i in (1, 2, 3):
@@ -36,68 +56,94 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> list[Annotated]:
         write_image(path, i)
         points = np.random.default_rng(i).uniform(60, 140, (11, 3))
         points[0] = np.nan if i == 1 else points[0]
-        found.append(Annotated(f'sub-0{i}', path, PointSet(LABELS, points)))
+        found.append(Example(f'sub-0{i}', path, PointSet(LABELS, points)))
     return found
 
 
-def config(people: list[Annotated], folder: Path, **settings: object) -> RunConfig:
-    return RunConfig(
-        bids_dir=people[0].image.parents[2],
-        out_dir=folder / 'out',
-        work_dir=folder / 'work',
-        analysis_level='crossval',
-        annotations=folder,
-        **{'recipe': 'quick', 'steps': 1, 'repetitions': 2, 'random_seed': 5, **settings},
+def build(examples: list[Example], folder: Path, protocol: str = 'tms', **options: Any) -> Any:
+    from tmsprep.workflows.crossval import CrossvalRun, init_crossval_wf
+
+    method = {'tms': 'cnn', 'locus-coeruleus': 'coreunet'}[protocol]
+    given = {**OPTIONS[protocol], **options}
+    learner = get_method(method).learner(load_protocol(protocol), given)
+    assert learner is not None
+    run = CrossvalRun(
+        method,
+        learner,
+        learner.plan(participants_of(examples), examples),
+        examples,
+        {e.name: ImageRef.from_path(e.image.parents[2], e.image) for e in examples},
+        Layout(folder / 'out', protocol),
+        {'Data': 'a test'},
     )
+    return init_crossval_wf(run=run, work_dir=folder / 'work')
 
 
-def build(people: list[Annotated], settings: RunConfig):
-    from tmsprep.workflows.crossval import init_crossval_wf
-
-    return init_crossval_wf(config=settings, people=people)
-
-
-def table(folder: Path, name: str) -> pd.DataFrame:
-    return pd.read_csv(folder / 'out' / f'crossval_{name}.tsv', sep='\t', na_values='n/a')
+def table(folder: Path, name: str, protocol: str = 'tms') -> pd.DataFrame:
+    path = Layout(folder / 'out', protocol).level('crossval', name)
+    return pd.read_csv(path, sep='\t', na_values='n/a', keep_default_na=False)
 
 
-def written(folder: Path) -> dict[str, int]:
+def sidecar(folder: Path, name: str, protocol: str = 'tms') -> dict[str, Any]:
+    path = Layout(folder / 'out', protocol).level('crossval', name, '.json')
+    return json.loads(path.read_text())
+
+
+def trained(folder: Path) -> dict[str, int]:
     """Time of writing of every finished training."""
-    paths = (folder / 'work').rglob('predictions.json')
+    paths = (folder / 'work').rglob('training.json')
     return {path.parent.name: path.stat().st_mtime_ns for path in paths}
 
 
+def weights(folder: Path) -> dict[str, bytes]:
+    """Content of every trained network below a folder."""
+    import torch
+
+    found = {}
+    for path in folder.rglob('network.pt'):
+        state = torch.load(path, weights_only=True)['network']
+        found[path.parent.name] = b''.join(v.numpy().tobytes() for v in state.values())
+    return found
+
+
 @pytest.fixture(scope='module')
-def finished(people: list[Annotated], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(examples: list[Example], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp('run')
-    build(people, config(people, folder)).run(plugin='Linear')
+    build(examples, folder).run(plugin='Linear')
     return folder
 
 
-def test_the_graph(people: list[Annotated], tmp_path: Path) -> None:
-    settings = config(people, tmp_path, residual=('none', 'shared'), repetitions=1, folds=2)
-    workflow = build(people, settings)
-    trainings = {'none_rep1_fold01', 'none_rep1_fold02', 'shared_rep1_fold01'}
-    trainings |= {'shared_rep1_fold02'}
-    prepare = {f'prepare_sub_0{i}' for i in (1, 2, 3)}
-    joining = {'records', 'cohort', 'predictions', 'gather'}
-    assert set(workflow.list_node_names()) == trainings | prepare | joining
-    edges = {(a.name, b.name) for a, b in workflow._graph.edges}
-    expected = {(p, 'records') for p in prepare} | {('cohort', t) for t in trainings}
-    expected |= {(t, 'predictions') for t in trainings} | {('records', 'cohort')}
-    assert edges == expected | {('cohort', 'gather'), ('predictions', 'gather')}
+def inputs_of(workflow: Any, name: str) -> set[str]:
+    """Names of the nodes whose records a node gets."""
+    found, waiting = set(), [name]
+    while waiting:
+        target = waiting.pop()
+        for node, other in workflow._graph.edges:
+            if other.name == target:
+                found.add(node.name)
+                waiting.append(node.name)
+    return {name for name in found if name.startswith('prepare_')}
+
+
+def test_graph(examples: list[Example], tmp_path: Path) -> None:
+    workflow = build(examples, tmp_path, residual=('none', 'shared'), repetitions=1, folds=2)
+    names = set(workflow.list_node_names())
+    trainings = {f'{v}_rep1_fold0{k}' for v in ('none', 'shared') for k in (1, 2)}
+    assert names >= trainings | {f'test_{name}' for name in trainings} | {'gather'}
+    first = inputs_of(workflow, 'none_rep1_fold01')
+    tested = inputs_of(workflow, 'test_none_rep1_fold01') - first
+    # A training gets the records of its training set and nothing of the others.
+    assert len(first) + len(tested) == 3
+    assert inputs_of(workflow, 'shared_rep1_fold01') == first
     node = workflow.get_node('shared_rep1_fold01')
-    assert json.loads(node.inputs.recipe)['steps'] == 1
+    assert json.loads(node.inputs.options) == {'recipe': 'quick', 'steps': 1}
     assert node.n_procs == node.inputs.threads == 1
-    left_out = [workflow.get_node(t).inputs.left_out for t in sorted(trainings)[:2]]
-    assert sorted(left_out[0] + left_out[1]) == ['sub-01', 'sub-02', 'sub-03']
 
 
-def test_a_run_writes_every_prediction(finished: Path) -> None:
-    assert set(written(finished)) == JOBS
+def test_tables(finished: Path) -> None:
+    assert set(trained(finished)) == TRAININGS
     predictions = table(finished, 'predictions')
     assert len(predictions) == 3 * 2 * 11
-    assert set(predictions['status']) == {'ok', 'no_reference'}
     lacking = predictions[predictions['status'] == 'no_reference']
     assert set(zip(lacking['participant_id'], lacking['label'], strict=True)) == {
         ('sub-01', LABELS[0])
@@ -113,120 +159,190 @@ def test_a_run_writes_every_prediction(finished: Path) -> None:
     axes = ['x', 'y', 'z']
     apart = np.linalg.norm(one[axes].to_numpy() - two[axes].to_numpy(), axis=1)
     ensemble = table(finished, 'ensemble').set_index(['image', 'label'])
-    np.testing.assert_allclose(
-        ensemble.loc[list(zip(one['image'], one['label'], strict=True)), 'dispersion_mm'],
-        apart / 2,
-        atol=1e-3,
-    )
+    found = ensemble.loc[list(zip(one['image'], one['label'], strict=True)), 'dispersion_mm']
+    np.testing.assert_allclose(found, apart / 2, atol=1e-3)
     assert len(table(finished, 'summary')) == 3 * (11 + 2)
-    sidecar = json.loads((finished / 'out' / 'crossval_summary.json').read_text())
-    assert (sidecar['Recipe']['name'], sidecar['Recipe']['steps']) == ('quick', 1)
-    assert sidecar['Folds'] == 'leave one participant out'
+    entries = sidecar(finished, 'summary')
+    assert (entries['Recipe']['name'], entries['Recipe']['steps']) == ('quick', 1)
+    assert (entries['Data'], entries['Variants'], entries['Images']) == ('a test', ['shared'], 3)
 
 
-def test_only_what_is_missing_runs_again(people: list[Annotated], finished: Path) -> None:
-    before, content = written(finished), table(finished, 'predictions')
-    lost = next((finished / 'work').rglob('shared_rep2_fold03'))
+def test_rerun_missing(examples: list[Example], finished: Path) -> None:
+    before, content = trained(finished), table(finished, 'predictions')
+    lost = next(p for p in (finished / 'work').rglob('shared_rep2_fold03') if p.is_dir())
     for path in lost.iterdir():
         path.unlink() if path.is_file() else None
-    (finished / 'out' / 'crossval_summary.tsv').unlink()
-    build(people, config(people, finished)).run(plugin='Linear')
-    after = written(finished)
-    assert {name for name in JOBS if after[name] != before[name]} == {'shared_rep2_fold03'}
+    Layout(finished / 'out', 'tms').level('crossval', 'summary').unlink()
+    build(examples, finished).run(plugin='Linear')
+    after = trained(finished)
+    assert {n for n in TRAININGS if after[n] != before[n]} == {'shared_rep2_fold03'}
     pd.testing.assert_frame_equal(table(finished, 'predictions'), content)
     assert len(table(finished, 'summary')) == 39
 
 
-def test_more_repetitions_keep_the_first(people: list[Annotated], finished: Path) -> None:
-    before = written(finished)
-    content = table(finished, 'predictions')
-    build(people, config(people, finished, repetitions=3)).run(plugin='Linear')
-    after = written(finished)
-    assert {name for name in after if name not in before} == {
-        f'shared_rep3_fold0{i}' for i in (1, 2, 3)
-    }
+def test_more_repetitions(examples: list[Example], finished: Path) -> None:
+    before, content = trained(finished), table(finished, 'predictions')
+    build(examples, finished, repetitions=3).run(plugin='Linear')
+    after = trained(finished)
+    assert set(after) - set(before) == {f'shared_rep3_fold0{i}' for i in (1, 2, 3)}
     assert all(after[name] == before[name] for name in before)
     more = table(finished, 'predictions')
     pd.testing.assert_frame_equal(more[more['repetition'] < 3].reset_index(drop=True), content)
 
 
-def test_a_bad_image_is_named_and_the_others_go_on(
-    people: list[Annotated], tmp_path: Path
-) -> None:
-    from tmsprep.failures import read_records
-
+def test_bad_image(examples: list[Example], tmp_path: Path) -> None:
     bids = tmp_path / 'bids'
     moved = []
-    for person in people:
-        path = bids / person.image.relative_to(people[0].image.parents[2])
+    for example in examples:
+        path = bids / example.image.relative_to(example.image.parents[2])
         path.parent.mkdir(parents=True)
-        os.link(person.image, path)
-        moved.append(Annotated(person.name, path, person.points))
+        os.link(example.image, path)
+        moved.append(replace(example, image=path))
     moved[1].image.unlink()
     moved[1].image.write_bytes(b'no image')
-    build(moved, config(moved, tmp_path, repetitions=1)).run(plugin='Linear')
+    build(moved, tmp_path, repetitions=1).run(plugin='Linear')
     predictions = table(tmp_path, 'predictions')
     lost = predictions[predictions['participant_id'] == 'sub-02']
     assert set(lost['status']) == {'failed'}
     assert lost['error_mm'].isna().all()
-    # Without sub-02 nobody is left who could teach sub-03's network the target sub-01 lacks.
+    # Without sub-02 no image of sub-03's training set has the target that sub-01 lacks.
     failed = predictions[(predictions['status'] == 'failed') & ~predictions.index.isin(lost.index)]
     assert list(zip(failed['participant_id'], failed['label'], strict=True)) == [
         ('sub-03', LABELS[0])
     ]
-    (record,) = read_records(tmp_path / 'out', '02')
-    assert record['node'] == 'prepare'
+    image = ImageRef.from_path(bids, moved[1].image)
+    record = json.loads(Layout(tmp_path / 'out', 'tms').record(image, 'prepare').read_text())
     assert 'sub-02_T1w.nii.gz' in record['message']
-    sidecar = json.loads((tmp_path / 'out' / 'crossval_predictions.json').read_text())
-    assert list(sidecar['ImagesLeftOut']) == ['sub-02']
+    assert list(sidecar(tmp_path, 'predictions')['ImagesLeftOut']) == ['sub-02']
 
 
-def test_a_killed_node_goes_on_from_its_checkpoint(
-    people: list[Annotated], finished: Path, tmp_path: Path
-) -> None:
+def test_resume(finished: Path, tmp_path: Path) -> None:
+    import torch
     from nipype import Node
 
-    from tmsprep.interfaces.crossval import TrainFold, recipe_as_json
-    from tmsprep.learning.folds import Job
-    from tmsprep.methods.baxter2021.crossval import recipe_from_json, train_fold
-    from tmsprep.methods.baxter2021.prepared import read_cohort
+    from tmsprep.interfaces.crossval import Train
 
-    cohort = next((finished / 'work').rglob('cohort.json'))
-    recipe = recipe_as_json('quick', 1)
+    first = next((finished / 'work').rglob('shared_rep1_fold01/network.pt'))
+    records = torch.load(first, weights_only=True)['records']
 
-    def node(seed: int, folder: str) -> Node:
-        interface = TrainFold(
-            cohort=str(cohort),
-            cohort_sha256='1',
-            variant='none',
-            repetition=1,
-            fold=1,
-            left_out=['sub-01'],
-            seed=seed,
-            recipe=recipe,
-            protocol='tms',
-            targets='',
+    def node(seed: int) -> Node:
+        interface = Train(
+            method='cnn',
+            protocol=load_protocol('tms'),
+            options='{"recipe": "quick", "steps": 3}',
+            training=json.dumps(vars(Training('t', variant='none', seed=seed))),
+            records=records,
         )
-        return Node(interface, name='train', base_dir=str(tmp_path / folder))
+        return Node(interface, name='train', base_dir=str(tmp_path))
 
-    def images(result) -> dict:
-        return json.loads(Path(result.outputs.predictions).read_text())['images']
+    node(1).run()
+    folder, unbroken = tmp_path / 'train', weights(tmp_path)
+    # What a kill leaves: the file that says "unfinished", no result, and a checkpoint.
+    for seed in (1, 2):
+        (running,) = folder.glob('_0x*.json')
+        if not running.stem.endswith('_unfinished'):
+            running.rename(running.with_name(running.stem + '_unfinished.json'))
+        for name in ('result_train.pklz', 'network.pt', 'training.json'):
+            (folder / name).unlink()
+        stopped_training(records, seed, folder / 'checkpoint.pt')
+        if seed == 1:
+            node(1).run()
+            assert weights(tmp_path) == unbroken
+            assert not (folder / 'checkpoint.pt').exists()
+            continue
+        # The checkpoint was read: that of another training is refused.
+        with pytest.raises(Exception, match='belongs to another training'):
+            node(1).run()
 
-    one, two = images(node(1, 'one').run()), images(node(2, 'two').run())
-    assert one != two
-    # What a kill leaves: the file that says "unfinished", no result, and a checkpoint. That it is
-    # of a finished training with the other seed shows that it is taken up.
-    folder = tmp_path / 'one' / 'train'
-    (running,) = folder.glob('_0x*.json')
-    running.rename(running.with_name(running.stem + '_unfinished.json'))
-    (folder / 'result_train.pklz').unlink()
-    others = [p.load() for p in read_cohort(cohort)[1:]]
-    train_fold(
-        others,
-        Job('none', 1, 1, ('sub-01',), 2),
-        recipe_from_json(recipe),
-        load_protocol('tms'),
-        checkpoint=folder / 'checkpoint.pt',
+
+def stopped_training(records: list[str], seed: int, checkpoint: Path) -> None:
+    """Train for one step, as the node of `test_resume` does, and stop."""
+    from tmsprep.learning.examples import Record
+    from tmsprep.learning.train import train_network
+
+    def stop(total: int, row: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    learner = get_method('cnn').learner(load_protocol('tms'), {'recipe': 'quick', 'steps': 3})
+    assert learner is not None
+    training = Training('t', variant='none', seed=seed)
+    given = [Record.from_json(text) for text in records]
+    with pytest.raises(KeyboardInterrupt):
+        train_network(learner, training, given, [], checkpoint=checkpoint, report=stop)
+
+
+def make_masks(folder: Path) -> list[Example]:
+    bids, examples = write_bids(folder / 'bids'), []
+    for seed in range(1, 7):
+        image = write_rods(bids, f'{seed:02d}', seed)
+        mask = write_mask(folder / 'rater', f'{seed:02d}', rods(seed))
+        examples.append(Example(image.stem, image.path, mask=mask))
+    return examples
+
+
+def test_held_out(tmp_path: Path) -> None:
+    protocol = 'locus-coeruleus'
+    examples = make_masks(tmp_path)
+    workflow = build(examples, tmp_path, protocol)
+    networks = ('localizer_with', 'localizer_without', 'segmenter')
+    expected = {f'{network}_fold0{k}' for network in networks for k in (1, 2)}
+    tested = inputs_of(workflow, 'test_fold01') - inputs_of(workflow, 'segmenter_fold01')
+    assert len(tested) == 2
+    workflow.run(plugin='Linear')
+    before, times = weights(tmp_path / 'work'), trained(tmp_path)
+    assert set(before) == expected
+    roles = table(tmp_path, 'folds', protocol).set_index('participant')['role'].astype(str)
+    assert sorted(roles) == ['1', '1', '2', '2', 'held out', 'held out']
+    held_out = set(roles[roles == 'held out'].index)
+    points = table(tmp_path, 'points', protocol)
+    assert set(points['participant']) == held_out
+    assert (len(points), set(points['augmentation'])) == (16, {'with', 'without'})
+    segments = table(tmp_path, 'segmentation', protocol)
+    assert len(segments) == 2 * 2 * 3 * 2
+    # Rods of 140 in 100: the rater's ratio does not depend on the networks.
+    assert segments['manual_cr_median'].between(1.35, 1.45).all()
+    assert len(table(tmp_path, 'trainings', protocol)) == 6
+    entries = sidecar(tmp_path, 'points', protocol)
+    assert entries['Recipe']['schedule']['epochs'] == 1
+    assert (entries['HeldOut'], entries['Images']) == (2, 6)
+    # Another image of a held-out participant changes the tests and no training.
+    name = min(held_out)
+    write_rods(tmp_path / 'bids', name[4:], 77)
+    build(examples, tmp_path, protocol).run(plugin='Linear')
+    assert trained(tmp_path) == times
+    assert not points.equals(table(tmp_path, 'points', protocol))
+    # Trained again elsewhere, the weights are the same.
+    lost = next(p for p in (tmp_path / 'work').rglob('localizer_with_fold01') if p.is_dir())
+    lost.rename(tmp_path / 'gone')
+    build(examples, tmp_path, protocol).run(plugin='Linear')
+    assert weights(tmp_path / 'work') == before
+
+
+def test_no_masks(tmp_path: Path) -> None:
+    points = PointSet(('LLC', 'RLC'), [[-3.0, 0, 0], [3.0, 0, 0]])
+    bare = [replace(e, mask=None, points=points) for e in make_masks(tmp_path)]
+    names = build(bare, tmp_path, 'locus-coeruleus').list_node_names()
+    assert not any('segmenter' in name for name in names)
+
+
+def test_no_torch() -> None:
+    code = (
+        'import sys, tempfile; sys.path[:0] = ["tests/workflows", "tests"]\n'
+        'from pathlib import Path\n'
+        'import test_crossval_workflow as t\n'
+        'from tmsprep.learning.examples import Example\n'
+        'from tmsprep.points import PointSet\n'
+        'import numpy as np\n'
+        'bids = Path("/bids")\n'
+        'def example(i, mask):\n'
+        '    path = bids / f"sub-{i}" / "anat" / f"sub-{i}_T1w.nii.gz"\n'
+        '    return Example(f"sub-{i}", path, PointSet(("A",), np.zeros((1, 3))), mask)\n'
+        'for protocol in t.OPTIONS:\n'
+        '    examples = [example(i, Path("/m")) for i in range(6)]\n'
+        '    t.build(examples, Path("/tmp/nowhere"), protocol)\n'
+        'print("torch" in sys.modules)'
     )
-    assert images(node(1, 'one').run()) == two
-    assert not (folder / 'checkpoint.pt').exists()
+    run = subprocess.run(
+        [sys.executable, '-c', code], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == 'False'

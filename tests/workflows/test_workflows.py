@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from tmsprep.methods import methods_of
 from tmsprep.protocols import load_protocol
 from tmsprep.workflows.base import init_participant_wf
 from tmsprep.workflows.image import Computing, fingerprint
+
+from workflow_graphs import edges_of, workflows
 
 CHECKOUT = Path(__file__).parents[2]
 COMMON = {('conform', 'derivatives'), ('conform', 'figures'), ('derivatives', 'figures')}
@@ -210,3 +213,10 @@ def test_building_loads_nothing_heavy(bids: Path) -> None:
     )
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout.splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize('name', ['image_tms', 'image_locuscoeruleus', 'crossval'])
+def test_drawn_graphs(name: str) -> None:
+    text = (CHECKOUT / 'docs' / 'figures' / f'workflow_{name}.svg').read_text(encoding='utf-8')
+    drawn = re.findall(r'<title>(\w+)&#45;&gt;(\w+)</title>', text)
+    assert set(drawn) == edges_of(workflows()[name])

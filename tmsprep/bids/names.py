@@ -251,6 +251,11 @@ class Layout:
         parts = [level, f'protocol-{self.label}', *([name] if name else [])]
         return self.out_dir / ('_'.join(parts) + extension)
 
+    def weights(self) -> Path:
+        """Name the weights file that is trained; its model card ends in ``.md``."""
+        name = re.sub(r'[^A-Za-z0-9-]+', '_', self.protocol)
+        return self.out_dir / f'localizer_{name}.safetensors'
+
     def logs(self, subject: str) -> Path:
         """Directory of the error records of one participant, of all protocols."""
         return self.out_dir / 'logs' / f'sub-{subject}'

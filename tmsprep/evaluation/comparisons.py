@@ -10,6 +10,7 @@ import pandas as pd
 
 from tmsprep.evaluation.errors import error_per_image
 from tmsprep.evaluation.statistics import ALPHA, bootstrap_mean, holm, stars, tost, wilcoxon
+from tmsprep.protocols import Protocol
 
 #: Label of the row that pools several targets.
 MEAN = 'MEAN'
@@ -43,6 +44,12 @@ class Pair(NamedTuple):
     first: str
     second: str
     family: str
+
+
+def mean_labels(protocol: Protocol) -> tuple[str, ...]:
+    """Targets that the row MEAN is over: those for chronic pain, or all if there are none."""
+    pain = tuple(t.label for t in protocol.targets if 'chronic pain' in t.type)
+    return pain or protocol.labels
 
 
 def mean_table(

@@ -175,7 +175,7 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def stars(p: float) -> str:
-    """Mark p as the paper's tables do: * for 5 %, ** for 1 %, *** for 0.1 %, limits included."""
+    """Mark p as the paper does: ``*`` up to 5 %, ``**`` up to 1 %, ``***`` up to 0.1 %."""
     return next((mark for limit, mark in _STARS if p <= limit), '')
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
@@ -41,7 +42,7 @@ class Conform(SimpleInterface):
     input_spec = ConformInputSpec
     output_spec = ConformOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         import nibabel as nib
         import numpy as np
 

@@ -108,9 +108,10 @@ class TrainInputSpec(NetworkInputSpec):
 
 
 class TrainOutputSpec(TraitedSpec):
-    """Output of `Train`."""
+    """Outputs of `Train`."""
 
-    result = File(exists=True, desc='JSON, see `tmsprep.learning.crossval.run_training`')
+    network = File(exists=True, desc='see `tmsprep.learning.crossval.run_training`')
+    summary = File(exists=True, desc='JSON: the training and its log')
 
 
 class Train(_Step):
@@ -125,7 +126,7 @@ class Train(_Step):
         from tmsprep.learning.crossval import run_training
 
         device = self.device()
-        result = run_training(
+        network, summary = run_training(
             self.learner(),
             Training.from_dict(json.loads(self.inputs.training)),
             self.read_records(self.inputs.records),
@@ -133,7 +134,7 @@ class Train(_Step):
             Path(runtime.cwd),
             device,
         )
-        self._results['result'] = str(result)
+        self._results.update(network=str(network), summary=str(summary))
         return runtime
 
 
@@ -143,7 +144,7 @@ class TestInputSpec(NetworkInputSpec):
     __test__ = False
 
     test = traits.Str(mandatory=True, desc='JSON, see `tmsprep.learning.plan.Test`')
-    trainings = traits.List(File(exists=True), mandatory=True, desc='of `Train`')
+    networks = traits.List(File(exists=True), mandatory=True, desc='of `Train`')
 
 
 class TestOutputSpec(TraitedSpec):
@@ -169,7 +170,7 @@ class TestNetworks(_Step):
         rows = run_test(
             self.learner(),
             Test.from_dict(json.loads(self.inputs.test)),
-            [Path(path) for path in self.inputs.trainings],
+            [Path(path) for path in self.inputs.networks],
             self.read_records(self.inputs.records),
             device,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     DynamicTraitedSpec,
@@ -43,7 +45,7 @@ class WriteDerivatives(TakesOutcomes):
     # The outputs may have been deleted since: writing is cheap, so it is never skipped.
     always_run = True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given, files = self.inputs, self.outcome_files()
         outcomes = {method: Outcome.read(path) for method, path in files.items()}
         tables = write_outcomes(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nipype.interfaces.base import (
@@ -50,7 +51,7 @@ class PlotFigures(SimpleInterface):
     output_spec = PlotFiguresOutputSpec
     always_run = True
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         given = self.inputs
         tables = {method: Path(path) for method, path in given.tables.items()}
         outcomes = {method: Outcome.read(path) for method, path in given.outcomes.items()}

@@ -73,7 +73,7 @@ class Locate(TakesOutcomes):
     input_spec = LocateInputSpec
     output_spec = LocateOutputSpec
 
-    def _run_interface(self, runtime):
+    def _run_interface(self, runtime: Any) -> Any:
         folder = Path(runtime.cwd)
         try:
             method = get_method(self.inputs.method)

@@ -15,7 +15,7 @@ from tmsprep.learning.examples import Record, participants_of
 if TYPE_CHECKING:
     from tmsprep.protocols import Protocol
 
-#: Entry of weights whose licence nobody states.
+#: Entry of weights without a stated licence.
 LICENCE = 'set by the owner of the images and points it was trained on'
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -29,7 +28,7 @@ def run_training(
     validation: Sequence[Record],
     folder: Path,
     device: str = 'cpu',
-) -> Path:
+) -> tuple[Path, Path]:
     """Train one network of a cross-validation, from its checkpoint if there is one.
 
     Parameters
@@ -47,11 +46,12 @@ def run_training(
 
     Returns
     -------
-    Path
-        ``training.json``: the training and its log, or the reason why it diverged. The network
-        is in ``network.pt``.
+    network, summary : Path
+        ``network.pt``, which `run_test` reads, and ``training.json`` with the log. If the training
+        diverged, both hold the reason instead.
     """
     start, checkpoint = time.perf_counter(), folder / 'checkpoint.pt'
+    state = None
     content: dict[str, Any]
     try:
         trained = train_network(
@@ -60,28 +60,30 @@ def run_training(
     except FloatingPointError as error:
         content = {**asdict(training), 'error': str(error)}
     else:
-        with atomic_path(folder / 'network.pt') as partial:
-            torch.save(trained.network.state_dict(), partial)
+        state = trained.network.state_dict()
         seconds = time.perf_counter() - start
         content = {**summary(training, trained, seconds), 'log': trained.log}
     content |= {
         'training_images': len(usable(records)),
         'validation_images': len(usable(validation)),
-        'records': [record.to_json() for record in usable(records)],
     }
+    texts = [record.to_json() for record in usable(records)]
+    network = folder / 'network.pt'
+    with atomic_path(network) as partial:
+        torch.save({'training': asdict(training), 'records': texts, 'network': state}, partial)
     path = write_json(folder / 'training.json', content)
     checkpoint.unlink(missing_ok=True)
-    return path
+    return network, path
 
 
 def run_test(
     learner: Learner,
     test: Test,
-    trainings: Sequence[Path],
+    networks: Sequence[Path],
     records: Sequence[Record],
     device: str = 'cpu',
 ) -> Rows:
-    """Test the networks of trainings in images that they were not trained on.
+    """Test networks in images that they were not trained on.
 
     Parameters
     ----------
@@ -89,25 +91,25 @@ def run_test(
         Of the method.
     test : Test
         Of the plan.
-    trainings : sequence of Path
-        What `run_training` returned, in the order of `test`.
+    networks : sequence of Path
+        Files of `run_training`, in the order of `test`.
     records : sequence of Record
         Test set.
     device : str
         'cpu' or 'cuda'.
     """
-    models = [_model(learner, path) for path in trainings]
+    models = [_model(learner, path) for path in networks]
     return learner.test(test, models, records, device)
 
 
 def _model(learner: Learner, path: Path) -> tuple[Training, Any]:
     """Read a training and make the model of its network; None if it diverged."""
-    content = json.loads(path.read_text(encoding='utf-8'))
-    training = Training.from_dict(content)
-    if content['error']:
+    content = torch.load(path, weights_only=True)
+    training = Training.from_dict(content['training'])
+    if content['network'] is None:
         return training, None
     network = learner.network(training)
-    network.load_state_dict(torch.load(path.parent / 'network.pt', weights_only=True))
+    network.load_state_dict(content['network'])
     network = rounded(network) if learner.half_precision else network.eval()
     records = [Record.from_json(text) for text in content['records']]
     return training, learner.assemble({training.name: network}, records)
@@ -133,7 +135,7 @@ def write_tables(
     tests : sequence of dict
         What `run_test` returned, in the order of the plan.
     trainings : sequence of mapping
-        Contents of what `run_training` returned, in the order of the plan.
+        Summaries of `run_training`, in the order of the plan.
     records : sequence of Record
         All images, also those with an error.
     layout : Layout

@@ -175,8 +175,8 @@ def split(records: Sequence[Item], least: int = 0) -> tuple[list[Item], list[Ite
     if len(participants) <= least:
         raise ValueError(
             f'{len(participants)} participants with usable images and annotations; training needs '
-            f'at least {least + 1}, of whom {least} validate. Messages above say what was wrong '
-            'with others'
+            f'at least {least + 1}, {least} of them to validate. Messages above say what was '
+            'wrong with others'
         )
     chosen = participants[VALIDATION_EVERY - 1 :: VALIDATION_EVERY]
     if not least and len(participants) < VALIDATION_FROM:

@@ -211,7 +211,7 @@ def train_weights(
     model, card = learner.finish(model, trained, training, validation, run.device)
     for network in networks.values():
         network.cpu()
-    path = layout.out_dir / f'localizer_{layout.protocol}.safetensors'
+    path = layout.weights()
     common = common_entries(path.stem, data, training, validation)
     card = replace(card, entries={**common, **card.entries})
     logs = {name: result.log for name, result in trained.items()}

@@ -37,7 +37,7 @@ STATUSES = {
 #: Columns of the table of predictions beyond the common ones.
 PREDICTION_COLUMNS: dict[str, Column] = {
     'participant_id': column('The participant, who is not in the training set'),
-    'variant': column('What is compared'),
+    'variant': column('Variant that is compared'),
     'status': column('What is known about the point', **STATUSES),
 }
 
@@ -228,7 +228,7 @@ class Learner(ABC):
         ValueError
             If the participants cannot be divided as the options want.
         """
-        return self.plan_variants(participants, {'': 0})
+        return self.plan_variants(participants, {'network': 0})
 
     def plan_variants(self, participants: Sequence[str], variants: Mapping[str, int]) -> Plan:
         """Plan a cross-validation that compares variants of a network.
@@ -250,7 +250,7 @@ class Learner(ABC):
             for repetition in range(1, repetitions + 1):
                 for fold in partition.folds:
                     tested = partition.part(fold)
-                    name = f'{variant or "network"}_rep{repetition}_fold{fold:02d}'
+                    name = f'{variant}_rep{repetition}_fold{fold:02d}'
                     train = tuple(p for p in participants if p not in tested)
                     drawn = seed_of(seed, 1, repetition, number, fold)
                     trainings.append(

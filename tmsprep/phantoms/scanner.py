@@ -89,7 +89,7 @@ def template_places(mapping: SmoothMap, grid: Grid) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Shape (*grid.shape, 3), float32, mm, RAS+ of the template.
+        Shape ``(*grid.shape, 3)``, float32, mm, RAS+ of the template.
 
     Raises
     ------

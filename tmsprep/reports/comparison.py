@@ -12,9 +12,8 @@ import pandas as pd
 
 from tmsprep.bids.names import Layout
 from tmsprep.evaluation.agreement import agreement_table, axis_differences
-from tmsprep.evaluation.comparisons import MEAN, mean_table
+from tmsprep.evaluation.comparisons import MEAN, mean_labels, mean_table
 from tmsprep.evaluation.errors import CONSENSUS
-from tmsprep.evaluation.paper_tables import mean_labels
 from tmsprep.protocols import Protocol
 from tmsprep.reports.agreement_charts import plot_bland_altman, plot_glass_brain, plot_matrices
 from tmsprep.reports.charts import MOST_DOTS, SINGLE_DOTS, plot_errors

@@ -1,22 +1,20 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from tmsprep.disclaimer import DISCLAIMER
-from tmsprep.learning.folds import Job
-from tmsprep.methods.baxter2021.crossval_outputs import write_outputs
+from tmsprep.learning.examples import Example, Record
+from tmsprep.learning.plan import Plan, Training
 from tmsprep.methods.baxter2021.crossval_tables import (
     deviations,
     ensemble_table,
-    prediction_table,
+    summarise,
     summary_table,
 )
-from tmsprep.methods.baxter2021.prepared import Prepared
+from tmsprep.methods.baxter2021.learner import MultiResolutionLearner
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, Target
 
@@ -33,30 +31,34 @@ def points(a: tuple, b: tuple) -> PointSet:
     return PointSet(('A', 'B'), np.array([a, b], float))
 
 
-def person(name: str, a: tuple, b: tuple, error: str = '') -> Prepared:
-    return Prepared(name, f'{name}_T1w.nii.gz', '1', points(a, b), error=error)
+def record(name: str, a: tuple, b: tuple, error: str = '') -> Record:
+    return Record(Example(name, Path(f'{name}_T1w.nii.gz'), points(a, b)), '1', Path(), error)
 
 
-COHORT = [
-    person('sub-01', (0, 0, 0), NAN),
-    person('sub-02', (10, 0, 0), (0, 10, 0)),
-    person('sub-03', (1, 1, 1), (2, 2, 2), error='truncated'),
-]
+def training(repetition: int, fold: int) -> Training:
+    return Training('', '', 'shared', repetition, fold)
+
+
+FIRST = record('sub-01', (0, 0, 0), NAN)
+SECOND = record('sub-02', (10, 0, 0), (0, 10, 0))
+BROKEN = record('sub-03', (1, 1, 1), (2, 2, 2), error='truncated')
+LEARNER = MultiResolutionLearner(PROTOCOL, {})
 RESULTS = [
     # The mean of A in sub-01 is (2, 0, 0): errors 0 and 4, both 2 mm from their mean.
-    (Job('shared', 1, 1, ('sub-01',), 1), {'sub-01': points((0, 0, 0), (5, 5, 5))}),
-    (Job('shared', 2, 1, ('sub-01',), 2), {'sub-01': points((4, 0, 0), (5, 5, 5))}),
+    (training(1, 1), FIRST, points((0, 0, 0), (5, 5, 5))),
+    (training(2, 1), FIRST, points((4, 0, 0), (5, 5, 5))),
     # The mean of A in sub-02 is the truth: errors 3 and 3. B is right once, lost once.
-    (Job('shared', 1, 2, ('sub-02',), 3), {'sub-02': points((10, 3, 0), (0, 10, 0))}),
-    (Job('shared', 2, 2, ('sub-02',), 4), {'sub-02': points((10, -3, 0), NAN)}),
-    (Job('shared', 1, 3, ('sub-03',), 5), {}),
-    (Job('shared', 2, 3, ('sub-03',), 6), {}),
+    (training(1, 2), SECOND, points((10, 3, 0), (0, 10, 0))),
+    (training(2, 2), SECOND, points((10, -3, 0), NAN)),
+    (training(1, 3), BROKEN, None),
+    (training(2, 3), BROKEN, None),
 ]
+ROWS = [row for result in RESULTS for row in LEARNER.point_rows(*result)]
 
 
 @pytest.fixture
 def predictions() -> pd.DataFrame:
-    return prediction_table(COHORT, RESULTS, PROTOCOL.labels)
+    return pd.DataFrame(ROWS)
 
 
 def row(table: pd.DataFrame, **where: object) -> pd.Series:
@@ -66,7 +68,7 @@ def row(table: pd.DataFrame, **where: object) -> pd.Series:
     return table.iloc[0]
 
 
-def test_every_prediction_by_hand(predictions: pd.DataFrame) -> None:
+def test_predictions(predictions: pd.DataFrame) -> None:
     assert len(predictions) == 3 * 2 * 2
     a = predictions[predictions['label'] == 'A']
     np.testing.assert_allclose(a['error_mm'], [0, 4, 3, 3, np.nan, np.nan])
@@ -74,11 +76,11 @@ def test_every_prediction_by_hand(predictions: pd.DataFrame) -> None:
     b = predictions[predictions['label'] == 'B']
     assert list(b['status']) == [*['no_reference'] * 2, 'ok', *['failed'] * 3]
     np.testing.assert_allclose(b['error_mm'], [np.nan, np.nan, 0, np.nan, np.nan, np.nan])
-    # The reference of a failed person is still known.
+    # The reference of a failed image is still known.
     assert list(b['reference_x'].iloc[4:]) == [2, 2]
 
 
-def test_equation_3_by_hand(predictions: pd.DataFrame) -> None:
+def test_ensemble(predictions: pd.DataFrame) -> None:
     ensemble = ensemble_table(predictions)
     assert len(ensemble) == 6
     first = row(ensemble, image='sub-01', label='A')
@@ -94,14 +96,14 @@ def test_equation_3_by_hand(predictions: pd.DataFrame) -> None:
     assert lost['status'] == 'failed'
 
 
-def test_the_mean_deviation_is_the_dispersion(predictions: pd.DataFrame) -> None:
+def test_deviations(predictions: pd.DataFrame) -> None:
     spread = predictions.assign(deviation=deviations(predictions))
     mean = spread.groupby(['image', 'label'])['deviation'].mean()
     assert mean['sub-01', 'A'] == 2
     assert mean['sub-02', 'A'] == 3
 
 
-def test_summary_by_hand(predictions: pd.DataFrame) -> None:
+def test_summary(predictions: pd.DataFrame) -> None:
     summary = summary_table(predictions, ensemble_table(predictions), PROTOCOL)
     assert len(summary) == 3 * 4
     single = row(summary, kind='single', label='A')
@@ -120,30 +122,26 @@ def test_summary_by_hand(predictions: pd.DataFrame) -> None:
     assert row(summary, kind='ensemble', label='B')['n'] == 0
 
 
-def test_files(tmp_path: Path) -> None:
-    tables = write_outputs(tmp_path, COHORT, RESULTS, PROTOCOL, {'RandomSeed': 7})
-    assert [path.name for path in tables] == [
-        'crossval_predictions.tsv',
-        'crossval_ensemble.tsv',
-        'crossval_summary.tsv',
-    ]
-    assert len(list(tmp_path.iterdir())) == 6
-    for path in tables:
-        table = pd.read_csv(path, sep='\t', keep_default_na=False)
-        sidecar = json.loads(path.with_suffix('.json').read_text())
-        assert set(table.columns) <= set(sidecar)
-        assert sidecar['Disclaimer'] == DISCLAIMER
-        assert sidecar['RandomSeed'] == 7
-        assert (sidecar['Participants'], sidecar['ImagesLeftOut']) == (3, {'sub-03': 'truncated'})
-        assert 'n/a' in table.to_numpy()
-        assert 'nan' not in path.read_text()
+def test_tables() -> None:
+    tables = LEARNER.tables({'predictions': ROWS}, [], Plan((), ()))
+    assert [table.name for table in tables] == ['predictions', 'ensemble', 'summary']
+    assert [len(table.rows) for table in tables] == [12, 6, 12]
 
 
-def test_a_point_outside_the_volume_is_called_so() -> None:
-    affine = tuple(tuple(row) for row in np.diag([-1.0, -1.0, 1.0, 1.0]).tolist())
-    points = PointSet(('A', 'B'), np.array([[-1.0, -1.0, 1.0], [-1.0, -1.0, 300.0]]))
-    person = Prepared('sub-01', 'image', '', points, 'cache', affine)
-    job = Job('shared', 1, 1, ('sub-01',), 0)
-    table = prediction_table([person], [(job, {'sub-01': points})], points.labels)
-    assert table['status'].tolist() == ['ok', 'outside_volume']
-    assert ensemble_table(table)['status'].tolist() == ['ok', 'outside_volume']
+def test_ensemble_outside() -> None:
+    # One of two outside is enough to distrust the mean.
+    rows = [dict(row, status='outside_volume') for row in ROWS[:1]] + ROWS[1:]
+    table = ensemble_table(pd.DataFrame(rows))
+    assert table['status'].tolist()[:2] == ['outside_volume', 'no_reference']
+
+
+def test_summarise() -> None:
+    assert summarise(np.array([[1.0, np.nan], [3.0, 2.0]])) == {
+        'n': 3,
+        'mean': 2.0,
+        'sd': 1.0,
+        'median': 2.0,
+        'p95': pytest.approx(2.9),
+        'max': 3.0,
+    }
+    assert summarise(np.array([np.nan]))['n'] == 0

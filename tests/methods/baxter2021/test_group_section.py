@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from tmsprep.bids.names import Layout
-from tmsprep.evaluation.paper_tables import table2, table3
 from tmsprep.methods.baxter2021.group_section import group_sections, paper_table
+from tmsprep.methods.baxter2021.tables import table2, table3
 from tmsprep.protocols import Protocol, Target
 
 PAIR = Protocol(
@@ -21,6 +21,7 @@ PAIR = Protocol(
         Target('RA', 'R', 'region of RA', 'depression', 'LA'),
     ),
 )
+ROLES = {'network': 'cnn', 'registration': 'syn'}
 LAYOUT = Layout(Path('out'), 'pair')
 
 
@@ -42,8 +43,8 @@ def tables_of(participants: int) -> dict[str, pd.DataFrame]:
     alone = errors[errors['method'].str.startswith('rater')].assign(error_mm=4.0)
     points = errors.assign(dispersion_mm=np.nan)
     return {
-        'table2': table2(points, errors, PAIR, leave_one_out=alone),
-        'table3': table3(errors, PAIR, leave_one_out=alone),
+        'table2': table2(points, errors, PAIR, **ROLES, leave_one_out=alone),
+        'table3': table3(errors, PAIR, **ROLES, leave_one_out=alone),
     }
 
 
@@ -95,7 +96,7 @@ def test_empty_cells() -> None:
     errors = errors_of(2)
     errors = errors[(errors['method'] == 'cnn') & (errors['label'] == 'LA')]
     points = errors.assign(dispersion_mm=np.nan, x=0.0, y=0.0, z=0.0, status='ok')
-    table = paper_table('table2', table2(points, errors, PAIR), LAYOUT, PAIR)
+    table = paper_table('table2', table2(points, errors, PAIR, **ROLES), LAYOUT, PAIR)
     assert table.head == ['Target', 'CNN Error']
     assert [row[1] == '' for row in table.rows] == [False, True, False]
 

@@ -41,7 +41,7 @@ def found(voxels: np.ndarray) -> Localization:
     return run(voxels, AFFINE, member(1), member(2), member(3))
 
 
-def test_the_points_are_the_mean_of_the_members(found: Localization) -> None:
+def test_mean_of_members(found: Localization) -> None:
     assert found.points.labels == LABELS
     assert found.members.shape == (3, len(LABELS), 3)
     np.testing.assert_allclose(found.points.coordinates, found.members.mean(axis=0))
@@ -77,7 +77,7 @@ def test_the_middle_of_the_volume_by_hand(voxels: np.ndarray) -> None:
     np.testing.assert_allclose(points, [[-7.5, 2.5, 17.5]] * 3, atol=1e-4)
 
 
-def test_what_is_darker_than_the_window_does_not_matter(voxels: np.ndarray) -> None:
+def test_intensities_below_window(voxels: np.ndarray) -> None:
     dark = voxels < 50
     # Averages of dark and bright voxels differ at coarse levels, so only the finest is looked at.
     fine = MultiResolutionNet(NetworkSettings(len(LABELS), **{**SMALL, 'crops': (8,)})).eval()

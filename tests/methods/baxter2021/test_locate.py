@@ -68,7 +68,7 @@ def moved() -> tuple[torch.Tensor, torch.Tensor]:
     return matrix, (POINTS - middle) @ matrix.T + middle + torch.tensor([20.0, -15.0, 10.0])
 
 
-def test_the_second_look_sees_the_head_as_training_heads_lay(
+def test_second_pass_pose(
     moved: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
     matrix, points = moved
@@ -92,7 +92,7 @@ def test_a_mirror_cancels_a_bias_to_one_side(moved: tuple[torch.Tensor, torch.Te
     torch.testing.assert_close(found, expected, rtol=0, atol=0.02)
 
 
-def test_a_target_without_partner_is_looked_for_on_its_own_side(
+def test_unpaired_target_keeps_side(
     moved: tuple[torch.Tensor, torch.Tensor],
 ) -> None:
     network = CentresOfMass()
@@ -107,7 +107,7 @@ def test_a_target_without_partner_is_looked_for_on_its_own_side(
 _X = torch.tensor([1.0, 0.0, 0.0])
 
 
-def test_without_a_shape_the_paper_s_single_look() -> None:
+def test_single_pass_without_shape() -> None:
     torch.manual_seed(1)
     settings = NetworkSettings(
         3, crops=(8, 4, 4), kernels=2, channels=2, hidden=3, residual='none'
@@ -118,7 +118,7 @@ def test_without_a_shape_the_paper_s_single_look() -> None:
         assert torch.equal(found, network([blobs(POINTS)])[0, -1])
 
 
-def test_the_readout_averages_the_finest_levels() -> None:
+def test_finest_levels_averaged() -> None:
     torch.manual_seed(1)
     settings = NetworkSettings(
         3, crops=(8, 4, 4), kernels=2, channels=2, hidden=3, residual='none', readout=2

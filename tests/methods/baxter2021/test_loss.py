@@ -51,7 +51,7 @@ def test_people_and_targets_are_averaged() -> None:
     assert loss.item() == pytest.approx(2.0)
 
 
-def test_no_gradient_passes_through_the_weight() -> None:
+def test_weight_is_detached() -> None:
     # With a constant weight the slope is 2 w e / r^2: 2 * 1/2 * 4 / 4 = 1 and 2 * 1/2 * 2 = 2.
     # A weight that moved with the error would add to both.
     estimates = ESTIMATES.clone().requires_grad_()
@@ -62,7 +62,7 @@ def test_no_gradient_passes_through_the_weight() -> None:
     assert not level_weight(error, torch.tensor(2.0), torch.tensor(16.0)).requires_grad
 
 
-def test_missing_truth_enters_neither_loss_nor_gradient() -> None:
+def test_missing_reference() -> None:
     estimates = torch.cat([ESTIMATES, torch.full_like(ESTIMATES, 50.0)], dim=2).requires_grad_()
     truth = torch.tensor([[[0.0, 0.0, 0.0], [NAN, NAN, NAN]]])
     loss = multi_resolution_loss(estimates, truth, RESOLUTION, FIELD_OF_VIEW)
@@ -73,7 +73,7 @@ def test_missing_truth_enters_neither_loss_nor_gradient() -> None:
     assert (estimates.grad[:, :, 0].abs().sum(dim=-1) > 0).all()
 
 
-def test_nothing_known_and_nothing_wrong_are_both_zero_with_finite_gradient() -> None:
+def test_zero_loss_has_finite_gradient() -> None:
     for truth in (torch.full((1, 1, 3), NAN), TRUTH):
         estimates = torch.zeros_like(ESTIMATES).requires_grad_()
         loss = multi_resolution_loss(estimates, truth, RESOLUTION, FIELD_OF_VIEW)

@@ -71,7 +71,7 @@ def test_unknown_residual_is_refused() -> None:
         NetworkSettings(2, residual='some')
 
 
-def test_residual_layers_start_as_the_identity() -> None:
+def test_residual_identity_at_start() -> None:
     layers = ResidualLayers(NetworkSettings(11))
     assert len(layers.layers) == 20
     points = 200 * torch.rand(3, 11, 3)
@@ -97,7 +97,7 @@ def test_gradient_stops_at_the_crop(residual: str) -> None:
     assert net.levels[-1].flattened.weight.grad.any()
 
 
-def test_every_level_learns_from_its_own_estimate() -> None:
+def test_gradient_per_level() -> None:
     net = network('none')
     net([sampler(head())])[:, 0].square().sum().backward()
     assert net.levels[0].maps.grad.any()
@@ -105,7 +105,7 @@ def test_every_level_learns_from_its_own_estimate() -> None:
 
 
 @pytest.mark.parametrize('shift', [(4, 0, 0), (0, -8, 4), (12, 8, -4)])
-def test_whole_coarse_voxels_move_every_estimate_along(shift: tuple[int, int, int]) -> None:
+def test_translation_equivariance(shift: tuple[int, int, int]) -> None:
     # The first crop stands still in the volume, so it is moved by hand; all others follow.
     net = network('none', crops=(8, 6, 5))
     volume = head()
@@ -118,7 +118,7 @@ def test_whole_coarse_voxels_move_every_estimate_along(shift: tuple[int, int, in
     torch.testing.assert_close(after, before + step, rtol=0, atol=1e-3)
 
 
-def test_an_undecided_network_stays_in_the_middle() -> None:
+def test_uniform_heatmap() -> None:
     net = network('shared')
     for level in net.levels:
         torch.nn.init.zeros_(level.maps)

@@ -114,7 +114,7 @@ def test_checksum_of_three_letters(tmp_path: Path) -> None:
     assert file_sha256(path) == expected
 
 
-def test_a_file_that_lacks_a_parameter_is_damaged(tmp_path: Path, localizer: Localizer) -> None:
+def test_missing_parameter(tmp_path: Path, localizer: Localizer) -> None:
     path = save_localizer(tmp_path / 'w.safetensors', localizer)
     tensors, metadata = read_archive(path, 'tmsprep-multiresolution-1')
     del tensors['0.levels.0.maps'], metadata['format']

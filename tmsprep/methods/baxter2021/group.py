@@ -13,9 +13,9 @@ from tmsprep.evaluation.errors import (
     errors_against_consensus,
     leave_one_rater_out,
 )
-from tmsprep.evaluation.paper_tables import choose_network, table2, table3, table4, table5
 from tmsprep.group.analysis import Group, GroupResult
 from tmsprep.group.comparison import compare_group
+from tmsprep.methods.baxter2021.tables import choose_network, table2, table3, table4, table5
 from tmsprep.tables import Column, column
 
 #: Methods of the network and of the registration in Tables 2 and 3.
@@ -84,7 +84,7 @@ def other_variants(group: Group, tables: Mapping[str, pd.DataFrame]) -> tuple[st
 
 
 def paper_tables(group: Group) -> dict[str, pd.DataFrame]:
-    """Any of 'table2' to 'table5'; see `tmsprep.evaluation.paper_tables`."""
+    """Any of 'table2' to 'table5'; see `tmsprep.methods.baxter2021.tables`."""
     request, points = group.request, group.points
     errors = errors_against_consensus(points)
     network = choose_network(errors, NETWORK)

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import Layout
-from tmsprep.evaluation.comparisons import MEAN
-from tmsprep.evaluation.paper_tables import EXPERT, EXPERT_ALONE, as_paper, mean_labels
+from tmsprep.evaluation.comparisons import MEAN, mean_labels
 from tmsprep.methods.baxter2021.section import BAXTER
+from tmsprep.methods.baxter2021.tables import EXPERT, EXPERT_ALONE, as_paper
 from tmsprep.protocols import Protocol
 from tmsprep.reports.references import STATISTICS
 from tmsprep.reports.sections import Section, Table
@@ -93,7 +93,7 @@ def group_sections(
     Parameters
     ----------
     tables : mapping
-        Any of 'table2' to 'table5' as numbers, see `evaluation.paper_tables`.
+        Any of 'table2' to 'table5' as numbers, see `.tables`.
     layout : Layout
         Names of the files with all digits.
     protocol : Protocol

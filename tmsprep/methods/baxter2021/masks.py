@@ -17,7 +17,7 @@ from tmsprep.registration.brain import brain_mask, is_skull_stripped
 
 
 def find_mask(image: ImageRef, folders: Sequence[Path]) -> Path | None:
-    """Find a brain mask, or a parcellation, that somebody made for an image.
+    """Find a brain mask, or a parcellation, among earlier derivatives of an image.
 
     Parameters
     ----------

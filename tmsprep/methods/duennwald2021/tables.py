@@ -19,7 +19,7 @@ AXES = {'sagittal': 'dx_mm', 'coronal': 'dy_mm', 'axial': 'dz_mm'}
 #: Both sides together.
 BOTH = 'both'
 
-#: Columns of contrast ratios; the rater's have 'manual_' before the name.
+#: Columns of contrast ratios; those of the rater begin with ``manual_``.
 CONTRASTS = ('cr_median', 'cr_maximum')
 
 _KEYS = ['image', 'participant', 'fold', 'augmentation', 'label']

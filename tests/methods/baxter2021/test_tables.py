@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tmsprep.evaluation.errors import errors_against_consensus, leave_one_rater_out
-from tmsprep.evaluation.paper_tables import (
+from tmsprep.methods.baxter2021.tables import (
     as_paper,
     choose_network,
     mean_labels,

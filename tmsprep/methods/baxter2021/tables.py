@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.comparisons import MEAN, Pair, comparison_table, mean_table
+from tmsprep.evaluation.comparisons import MEAN, Pair, comparison_table, mean_labels, mean_table
 from tmsprep.evaluation.errors import (
     CROSSVAL,
     ENSEMBLE,
@@ -34,12 +34,6 @@ VARIANTS = {
 
 #: Cross-validated networks, in the order in which they are chosen for Tables 2 and 3.
 CROSS_VALIDATED = (f'{CROSSVAL}shared', f'{CROSSVAL}separate', f'{CROSSVAL}none')
-
-
-def mean_labels(protocol: Protocol) -> tuple[str, ...]:
-    """Targets that the row MEAN is over: those for chronic pain, or all if there are none."""
-    pain = tuple(t.label for t in protocol.targets if 'chronic pain' in t.type)
-    return pain or protocol.labels
 
 
 def choose_network(errors: pd.DataFrame, network: str) -> str:

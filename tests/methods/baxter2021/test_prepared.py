@@ -9,7 +9,8 @@ import pytest
 import torch
 from brain_weights import segmentation_loss
 
-from tmsprep.methods.baxter2021.cohort import Annotated, load_cohort
+from tmsprep.learning.examples import Example
+from tmsprep.methods.baxter2021.prepared import load_prepared
 from tmsprep.points import PointSet
 
 # 2 mm voxels, LAS, a bright cube of brain inside a dim cube of head.
@@ -18,7 +19,7 @@ INSIDE = slice(30, 50)
 
 
 @pytest.fixture
-def person(tmp_path: Path) -> Annotated:
+def example(tmp_path: Path) -> Example:
     data = np.zeros((80, 80, 80), np.float32)
     data[20:60, 20:60, 20:60] = 50
     data[INSIDE, INSIDE, INSIDE] = 100
@@ -27,11 +28,11 @@ def person(tmp_path: Path) -> Annotated:
     nib.save(nib.Nifti1Image((data == 100).astype(np.uint8), AFFINE), mask)
     corner = AFFINE[:3, :3] @ [29.5, 29.5, 29.5] + AFFINE[:3, 3]
     points = PointSet.from_mapping({'A': corner, 'B': (np.nan,) * 3})
-    return Annotated('sub-01', image, points, mask)
+    return Example('sub-01', image, points, mask)
 
 
-def test_points_lie_where_the_volume_has_their_anatomy(person: Annotated, tmp_path: Path) -> None:
-    (loaded,) = load_cohort([person], tmp_path / 'cache')
+def test_points(example: Example, tmp_path: Path) -> None:
+    (loaded,) = load_prepared([example], tmp_path / 'cache')
     fine = loaded.pyramid[0]
     assert [level.shape[0] for level in loaded.pyramid] == [256, 128, 64, 32, 16, 8]
     # The point is the corner of the bright cube: brain on one side of it, head on the other.
@@ -46,10 +47,8 @@ def test_points_lie_where_the_volume_has_their_anatomy(person: Annotated, tmp_pa
     assert not brain[index[0] - 3, index[1] + 2, index[2] - 3]
 
 
-def test_the_stripped_pyramid_is_empty_outside_the_brain(
-    person: Annotated, tmp_path: Path
-) -> None:
-    (loaded,) = load_cohort([person], tmp_path / 'cache')
+def test_stripped(example: Example, tmp_path: Path) -> None:
+    (loaded,) = load_prepared([example], tmp_path / 'cache')
     assert [level.shape[0] for level in loaded.stripped] == [128, 64, 32, 16, 8]
     # 20 voxels of 2 mm along each edge.
     assert loaded.stripped[0].count_nonzero() == pytest.approx(20**3, rel=0.12)
@@ -58,15 +57,15 @@ def test_the_stripped_pyramid_is_empty_outside_the_brain(
     assert torch.all((extent >= 34) & (extent <= 40))
 
 
-def test_a_second_load_reads_the_cache(person: Annotated, tmp_path: Path) -> None:
-    (first,) = load_cohort([person], tmp_path / 'cache')
-    person.image.unlink()
-    (again,) = load_cohort([person], tmp_path / 'cache')
+def test_cache(example: Example, tmp_path: Path) -> None:
+    (first,) = load_prepared([example], tmp_path / 'cache')
+    example.image.unlink()
+    (again,) = load_prepared([example], tmp_path / 'cache')
     assert torch.equal(first.pyramid[2], again.pyramid[2])
     assert torch.equal(first.points[0], again.points[0])
 
 
-def test_segmentation_loss_by_hand() -> None:
+def test_segmentation_loss() -> None:
     truth = torch.zeros(1, 2, 2, 2)
     truth[0, 0, 0, 0] = 1
     # Log-odds 0: cross-entropy log 2; Dice 2 * 0.5 / (8 * 0.25 + 1 + 1) = 0.25.
