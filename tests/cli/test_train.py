@@ -13,7 +13,7 @@ from scipy.ndimage import gaussian_filter
 
 from tmsprep.cli.run import main
 from tmsprep.methods.baxter2021.weights import load_localizer
-from tmsprep.methods.duennwald2021.weights import load_coeruleus
+from tmsprep.methods.duennwald2021.networks import load_coeruleus
 
 PROTOCOL = """
 name = "three"
