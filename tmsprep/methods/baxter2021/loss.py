@@ -42,14 +42,14 @@ def multi_resolution_loss(
 ) -> torch.Tensor:
     """Sum over levels of ``w_l e_l^2 / r_l^2`` (Baxter et al. 2021, equation 2, left).
 
-    Points that nobody annotated (NaN) do not enter; the rest are averaged over people and targets.
+    Missing reference points (NaN) do not enter; the rest are averaged over images and targets.
 
     Parameters
     ----------
     estimates : torch.Tensor
-        Shape (people, levels, targets, 3), mm.
+        Shape (images, levels, targets, 3), mm.
     truth : torch.Tensor
-        Shape (people, targets, 3), mm, NaN where missing.
+        Shape (images, targets, 3), mm, NaN where missing.
     resolution, field_of_view : torch.Tensor
         Shape (levels,): voxel size in mm and crop width in voxels.
     alpha : float

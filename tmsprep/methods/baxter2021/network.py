@@ -12,7 +12,7 @@ from tmsprep.networks.crops import crop_positions, sample, snap_to_voxels
 from tmsprep.networks.soft_argmax import map_centroids, weighted_point
 
 Sampler = Callable[[int, torch.Tensor], torch.Tensor]
-"""Intensities of one person: (pyramid level, positions in mm) to values, see `pyramid_sampler`."""
+"""Intensities of one image: (pyramid level, positions in mm) to values, see `pyramid_sampler`."""
 
 
 @dataclass(frozen=True)
@@ -111,28 +111,28 @@ class SubNetwork(nn.Module):
         Parameters
         ----------
         crops : torch.Tensor
-            Shape (people, targets, n, n, n).
+            Shape (images, targets, n, n, n).
 
         Returns
         -------
         torch.Tensor
-            Shape (people, targets, 3).
+            Shape (images, targets, 3).
         """
-        people, targets, n = crops.shape[:3]
+        images, targets, n = crops.shape[:3]
         crops = _standardise(crops)
-        features = crops.reshape(people * targets, 1, n, n, n)
+        features = crops.reshape(images * targets, 1, n, n, n)
         features = features.contiguous(memory_format=torch.channels_last_3d)
         for convolution, scale, shift in zip(
             self.convolutions, self.scale, self.shift, strict=True
         ):
             features = convolution(features)
-            scale = (1 + scale).to(features.dtype).repeat(people, 1)[..., None, None, None]
-            shift = shift.to(features.dtype).repeat(people, 1)[..., None, None, None]
+            scale = (1 + scale).to(features.dtype).repeat(images, 1)[..., None, None, None]
+            shift = shift.to(features.dtype).repeat(images, 1)[..., None, None, None]
             features = torch.addcmul(shift, features, scale).relu_()
         # A convolution one voxel wide is a matrix per voxel; each target has its own.
-        features = features.permute(0, 2, 3, 4, 1).reshape(people, targets, n**3, -1)
+        features = features.permute(0, 2, 3, 4, 1).reshape(images, targets, n**3, -1)
         maps = features @ self.maps.mT.to(features.dtype)
-        maps = maps.float().mT.reshape(people, targets, -1, n, n, n)
+        maps = maps.float().mT.reshape(images, targets, -1, n, n, n)
         hidden = torch.relu(self.flattened(crops.flatten(2)))
         weights = torch.einsum('pth,tch->ptc', hidden.float(), self.weights) + self.bias
         return weighted_point(map_centroids(maps), weights)
@@ -162,7 +162,7 @@ class ResidualLayers(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
-        """Points in mm, shape (people, targets, 3), to points of the same shape."""
+        """Points in mm, shape (images, targets, 3), to points of the same shape."""
         centre = points.mean(dim=1, keepdim=True)
         x = ((points - centre) / self.scale).flatten(1)
         for layer in self.layers:
@@ -196,19 +196,19 @@ class MultiResolutionNet(nn.Module):
         Parameters
         ----------
         samplers : sequence of Sampler
-            One per person.
+            One per image.
         jitter : sequence of torch.Tensor, optional
-            Per level, coarsest first, shape (people, targets, 3), in mm: moves the crops at
+            Per level, coarsest first, shape (images, targets, 3), in mm: moves the crops at
             training time, so that fine levels learn to correct errors of coarse ones.
         start : torch.Tensor, optional
-            Shape (people, targets, 3), mm: where to look first instead of the middle.
+            Shape (images, targets, 3), mm: where to look first instead of the middle.
         levels : slice
             Which levels to run, counted from the coarsest.
 
         Returns
         -------
         torch.Tensor
-            Shape (people, levels, targets, 3), coarsest level first, mm from the corner of the
+            Shape (images, levels, targets, 3), coarsest level first, mm from the corner of the
             conformed volume.
         """
         settings = self.settings
