@@ -187,18 +187,21 @@ def test_no_brain(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.fixture
 def masks(tmp_path: Path) -> Path:
-    bids = write_bids(tmp_path / 'bids')
+    folder = tmp_path / 'masks'
+    bids = write_bids(folder / 'bids')
     for seed in range(1, 5):
         write_image(bids, f'{seed:02d}', seed)
         if seed < 4:
             write_mask(bids / 'derivatives' / 'rater', f'{seed:02d}', rods(seed))
-    return tmp_path
+    return folder
 
 
-def mask_command(masks: Path, level: str, *options: object) -> list[str]:
-    raters = masks / 'bids' / 'derivatives' / 'rater'
-    line = [masks / 'bids', masks / 'out', level, '--annotations', raters]
-    line += ['--protocol', 'locus-coeruleus', '-w', masks / 'work', '--recipe', 'quick']
+def mask_command(
+    masks: Path, level: str, *options: object, outputs: Path | None = None
+) -> list[str]:
+    raters, outputs = masks / 'bids' / 'derivatives' / 'rater', outputs or masks
+    line = [masks / 'bids', outputs / 'out', level, '--annotations', raters]
+    line += ['--protocol', 'locus-coeruleus', '-w', outputs / 'work', '--recipe', 'quick']
     line += ['--epochs', 2, '--nprocs', 1, '--device', 'cpu', *options]
     return [str(argument) for argument in line]
 
@@ -283,3 +286,40 @@ def test_masks_crossval(masks: Path, tmsprep: Callable) -> None:
     again = tmsprep(*line)
     assert again.returncode == 1
     assert again.stderr.strip().endswith('points of 1 participants, named above: sub-03')
+
+
+@pytest.mark.slow
+def test_shared_folder(data: Path, masks: Path) -> None:
+    """Two protocols at all levels that learn or compare, in the same output and work folders."""
+    before: dict[Path, bytes] = {}
+    quick = ('--folds', 2, '--epochs', 1, '--segmentation', 'lpp')
+    raters = masks / 'bids' / 'derivatives' / 'rater'
+    points = data / 'bids' / 'derivatives' / 'points'
+    own, shipped = ('--protocol', data / 'own.toml'), ('--protocol', 'locus-coeruleus')
+    out = data / 'out'
+    for line in (
+        command(data, 'train', '--residual', 'none'),
+        mask_command(masks, 'train', '--epochs', 1, outputs=data),
+        command(data, 'crossval', '--repetitions', 1, '--residual', 'none'),
+        mask_command(masks, 'crossval', *quick, outputs=data),
+        [data / 'bids', out, 'group', *own, '--annotations', points],
+        [masks / 'bids', out, 'group', *shipped, '--annotations', raters],
+    ):
+        assert main([str(word) for word in line]) == 0, line
+        changed = [path.name for path, content in before.items() if path.read_bytes() != content]
+        assert changed == []
+        before = {
+            path: path.read_bytes()
+            for path in out.rglob('*')
+            if path.is_file()
+            and 'logs' not in path.parts
+            and path.name != 'dataset_description.json'
+        }
+    names = {path.name for path in before}
+    for name, weights in (('three', 'three'), ('locuscoeruleus', 'locus-coeruleus')):
+        assert {
+            f'localizer_{weights}.safetensors',
+            f'train_protocol-{name}_log.tsv',
+            f'group_protocol-{name}.html',
+            f'group_protocol-{name}_participants.tsv',
+        } <= names
