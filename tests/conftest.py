@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,14 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 CHECKOUT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess]
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _interrupts() -> Iterator[None]:
+    """Handle SIGINT, which shells let background processes and their children ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope='session')

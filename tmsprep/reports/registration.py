@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from contourpy import contour_generator
 from nibabel.spatialimages import SpatialImage
 from scipy import ndimage
 
@@ -190,8 +191,6 @@ def _draw_contours(
 
 def contour_lines(contour: Contour, view: View, at: float, box: np.ndarray) -> list[np.ndarray]:
     """Return a contour in a world plane as lines of shape (n, 2), mm RAS+ across and up."""
-    from contourpy import contour_generator
-
     plane = plane_in_box(contour.volume, view, at, box, spacing=SPACING_MM)
     smooth = ndimage.gaussian_filter(plane.data, 0.6)
     lines = contour_generator(plane.across, plane.up, smooth).lines(contour.level)

@@ -12,6 +12,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
+
 from tmsprep import __version__
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import DISAGREEMENT_MM
@@ -250,9 +253,6 @@ def render(
     remarks_file : str
         Name of the table with all remarks.
     """
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-    from markupsafe import Markup
-
     data = files('tmsprep.data')
     environment = Environment(
         loader=FunctionLoader(lambda name: data.joinpath(name).read_text(encoding='utf-8')),
@@ -284,8 +284,6 @@ def render(
 
 def _prose(text: object) -> Markup:
     """Escape a text, then turn its few marks into HTML."""
-    from markupsafe import Markup, escape
-
     html = re.sub(r'`([^`]+)`', r'<code>\1</code>', str(escape(text)))
     html = re.sub(r'\*\*([^*]+)\*\*', r'<strong>\1</strong>', html)
     html = re.sub(r'\[([^\]]+)\]\((#[\w-]+)\)', r'<a href="\2">\1</a>', html)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from tmsprep.derivatives import EXPERT
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, ENSEMBLE, RATER
 from tmsprep.methods import get_method, method_names
@@ -27,8 +29,6 @@ class MethodStyle:
     @property
     def icon(self) -> Markup:
         """The mark as a small picture for the page."""
-        from markupsafe import Markup
-
         shape = marker(self.marker, 0, 0, 8, fill=self.colour, stroke='black')
         return Markup(f'<svg class="mark" viewBox="-6 -6 12 12">{shape}</svg>')
 

@@ -10,6 +10,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import numpy as np
+from PIL import Image
 
 from tmsprep.atomic import write_text
 
@@ -140,8 +141,6 @@ def marker(shape: str, x: float, y: float, size: float, **attributes: Any) -> st
 
 def picture(grey: np.ndarray, x: float, y: float, width: float, height: float) -> str:
     """Place a grey picture, shape (rows, columns), 0 to 1, its first row on top, as JPEG."""
-    from PIL import Image
-
     packed = io.BytesIO()
     Image.fromarray(_bytes(grey)).save(packed, 'JPEG', quality=_JPEG_QUALITY, optimize=True)
     return _image('jpeg', packed, x, y, width, height)
@@ -149,8 +148,6 @@ def picture(grey: np.ndarray, x: float, y: float, width: float, height: float) -
 
 def overlay(rgba: np.ndarray, x: float, y: float, width: float, height: float) -> str:
     """Place a picture that one can see through, shape (rows, columns, 4), 0 to 1, as PNG."""
-    from PIL import Image
-
     packed = io.BytesIO()
     Image.fromarray(_bytes(rgba)).save(packed, 'PNG', optimize=True)
     return _image('png', packed, x, y, width, height)

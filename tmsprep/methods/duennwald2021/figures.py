@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from contourpy import contour_generator
 from nibabel.affines import apply_affine
 from nibabel.spatialimages import SpatialImage
 
@@ -227,8 +228,6 @@ def _add_points(panel: Panel, scene: Scene, slot: Slot) -> None:
 
 
 def _add_outline(panel: Panel, slot: Slot, mask: Volume, colour: str) -> None:
-    from contourpy import contour_generator
-
     plane = _plane(mask, slot, _SPACING)
     for places in contour_generator(plane.across, plane.up, plane.data).lines(0.5):
         ends = np.array([panel.place(*place) for place in np.asarray(places)])
