@@ -194,13 +194,14 @@ def test_shared_folder(
 def test_changed_targets(call: Call, tmp_path: Path, weights: dict[str, Path]) -> None:
     """The same name with another list: its earlier tables go, and nothing crashes."""
     shipped = (files('tmsprep.protocols') / 'tms.toml').read_text(encoding='utf-8')
-    parts = shipped.split('[[targets]]')
-    protocol, options = tmp_path / 'tms.toml', ('--weights', weights['tms'])
+    parts = shipped.replace("name = 'tms'", "name = 'mine'").split('[[targets]]')
+    protocol, options = tmp_path / 'mine.toml', ('--weights', weights['tms'])
     for n in (11, 10):
-        protocol.write_text('[[targets]]'.join(parts[: n + 1]))
+        own = '[[targets]]'.join(parts[: n + 1])
+        protocol.write_text(own if n == 11 else own.replace("mirror = 'RULIMBMC'", ''))
         run = call(tmp_path / 'out', str(protocol), '--localizers', 'cnn', *options)
         check(run, 0, 'finished without errors')
-    table = tmp_path / 'out/sub-01/anat/sub-01_protocol-tms_desc-cnn_targets.tsv'
+    table = tmp_path / 'out/sub-01/anat/sub-01_protocol-mine_desc-cnn_targets.tsv'
     assert len(read_targets(table)) == 10
     names = {path.name for path in (tmp_path / 'out/sub-01/figures').iterdir()}
     assert not any('RULIMBMC' in name for name in names)

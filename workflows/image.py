@@ -166,7 +166,7 @@ def _method_node(
         resources=dict(resources),
         random_seed=computing.random_seed,
         threads=computing.threads,
-        version=__version__,
+        version=method.version,
         use_gpu=computing.use_gpu and method.uses_gpu,
     )
     cpus = min(method.cpus(computing.threads), computing.cpus)

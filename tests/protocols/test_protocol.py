@@ -22,6 +22,23 @@ TABLE_1 = (
     ('RULIMBMC', 'R'),
 )
 ONE = 'name = "n"\ntitle = "t"\nsource = "s"\n[[targets]]\nlabel = "A"\nhemisphere = "L"\n'
+GOOD = """
+name = 'n'
+title = 't'
+source = 's'
+[[targets]]
+label = 'LA'
+hemisphere = 'L'
+region = 'r'
+type = 'x'
+mirror = 'RA'
+[[targets]]
+label = 'RA'
+hemisphere = 'R'
+region = 'r'
+type = 'x'
+mirror = 'LA'
+"""
 
 
 def test_the_papers_table() -> None:
@@ -73,6 +90,25 @@ def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
         ('name = "n"\ntitle = "t"\nsource = "s"\n', 'targets'),
         (ONE.replace('title = "t"\n', '') + 'region = "r"\ntype = "x"\n', 'title'),
         ('name = ', 'mine.toml'),
+        (GOOD.replace("'n'", "'tms'"), 'choose another name'),
+        (GOOD.replace("'n'", "'locuscoeruleus'"), 'choose another name'),
+        (GOOD.replace("'n'", "'T-M-S'"), 'lower-case letters'),
+        (GOOD.replace("'n'", "'../n'"), 'lower-case letters'),
+        (GOOD.replace("'n'", '5'), "'name' cannot be 5"),
+        (GOOD.replace("'n'", "''"), "missing key 'name'"),
+        (GOOD.replace("'t'", "'t'\nvoxel_mm = true"), "'voxel_mm' cannot be True"),
+        (GOOD.replace("'t'", "'t'\nmethods = 'syn'"), "'methods' cannot be 'syn'"),
+        (GOOD.replace("'t'", "'t'\nmethods = ['syn', 'syn']"), 'a method is listed twice'),
+        (GOOD + "[atlas]\nimage = 'a'\n", "needs 'image' and 'points'"),
+        (GOOD + "[atlas]\nimage = 'a'\npoints = 'b'\npoint = 'c'\n", 'and nothing else'),
+        (GOOD + '[weights]\ncnn = 1\n', "'cnn' must be text"),
+        (GOOD.replace("'RA'", "'R A'"), 'use letters and digits'),
+        (GOOD.replace("'LA'", "'overview'"), 'but none of brain, overview, registration'),
+        (GOOD.replace("mirror = 'LA'", "mirror = 'LB'"), "its mirror 'RA' must be"),
+        (GOOD.replace("mirror = 'LA'", ''), "its mirror 'RA' must be"),
+        (GOOD.replace("hemisphere = 'R'", "hemisphere = 'L'"), 'one must be L and one R'),
+        (GOOD.replace("hemisphere = 'R'", "hemisphere = 'right'"), "'L', 'R' or 'n/a'"),
+        (GOOD.replace("region = 'r'", 'region = 1'), "'region' must be text"),
     ],
 )
 def test_a_wrong_protocol_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -80,6 +116,12 @@ def test_a_wrong_protocol_is_named(tmp_path: Path, text: str, message: str) -> N
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
         load_protocol(path)
+
+
+def test_mirrored_pair(tmp_path: Path) -> None:
+    path = tmp_path / 'mine.toml'
+    path.write_text(GOOD)
+    assert load_protocol(path).mirror_permutation().tolist() == [1, 0]
 
 
 @pytest.mark.parametrize('name', ['nothing', 'nothing.toml', '../tms'])

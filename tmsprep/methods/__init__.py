@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,19 +59,39 @@ def get_method(name: str) -> Method:
     ------
     KeyError
         If there is no such method.
+    ValueError
+        If it cannot be imported, or calls itself otherwise.
     """
     if name not in _created:
-        _created[name] = _load(_places()[name])()
+        place = _places()[name]
+        try:
+            method = _load(place)()
+        except (ImportError, AttributeError) as error:
+            raise ValueError(
+                f'method {name}: {place} cannot be imported ({error}); mend or uninstall the '
+                'package that registers it'
+            ) from error
+        if method.name != name:
+            raise ValueError(f'method {name}: {place} has the name {method.name!r}')
+        _created[name] = method
     return _created[name]
 
 
 def method_options(name: str) -> tuple[Option, ...]:
-    """Options of a method, without importing what is heavy where its folder has ``options.py``."""
+    """Options of a method, without importing what is heavy where its folder has ``options.py``.
+
+    A package that cannot be imported has none: it must not stop protocols that do not use it.
+    """
     place = _places()[name]
     package, _, module = place.partition(':')[0].rpartition('.')
-    if module == 'method':
-        return import_module(f'{package}.options').OPTIONS
-    return _load(place).options
+    try:
+        if module == 'method' and find_spec(f'{package}.options'):
+            return import_module(f'{package}.options').OPTIONS
+        return _load(place).options
+    except (ImportError, AttributeError):
+        if name in SHIPPED:
+            raise
+        return ()
 
 
 def methods_of(protocol: Protocol, chosen: Sequence[str] = ()) -> list[Method]:
@@ -95,7 +116,7 @@ def names_of(protocol: Protocol, chosen: Sequence[str] = ()) -> tuple[str, ...]:
     """
     known = method_names()
     names = protocol.methods or tuple(n for n in known if get_method(n).any_points)
-    for name in names:
+    for name in (*names, *protocol.weights):
         if name not in known:
             raise ValueError(
                 f'protocol {protocol.name}: unknown method {name!r} (known: {", ".join(known)})'
@@ -110,7 +131,8 @@ def names_of(protocol: Protocol, chosen: Sequence[str] = ()) -> tuple[str, ...]:
 
 def _places() -> dict[str, str]:
     others = {point.name: point.value for point in entry_points(group=GROUP)}
-    return {**SHIPPED, **others, **_registered}
+    # No other package may replace a method that users know by its name.
+    return {**SHIPPED, **others, **SHIPPED, **_registered}
 
 
 def _load(place: str) -> Any:

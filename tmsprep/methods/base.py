@@ -6,6 +6,7 @@ no method and no protocol. All they know is in the classes here.
 
 from __future__ import annotations
 
+import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, shorten
 from tmsprep.evaluation.status import STATUSES, point_status
 from tmsprep.files import file_sha256
@@ -157,6 +159,17 @@ class Method(ABC):
     def cpus(self, threads: int) -> int:
         """CPUs that `locate` keeps busy when a step may have this many threads."""
         return 1
+
+    @property
+    def version(self) -> str:
+        """Outcomes in a working directory are reused while it stays the same.
+
+        The version of tmsprep, for methods of other packages with a checksum of their module. A
+        method whose results depend on more code of its own returns the version of its package.
+        """
+        if type(self).__module__.startswith('tmsprep.'):
+            return __version__
+        return f'{__version__} {file_sha256(Path(inspect.getfile(type(self))))}'
 
     @abstractmethod
     def locate(self, request: Request) -> Outcome:

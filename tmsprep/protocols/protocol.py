@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,10 +14,17 @@ if TYPE_CHECKING:
     import numpy as np
 
 _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type', 'mirror'}
-_PROTOCOL_KEYS = {
-    *('name', 'title', 'source', 'methods', 'voxel_mm', 'filter', 'targets'),
-    *('words', 'weights', 'atlas', 'defaults'),
+
+#: Key of a protocol file to its type.
+_PROTOCOL_KEYS: dict[str, Any] = {
+    **dict.fromkeys(('name', 'title', 'source', 'filter'), str),
+    **dict.fromkeys(('methods', 'targets'), list),
+    **dict.fromkeys(('words', 'weights', 'atlas', 'defaults'), dict),
+    'voxel_mm': (int, float),
 }
+
+#: Labels of figures that show all targets.
+_RESERVED = {'overview', 'brain', 'registration'}
 
 #: Words of the reports and sidecars that a protocol file may replace.
 WORDS = {
@@ -161,7 +169,8 @@ def load_protocol(name: str | Path) -> Protocol:
     FileNotFoundError
         If there is no such protocol; the message lists those that exist.
     ValueError
-        If the file is not TOML, lacks a key or has an unknown one.
+        If the file is not TOML, lacks a key or has an unknown one, if a name or label cannot be
+        part of file names, or if targets are not mirrored in pairs of opposite sides.
     """
     path = Path(name)
     own = path.suffix == '.toml'
@@ -187,17 +196,87 @@ def protocol_names() -> list[str]:
 
 def _parse(content: dict[str, Any], where: str, folder: Path | None) -> Protocol:
     where = f'protocol {where}'
-    _refuse_unknown(content, _PROTOCOL_KEYS, where)
     try:
-        rows = content['targets']
-        for row in rows:
-            _refuse_unknown(row, _TARGET_KEYS, where)
-        targets = tuple(Target(**row) for row in rows)
-        return Protocol(**{**content, 'targets': targets, 'folder': folder})
-    except (KeyError, TypeError) as error:
-        raise ValueError(f'{where}: missing key {error}') from error
+        _check_types(content)
+        targets = tuple(_target(row) for row in content['targets'])
+        protocol = Protocol(**{**content, 'targets': targets, 'folder': folder})
+        _check_names(protocol)
+        _check_mirrors(protocol)
     except ValueError as error:
         raise ValueError(f'{where}: {error}') from error
+    return protocol
+
+
+def _check_types(content: Mapping[str, Any]) -> None:
+    _refuse_unknown(content, set(_PROTOCOL_KEYS), 'protocol')
+    for key in ('name', 'title', 'source', 'targets'):
+        if not content.get(key):
+            raise ValueError(f'missing key {key!r}')
+    for key, value in content.items():
+        if not isinstance(value, _PROTOCOL_KEYS[key]) or isinstance(value, bool):
+            raise ValueError(f'{key!r} cannot be {value!r}')
+    for key in ('words', 'weights', 'atlas'):
+        for name, value in content.get(key, {}).items():
+            if not isinstance(value, str):
+                raise ValueError(f'[{key}] {name!r} must be text, not {value!r}')
+    if set(content.get('atlas', {})) not in (set(), {'image', 'points'}):
+        raise ValueError("[atlas] needs 'image' and 'points', and nothing else")
+
+
+def _target(row: Any) -> Target:
+    if not isinstance(row, dict):
+        raise ValueError(f'[[targets]] must be tables, not {row!r}')
+    _refuse_unknown(row, _TARGET_KEYS, '[[targets]]')
+    for key in sorted(_TARGET_KEYS):
+        if key not in row and key != 'mirror':
+            raise ValueError(f'[[targets]]: missing key {key!r}')
+        if not isinstance(row.get(key, ''), str):
+            raise ValueError(f'[[targets]]: {key!r} must be text, not {row[key]!r}')
+    return Target(**row)
+
+
+def _check_names(protocol: Protocol) -> None:
+    """Refuse what cannot be part of file names, or would give two things one name."""
+    if not re.fullmatch('[a-z0-9][a-z0-9-]*', protocol.name):
+        raise ValueError(f'name {protocol.name!r}: use lower-case letters, digits and hyphens')
+    stems = {name.replace('-', ''): name for name in protocol_names()}
+    shipped = stems.get(protocol.name.replace('-', ''))
+    if shipped and protocol.folder is not None:
+        raise ValueError(
+            f'name {protocol.name!r}: its files would be taken for those of the protocol '
+            f'{shipped!r} of the package; choose another name'
+        )
+    for label in protocol.labels:
+        if not re.fullmatch('[a-zA-Z0-9]+', label) or label in _RESERVED:
+            raise ValueError(
+                f'target {label!r}: use letters and digits, but none of '
+                f'{", ".join(sorted(_RESERVED))}'
+            )
+    if len(set(protocol.methods)) < len(protocol.methods):
+        raise ValueError('a method is listed twice')
+
+
+def _check_mirrors(protocol: Protocol) -> None:
+    """Refuse sides and counterparts with which points on the wrong side would not be found."""
+    targets = {target.label: target for target in protocol.targets}
+    for target in protocol.targets:
+        if target.hemisphere not in ('L', 'R', 'n/a'):
+            raise ValueError(
+                f"target {target.label!r}: hemisphere must be 'L', 'R' or 'n/a', not "
+                f'{target.hemisphere!r}'
+            )
+    for target in filter(lambda target: target.mirror, protocol.targets):
+        other = targets.get(target.mirror)
+        if other is None or other.mirror != target.label:
+            raise ValueError(
+                f'target {target.label!r}: its mirror {target.mirror!r} must be a target whose '
+                f'mirror is {target.label!r}'
+            )
+        if {target.hemisphere, other.hemisphere} != {'L', 'R'}:
+            raise ValueError(
+                f'targets {target.label!r} and {other.label!r} mirror each other, so one must '
+                'be L and one R'
+            )
 
 
 def _refuse_unknown(content: Mapping[str, Any], known: set[str], where: str) -> None:
