@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -67,6 +68,7 @@ def run(workflow: Workflow) -> tuple[str, dict[str, list[str]]]:
 
 @pytest.mark.timeout(60)
 def test_killed_worker(workflow: Workflow, tmp_path: Path) -> None:
+    before = _children()
     first, second = node('first', _double, 3), node('second', _double)
     killed, after, failed = (
         node('killed', _die, 1),
@@ -89,13 +91,17 @@ def test_killed_worker(workflow: Workflow, tmp_path: Path) -> None:
     assert 'MemoryError: the process of this step was killed by the system' in crashes['killed']
     assert '--nprocs 1' in crashes['killed']
     assert '1 is too small' in crashes['failed']
-    assert psutil.Process().children(recursive=True) == _trackers()
+    assert _children() == before
 
 
-def _trackers() -> list[psutil.Process]:
-    """Return what multiprocessing itself leaves until Python ends."""
-    children = psutil.Process().children(recursive=True)
-    return [child for child in children if 'resource_tracker' in ' '.join(child.cmdline())]
+def _children() -> set[psutil.Process]:
+    """Processes below this one, but for what multiprocessing itself leaves until Python ends."""
+    running = set()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if 'resource_tracker' not in ' '.join(child.cmdline()):
+                running.add(child)
+    return running
 
 
 def run_alone(pool: PoolPlugin, one: Node, folder: Path) -> dict:
@@ -108,9 +114,10 @@ def run_alone(pool: PoolPlugin, one: Node, folder: Path) -> dict:
 
 @pytest.mark.timeout(60)
 def test_killed_idle_worker(tmp_path: Path) -> None:
+    before = _children()
     pool = PoolPlugin({'n_procs': 1, 'memory_gb': 1, 'n_gpu_procs': 0})
     run_alone(pool, node('first', _double, 4), tmp_path)
-    (worker,) = (p for p in psutil.Process().children() if p not in _trackers())
+    (worker,) = _children() - before
     worker.kill()
     worker.wait()
     result = run_alone(pool, node('other', _double, 5), tmp_path)
