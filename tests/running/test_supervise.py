@@ -25,14 +25,15 @@ sys.exit(supervise(work, lambda line: print('report:', line, flush=True)))
 LONG = 'time.sleep(60)'
 
 
-def start(work: str) -> tuple[subprocess.Popen, psutil.Process]:
+def start(work: str) -> tuple[subprocess.Popen, int]:
+    """Start a run; returns it and the process ID of its child, which may have ended already."""
     process = subprocess.Popen(
         [sys.executable, '-c', CODE.format(work=work)],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],
     )
-    return process, psutil.Process(int(process.stdout.readline().split()[1]))
+    return process, int(process.stdout.readline().split()[1])
 
 
 @pytest.mark.parametrize('code', [0, 1, 2])
@@ -45,7 +46,8 @@ def test_exit_code(code: int) -> None:
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
 def test_signal(number: signal.Signals) -> None:
-    process, child = start(LONG)
+    process, pid = start(LONG)
+    child = psutil.Process(pid)
     # Ctrl-C and Slurm send it to all processes.
     child.send_signal(number)
     time.sleep(0.1)
@@ -59,7 +61,8 @@ def test_signal(number: signal.Signals) -> None:
 
 
 def test_killed_child() -> None:
-    process, child = start(LONG)
+    process, pid = start(LONG)
+    child = psutil.Process(pid)
     child.kill()
     output, _ = process.communicate(timeout=10)
     assert process.returncode == 1
@@ -75,7 +78,8 @@ def test_crashed_child() -> None:
 
 
 def test_killed_parent() -> None:
-    process, child = start(LONG)
+    process, pid = start(LONG)
+    child = psutil.Process(pid)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     child.wait(5)
