@@ -14,7 +14,7 @@ POINTS = PointSet.from_mapping({'A': (1.5, -2, 1 / 3)}, ['A', 'B'])
 
 
 def test_points_and_columns(tmp_path: Path) -> None:
-    columns, files = {'dispersion_mm': [0.25, None]}, {'mask': '/work/mask.nii.gz'}
+    columns, files = {'dispersion_mm': [0.25, None]}, {'mask': 'mask.nii.gz'}
     outcome = Outcome('cnn', POINTS, columns, {'EnsembleSize': 2}, files=files, extra={'n': 1})
     again = Outcome.read(outcome.write(tmp_path / 'outcome.json'))
     assert again == outcome

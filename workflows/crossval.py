@@ -11,7 +11,6 @@ from typing import Any
 
 from nipype import Merge, Node, Workflow
 
-from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.interfaces.crossval import Gather, Prepare, TestNetworks, Train
 from tmsprep.learning.examples import Example
@@ -62,7 +61,7 @@ class CrossvalRun:
             'method': self.method,
             'protocol': self.learner.protocol,
             'options': as_json(self.learner.options, options),
-            'version': __version__,
+            'version': self.learner.version,
         }
 
 

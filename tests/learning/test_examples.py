@@ -9,8 +9,8 @@ from tmsprep.learning.examples import (
     Example,
     Record,
     fingerprint,
-    of_participants,
     participant_of,
+    participants_of,
     split,
     usable,
 )
@@ -42,9 +42,7 @@ def test_record_json(points: PointSet | None, mask: Path | None) -> None:
 def test_participants() -> None:
     assert participant_of('sub-01') == participant_of('sub-01_ses-A_run-2') == 'sub-01'
     examples = named('sub-02_ses-A', 'sub-01', 'sub-02_ses-B')
-    chosen = of_participants(examples, ['sub-01', 'sub-02'])
-    assert [e.name for e in chosen] == ['sub-01', 'sub-02_ses-A', 'sub-02_ses-B']
-    assert of_participants(examples, []) == []
+    assert participants_of(examples) == ['sub-02', 'sub-01']
 
 
 def test_usable() -> None:
@@ -79,8 +77,9 @@ def test_split_least() -> None:
 def test_fingerprint(tmp_path: Path) -> None:
     for name in ('image', 'mask', 'copy'):
         (tmp_path / name).write_text('mask' if name == 'mask' else 'image')
-    bare = fingerprint(Example('a', tmp_path / 'image'))
-    masked = fingerprint(Example('a', tmp_path / 'image', mask=tmp_path / 'mask'))
-    assert bare == fingerprint(Example('b', tmp_path / 'copy')) != masked
+    bare = fingerprint(Example('a', tmp_path / 'image'), '1')
+    masked = fingerprint(Example('a', tmp_path / 'image', mask=tmp_path / 'mask'), '1')
+    assert fingerprint(Example('a', tmp_path / 'image'), '2') != bare
+    assert bare == fingerprint(Example('b', tmp_path / 'copy'), '1') != masked
     (tmp_path / 'mask').write_text('another')
-    assert masked != fingerprint(Example('a', tmp_path / 'image', mask=tmp_path / 'mask'))
+    assert masked != fingerprint(Example('a', tmp_path / 'image', mask=tmp_path / 'mask'), '1')

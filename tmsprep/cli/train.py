@@ -67,7 +67,7 @@ def _prepare(run: AnnotatedRun, problems: dict[str, list[str]]) -> list[Record]:
     records = []
     for example in run.complete():
         try:
-            content = fingerprint(example)
+            content = fingerprint(example, run.learner.version)
         except OSError as error:
             record = Record(example, '', Path(), f'{example.image}: {error}')
         else:

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from tmsprep import __version__
 from tmsprep.files import file_sha256
 from tmsprep.points import PointSet
 
@@ -139,12 +138,6 @@ def participants_of(items: Iterable[Example | Record]) -> list[str]:
     return list(dict.fromkeys(item.participant for item in items))
 
 
-def of_participants(items: Iterable[Item], participants: Iterable[str]) -> list[Item]:
-    """Select the items of some participants, in the order of the participants."""
-    items = list(items)
-    return [item for name in participants for item in items if item.participant == name]
-
-
 def usable(records: Iterable[Record]) -> list[Record]:
     """Select the records without an error."""
     return [record for record in records if not record.error]
@@ -187,9 +180,17 @@ def split(records: Sequence[Item], least: int = 0) -> tuple[list[Item], list[Ite
     return training, [record for record in records if record.participant in chosen]
 
 
-def fingerprint(example: Example) -> str:
-    """Checksum of the content of an example's files, so that a copied data set is the same."""
-    parts = [__version__, *(file_sha256(path) for path in example.files)]
+def fingerprint(example: Example, version: str) -> str:
+    """Checksum of the content of an example's files, so that a copied data set is the same.
+
+    Parameters
+    ----------
+    example : Example
+        The files.
+    version : str
+        `Learner.version`, as what is prepared depends on it.
+    """
+    parts = [version, *(file_sha256(path) for path in example.files)]
     return hashlib.sha256(' '.join(parts).encode()).hexdigest()
 
 

@@ -108,11 +108,6 @@ class Plan:
         for training in self.trainings:
             check_disjoint(training.train, training.validate)
 
-    def trainings_of(self, test: Test) -> list[Training]:
-        """List the trainings of a test, in its order."""
-        by_name = {training.name: training for training in self.trainings}
-        return [by_name[name] for name in test.trainings]
-
     def to_json(self) -> str:
         """Return a text; `from_json` reads it back."""
         return json.dumps(asdict(self))

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tmsprep import __version__
 from tmsprep.learning.card import common_entries, write_card
 from tmsprep.learning.examples import Example, Record, points_as_dict, usable
 from tmsprep.learning.log import Row, plot_log, write_log
@@ -122,7 +121,7 @@ def identity_of(
     Device and precision do not count: a training may move to another machine.
     """
     content = {
-        'version': __version__,
+        'version': learner.version,
         'learner': learner.identity(),
         'targets': [asdict(target) for target in learner.protocol.targets],
         'voxel_mm': learner.protocol.voxel_mm,

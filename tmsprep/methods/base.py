@@ -6,7 +6,6 @@ no method and no protocol. All they know is in the classes here.
 
 from __future__ import annotations
 
-import inspect
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -16,10 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, shorten
 from tmsprep.evaluation.status import STATUSES, point_status
-from tmsprep.files import file_sha256
+from tmsprep.files import code_version, file_sha256
 from tmsprep.networks.archive import WeightsError, read_metadata
 from tmsprep.options import Option
 from tmsprep.outcome import Outcome
@@ -162,14 +160,11 @@ class Method(ABC):
 
     @property
     def version(self) -> str:
-        """Outcomes in a working directory are reused while it stays the same.
+        """Outcomes in a working directory are reused while it stays the same; see `code_version`.
 
-        The version of tmsprep, for methods of other packages with a checksum of their module. A
-        method whose results depend on more code of its own returns the version of its package.
+        A method whose results depend on more code of its own returns the version of its package.
         """
-        if type(self).__module__.startswith('tmsprep.'):
-            return __version__
-        return f'{__version__} {file_sha256(Path(inspect.getfile(type(self))))}'
+        return code_version(type(self))
 
     @abstractmethod
     def locate(self, request: Request) -> Outcome:

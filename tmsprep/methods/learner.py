@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import ImageRef
+from tmsprep.files import code_version
 from tmsprep.learning.annotations import Annotations, collect_annotated
 from tmsprep.learning.card import Card
 from tmsprep.learning.examples import Example, Record
@@ -102,6 +103,14 @@ class Learner(ABC):
 
     def __init__(self, protocol: Protocol, options: Mapping[str, Any]) -> None:
         self.protocol, self.options = protocol, options
+
+    @property
+    def version(self) -> str:
+        """Checkpoints and steps of a cross-validation are reused while it stays the same.
+
+        As `Method.version`.
+        """
+        return code_version(type(self))
 
     def collect(
         self,
