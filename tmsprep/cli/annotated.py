@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tmsprep.atomic import atomic_path
+from tmsprep.bids import find_images
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import ResourceError
@@ -89,8 +91,6 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
     ResourceError
         If no method of the protocol learns.
     """
-    from tmsprep.bids import find_images
-
     protocol = load_protocol(config.protocol)
     method, learner = learner_of(protocol, config.options)
     found = find_images(config.image_query)
@@ -152,8 +152,6 @@ def _log_problems(given: Annotations, found: FoundImages) -> None:
 
 def _write_agreements(config: TrainConfig | CrossvalConfig, given: Annotations) -> None:
     """Keep the agreement of the raters with the log of the run."""
-    from tmsprep.atomic import atomic_path
-
     with atomic_path(config.log_dir / 'agreements.tsv') as partial:
         given.agreements.to_csv(partial, sep='\t', index=False, na_rep='n/a')
 

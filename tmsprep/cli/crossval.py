@@ -7,6 +7,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tmsprep.cli.annotated import AnnotatedRun, conclude, find_annotated
+from tmsprep.learning.examples import participants_of
+from tmsprep.running.execution import execute, prepare_run
+from tmsprep.running.progress import Progress
 from tmsprep.tables import read_json
 
 if TYPE_CHECKING:
@@ -63,14 +66,11 @@ def _conclude(run: AnnotatedRun) -> int:
 
 
 def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
-    from tmsprep.learning.examples import participants_of
-    from tmsprep.running.execution import execute, prepare_run
-
     plan = run.learner.plan(participants_of(run.examples), run.examples)
     images = [run.images[example.name] for example in run.examples]
     prepare_run(config.execution, run.layout, run.learner.protocol, config.bids_dir, images)
     config.to_toml(config.log_dir / 'config.toml')
-    from tmsprep.running.progress import Progress
+    # Nipype reads its settings, which are prepared above, when it is first imported.
     from tmsprep.workflows.crossval import CrossvalRun, init_crossval_wf
 
     examples = run.complete()

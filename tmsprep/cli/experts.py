@@ -11,6 +11,10 @@ import numpy as np
 
 from tmsprep.bids import BidsError
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.cli.group import log_issues
+from tmsprep.derivatives import EXPERT, delete_outdated, is_own_table, write_experts
+from tmsprep.files import file_sha256
+from tmsprep.group.experts import COLUMNS, collect_experts
 from tmsprep.protocols import Protocol
 
 if TYPE_CHECKING:
@@ -52,10 +56,6 @@ def read_experts(
     """
     if config.annotations is None:
         return None
-    from tmsprep.cli.group import log_issues
-    from tmsprep.derivatives import EXPERT
-    from tmsprep.group.experts import collect_experts
-
     experts = collect_experts(
         images,
         config.annotations,
@@ -107,9 +107,6 @@ def write_expert_tables(
     threshold_mm : float
         Largest distance between raters who agree.
     """
-    from tmsprep.derivatives import EXPERT, delete_outdated, is_own_table, write_experts
-    from tmsprep.group.experts import COLUMNS
-
     for image in images:
         path = layout.table(image, EXPERT)
         if experts is not None and image.stem in experts.tables:
@@ -137,8 +134,6 @@ def write_expert_tables(
 
 
 def _check_owner(path: Path) -> None:
-    from tmsprep.derivatives import is_own_table
-
     if path.exists() and not is_own_table(path):
         raise BidsError(
             f'{path}: tmsprep has not written this file, and its own table would go here. Move '
@@ -148,8 +143,6 @@ def _check_owner(path: Path) -> None:
 
 def _sha256(path: Path) -> str:
     """Checksum of an image; '' if it cannot be read, which its own steps will report."""
-    from tmsprep.files import file_sha256
-
     try:
         return file_sha256(path)
     except OSError:

@@ -7,7 +7,15 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tmsprep.bids import write_dataset_description
+from tmsprep.bids.names import Layout
 from tmsprep.cli.annotated import conclude
+from tmsprep.evaluation.errors import errors_against_consensus
+from tmsprep.group.analysis import GroupRequest, write_group
+from tmsprep.group.issues import errors_by_subject, in_common
+from tmsprep.methods import methods_of
+from tmsprep.protocols import load_protocol
+from tmsprep.reports.group import GroupContent, Remark, write_group_report
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,10 +51,6 @@ def run_level(config: GroupConfig) -> int:
     ValueError
         If the overrides do not fit.
     """
-    from tmsprep.bids import write_dataset_description
-    from tmsprep.group.analysis import write_group
-    from tmsprep.group.issues import errors_by_subject
-
     request = request_of(config)
     lead = request.methods[0]
     group = lead.collect_group(request)
@@ -71,10 +75,6 @@ def run_level(config: GroupConfig) -> int:
 
 
 def _write_report(result: GroupResult, sections: Sequence[Section]) -> Path:
-    from tmsprep.evaluation.errors import errors_against_consensus
-    from tmsprep.group.issues import in_common
-    from tmsprep.reports.group import GroupContent, Remark, write_group_report
-
     group, request = result.group, result.group.request
     # An analysis with tables of its own need not compare all points with each other.
     points = group.points if 'targets' in result.tables else None
@@ -96,11 +96,6 @@ def _write_report(result: GroupResult, sections: Sequence[Section]) -> Path:
 
 def request_of(config: GroupConfig) -> GroupRequest:
     """Name what the settings of a run compare, and how."""
-    from tmsprep.bids.names import Layout
-    from tmsprep.group.analysis import GroupRequest
-    from tmsprep.methods import methods_of
-    from tmsprep.protocols import load_protocol
-
     protocol = load_protocol(config.protocol)
     return GroupRequest(
         layout=Layout(config.out_dir, protocol.name),
@@ -118,8 +113,6 @@ def request_of(config: GroupConfig) -> GroupRequest:
 
 def log_issues(issues: Iterable[Issue]) -> None:
     """Log issues, those that several participants have in common once."""
-    from tmsprep.group.issues import in_common
-
     for severity, who, message in in_common(issues):
         logger.log(_LEVELS[severity], '%s: %s', who, message)
 

@@ -9,11 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 from tmsprep.bids import find_images
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.cli.annotated import conclude
+from tmsprep.cli.experts import read_experts, write_expert_tables
+from tmsprep.derivatives import unfinished
+from tmsprep.failures import read_records, record_problems
+from tmsprep.group.issues import errors_by_subject
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import Method, gather_resources
 from tmsprep.protocols import Protocol, load_protocol
+from tmsprep.reports.participant import write_participant_report
 from tmsprep.running import EXIT_FAILED
+from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.locks import TAKEN, claim_participants
+from tmsprep.running.progress import Progress
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
@@ -57,9 +65,6 @@ class ParticipantRun:
 
     def problems(self, subject: str, images: Sequence[ImageRef]) -> Iterator[str]:
         """Say what failed for a participant, or else what is not finished."""
-        from tmsprep.derivatives import unfinished
-        from tmsprep.failures import read_records
-
         records = read_records(self.layout, subject)
         yield from (f'{record["node"]}: {record["message"]}' for record in records)
         if not records:
@@ -95,8 +100,6 @@ def run_level(config: ParticipantConfig) -> int:
         _write_reports(run, found.images)
         return _conclude(run, found.images)
     resources = gather_resources(run.methods, run.protocol, config.options)
-    from tmsprep.cli.experts import read_experts
-
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
         return _describe(found, experts)
@@ -111,8 +114,6 @@ def run_level(config: ParticipantConfig) -> int:
 
 
 def _record_problems(run: ParticipantRun, found: FoundImages, subjects: Iterable[str]) -> None:
-    from tmsprep.failures import record_problems
-
     for subject in subjects:
         problems = found.problems.get(subject, [])
         record_problems(run.layout, subject, problems)
@@ -127,16 +128,13 @@ def _execute(
     experts: Experts | None,
 ) -> None:
     """Build and run the workflow."""
-    from tmsprep.cli.experts import write_expert_tables
-    from tmsprep.running.execution import execute, prepare_run
-
     every = [image for several in images.values() for image in several]
     prepare_run(run.config.execution, run.layout, run.protocol, run.config.bids_dir, every)
     # Before the workflow is built, which takes up the tables that are there.
     write_expert_tables(run.protocol, run.layout, every, experts, run.config.consensus_threshold)
     if not every:
         return
-    from tmsprep.running.progress import Progress
+    # Nipype reads its settings, which are prepared above, when it is first imported.
     from tmsprep.workflows.image import workflow_name
 
     def finished(node: Node) -> str:
@@ -180,8 +178,6 @@ def _workflow(
 
 
 def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> None:
-    from tmsprep.reports.participant import write_participant_report
-
     for subject in subjects:
         path = write_participant_report(run.layout, run.protocol, subject)
         logger.info('report: %s', path)
@@ -212,9 +208,6 @@ def _conclude(
 
 def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:
     """Give the exit code for the files of points, which were read before all else."""
-    from tmsprep.cli.annotated import conclude
-    from tmsprep.group.issues import errors_by_subject
-
     return conclude(errors_by_subject(experts.issues if experts else ()), done, what)
 
 
