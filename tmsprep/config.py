@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import tomllib
 import uuid
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -23,6 +22,7 @@ from tmsprep.running.machine import (
     parse_memory,
     resolve_device,
 )
+from tmsprep.text import parse_toml, read_text
 
 #: Threads of one step. Another number moves the points of a registration by up to a millimetre,
 #: so the default does not depend on the machine; small machines have two.
@@ -321,7 +321,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         If the file is not TOML.
     """
     try:
-        content = tomllib.loads(Path(path).read_text(encoding='utf-8'))
+        content = parse_toml(read_text(path))
     except (OSError, ValueError) as error:
         raise ValueError(f'{path}: cannot be read as TOML ({error})') from error
     return {name: value for name, value in content.items() if name not in _OF_ONE_RUN}

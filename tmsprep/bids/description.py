@@ -10,6 +10,7 @@ from typing import Any
 from tmsprep import __version__, atomic
 from tmsprep.bids.names import BidsError
 from tmsprep.protocols import Protocol
+from tmsprep.text import parse_json, read_text
 
 BIDS_VERSION = '1.10.0'
 # Outputs that BIDS has no names for. The validator wants folders without a slash at the end.
@@ -82,7 +83,7 @@ def read_description(path: Path) -> dict[str, Any]:
         If it is not a JSON object.
     """
     try:
-        description = json.loads(path.read_text(encoding='utf-8-sig'))
+        description = parse_json(read_text(path))
     except (OSError, ValueError) as error:
         raise BidsError(f'{path}: cannot be read as JSON ({error}). Correct the file.') from error
     if not isinstance(description, dict):

@@ -7,12 +7,14 @@ import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from typing import Any
 
 from tmsprep import __version__
 from tmsprep.cli.parser import parse_args
 from tmsprep.config import GroupConfig, ImageConfig, RunConfig
 from tmsprep.running import EXIT_FAILED, EXIT_USAGE
 from tmsprep.running.machine import explain_shortage
+from tmsprep.text import printable, shown
 
 logger = logging.getLogger('tmsprep')
 
@@ -88,6 +90,17 @@ def _start_logging(config: RunConfig) -> None:
         _add_handler(_LogFile(config.log_dir / 'tmsprep.log', encoding='utf-8'))
 
 
+class _Formatter(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Keep names of files and labels from controlling the terminal or looking like a line."""
+        record.message = shown(record.message).replace('\n', '\n    ')
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        """Do the same to a traceback."""
+        return printable(super().formatException(ei), keep='\n')
+
+
 def _add_handler(handler: logging.Handler) -> None:
-    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
+    handler.setFormatter(_Formatter('%(asctime)s %(levelname)s %(message)s'))
     logger.addHandler(handler)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.running.machine import Execution
+from tmsprep.text import parse_yaml, read_text
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
@@ -52,11 +53,9 @@ def read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
     ValueError
         If the file cannot be used; the message names it and the cure.
     """
-    import yaml
-
     try:
-        settings = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        settings = parse_yaml(read_text(path))
+    except (OSError, ValueError) as error:
         reason = ' '.join(str(error).split())
         raise ValueError(f'--use-plugin {path}: cannot be read as YAML: {reason}') from error
     if not isinstance(settings, dict) or 'plugin' not in settings:
