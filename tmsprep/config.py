@@ -14,6 +14,7 @@ from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 from tmsprep import __version__, atomic
 from tmsprep.bids.collect import ImageQuery
 from tmsprep.bids.filters import load_filters
+from tmsprep.bids.names import check_label
 from tmsprep.options import Option
 from tmsprep.running.machine import (
     Execution,
@@ -87,7 +88,7 @@ class RunConfig:
         'participants, with or without "sub-" (default: all)',
         group='images',
         metavar='LABEL',
-        read=lambda label: label.removeprefix('sub-'),
+        read=lambda label: check_label(label.removeprefix('sub-')),
     )
     skip_bids_validation: bool = setting(
         False, 'accept a data set without dataset_description.json', group='images'
@@ -142,7 +143,7 @@ class ImageConfig(RunConfig):
         'sessions, with or without "ses-" (default: all)',
         group='images',
         metavar='LABEL',
-        read=lambda label: label.removeprefix('ses-'),
+        read=lambda label: check_label(label.removeprefix('ses-'), 'ses'),
     )
     bids_filters: dict[str, Any] = setting(
         dict,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tmsprep.bids.names import BidsError, labels_in, natural_key, shorten
+from tmsprep.bids.names import BidsError, labels_in, natural_key, refused_labels, shorten
 from tmsprep.evaluation.errors import RATER
 from tmsprep.tables import Column, column
 
@@ -100,6 +100,20 @@ def known_participants(
             f'annotations; there are: {shorten(sorted(known, key=natural_key)) or "none"}'
         )
     return sorted(set(wanted) or known, key=natural_key)
+
+
+def refused_participants(bids_dir: Path, wanted: Sequence[str] = ()) -> list[Issue]:
+    """Name the participants of the data set whose label breaks the rule of BIDS.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Root of the data set.
+    wanted : sequence of str
+        Chosen labels: then the others are nobody's concern.
+    """
+    refused = {} if wanted else refused_labels(bids_dir)
+    return [Issue(label, message) for label, message in refused.items()]
 
 
 def participants_without(
