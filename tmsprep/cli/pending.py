@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tmsprep.cli.parser import parse_args
 from tmsprep.running import EXIT_OK, EXIT_USAGE
+from tmsprep.running.surroundings import open_streams
 from tmsprep.text import shown
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tmsprep.config import ParticipantConfig
 
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        open_streams()
     try:
         # Nothing is localised here, so the machine that submits the jobs needs no GPU.
         config = parse_args([*arguments, '--device', 'cpu'])

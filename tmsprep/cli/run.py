@@ -14,6 +14,7 @@ from tmsprep.cli.parser import parse_args
 from tmsprep.config import GroupConfig, ImageConfig, RunConfig
 from tmsprep.running import EXIT_FAILED, EXIT_USAGE
 from tmsprep.running.machine import explain_shortage
+from tmsprep.running.surroundings import leave_folder, open_streams
 from tmsprep.text import printable, shown
 
 logger = logging.getLogger('tmsprep')
@@ -33,10 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 if everything was done, 1 if something failed, 2 for wrong arguments (which end the
         process from within the parser) or files, 128 plus the signal if one stopped it.
     """
-    config = parse_args(argv)
     if argv is not None:
-        # Called from a program, which must not be forked.
-        return run(config)
+        # Called from a program, which must not be forked or moved.
+        return run(parse_args(argv))
+    open_streams()
+    config = parse_args()
+    leave_folder()
     from tmsprep.running.supervise import supervise
 
     return supervise(lambda: run(config), lambda line: _log_end(config, line))
