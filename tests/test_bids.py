@@ -27,6 +27,7 @@ from tmsprep.bids import (
     find_images,
     write_dataset_description,
 )
+from tmsprep.bids.description import link_to_raw
 from tmsprep.bids.filters import load_filters
 from tmsprep.bids.index import has_database, list_images
 from tmsprep.bids.names import EXTENSIONS, labels_in, natural_key, refused_labels
@@ -464,15 +465,29 @@ def test_concurrent_descriptions(tmp_path: Path) -> None:
         'dataset_description.json',
     ]
     content = json.loads((out / 'dataset_description.json').read_text())
-    url = (tmp_path / 'été').as_uri()
     assert content['Name'] == 'tmsprep: stimulation targets of Ä'
     assert content['DatasetType'] == 'derivative'
     assert content['GeneratedBy'][0]['Name'] == 'tmsprep'
-    assert content['SourceDatasets'] == [{'URL': url, 'DOI': 'doi:10.1/x'}]
-    assert content['DatasetLinks'] == {'raw': url}
+    assert content['SourceDatasets'] == [{'URL': 'bids:raw:', 'DOI': 'doi:10.1/x'}]
+    assert content['DatasetLinks'] == {'raw': '../%C3%A9t%C3%A9'}
     before = (out / 'dataset_description.json').stat()
     write_dataset_description(out, root, TMS)
     assert (out / 'dataset_description.json').stat() == before
+
+
+@pytest.mark.parametrize(
+    ('out', 'bids', 'link'),
+    [
+        ('/data/study/derivatives/tmsprep', '/data/study', '../..'),
+        ('/home/anna/study/out', '/home/anna/study/raw data', '../raw%20data'),
+        ('/home/anna/out', '/home/anna/projects/a/bids', '../projects/a/bids'),
+        ('/out', '/data', '../data'),
+        ('/home/bob/out', '/home/anna/bids', 'sourcedata/raw'),
+        ('/scratch/anna/out', '/home/anna/bids', 'sourcedata/raw'),
+    ],
+)
+def test_link_to_raw(out: str, bids: str, link: str) -> None:
+    assert link_to_raw(Path(out), Path(bids)) == link
 
 
 def test_name_with_two_protocols(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
+from tmsprep.text import shown, without_folders
 
 logger = logging.getLogger(__name__)
 
@@ -148,7 +149,9 @@ def image_entries(
 
 def _details(outcome: Outcome) -> dict[str, Any]:
     failed = outcome.points is None and outcome.error is not None
-    error = {'Error': outcome.error['message']} if failed and outcome.error else {}
+    # Sidecars are shared; the error record has the whole paths.
+    message = without_folders(shown(outcome.error['message'])) if outcome.error else ''
+    error = {'Error': message} if failed else {}
     return {**outcome.details, **error}
 
 

@@ -117,3 +117,14 @@ def test_run_with_closed_streams(hostile: Path, random_weights: Path) -> None:
     assert run.returncode == 1
     (log,) = (hostile.parent / 'out').glob('logs/*/tmsprep.log')
     assert 'tmsprep finished with errors: 1 of 1 participants failed' in log.read_text()
+    check_shared(hostile.parent / 'out')
+
+
+def check_shared(out: Path) -> None:
+    """Outputs name no folder of this computer, but for the logs."""
+    shared = [path for path in out.rglob('*') if path.is_file() and 'logs' not in path.parts]
+    assert len(shared) > 2
+    for path in shared:
+        content = path.read_bytes()
+        for folder in (out.parent, CHECKOUT, Path(sys.prefix)):
+            assert os.fsencode(folder) not in content, path

@@ -11,6 +11,7 @@ import pandas as pd
 from tmsprep.bids.names import BidsError, labels_in, natural_key, refused_labels, shorten
 from tmsprep.evaluation.errors import RATER
 from tmsprep.tables import Column, column
+from tmsprep.text import shown, without_folders
 
 
 @dataclass(frozen=True)
@@ -185,10 +186,14 @@ def participants_table(
                 'methods': ' '.join(m for m in methods if not m.startswith(RATER)),
                 'raters': ' '.join(raters),
                 'outcome': _outcome(own_issues, '' if methods else without),
-                'message': ' '.join(' '.join(issue.message.split()) for issue in own_issues),
+                'message': without_folders(' '.join(_on_one_line(own_issues))),
             }
         )
     return pd.DataFrame(rows, columns=['participant_id', *COLUMNS])
+
+
+def _on_one_line(issues: Iterable[Issue]) -> list[str]:
+    return [shown(' '.join(issue.message.split())) for issue in issues]
 
 
 def _outcome(issues: Sequence[Issue], without: str) -> str:

@@ -19,7 +19,7 @@ from tmsprep import __version__
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.protocols import Protocol
-from tmsprep.text import printable
+from tmsprep.text import printable, shown, without_folders
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -263,7 +263,7 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(prose=_prose, plain=_plain)
+    environment.filters.update(prose=_prose, plain=_plain, local=_local)
     return environment.get_template('report.html.jinja').render(
         protocol=protocol,
         version=__version__,
@@ -288,6 +288,11 @@ def _visible(value: object) -> object:
     """Escape characters that would change the look of what is around them; HTML has no such."""
     plain = isinstance(value, str) and not isinstance(value, Markup)
     return printable(value, keep='\n\t') if plain else value
+
+
+def _local(text: object) -> str:
+    """Cut a message, and shorten the paths in it to names in the data set; the log has it all."""
+    return without_folders(shown(text))
 
 
 def _prose(text: object) -> Markup:
