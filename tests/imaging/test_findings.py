@@ -9,7 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from tmsprep.imaging.findings import cut_by_zeros, overflow, slice_order
-from tmsprep.imaging.read import ImageError, read_image, read_source
+from tmsprep.imaging.read import ImageError, read_image
 
 SHAPE = (60, 70, 80)
 
@@ -132,9 +132,10 @@ def test_findings_of_a_file(
     scaled = np.rint(head / np.quantile(head, 0.99) * 32767).astype(np.int64).astype(np.int16)
     nib.save(nib.Nifti1Image(scaled, np.eye(4)), path)
     with caplog.at_level(logging.WARNING):
-        source = read_source(path)
-    assert len(source.findings) == 1
-    assert f'{path}: {source.findings[0]}' in caplog.text
+        image = read_image(path)
+    (finding,) = image.extra['findings']
+    assert 'overflowed int16' in finding
+    assert f'{path}: {finding}.' in caplog.text
 
 
 def test_file_with_zeros_for_the_end(head: np.ndarray, tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def overflow(stored: np.ndarray) -> str:
     Returns
     -------
     str
-        A sentence, or ''.
+        A clause, or ''.
     """
     if stored.dtype.kind != 'i' or stored.dtype.itemsize > 2:
         return ''
@@ -67,9 +67,9 @@ def overflow(stored: np.ndarray) -> str:
     if _steps_left(stored, negative, period) > LEFT_OF_STEPS:
         return ''
     return (
-        f'{count} voxels ({count / stored.size:.2%}) are strongly negative beside bright ones: '
-        f'the brightest overflowed {stored.dtype.name}. Convert the DICOM files again with a '
-        'current dcm2niix, or save the image as float.'
+        f'{count} voxels ({count / stored.size:.2%}) are strongly negative beside bright ones, so '
+        f'the brightest overflowed {stored.dtype.name}; convert the DICOM files again with a '
+        'current dcm2niix, or save the image as float'
     )
 
 
@@ -102,7 +102,7 @@ def cut_by_zeros(stored: np.ndarray) -> str:
     Returns
     -------
     str
-        A sentence, or ''.
+        A clause, or ''.
     """
     counts = np.atleast_1d(np.count_nonzero(stored, axis=(0, 1)))
     place = int(np.flatnonzero(counts)[-1]) if counts.any() else 0
@@ -133,7 +133,7 @@ def slice_order(voxels: np.ndarray) -> str:
     Returns
     -------
     str
-        A sentence on the first axis found, or ''.
+        A clause on the first axis found, or ''.
     """
     top = float(np.percentile(voxels[::3, ::3, ::3], 99))
     if top <= 0:
@@ -147,14 +147,14 @@ def slice_order(voxels: np.ndarray) -> str:
         if _apart(slices) < APART * _median(steps):
             return (
                 f'slices along the {name} axis are more like slices far away than like their '
-                'neighbours, so their order is wrong. Convert the DICOM files again (dcm2niix).'
+                'neighbours, so their order is wrong; convert the DICOM files again (dcm2niix)'
             )
         ratio, place = _jump(steps)
         if ratio > JUMP:
             return (
                 f'slices {place} and {place + 1} along the {name} axis (from 0) differ '
-                f'{ratio:.1f} times as much as those around them: slices are missing or in a '
-                'wrong order, or the head moved. Convert the DICOM files again (dcm2niix).'
+                f'{ratio:.1f} times as much as those around them, so slices are missing or in a '
+                'wrong order, or the head moved; convert the DICOM files again (dcm2niix)'
             )
     return ''
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -30,23 +30,19 @@ MAX_NON_FINITE = 0.01
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class SourceImage:
-    """An image and what one pass over its file says about it.
+class SourceImage(NamedTuple):
+    """An image, and the checksum of the bytes that it was read from.
 
     Parameters
     ----------
     image : nibabel.Nifti1Image
         As `read_image` returns it.
     sha256 : str
-        Checksum of the bytes that the image was read from, hexadecimal.
-    findings : tuple of str
-        What is suspicious about the voxels, in words; see `tmsprep.imaging.findings`.
+        SHA-256 of the file, hexadecimal.
     """
 
     image: nib.Nifti1Image
     sha256: str
-    findings: tuple[str, ...] = ()
 
 
 def read_image(path: Path) -> nib.Nifti1Image:
@@ -66,6 +62,8 @@ def read_image(path: Path) -> nib.Nifti1Image:
     nibabel.Nifti1Image
         3D, float32, finite. Its qform and sform are the same matrix, from voxel indices to mm,
         RAS+; `scanner_affine` describes which of the two in the file it is.
+        ``extra['findings']`` lists in words what is suspicious about its voxels, see
+        `tmsprep.imaging.findings`.
 
     Raises
     ------
@@ -97,14 +95,14 @@ def read_source(path: Path) -> SourceImage:
         stored = file.stored().reshape(shape, order='F')
         findings = _check_stored(stored, path)
     _check_voxels(data, path)
-    findings += tuple(filter(None, [slice_order(data)]))
+    findings += filter(None, [slice_order(data)])
     for finding in findings:
-        logger.warning('%s: %s', path, finding)
-    clean = nib.Nifti1Image(data, affine)
+        logger.warning('%s: %s.', path, finding)
+    clean = nib.Nifti1Image(data, affine, extra={'findings': findings})
     clean.header.set_xyzt_units('mm')
     clean.set_sform(affine, code)
     clean.set_qform(affine, code)
-    return SourceImage(clean, sha256, findings)
+    return SourceImage(clean, sha256)
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int], np.ndarray, int]:
@@ -204,11 +202,11 @@ def _check_type(header: nib.Nifti1Header, path: Path) -> None:
         )
 
 
-def _check_stored(stored: np.ndarray, path: Path) -> tuple[str, ...]:
+def _check_stored(stored: np.ndarray, path: Path) -> list[str]:
     """Refuse a volume whose end was lost; return what is suspicious about the stored numbers."""
     if lost := cut_by_zeros(stored):
         raise ImageError(f'{path}: cut short: {lost}. {AGAIN}')
-    return tuple(filter(None, [overflow(stored)]))
+    return list(filter(None, [overflow(stored)]))
 
 
 def _check_voxels(data: np.ndarray, path: Path) -> None:
