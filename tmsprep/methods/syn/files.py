@@ -9,10 +9,11 @@ from typing import Any
 
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, Layout, derivative_path, shorten
+from tmsprep.derivatives import sidecar_path
 from tmsprep.files import file_sha256
 from tmsprep.formats import read_points
 from tmsprep.methods.base import ResourceError
-from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries, sidecar_path
+from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
 from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS

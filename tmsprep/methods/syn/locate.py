@@ -8,12 +8,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from tmsprep.derivatives import source_sha256
+from tmsprep.files import file_sha256
 from tmsprep.formats import read_points
 from tmsprep.imaging.conform import conform, resample_mask
 from tmsprep.imaging.read import read_image
 from tmsprep.methods.base import Request
 from tmsprep.methods.syn.files import atlas_name
-from tmsprep.methods.syn.reuse import names_image, preset_of, usable_mask, usable_transforms
+from tmsprep.methods.syn.reuse import preset_of, usable_mask, usable_transforms
 from tmsprep.outcome import Outcome
 from tmsprep.registration.atlas import Atlas, default_atlas, user_atlas
 from tmsprep.registration.brain import brain_mask, is_skull_stripped
@@ -70,7 +72,9 @@ def register_image(name: str, request: Request) -> Outcome:
     if refused := [text for text in (reason, other_reason) if text]:
         outcome.details['NotReused'] = refused
     used = {'mask': mask and given['given_mask'], 'transforms': transforms and transforms[0]}
-    outcome.extra['unchecked'] = [k for k, path in used.items() if path and not names_image(path)]
+    outcome.extra['unchecked'] = [
+        k for k, path in used.items() if path and not source_sha256(path)
+    ]
     return outcome
 
 
@@ -111,7 +115,10 @@ def _read_atlas(request: Request) -> Atlas:
     if brain is not None:
         mask = request.folder / 'atlas_mask.nii.gz'
         nib.save(brain, mask)
-    return user_atlas(image, points, mask)
+    atlas = user_atlas(image, points, mask)
+    if file_sha256(image) != given['checksums'][0]:
+        raise ValueError(f'{image}: the atlas was replaced during the run; start again')
+    return atlas
 
 
 def _reuse(name: str, atlas: Atlas, transforms: list[str], files: dict[str, str]) -> Outcome:
