@@ -9,7 +9,7 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 
-from tmsprep.imaging.findings import cut_by_zeros, overflow, slice_order
+from tmsprep.imaging.findings import cut_by_zeros, overflowed, slice_order
 from tmsprep.imaging.nifti_file import AGAIN, NiftiFile, open_nifti
 from tmsprep.imaging.scanner_frame import ImageError, scanner_affine, unit_qform
 
@@ -50,7 +50,7 @@ def read_image(path: Path) -> nib.Nifti1Image:
 
     A fourth dimension of size 1 is dropped. A few voxels that are not finite become 0, with a
     warning. An invalid slope is ignored, with a warning, as the scale of the intensities does not
-    matter here.
+    matter here. Integers that overflowed are mended, with a warning.
 
     Parameters
     ----------
@@ -92,8 +92,7 @@ def read_source(path: Path) -> SourceImage:
         # NaN and values beyond float32 are counted afterwards.
         with np.errstate(over='ignore', invalid='ignore'):
             data = np.asarray(voxels, dtype=np.float32).reshape(shape)
-        stored = file.stored().reshape(shape, order='F')
-        findings = _check_stored(stored, path)
+        findings = _check_stored(file, data, path)
     _check_voxels(data, path)
     findings += filter(None, [slice_order(data)])
     for finding in findings:
@@ -202,11 +201,23 @@ def _check_type(header: nib.Nifti1Header, path: Path) -> None:
         )
 
 
-def _check_stored(stored: np.ndarray, path: Path) -> list[str]:
-    """Refuse a volume whose end was lost; return what is suspicious about the stored numbers."""
+def _check_stored(file: NiftiFile, data: np.ndarray, path: Path) -> list[str]:
+    """Refuse a volume whose end was lost; mend voxels that overflowed in `data`, and say so."""
+    stored = file.stored().reshape(data.shape, order='F')
     if lost := cut_by_zeros(stored):
         raise ImageError(f'{path}: cut short: {lost}. {AGAIN}')
-    return list(filter(None, [overflow(stored)]))
+    wrapped = overflowed(stored)
+    if wrapped is None:
+        return []
+    period = 2 ** (8 * stored.dtype.itemsize)
+    data[wrapped] += period * (file.header.get_slope_inter()[0] or 1.0)
+    count = int(np.count_nonzero(wrapped))
+    finding = (
+        f'{count} voxels ({count / data.size:.2%}) are strongly negative beside bright ones, so '
+        f'they overflowed {stored.dtype.name}; read as larger by {period}, but convert the DICOM '
+        'files again with a current dcm2niix, or save the image as float'
+    )
+    return [finding]
 
 
 def _check_voxels(data: np.ndarray, path: Path) -> None:
