@@ -237,7 +237,7 @@ def delete_outdated(
             path,
         )
     doomed = layout.files(image, 'figures')
-    if any(_image_of(path) != sha256 for path in outdated):
+    if any(source_sha256(path) != sha256 for path in outdated):
         kept = {*tables, *(path.with_suffix('.json') for path in tables)}
         doomed += [path for path in layout.files(image) if path not in kept]
     # The tables last: if this is interrupted, the next run finds them.
@@ -251,9 +251,16 @@ def is_own_table(path: Path) -> bool:
     return path.is_file() and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
 
 
-def _image_of(table: Path) -> str:
-    """Checksum of the image that a table is of, by its sidecar."""
-    return str(read_json(table.with_suffix('.json')).get('ReferenceImage', {}).get('SHA256', ''))
+def sidecar_path(path: str | Path) -> Path:
+    """Name the sidecar of a table, an image or a transform."""
+    path = Path(path)
+    return path.with_name(path.name.removesuffix('.gz')).with_suffix('.json')
+
+
+def source_sha256(path: str | Path) -> str:
+    """Checksum of the image that a derivative was made from, by its sidecar; '' if it has none."""
+    image = read_json(sidecar_path(path)).get('ReferenceImage')
+    return str(image.get('SHA256', '')) if isinstance(image, dict) else ''
 
 
 def _holds(path: Path, protocol: Protocol, sha256: str) -> bool:
@@ -261,7 +268,7 @@ def _holds(path: Path, protocol: Protocol, sha256: str) -> bool:
         labels = read_targets(path).labels
     except ValueError:
         return False
-    return _image_of(path) == sha256 and labels == protocol.labels
+    return source_sha256(path) == sha256 and labels == protocol.labels
 
 
 def write_experts(
