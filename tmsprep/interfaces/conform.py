@@ -33,7 +33,7 @@ class ConformOutputSpec(TraitedSpec):
     """Outputs of `Conform`."""
 
     conformed = File(exists=True, desc='RAI or, with voxel_mm, RAS+; intensities as they were')
-    properties = File(exists=True, desc='JSON: shape, affine, SHA-256 and intensity window')
+    properties = File(exists=True, desc='JSON: shape, affine, SHA-256, intensity window, findings')
 
 
 class Conform(SimpleInterface):
@@ -48,12 +48,13 @@ class Conform(SimpleInterface):
 
         from tmsprep.files import file_sha256
         from tmsprep.imaging.conform import conform
+        from tmsprep.imaging.intensities import mend_image
         from tmsprep.imaging.isotropic import conform_isotropic
         from tmsprep.imaging.read import read_image
         from tmsprep.imaging.volume import percentile_window
 
         path = Path(self.inputs.in_file)
-        image = read_image(path)
+        image, findings = mend_image(read_image(path), path)
         window = percentile_window(
             np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
         )
@@ -67,6 +68,7 @@ class Conform(SimpleInterface):
             'affine': image.affine.tolist(),
             'sha256': file_sha256(path),
             'window': list(window),
+            'findings': list(findings),
         }
         self._results['conformed'] = str(conformed)
         self._results['properties'] = str(

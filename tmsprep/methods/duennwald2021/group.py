@@ -27,6 +27,7 @@ from tmsprep.group.issues import (
 )
 from tmsprep.group.points import COLUMNS as GROUP_POINTS
 from tmsprep.group.points import in_order
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import resample_labels
 from tmsprep.imaging.read import ImageError, load_nifti, read_image
@@ -306,7 +307,7 @@ def _intensities(
         if issue not in issues:
             issues.append(issue)
         return None
-    volume = conform_isotropic(read_image(image.path), voxel_mm)
+    volume = conform_isotropic(mend_image(read_image(image.path), image.path)[0], voxel_mm)
     if volume.shape != labels.shape or not np.allclose(volume.affine, labels.affine, atol=1e-3):
         raise ValueError(
             f'{image.path}: the segmentation in the outputs is on another grid; run the '
