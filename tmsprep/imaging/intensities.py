@@ -1,4 +1,4 @@
-"""Intensities that no head has: padding and hot voxels, found and replaced before anything else.
+"""Intensities that no head has: padding, hot voxels, air that is not 0; mended before all else.
 
 Percentiles, averages and networks would take them for a part of the head. All limits are relative
 to the contrast of the image, so gain and offset do not matter. What is called usual below was
@@ -58,6 +58,10 @@ _HOT = 10.0
 #: A voxel below air by this share of the head's brightest tissue is no measurement. Usual: 0.02.
 _COLD = 0.5
 
+#: Air at 0, as measured by the 5th percentile in units of the head's brightest tissue above it.
+#: Usual: 0 to 0.023; an image without air in its field of view may have more.
+_ZERO_AIR = (-0.05, 0.5)
+
 #: Voxels that are looked at to find percentiles.
 _SAMPLE = 2**20
 
@@ -81,7 +85,7 @@ class Mended:
 
 
 def mend_image(
-    image: nib.Nifti1Image, name: Path | str
+    image: nib.Nifti1Image, name: Path | str, *, shift: bool = True
 ) -> tuple[nib.Nifti1Image, tuple[str, ...]]:
     """Apply `mend` to an image, and log what was replaced as warnings.
 
@@ -91,6 +95,8 @@ def mend_image(
         As from `read_image`.
     name : Path or str
         Name of the image in the log.
+    shift : bool
+        As for `mend`.
 
     Returns
     -------
@@ -100,7 +106,7 @@ def mend_image(
         What was replaced, in words, here and by `read_image`.
     """
     read = tuple(image.extra.get('findings', ()))
-    mended = mend(np.asanyarray(image.dataobj))
+    mended = mend(np.asanyarray(image.dataobj), shift=shift)
     for finding in mended.findings:
         logger.warning('%s: %s.', name, finding)
     if mended.findings:
@@ -108,13 +114,18 @@ def mend_image(
     return image, (*read, *mended.findings)
 
 
-def mend(data: np.ndarray) -> Mended:
+def mend(data: np.ndarray, *, shift: bool = True) -> Mended:
     """Replace padding by air, and voxels that are far too bright or dark by plausible values.
+
+    If air is far from 0, an offset is subtracted: what lies outside the field of view is 0.
 
     Parameters
     ----------
     data : numpy.ndarray
         Shape (n, m, k), float32, finite.
+    shift : bool
+        Whether to subtract an offset. It is kept for an image that is measured, where 0 may be
+        that of the signal although no air is in view.
 
     Examples
     --------
@@ -128,7 +139,7 @@ def mend(data: np.ndarray) -> Mended:
     0.0
     """
     findings: list[str] = []
-    for step in (_fill_padding, _winsorise):
+    for step in (_fill_padding, _winsorise, *([_zero_air] if shift else [])):
         data, found = step(data)
         findings += found
     return Mended(data, tuple(findings))
@@ -146,7 +157,7 @@ def _fill_padding(data: np.ndarray) -> tuple[np.ndarray, list[str]]:
         values = values[values != value]
     if not padding:
         return data, []
-    findings, filled, air = [], data.copy(), _range(values)[0]
+    findings, filled, air = [], data.copy(), np.quantile(values, _TAIL)
     for value in padding:
         inside = data == value
         filled[inside] = air
@@ -189,12 +200,10 @@ def _bright_background(data: np.ndarray, values: np.ndarray) -> np.float32 | Non
 
 def _winsorise(data: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Bring voxels far beyond the intensities of the head back to their ends."""
-    values = _sample(data)
-    air = float(np.quantile(values, 0.05))
-    head = values[values > air]
-    if not _is_measured(head):
+    contrast = _air_and_tissue(_sample(data))
+    if contrast is None:
         return data, []
-    tissue = float(np.quantile(head, 0.95))
+    air, tissue = contrast
     findings = []
     lowest, highest = float(data.min()), float(data.max())
     hot, cold = air + _HOT * (tissue - air), air - _COLD * (tissue - air)
@@ -211,6 +220,27 @@ def _winsorise(data: np.ndarray) -> tuple[np.ndarray, list[str]]:
         )
         data = np.where(data < cold, np.float32(air), data)
     return data, findings
+
+
+def _zero_air(data: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """Shift all intensities so that the darkest air is 0, unless air is about 0."""
+    values = _sample(data)
+    contrast = _air_and_tissue(values)
+    if contrast is None:
+        return data, []
+    air, tissue = contrast
+    if _ZERO_AIR[0] <= air / (tissue - air) <= _ZERO_AIR[1]:
+        return data, []
+    darkest = np.quantile(values, _TAIL, method='nearest')
+    shifted = np.maximum(data - darkest, 0)
+    return shifted, [f'air is at {air:g}, not 0; {darkest:g} is subtracted from all intensities']
+
+
+def _air_and_tissue(values: np.ndarray) -> tuple[float, float] | None:
+    """Return the intensity of air, and of the brightest tissue of the head; None if unknown."""
+    air = float(np.quantile(values, 0.05))
+    head = values[values > air]
+    return (air, float(np.quantile(head, 0.95))) if _is_measured(head) else None
 
 
 def _sample(data: np.ndarray) -> np.ndarray:

@@ -54,13 +54,14 @@ class Conform(SimpleInterface):
         from tmsprep.imaging.volume import percentile_window
 
         path = Path(self.inputs.in_file)
-        image, findings = mend_image(read_image(path), path)
+        voxel_mm = self.inputs.voxel_mm
+        on_own_grid = isdefined(voxel_mm)
+        image, findings = mend_image(read_image(path), path, shift=not on_own_grid)
         window = percentile_window(
             np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
         )
         conformed = Path(runtime.cwd) / 'conformed.nii'
-        voxel_mm = self.inputs.voxel_mm
-        result = conform_isotropic(image, voxel_mm) if isdefined(voxel_mm) else conform(image)
+        result = conform_isotropic(image, voxel_mm) if on_own_grid else conform(image)
         nib.save(result, conformed)
         properties = {
             'path': str(path),

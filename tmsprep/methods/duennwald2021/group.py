@@ -307,7 +307,9 @@ def _intensities(
         if issue not in issues:
             issues.append(issue)
         return None
-    volume = conform_isotropic(mend_image(read_image(image.path), image.path)[0], voxel_mm)
+    volume = conform_isotropic(
+        mend_image(read_image(image.path), image.path, shift=False)[0], voxel_mm
+    )
     if volume.shape != labels.shape or not np.allclose(volume.affine, labels.affine, atol=1e-3):
         raise ValueError(
             f'{image.path}: the segmentation in the outputs is on another grid; run the '
