@@ -12,6 +12,7 @@ from tmsprep.derivatives import source_sha256
 from tmsprep.files import file_sha256
 from tmsprep.formats import read_points
 from tmsprep.imaging.conform import conform, resample_mask
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
 from tmsprep.methods.base import Request
 from tmsprep.methods.syn.files import atlas_name
@@ -110,7 +111,8 @@ def _read_atlas(request: Request) -> Atlas:
         return default_atlas(request.protocol)
     points = read_points(Path(given['atlas_targets'])).reindex(request.protocol.labels)
     image = Path(given['atlas'])
-    brain = _extract(conform(read_image(image)), given['brain_weights'])
+    readable, _ = mend_image(read_image(image), image)
+    brain = _extract(conform(readable), given['brain_weights'])
     mask = None
     if brain is not None:
         mask = request.folder / 'atlas_mask.nii.gz'
