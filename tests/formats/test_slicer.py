@@ -180,7 +180,9 @@ def test_fcsv_of_slicer_5(tmp_path: Path) -> None:
         (',1,1,0,A,,', ',1,1,0,A,,,2', 'more values'),
         (',1,1,0,A,,', ',1,1,0,A,,,4,0', 'more values'),
         (',1,1,0,A,,', ',1,1,0,A,,,2,0,', 'more values'),
-        ('id,1,2,3,', 'id,1,2,', 'under their columns'),
+        ('id,1,2,3,', 'id,1,2,', 'fewer values'),
+        ('id,1,2,3,0', 'id,1,2,3', 'fewer values'),
+        ('0,0,0,1,1,1', '0,1,0,0,5,1', 'under their columns'),
         ('id,1,2,3,', 'id,1,2,true,', 'not a number'),
     ],
 )

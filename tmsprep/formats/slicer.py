@@ -108,8 +108,8 @@ def read_fcsv(path: Path) -> PointSet:
     Raises
     ------
     PointsFileError
-        If the header names no frame, or two, or a column twice; if a row lacks a coordinate or is
-        longer than the header says, or a label repeats.
+        If the header names no frame, or two, or a column twice; if a row lacks a coordinate, or is
+        shorter or longer than the header says; or if a label repeats.
     """
     lines = read_lines(path)
     header = fields(lines, '=', ('coordinatesystem', 'columns'), path)
@@ -131,6 +131,8 @@ def _fcsv_point(line: str, columns: list[str], path: Path) -> tuple[str, np.ndar
         # One row at a time, so that a single quotation mark does not swallow the rows after it.
         (cells,) = csv.reader([line], strict=True)
         row = dict(zip(columns, cells, strict=False))
+        if len(cells) < len(columns):
+            raise ValueError('fewer values than columns')
         rest = cells[len(columns) :]
         defined = True
         if len(rest) == 2 and rest[0] in _FCSV_STATUSES and rest[1] in ('0', '1'):
