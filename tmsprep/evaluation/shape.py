@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from tmsprep.formats.targets_tsv import read_targets
+from tmsprep.formats import read_points
 from tmsprep.imaging.similarity import similarity
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
-#: Corners of the box in mm, RAS+, that holds the default atlas (MNI152) with the skull around it.
+#: Corners of the box in mm, RAS+, that holds MNI152 with the skull around it.
 ATLAS_BOX_MM = ((-100.0, -140.0, -80.0), (100.0, 110.0, 120.0))
 
 #: Points with a smaller spread (RMS) across their longest axis are nearly on a line: their turn
@@ -143,29 +144,51 @@ def _rms(values: np.ndarray) -> float:
 
 @lru_cache(maxsize=8)
 def protocol_shape(protocol: Protocol) -> PointSet | None:
-    """Read where a protocol's targets lie in the default atlas.
+    """Read where a protocol's targets lie in a head: those of its 'shape', else of its atlas.
 
     Returns
     -------
     PointSet or None
-        The targets in order, mm, RAS+, MNI152; missing where the atlas lacks one. None if the
-        protocol names no points.
+        The targets in order, mm, RAS+; missing where the table lacks one. None if the protocol
+        names no table.
 
     Raises
     ------
     ValueError
-        If the table cannot be read (`tmsprep.formats.PointsFileError`), or a target lies outside
-        `ATLAS_BOX_MM`.
+        As `read_places`.
     """
+    if protocol.shape:
+        return read_places(protocol.file(protocol.shape), protocol)
     if not protocol.atlas:
         return None
-    path = protocol.file(protocol.atlas['points'])
-    shape = read_targets(path).reindex(protocol.labels)
+    own_image = protocol.file(protocol.atlas['image']).is_file()
+    return read_places(protocol.file(protocol.atlas['points']), protocol, mni=not own_image)
+
+
+def read_places(path: Path, protocol: Protocol, *, mni: bool = True) -> PointSet:
+    """Read where the targets of a protocol lie in a template.
+
+    Parameters
+    ----------
+    path : Path
+        File of points, mm, RAS+.
+    protocol : Protocol
+        The targets.
+    mni : bool
+        Whether the template is MNI152.
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be read (`tmsprep.formats.PointsFileError`), or a target lies outside
+        `ATLAS_BOX_MM` in MNI152.
+    """
+    places = read_points(path).reindex(protocol.labels)
     low, high = np.array(ATLAS_BOX_MM)
-    far = ((shape.coordinates < low) | (shape.coordinates > high)).any(axis=1)
-    if far.any():
+    far = ((places.coordinates < low) | (places.coordinates > high)).any(axis=1)
+    if mni and far.any():
         raise ValueError(
-            f'{path}: {", ".join(np.array(shape.labels)[far])} outside the head of the default '
-            'atlas; give coordinates of MNI152 in mm, RAS+'
+            f'{path}: {", ".join(np.array(places.labels)[far])} outside the head of the template; '
+            'give coordinates of MNI152 in mm, RAS+'
         )
-    return shape
+    return places

@@ -18,6 +18,9 @@ DECIMALS = 4
 #: A file of points is smaller, with all samples of a long session of a neuronavigator in it.
 MAX_BYTES = 50_000_000
 
+#: Characters of the name of a point.
+MAX_LABEL = 200
+
 #: In mm. Nothing in a scanner is a kilometre away.
 MAX_COORDINATE = 1e6
 
@@ -164,12 +167,13 @@ def add_point(points: dict[str, np.ndarray], label: str, position: np.ndarray, p
     Raises
     ------
     PointsFileError
-        If its name is empty, already in `points`, or has characters that cannot be printed.
+        If its name is empty, longer than `MAX_LABEL`, already in `points`, or has characters that
+        cannot be printed.
     """
-    if not label.isprintable():
+    if not label.isprintable() or len(label) > MAX_LABEL:
         raise PointsFileError(
-            f'{path}: the name {_shortened(label)} has characters that cannot be printed. Rename '
-            'the point.'
+            f'{path}: the name {_shortened(label)} is too long, or has characters that cannot be '
+            'printed. Rename the point.'
         )
     if not label.strip():
         raise PointsFileError(

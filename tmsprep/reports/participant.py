@@ -25,6 +25,7 @@ from tmsprep.reports.summary import (
     ERROR_RADIUS,
     TargetRow,
     count_found,
+    far_experts,
     further_columns,
     largest_separation,
     target_rows,
@@ -98,7 +99,8 @@ def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, S
     """Arrange the results of one image for the template."""
     rows = target_rows(image.tables)
     found = list(sections.values())
-    warned = [*warnings(rows), *(text for section in found for text in section.warnings)]
+    warned = [*warnings(rows), *far_experts(rows)]
+    warned += [text for section in found for text in section.warnings]
     concerns = _concerns(image, rows)
     facts = [*_facts(rows, protocol), *(text for section in found for text in section.facts)]
     level = 'bad' if image.errors or not rows else 'look' if warned else 'good'
