@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 from tmsprep.bids.description import generated_by_tmsprep
 from tmsprep.bids.filters import matches
-from tmsprep.bids.names import ENTITIES, BidsError, ImageRef, natural_key, shorten
+from tmsprep.bids.names import (
+    ENTITIES,
+    SCANNER_SPACES,
+    BidsError,
+    ImageRef,
+    natural_key,
+    shorten,
+)
 from tmsprep.methods import method_names
 
 #: Name of a rater whose files have no desc-<rater>.
@@ -33,8 +40,6 @@ _SIGNS = {
     '.tsv': re.compile(r'\A(?=.*\blabel\b)(?=.*\bx\b)(?=.*\by\b)(?=.*\bz\b)'),
 }
 _BEGINNING = 2000
-# Names of the scanner frame; points of any other space are not where their numbers say.
-_SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
 _FORM = (
     'sub-<label>[_ses-<label>][_run-<index>]_desc-<rater>_targets.tsv (or .mrk.json, .fcsv, .txt)'
 )
@@ -312,7 +317,7 @@ def find_image(
     _check_folders(path, folder, entities)
     entities = {key: label for key, label in entities.items() if key not in own}
     space = entities.pop('space', 'T1w')
-    if space not in _SPACES:
+    if space not in SCANNER_SPACES:
         raise BidsError(
             f'{path}: these {what} are in the space {space}, not in the scanner frame of the '
             'image. Move them there and name the file without space.'
