@@ -20,6 +20,7 @@ from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
 
@@ -199,6 +200,17 @@ def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | Non
         unreliable=details.get('Unreliable', []),
         refused=bool(details.get('Refused')),
     )
+
+
+def located_points(layout: Layout, image: ImageRef, methods: Iterable[str]) -> dict[str, PointSet]:
+    """Read the points of one image that methods have left, mm, RAS+; unreadable ones are not."""
+    found = {}
+    for method in methods:
+        try:
+            found[method] = read_targets(layout.table(image, method))
+        except ValueError:
+            continue
+    return found
 
 
 def delete_outdated(

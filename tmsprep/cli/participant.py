@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tmsprep.bids import find_images
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.annotated import conclude
-from tmsprep.cli.experts import read_experts, write_expert_tables
+from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
 from tmsprep.derivatives import read_statuses, unfinished
 from tmsprep.failures import read_records, record_problems
 from tmsprep.group.issues import errors_by_subject
@@ -147,6 +147,7 @@ def _execute(
     progress = Progress(len(workflow._get_all_nodes()), len(every), finished)
     names = {workflow_name(image): image for image in every}
     execute(workflow, run.config.execution, run.layout, progress, names)
+    warn_of_far_experts(run.layout, every, [method.name for method in run.methods], experts)
 
 
 def _workflow(

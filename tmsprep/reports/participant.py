@@ -24,6 +24,7 @@ from tmsprep.reports.styles import method_order, method_style
 from tmsprep.reports.summary import (
     TargetRow,
     count_found,
+    far_experts,
     further_columns,
     image_findings,
     largest_separation,
@@ -101,6 +102,7 @@ def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, S
     warned = [
         *warnings(rows),
         *image_findings(image.tables),
+        *far_experts(rows),
         *(text for section in found for text in section.warnings),
     ]
     concerns = _concerns(image, rows)

@@ -9,8 +9,10 @@ from itertools import combinations
 
 from tmsprep.derivatives import EXPERT
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
+from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.evaluation.status import STATUSES, UNUSABLE
 from tmsprep.methods import get_method, method_names
+from tmsprep.points import PointSet
 from tmsprep.reports.collect import TargetsTable
 from tmsprep.reports.sections import Number
 from tmsprep.reports.styles import MethodStyle, method_order, method_style, pair_name
@@ -185,6 +187,19 @@ def warnings(rows: list[TargetRow]) -> list[str]:
         f'{" and ".join(names)}: {words} ({_which(labels, len(rows))}).'
         for (words, names), labels in by_words.items()
     ]
+
+
+def far_experts(rows: list[TargetRow]) -> list[str]:
+    """Return a sentence if the raters' points are far from those of every method, else nothing."""
+    points: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for row in rows:
+        for estimate in row.estimates:
+            if estimate.point is not None:
+                points.setdefault(estimate.method, {})[row.label] = estimate.point
+    located = {name: PointSet.from_mapping(places) for name, places in points.items()}
+    expert = located.pop(EXPERT, None)
+    findings = [] if expert is None else far_from_methods(expert, located)
+    return [f'Raters: {finding.message}.' for finding in findings]
 
 
 def image_findings(tables: Mapping[str, TargetsTable]) -> list[str]:

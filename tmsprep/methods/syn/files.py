@@ -10,8 +10,8 @@ from typing import Any
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, Layout, derivative_path, shorten
 from tmsprep.derivatives import sidecar_path
+from tmsprep.evaluation.shape import read_places
 from tmsprep.files import file_sha256
-from tmsprep.formats import read_points
 from tmsprep.methods.base import ResourceError
 from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries
 from tmsprep.outcome import Outcome
@@ -57,7 +57,7 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     for path in (*files, brain):
         if not path.is_file():
             raise ResourceError(f'file not found: {path}')
-    _check_targets(targets, protocol)
+    _check_targets(targets, protocol, default=image is None)
     return {
         'atlas': DEFAULT_ATLAS if image is None else str(image),
         'atlas_targets': str(targets),
@@ -67,12 +67,13 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _check_targets(path: Path, protocol: Protocol) -> None:
+def _check_targets(path: Path, protocol: Protocol, *, default: bool) -> None:
     try:
-        points = read_points(path)
+        points = read_places(path, protocol, mni=default)
     except ValueError as error:
-        raise ResourceError(f'--atlas-targets: {error}') from error
-    if not points.reindex(protocol.labels).found.any():
+        where = '' if default else '--atlas-targets: '
+        raise ResourceError(f'{where}{error}') from error
+    if not points.found.any():
         raise ResourceError(
             f'{path}: has none of the targets of protocol {protocol.name}, such as '
             f'{shorten(list(protocol.labels), 3)}; give --atlas and --atlas-targets with them'
