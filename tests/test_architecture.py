@@ -34,7 +34,7 @@ MAY_IMPORT = {
     'formats': set(),
     'networks': set(),
     'registration': {'evaluation', 'formats'},
-    'evaluation': set(),
+    'evaluation': {'formats'},
     'phantoms': set(),
     'failures': set(),
     'derivatives': {'evaluation', 'formats', *METHOD},

@@ -15,7 +15,7 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import targets_table, unfinished, write_outcomes
 from tmsprep.disclaimer import disclaimer
 from tmsprep.methods import get_method
-from tmsprep.outcome import Outcome
+from tmsprep.outcome import ImplausibleImage, Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, load_protocol
 
@@ -212,7 +212,7 @@ def test_unfinished(tmp_path: Path) -> None:
     os.utime(path, (time.time() + 9999,) * 2)
     assert reasons() == []
     names.table(image, 'syn').write_text('label\tstatus\nA\tfailed\nB\tfailed\n')
-    assert reasons() == [f'{stem}-syn_targets.tsv: every target failed']
+    assert reasons() == [f'{stem}-syn_targets.tsv: no point may be used (2 failed)']
     path.unlink()
     assert len(reasons()) == 1
 
@@ -222,3 +222,36 @@ def test_segmentation_tables(tmp_path: Path) -> None:
     found = list(unfinished(names, image, [get_method('coreunet')], {'segmentation': ('lpp',)}))
     stem = f'{IMAGE.stem}_protocol-locuscoeruleus_desc'
     assert found == [f'no {stem}-coreunet_targets.tsv', f'no {stem}-lpp_segmentation.tsv']
+
+
+def test_refused(tmp_path: Path) -> None:
+    """What one method says of the image is held against the points of the other."""
+    radius = {'error90_mm': [2.5] * 11}
+    refusal = Outcome.failed('syn', ImplausibleImage('the brain found measures 5117 mL'))
+    found = write(tmp_path, cnn=Outcome('cnn', POINTS, dict(radius)), syn=refusal)
+    table, _ = found['cnn']
+    assert set(table['status']) == {'unreliable'}
+    assert set(table['error90_mm']) == {'n/a'}
+    assert found['syn'][1]['Refused'] is True
+    # A method that crashes says nothing of the image.
+    crash = Outcome.failed('syn', MemoryError('no room'))
+    table, _ = write(tmp_path / 'crash', cnn=Outcome('cnn', POINTS, dict(radius)), syn=crash)[
+        'cnn'
+    ]
+    assert set(table['status']) == {'ok'}
+    # The refusal of an earlier run is known from its table.
+    table, _ = write(tmp_path, cnn=Outcome('cnn', POINTS, dict(radius)))['cnn']
+    assert set(table['status']) == {'unreliable'}
+
+
+def test_findings(tmp_path: Path) -> None:
+    doubtful = PROTOCOL.labels[:2]
+    outcome = Outcome('cnn', POINTS, findings=['it is dark'], unreliable=list(doubtful))
+    table, sidecar = write(tmp_path, cnn=outcome)['cnn']
+    assert table['status'].tolist() == ['unreliable'] * 2 + ['ok'] * 9
+    assert (sidecar['Findings'], sidecar['Unreliable']) == (['it is dark'], list(doubtful))
+    # They last when the table is written again for the sake of another method.
+    write(tmp_path, syn=Outcome('syn', SHIFTED))
+    table, sidecar = read(tmp_path, 'cnn')
+    assert table['status'].tolist() == ['unreliable'] * 2 + ['ok'] * 9
+    assert sidecar['Findings'] == ['it is dark']

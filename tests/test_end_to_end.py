@@ -81,9 +81,9 @@ def check_tables(out: Path, data_set: Path) -> None:
         assert set(table.columns) <= set(sidecar)
 
 
-def test_phantom(tmp_path: Path, tmsprep: Callable, data_set: Path, random_weights: Path) -> None:
+def test_phantom(tmp_path: Path, tmsprep: Callable, data_set: Path, shipped_weights: Path) -> None:
     out, work = tmp_path / 'out', tmp_path / 'work'
-    options = ('--sloppy', '--weights', random_weights, '-w', work, '--nprocs', 2)
+    options = ('--sloppy', '--weights', shipped_weights, '-w', work, '--nprocs', 2)
     first = tmsprep(data_set, out, 'participant', *options)
     assert first.returncode == 0, first.stderr
     assert 'finished without errors: 1 participants' in last_line(first)
@@ -108,7 +108,7 @@ def test_phantom(tmp_path: Path, tmsprep: Callable, data_set: Path, random_weigh
 
 
 def check_truth(out: Path, data_set: Path) -> None:
-    """A rough registration of a phantom is near the truth; the network is untrained."""
+    """A rough registration of a phantom is near the truth."""
     truth = data_set / 'derivatives' / 'truth' / 'sub-007' / 'anat'
     known = read_targets(truth / 'sub-007_desc-truth_targets.tsv')
     found = read_targets(out / 'sub-007' / 'anat' / 'sub-007_protocol-tms_desc-syn_targets.tsv')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.disclaimer import disclaimer
+from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
 from tmsprep.text import shown, without_folders
@@ -119,6 +122,8 @@ def targets_table(
     }
     for name, values in outcome.columns.items():
         columns[name] = np.array(values, dtype=np.float64)
+    if RADIUS in columns:
+        columns[RADIUS][np.isin(columns['status'], list(WITHOUT_RADIUS))] = np.nan
     for other in others:
         columns[f'distance_to_{other.method}_mm'] = points.distance(points_of(other, protocol))
     return pd.DataFrame(columns)
@@ -132,6 +137,7 @@ def image_entries(
 ) -> dict[str, Any]:
     """Entries of a sidecar: which image the derivative is of, and what it must not be used for."""
     seed = {} if random_seed is None else {'RandomSeed': random_seed}
+    findings = properties.get('findings', [])
     return {
         'Protocol': protocol.name,
         'Sources': [image.uri],
@@ -141,6 +147,7 @@ def image_entries(
             'Affine': properties['affine'],
             'SHA256': properties['sha256'],
         },
+        **({'ImageFindings': list(findings)} if findings else {}),
         'SoftwareVersion': __version__,
         **seed,
         'Disclaimer': disclaimer(protocol),
@@ -152,7 +159,10 @@ def _details(outcome: Outcome) -> dict[str, Any]:
     # Sidecars are shared; the error record has the whole paths.
     message = without_folders(shown(outcome.error['message'])) if outcome.error else ''
     error = {'Error': message} if failed else {}
-    return {**outcome.details, **error}
+    findings = {'Findings': outcome.findings} if outcome.findings else {}
+    doubts = {'Unreliable': outcome.unreliable} if outcome.unreliable else {}
+    refused = {'Refused': True} if outcome.refused else {}
+    return {**outcome.details, **error, **refused, **findings, **doubts}
 
 
 def _write_table(
@@ -184,7 +194,26 @@ def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | Non
     }
     apart = {*table.columns, *FRAME, 'Method', 'Description'}
     details = {key: value for key, value in sidecar.items() if key not in apart}
-    return Outcome(method, read_targets(path), columns, details)
+    return Outcome(
+        method,
+        read_targets(path),
+        columns,
+        details,
+        findings=details.get('Findings', []),
+        unreliable=details.get('Unreliable', []),
+        refused=bool(details.get('Refused')),
+    )
+
+
+def located_points(layout: Layout, image: ImageRef, methods: Iterable[str]) -> dict[str, PointSet]:
+    """Read the points of one image that methods have left, mm, RAS+; unreadable ones are not."""
+    found = {}
+    for method in methods:
+        try:
+            found[method] = read_targets(layout.table(image, method))
+        except ValueError:
+            continue
+    return found
 
 
 def delete_outdated(
@@ -223,7 +252,7 @@ def delete_outdated(
             path,
         )
     doomed = layout.files(image, 'figures')
-    if any(_image_of(path) != sha256 for path in outdated):
+    if any(source_sha256(path) != sha256 for path in outdated):
         kept = {*tables, *(path.with_suffix('.json') for path in tables)}
         doomed += [path for path in layout.files(image) if path not in kept]
     # The tables last: if this is interrupted, the next run finds them.
@@ -237,9 +266,16 @@ def is_own_table(path: Path) -> bool:
     return path.is_file() and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
 
 
-def _image_of(table: Path) -> str:
-    """Checksum of the image that a table is of, by its sidecar."""
-    return str(read_json(table.with_suffix('.json')).get('ReferenceImage', {}).get('SHA256', ''))
+def sidecar_path(path: str | Path) -> Path:
+    """Name the sidecar of a table, an image or a transform."""
+    path = Path(path)
+    return path.with_name(path.name.removesuffix('.gz')).with_suffix('.json')
+
+
+def source_sha256(path: str | Path) -> str:
+    """Checksum of the image that a derivative was made from, by its sidecar; '' if it has none."""
+    image = read_json(sidecar_path(path)).get('ReferenceImage')
+    return str(image.get('SHA256', '')) if isinstance(image, dict) else ''
 
 
 def _holds(path: Path, protocol: Protocol, sha256: str) -> bool:
@@ -247,7 +283,7 @@ def _holds(path: Path, protocol: Protocol, sha256: str) -> bool:
         labels = read_targets(path).labels
     except ValueError:
         return False
-    return _image_of(path) == sha256 and labels == protocol.labels
+    return source_sha256(path) == sha256 and labels == protocol.labels
 
 
 def write_experts(
@@ -292,8 +328,8 @@ def unfinished(
 ) -> Iterator[str]:
     """Say what keeps an image from being done; nothing if it is.
 
-    It is done if each table of each method exists, is not older than the image, and has a row
-    that is not ``failed``.
+    It is done if each table of each method exists, is not older than the image, and has a point
+    that may be used.
 
     Parameters
     ----------
@@ -311,8 +347,8 @@ def unfinished(
             yield f'no {path.name}'
         elif path.stat().st_mtime < _modified(image.path):
             yield f'{image.path.name} is younger than {path.name}'
-        elif _has_failed(path):
-            yield f'{path.name}: every target failed'
+        elif reason := _no_usable_point(path):
+            yield f'{path.name}: {reason}'
 
 
 def _modified(path: Path) -> float:
@@ -326,6 +362,17 @@ def _modified(path: Path) -> float:
     return modified if modified <= time.time() else 0.0
 
 
-def _has_failed(path: Path) -> bool:
+def read_statuses(path: Path) -> list[str]:
+    """Read the column 'status' of a table; empty if it has none."""
     table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
-    return 'status' in table and bool((table['status'] == 'failed').all())
+    return table['status'].tolist() if 'status' in table else []
+
+
+def _no_usable_point(path: Path) -> str:
+    """Say why a table has no point that may be used; '' if it has one."""
+    statuses = read_statuses(path)
+    if not statuses or not UNUSABLE.issuperset(statuses):
+        return ''
+    words = ', '.join(f'{count} {status}' for status, count in sorted(Counter(statuses).items()))
+    findings = read_json(path.with_suffix('.json')).get('Findings', [])
+    return '; '.join([f'no point may be used ({words})', *map(str, findings)])

@@ -80,6 +80,11 @@ COLUMNS: dict[str, Column] = {
         'equation 3). Compare it between ensembles of the same size only',
         'mm',
     ),
+    'match': column(
+        'Correlation of the image in a ball of 36 mm around the point with the mean head of the '
+        'protocol, laid over it by the points; 1 for a perfect match. It falls where the image is '
+        'cut, damaged or of another contrast, and where points are a centimetre off'
+    ),
     'repetition': column('Number of the repetition, from 1'),
     'fold': column('Number of the fold, from 1'),
     'n': column('Number of values; missing ones are left out'),

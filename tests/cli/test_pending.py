@@ -87,7 +87,7 @@ def test_all_targets_failed(config: ParticipantConfig) -> None:
     finish(config, 'cnn')
     finish(config, 'syn', status='failed')
     assert pending(config)['01'] == (
-        'sub-01_protocol-tms_desc-syn_targets.tsv: every target failed'
+        'sub-01_protocol-tms_desc-syn_targets.tsv: no point may be used (2 failed)'
     )
 
 

@@ -105,8 +105,8 @@ class Study:
 
 
 @pytest.fixture
-def study(tmp_path: Path, random_weights: Path) -> Study:
-    return Study(tmp_path, random_weights)
+def study(tmp_path: Path, shipped_weights: Path) -> Study:
+    return Study(tmp_path, shipped_weights)
 
 
 def test_other_schedulers(study: Study) -> None:

@@ -46,7 +46,7 @@ def localize(
         method='cnn',
         conformed=str(conformed),
         properties=str(conformed.with_name('properties.json')),
-        protocol=replace(PROTOCOL, targets=targets),
+        protocol=replace(PROTOCOL, targets=targets, head=''),
         resources={'weights': str(path), 'weights_sha256': 'abc'},
     )
     (tmp_path / 'node').mkdir()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from tmsprep.atomic import atomic_path
 from tmsprep.bids import find_images
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import located_points
+from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import ResourceError
 from tmsprep.protocols import Protocol, load_protocol
@@ -107,6 +109,7 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
     if not config.dry_run and len(given.agreements):
         _write_agreements(config, given)
     images = {image.stem: image for several in found.images.values() for image in several}
+    _warn_of_far_points(given.examples, images, layout, protocol)
     used = {images[example.name].subject for example in given.examples}
     masks = sum(example.mask is not None for example in given.examples)
     points = len(given.examples) - masks
@@ -149,6 +152,19 @@ def _log_problems(
         # Participants with annotations but no image are among the problems above.
         for message in messages:
             logger.warning('sub-%s: not used: %s', subject, message)
+
+
+def _warn_of_far_points(
+    examples: Sequence[Example], images: Mapping[str, ImageRef], layout: Layout, protocol: Protocol
+) -> None:
+    """Compare the points with those of the methods, where the outputs have some of the image."""
+    names = [method.name for method in methods_of(protocol)]
+    for example in examples:
+        if example.points is None:
+            continue
+        located = located_points(layout, images[example.name], names)
+        for finding in far_from_methods(example.points, located):
+            logger.warning('%s, points of raters: %s', example.name, finding.message)
 
 
 def _write_agreements(config: TrainConfig | CrossvalConfig, given: Annotations) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tmsprep.bids import find_images
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.annotated import conclude
-from tmsprep.cli.experts import read_experts, write_expert_tables
-from tmsprep.derivatives import unfinished
+from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
+from tmsprep.derivatives import read_statuses, unfinished
 from tmsprep.failures import read_records, record_problems
 from tmsprep.group.issues import errors_by_subject
 from tmsprep.methods import methods_of
@@ -146,6 +147,7 @@ def _execute(
     progress = Progress(len(workflow._get_all_nodes()), len(every), finished)
     names = {workflow_name(image): image for image in every}
     execute(workflow, run.config.execution, run.layout, progress, names)
+    warn_of_far_experts(run.layout, every, [method.name for method in run.methods], experts)
 
 
 def _workflow(
@@ -200,13 +202,26 @@ def _conclude(
         logger.error('sub-%s failed: %s', subject, messages)
     if failed:
         logger.error(
-            'tmsprep finished with errors: %d of %d participants failed',
+            'tmsprep finished with errors: %d of %d participants failed%s',
             len(failed),
             len(images) + len(found.refused),
+            _flagged(run, images),
         )
         return EXIT_FAILED
-    done = f'tmsprep finished without errors: {len(images)} participants'
+    done = f'tmsprep finished without errors: {len(images)} participants{_flagged(run, images)}'
     return _conclude_experts(experts, done, 'tmsprep finished')
+
+
+def _flagged(run: ParticipantRun, images: Images) -> str:
+    """Count the points of the run's tables that carry a warning, in words; '' if none does."""
+    every = [image for several in images.values() for image in several]
+    tables = [run.layout.table(image, method.name) for image in every for method in run.methods]
+    statuses = [status for table in tables if table.is_file() for status in read_statuses(table)]
+    flagged = Counter(status for status in statuses if status != 'ok')
+    if not flagged:
+        return ''
+    counts = ', '.join(f'{count} {status}' for status, count in sorted(flagged.items()))
+    return f'; look at {flagged.total()} of {len(statuses)} points: {counts}'
 
 
 def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:

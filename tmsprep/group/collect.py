@@ -19,7 +19,13 @@ from tmsprep.group.issues import (
 )
 from tmsprep.group.overrides import apply_overrides
 from tmsprep.group.points import agreement_table, consensus_points, in_order
-from tmsprep.group.raters import RaterPoints, compare_raters, rater_table, read_raters
+from tmsprep.group.raters import (
+    RaterPoints,
+    compare_raters,
+    mark_doubtful,
+    rater_table,
+    read_raters,
+)
 
 
 def collect_group(request: GroupRequest) -> Group:
@@ -41,7 +47,8 @@ def collect_group(request: GroupRequest) -> Group:
             request.annotations, request.bids_dir, derived, protocol, wanted
         )
         raters, more = compare_raters(raters, protocol, request.threshold_mm)
-        issues += [*found, *more]
+        raters, far = mark_doubtful(raters, derived.points)
+        issues += [*found, *more, *far]
     agreements = _agreements(request, raters)
     tables = [derived.points, rater_table(raters), consensus_points(agreements)]
     path = request.layout.level('crossval', 'predictions')

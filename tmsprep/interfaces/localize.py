@@ -77,7 +77,8 @@ class Locate(TakesOutcomes):
         folder = Path(runtime.cwd)
         try:
             method = get_method(self.inputs.method)
-            outcome = method.locate(self._request(folder))
+            request = self._request(folder)
+            outcome = method.check(method.locate(request), request)
         except Exception as error:
             outcome = Outcome.failed(self.inputs.method, error)
         self._results['outcome'] = str(outcome.write(folder / 'outcome.json'))
