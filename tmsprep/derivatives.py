@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep import __version__
-from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
 from tmsprep.formats.targets_tsv import read_targets
@@ -263,7 +263,7 @@ def delete_outdated(
 
 def is_own_table(path: Path) -> bool:
     """Tell whether this package has written a table, by its sidecar."""
-    return path.is_file() and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
+    return may_be(path, Path.is_file) and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
 
 
 def sidecar_path(path: str | Path) -> Path:

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tomli_w
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from tmsprep.protocols import load_protocol
+from tmsprep.protocols import Protocol, load_protocol
 
 # Baxter et al. 2021, Table 1, from top to bottom.
 TABLE_1 = (
@@ -128,3 +131,48 @@ def test_mirrored_pair(tmp_path: Path) -> None:
 def test_unknown_protocol(name: str) -> None:
     with pytest.raises(FileNotFoundError, match='tms'):
         load_protocol(name)
+
+
+VALUES = st.recursive(
+    st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(codec='utf-8'), max_size=9)
+    | st.sampled_from(['L', 'R', 'n/a', '../x', 'LA', 'cnn', '1mm\x1b']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('ab', max_size=3), inner),
+    max_leaves=4,
+)
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            'label': st.just('LA') | st.text('LA/.', max_size=4),
+            'hemisphere': st.just('L') | VALUES,
+        },
+        optional={key: st.just('x') | VALUES for key in ('region', 'type', 'mirror', 'other')},
+    ),
+    max_size=3,
+)
+
+
+@given(
+    content=st.fixed_dictionaries(
+        {key: st.just('n') | VALUES for key in ('name', 'title', 'source')},
+        optional={
+            'targets': ROWS | VALUES,
+            **dict.fromkeys(('methods', 'voxel_mm', 'filter', 'words', 'weights'), VALUES),
+            **dict.fromkeys(('atlas', 'defaults', 'shape'), VALUES),
+        },
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_any_content(tmp_path_factory: pytest.TempPathFactory, content: dict) -> None:
+    """A protocol file is read as a whole, or refused with its name."""
+    path = tmp_path_factory.mktemp('protocol') / 'own.toml'
+    path.write_text(tomli_w.dumps(content), encoding='utf-8')
+    try:
+        protocol = load_protocol(path)
+    except ValueError as error:
+        assert str(path) in str(error)  # noqa: PT017
+    else:
+        assert isinstance(protocol, Protocol)
+        assert all(label.isalnum() for label in protocol.labels)
