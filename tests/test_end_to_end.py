@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,6 +56,8 @@ def check_files(out: Path) -> None:
     assert top == {*files, 'logs', 'sub-007'}
     hidden = [path for path in out.rglob('.*') if path.name != '.bidsignore']
     assert hidden == []
+    shared = [path for path in out.rglob('*') if path.is_file() and 'logs' not in path.parts]
+    assert [path for path in shared if os.fsencode(out.parent) in path.read_bytes()] == []
 
 
 def check_tables(out: Path, data_set: Path) -> None:

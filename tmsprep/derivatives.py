@@ -23,6 +23,7 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
+from tmsprep.text import shown, without_folders
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +156,9 @@ def image_entries(
 
 def _details(outcome: Outcome) -> dict[str, Any]:
     failed = outcome.points is None and outcome.error is not None
-    error = {'Error': outcome.error['message']} if failed and outcome.error else {}
+    # Sidecars are shared; the error record has the whole paths.
+    message = without_folders(shown(outcome.error['message'])) if outcome.error else ''
+    error = {'Error': message} if failed else {}
     findings = {'Findings': outcome.findings} if outcome.findings else {}
     doubts = {'Unreliable': outcome.unreliable} if outcome.unreliable else {}
     refused = {'Refused': True} if outcome.refused else {}

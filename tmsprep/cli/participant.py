@@ -99,7 +99,7 @@ def run_level(config: ParticipantConfig) -> int:
     found = find_images(config.image_query)
     if config.reports_only and not config.dry_run:
         _write_reports(run, found.images)
-        return _conclude(run, found.images)
+        return _conclude(run, found)
     resources = gather_resources(run.methods, run.protocol, config.options)
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
@@ -111,7 +111,7 @@ def run_level(config: ParticipantConfig) -> int:
             _execute(run, claimed, resources, experts)
         finally:
             _write_reports(run, claimed)
-        return _conclude(run, found.images, experts, set(found.images) - set(claimed))
+        return _conclude(run, found, experts, set(found.images) - set(claimed))
 
 
 def _record_problems(run: ParticipantRun, found: FoundImages, subjects: Iterable[str]) -> None:
@@ -187,12 +187,13 @@ def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> None:
 
 def _conclude(
     run: ParticipantRun,
-    images: Images,
+    found: FoundImages,
     experts: Experts | None = None,
     others: Collection[str] = (),
 ) -> int:
     """Log which participants failed and why, or belong to another run; give the exit code."""
-    failed = dict.fromkeys(sorted(others), TAKEN)
+    images = found.images
+    failed = {**dict.fromkeys(sorted(others), TAKEN), **found.refused}
     for subject, several in images.items():
         problems = [] if subject in others else list(run.problems(subject, several))
         if problems:
@@ -203,7 +204,7 @@ def _conclude(
         logger.error(
             'tmsprep finished with errors: %d of %d participants failed%s',
             len(failed),
-            len(images),
+            len(images) + len(found.refused),
             _flagged(run, images),
         )
         return EXIT_FAILED
@@ -235,9 +236,11 @@ def _describe(found: FoundImages, experts: Experts | None) -> int:
             logger.info('sub-%s: would run on %s', subject, image.relative_path)
         for problem in found.problems.get(subject, ()):
             logger.error('sub-%s: %s', subject, problem)
-    if found.problems:
-        logger.error(
-            'dry run: %d of %d participants cannot run', len(found.problems), len(found.images)
-        )
+    for subject, message in found.refused.items():
+        logger.error('sub-%s: %s', subject, message)
+    cannot = len(found.problems) + len(found.refused)
+    if cannot:
+        total = len(found.images) + len(found.refused)
+        logger.error('dry run: %d of %d participants cannot run', cannot, total)
         return EXIT_FAILED
     return _conclude_experts(experts, 'dry run: nothing was written', 'dry run')

@@ -25,6 +25,7 @@ from tmsprep.group.issues import (
     known_participants,
     participants_table,
     participants_without,
+    refused_participants,
 )
 from tmsprep.group.points import COLUMNS as GROUP_POINTS
 from tmsprep.group.points import in_order
@@ -98,6 +99,7 @@ def collect_group(request: GroupRequest, method: str) -> Group:
         'then group with --annotations DIR, the masks of one rater'
     )
     refuse_nothing(layout, points, issues, cure)
+    issues += refused_participants(request.bids_dir, wanted)
     roles = {name for given in measured.values() for name in given.roles}
     named = {name.removeprefix('sub-') for name in (*roles, *points['participant_id'])}
     participants = known_participants(request.bids_dir, layout.out_dir, named, wanted)
