@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,42 @@ def test_outdated_table(
     assert sorted(table.parent.iterdir()) == [*kept, table.with_suffix('.json'), table]
     assert len(pd.read_csv(table, sep='\t')) == len(protocol.targets)
     assert list(old.parent.iterdir()) == [of_another]
-    assert 'syn_targets.tsv: deleted, because it was of other targets' in caplog.text
+    assert 'syn_targets.tsv: deleted, because it was damaged, of other targets' in caplog.text
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: '\0' * len(text),
+        lambda text: '',
+        lambda text: text.replace('\t30.0000', '\t3O.0000', 1),
+        lambda text: text.replace('\t0.2500', '\ta quarter', 1),
+    ],
+    ids=['cut', 'zeros', 'empty', 'letter', 'words'],
+)
+def test_damaged_table(
+    tmp_path: Path, damage: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A damaged table of a method that is not run is no obstacle, and no source of distances."""
+    write(tmp_path, syn=Outcome('syn', SHIFTED, {'dispersion_mm': SPREAD}))
+    path = layout(tmp_path).table(IMAGE, 'syn')
+    path.write_text(damage(path.read_text()))
+    table, _ = write(tmp_path, cnn=Outcome('cnn', POINTS))['cnn']
+    assert 'distance_to_syn_mm' not in table
+    assert not path.exists()
+    assert f'{path}: deleted, because it was damaged' in caplog.text
+
+
+@pytest.mark.parametrize(
+    'sidecar', ['', '{"ReferenceImage": 3, "SoftwareVersion": ""}', '[' * 9**5]
+)
+def test_damaged_sidecar(tmp_path: Path, sidecar: str) -> None:
+    write(tmp_path, syn=Outcome('syn', SHIFTED))
+    layout(tmp_path).table(IMAGE, 'syn').with_suffix('.json').write_text(sidecar)
+    table, _ = write(tmp_path, cnn=Outcome('cnn', POINTS))['cnn']
+    assert 'distance_to_syn_mm' not in table
+    assert set(table['status']) == {'ok'}
 
 
 def test_two_protocols(tmp_path: Path) -> None:

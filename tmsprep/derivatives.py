@@ -166,21 +166,28 @@ def _write_table(
 
 
 def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | None:
-    """Read the outcome of a method back from its table of an earlier run; None without one."""
+    """Read the outcome of a method back from its table of an earlier run; None without one.
+
+    Raises
+    ------
+    ValueError
+        If the table is damaged.
+    """
     path = layout.table(image, method)
     sidecar = read_json(path.with_suffix('.json'))
     if not (path.is_file() and sidecar):
         return None
+    points = read_targets(path)
     table = pd.read_csv(path, sep='\t', na_values=['n/a'], keep_default_na=False)
     described = {*COLUMNS, *get_method(method).columns} - set(FIRST_COLUMNS)
     columns = {
-        name: [None if np.isnan(value) else float(value) for value in table[name]]
+        name: [None if np.isnan(value) else value for value in table[name].astype(float).tolist()]
         for name in table.columns
         if name in described
     }
     apart = {*table.columns, *FRAME, 'Method', 'Description'}
     details = {key: value for key, value in sidecar.items() if key not in apart}
-    return Outcome(method, read_targets(path), columns, details)
+    return Outcome(method, points, columns, details)
 
 
 def delete_outdated(
@@ -209,18 +216,22 @@ def delete_outdated(
         The deleted tables.
     """
     names = [*(method.name for method in methods_of(protocol)), EXPERT]
-    tables = [path for name in names if is_own_table(path := layout.table(image, name))]
-    outdated = [path for path in tables if not _holds(path, protocol, sha256)]
+    every = {name: layout.table(image, name) for name in names}
+    tables = {name: path for name, path in every.items() if is_own_table(path)}
+    outdated = [
+        path for name, path in tables.items() if not _holds(layout, image, name, protocol, sha256)
+    ]
     if not outdated:
         return []
     for path in outdated:
         logger.warning(
-            '%s: deleted, because it was of other targets or of another image of the same name',
+            '%s: deleted, because it was damaged, of other targets, or of another image of the '
+            'same name',
             path,
         )
     doomed = layout.files(image, 'figures')
     if any(_image_of(path) != sha256 for path in outdated):
-        kept = {*tables, *(path.with_suffix('.json') for path in tables)}
+        kept = {file for path in tables.values() for file in (path, path.with_suffix('.json'))}
         doomed += [path for path in layout.files(image) if path not in kept]
     # The tables last: if this is interrupted, the next run finds them.
     for path in (*doomed, *outdated, *(path.with_suffix('.json') for path in outdated)):
@@ -235,11 +246,16 @@ def is_own_table(path: Path) -> bool:
 
 def _image_of(table: Path) -> str:
     """Checksum of the image that a table is of, by its sidecar."""
-    return str(read_json(table.with_suffix('.json')).get('ReferenceImage', {}).get('SHA256', ''))
+    reference = read_json(table.with_suffix('.json')).get('ReferenceImage')
+    return str(reference.get('SHA256', '')) if isinstance(reference, dict) else ''
 
 
-def _holds(path: Path, protocol: Protocol, sha256: str) -> bool:
+def _holds(layout: Layout, image: ImageRef, name: str, protocol: Protocol, sha256: str) -> bool:
+    """Tell whether the table of a method or the raters is whole, and of this image and list."""
+    path = layout.table(image, name)
     try:
+        if name != EXPERT:
+            _read_outcome(layout, image, name)
         labels = read_targets(path).labels
     except ValueError:
         return False

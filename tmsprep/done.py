@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -93,8 +94,9 @@ class Work:
             except (OSError, ValueError, KeyError):
                 continue
             if not has_usable(statuses):
-                found = ', '.join(sorted(set(statuses)))
-                yield f'{path.name}: no usable point, every target is {found}'
+                counts = sorted(Counter(statuses).items())
+                words = ', '.join(f'{count} {status}' for status, count in counts)
+                yield f'{path.name}: no point may be used ({words})'
 
     def inputs(self, image: ImageRef, sha256: str) -> dict[str, dict[str, Any]]:
         """Return method to the inputs that a run would note, for an image with this checksum.
