@@ -73,7 +73,7 @@ class ParticipantRun:
         """Find weights, atlas and other files of all methods; see `gather_resources`."""
         return gather_resources(self.methods, self.protocol, self.config.options)
 
-    def work(self, resources: Mapping[str, Mapping[str, Any]] | None) -> Work:
+    def work(self, resources: Mapping[str, Mapping[str, Any]] | None = None) -> Work:
         """Describe what is to be done; without resources, tables may be made in any way."""
         return Work(
             self.layout,
@@ -84,11 +84,14 @@ class ParticipantRun:
             self.config.derivatives,
         )
 
-    def problems(self, subject: str, images: Sequence[ImageRef], work: Work) -> Iterator[str]:
+    def problems(self, subject: str, images: Sequence[ImageRef]) -> Iterator[str]:
         """Say what failed for a participant, or else what is missing."""
         records = read_records(self.layout, subject)
         yield from (f'{record.node}: {record.message}' for record in records)
         if not records:
+            # How the tables were made is not asked: this run has just made them, perhaps of files
+            # among the outputs that it then replaced.
+            work = self.work()
             for image in images:
                 yield from work.left(image)
                 yield from work.without_points(image)
@@ -119,10 +122,7 @@ def run_level(config: ParticipantConfig) -> int:
     run = ParticipantRun.of(config)
     found = find_images(config.image_query)
     if config.reports_only and not config.dry_run:
-        # Of tables that are there, however they were made.
-        return _conclude(
-            run, found.images, run.work(None), unreported=_write_reports(run, found.images)
-        )
+        return _conclude(run, found.images, unreported=_write_reports(run, found.images))
     resources = run.resources()
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
@@ -135,8 +135,7 @@ def run_level(config: ParticipantConfig) -> int:
         finally:
             unreported = _write_reports(run, claimed)
         others = set(found.images) - set(claimed)
-        work = run.work(resources)
-        return _conclude(run, found.images, work, experts, others, unreported)
+        return _conclude(run, found.images, experts, others, unreported)
 
 
 def _record_problems(run: ParticipantRun, found: FoundImages, subjects: Iterable[str]) -> None:
@@ -226,7 +225,6 @@ def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> dict[str, st
 def _conclude(
     run: ParticipantRun,
     images: Images,
-    work: Work,
     experts: Experts | None = None,
     others: Collection[str] = (),
     unreported: Mapping[str, str] = MappingProxyType({}),
@@ -236,7 +234,7 @@ def _conclude(
     for subject, several in images.items():
         if subject in others:
             continue
-        problems = list(run.problems(subject, several, work))
+        problems = list(run.problems(subject, several))
         if subject in unreported:
             problems.append(unreported[subject])
         if problems:
