@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from tmsprep.learning.loop import Task, Trained
-    from tmsprep.methods.baxter2021.network import NetworkSettings
     from tmsprep.methods.baxter2021.prepared import PreparedImage
     from tmsprep.methods.baxter2021.recipes import Recipe
+    from tmsprep.methods.baxter2021.settings import NetworkSettings
     from tmsprep.methods.baxter2021.weights import Localizer
 
 logger = logging.getLogger(__name__)
