@@ -13,7 +13,7 @@ import torch
 from tmsprep.methods.baxter2021.network import MultiResolutionNet
 from tmsprep.methods.baxter2021.options import WEIGHTS_KIND
 from tmsprep.methods.baxter2021.settings import check_localizer
-from tmsprep.networks.archive import as_tensors, open_archive, write_archive
+from tmsprep.networks.archive import Archive, as_tensors, open_archive, write_archive
 
 
 @dataclass(frozen=True)
@@ -64,15 +64,22 @@ def save_localizer(path: Path, localizer: Localizer) -> Path:
     return write_archive(path, WEIGHTS_KIND, tensors, metadata)
 
 
-def load_localizer(path: Path, sha256: str | None = None) -> Localizer:
-    """Read an ensemble; see `open_archive` for the parameters.
+def load_localizer(given: Path | Archive, sha256: str | None = None) -> Localizer:
+    """Read an ensemble.
+
+    Parameters
+    ----------
+    given : Path or Archive
+        A weights file, or its content.
+    sha256 : str, optional
+        Checksum that the file must have.
 
     Raises
     ------
     WeightsError
         As `open_archive` and `check_localizer`.
     """
-    archive = open_archive(path, WEIGHTS_KIND, sha256)
+    archive = given if isinstance(given, Archive) else open_archive(given, WEIGHTS_KIND, sha256)
     content = check_localizer(archive)
     members = []
     for i, settings in enumerate(content.settings):
