@@ -1,10 +1,10 @@
 """Cause the faults of clusters in real runs, and write ``docs/faults.md``.
 
 ``python benchmarks/faults.py OUT`` makes phantoms in OUT, does everything, and writes what was
-done and seen into the page. All of it takes about a quarter of an hour on one core. What was seen
-is kept in OUT, part by part: ``--only kills crowd`` does those parts again, and the page is
-written once all parts have been seen. What needs root (a small disk, another user, control
-groups) is named as not done without.
+done and seen into the page. All of it takes about an hour on one core, less with fewer kills of
+each level (``--kills 5``). What was seen is kept in OUT, part by part: ``--only kills crowd`` does
+those parts again, and the page is written once all parts have been seen. What needs root (a small
+disk, another user, control groups) is named as not done without.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tmsprep.phantoms import write_dataset
 
 from faults_parts.crowd import start_eight
 from faults_parts.disks import fill_disks
-from faults_parts.kills import kill_often
+from faults_parts.kills import crossval, group, kill_often, participant, train
 from faults_parts.memory import use_up_memory
 from faults_parts.people import break_people
 from faults_parts.places import look_at_temporary, take_away
@@ -33,8 +33,16 @@ PAGE = CHECKOUT / 'docs' / 'faults.md'
 BEGIN, END = '<!-- seen: begin -->', '<!-- seen: end -->'
 KILLS, SEED = 20, 1
 
-PARTS: dict[str, Callable[[Site], Iterator[Seen]]] = {
-    'kills': partial(kill_often, times=KILLS, seed=SEED),
+#: Analysis levels whose runs are killed, by part.
+LEVELS = {
+    'kills': participant,
+    'kills_train': train,
+    'kills_crossval': crossval,
+    'kills_group': group,
+}
+
+PARTS: dict[str, Callable[..., Iterator[Seen]]] = {
+    **{part: partial(kill_often, level=level, seed=SEED) for part, level in LEVELS.items()},
     'signals': stop_runs,
     'memory': use_up_memory,
     'crowd': start_eight,
@@ -60,10 +68,11 @@ def prepare(folder: Path, part: str) -> Site:
     return Site(place, one, eight, folder / 'tmp')
 
 
-def do(folder: Path, part: str) -> None:
+def do(folder: Path, part: str, kills: int) -> None:
     """Do a part, print what is seen and keep it."""
     rows = []
-    for row in PARTS[part](prepare(folder, part)):
+    further = {'times': kills} if part in LEVELS else {}
+    for row in PARTS[part](prepare(folder, part), **further):
         print(f'{"ok" if row.good else "NO"} {row.fault}: {row.done}: {row.seen}', flush=True)
         rows.append(row._replace(seen=row.seen.replace(str(folder / part), 'OUT')))
     write_text(folder / f'{part}.json', json.dumps(rows, indent=1))
@@ -99,11 +108,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('out', type=Path)
     parser.add_argument('--only', nargs='+', choices=PARTS, default=list(PARTS))
+    parser.add_argument('--kills', type=int, default=KILLS, metavar='N', help='of each level')
     options = parser.parse_args()
     folder = options.out.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     for part in options.only:
-        do(folder, part)
+        do(folder, part, options.kills)
     rows = read(folder)
     if rows is None:
         return 0

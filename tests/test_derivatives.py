@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
-import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import pytest
 
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import targets_table, unfinished, write_outcomes
+from tmsprep.derivatives import targets_table, write_outcomes
 from tmsprep.disclaimer import disclaimer
 from tmsprep.methods import get_method
 from tmsprep.outcome import Outcome
@@ -183,42 +181,3 @@ def test_two_protocols(tmp_path: Path) -> None:
     write_outcomes(other, IMAGE, {'syn': Outcome('syn', points)}, afids, PROPERTIES, 7)
     assert {path: path.read_bytes() for path in before} == before
     assert 'distance_to_cnn_mm' not in other.table(IMAGE, 'syn').read_text()
-
-
-def test_unfinished(tmp_path: Path) -> None:
-    path = tmp_path / 'bids/sub-01/anat/sub-01_T1w.nii'
-    path.parent.mkdir(parents=True)
-    path.touch()
-    os.utime(path, (1000, 1000))
-    image, names = ImageRef.from_path(tmp_path / 'bids', path), layout(tmp_path / 'out')
-    methods = [get_method('cnn'), get_method('syn')]
-
-    def reasons() -> list[str]:
-        return list(unfinished(names, image, methods, {}))
-
-    stem = 'sub-01_protocol-tms_desc'
-    assert reasons() == [f'no {stem}-cnn_targets.tsv', f'no {stem}-syn_targets.tsv']
-    rows = {'A': 'ok', 'B': 'failed'}
-    for method in methods:
-        table = names.table(image, method.name)
-        table.parent.mkdir(parents=True, exist_ok=True)
-        table.write_text('label\tstatus\n' + ''.join(f'{k}\t{v}\n' for k, v in rows.items()))
-    # One target that failed does not make the image a failure: the next run would not find it.
-    assert reasons() == []
-    os.utime(path, (3000, 3000))
-    os.utime(names.table(image, 'cnn'), (2000, 2000))
-    assert reasons() == [f'sub-01_T1w.nii is younger than {stem}-cnn_targets.tsv']
-    # By a clock that is ahead no table would ever be younger.
-    os.utime(path, (time.time() + 9999,) * 2)
-    assert reasons() == []
-    names.table(image, 'syn').write_text('label\tstatus\nA\tfailed\nB\tfailed\n')
-    assert reasons() == [f'{stem}-syn_targets.tsv: every target failed']
-    path.unlink()
-    assert len(reasons()) == 1
-
-
-def test_segmentation_tables(tmp_path: Path) -> None:
-    image, names = IMAGE, Layout(tmp_path, 'locus-coeruleus')
-    found = list(unfinished(names, image, [get_method('coreunet')], {'segmentation': ('lpp',)}))
-    stem = f'{IMAGE.stem}_protocol-locuscoeruleus_desc'
-    assert found == [f'no {stem}-coreunet_targets.tsv', f'no {stem}-lpp_segmentation.tsv']

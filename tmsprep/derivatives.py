@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -282,47 +281,3 @@ def write_experts(
         columns,
         **{'Method': EXPERT, **image_entries(image, protocol, properties), **entries},
     )
-
-
-def unfinished(
-    layout: Layout, image: ImageRef, methods: Iterable[Method], options: Mapping[str, Any]
-) -> Iterator[str]:
-    """Say what keeps an image from being done; nothing if it is.
-
-    It is done if each table of each method exists, is not older than the image, and has a row
-    that is not ``failed``.
-
-    Parameters
-    ----------
-    layout : Layout
-        Names of the outputs.
-    image : ImageRef
-        The source.
-    methods : iterable of Method
-        Methods of the run.
-    options : mapping
-        Option name to value, of the command and of the methods.
-    """
-    for path in (table for m in methods for table in m.tables(layout, image, options)):
-        if not path.is_file():
-            yield f'no {path.name}'
-        elif path.stat().st_mtime < _modified(image.path):
-            yield f'{image.path.name} is younger than {path.name}'
-        elif _has_failed(path):
-            yield f'{path.name}: every target failed'
-
-
-def _modified(path: Path) -> float:
-    """Time of the last change, 0 if it says nothing."""
-    try:
-        modified = path.stat().st_mtime
-    except OSError:
-        # A link to an image that was removed after it had been used.
-        return 0.0
-    # A clock that is ahead; the table would never be younger.
-    return modified if modified <= time.time() else 0.0
-
-
-def _has_failed(path: Path) -> bool:
-    table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
-    return 'status' in table and bool((table['status'] == 'failed').all())

@@ -162,9 +162,12 @@ def write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> Path:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty if the file is missing, damaged or something else."""
+    # A pipe would be waited for.
+    if not Path(path).is_file():
+        return {}
     try:
         content = json.loads(Path(path).read_text(encoding='utf-8'))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -185,6 +189,44 @@ def test_no_brain(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert log.count('the brain found measures') == 2
 
 
+@pytest.mark.parametrize('level', ['train', 'crossval'])
+def test_two_at_once(data: Path, capsys: pytest.CaptureFixture[str], level: str) -> None:
+    """The second run says which one is the first, and leaves its files alone."""
+    hold = (
+        'import sys; from pathlib import Path; from tmsprep.bids.names import Layout\n'
+        'from tmsprep.running.locks import claim_level\n'
+        f'with claim_level(Layout(Path({str(data / "out")!r}), "three"), Path("w"), {level!r}):\n'
+        '    print("held", flush=True); sys.stdin.readline()'
+    )
+    other = subprocess.Popen(
+        [sys.executable, '-c', hold],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=data,
+        env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2])},
+    )
+    assert other.stdout.readline() == 'held\n'
+    assert main(command(data, level)) == 1
+    line = last_line(capsys)
+    assert f'{data / "out" / "logs"}: process {other.pid} on {socket.gethostname()}, since' in line
+    assert f'is running {level} for protocol-three here; wait for it to end' in line
+    assert not (data / 'out' / 'dataset_description.json').exists()
+    # Nothing is written, so that nothing is held.
+    assert main(command(data, level, '--dry-run')) == 0
+    other.communicate('\n')
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
 @pytest.fixture
 def masks(tmp_path: Path) -> Path:
     folder = tmp_path / 'masks'
@@ -230,7 +272,7 @@ def test_masks(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # From the finished checkpoints, as after a kill between the two: the same bytes.
     before = path.read_bytes()
     path.unlink()
-    (segmenter,) = (masks / 'work' / 'train').rglob('segmenter_*.pt')
+    (segmenter,) = (masks / 'work').rglob('segmenter_*.pt')
     segmenter.unlink()
     assert main(mask_command(masks, 'train')) == 0
     assert path.read_bytes() == before
@@ -240,6 +282,29 @@ def test_masks(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(mask_command(masks, 'train')) == 0
     assert f'WARNING {segmenter}: damaged' in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+def test_damaged_between_runs(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is damaged is named and made again; the weights are the same."""
+    line = mask_command(masks, 'train', '--epochs', 1)
+    assert main(line) == 0
+    weights = masks / 'out' / 'localizer_locus-coeruleus.safetensors'
+    before = weights.read_bytes()
+    (image,) = (masks / 'work').rglob('prepared/sub-02_*/*.npz')
+    (checkpoint,) = (masks / 'work').rglob('localizer_*.pt')
+    times = image.stat()
+    for damage in (flip, Path.unlink, cut):
+        for path in (image, checkpoint):
+            damage(path)
+            if path.exists():
+                os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        weights.unlink()
+        capsys.readouterr()
+        assert main(line) == 0
+        log = capsys.readouterr().err
+        assert f'{image.parent}: {image.name} is missing or damaged, so it is prepared' in log
+        assert (f'{checkpoint}: damaged' in log) == (damage is not Path.unlink)
+        assert weights.read_bytes() == before
 
 
 def test_points_without_masks(masks: Path) -> None:

@@ -75,8 +75,7 @@ def _conclude(run: AnnotatedRun) -> int:
 
 def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
     plan = run.learner.plan(participants_of(run.examples), run.examples)
-    images = [run.images[example.name] for example in run.examples]
-    prepare_run(config.execution, run.layout, run.learner.protocol, config.bids_dir, images)
+    prepare_run(config.execution, run.layout, run.learner.protocol, config.bids_dir)
     config.to_toml(config.log_dir / 'config.toml')
     # Nipype reads its settings, which are prepared above, when it is first imported.
     from tmsprep.learning.kept import remove_unfinished

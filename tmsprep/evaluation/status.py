@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from tmsprep.points import PointSet
@@ -18,6 +20,14 @@ STATUSES = {
     'outside_image': 'found, but outside the field of view',
     'failed': 'the method failed; see the report',
 }
+
+#: Statuses, of any method, of points that must not be used, whatever is known besides.
+UNUSABLE = frozenset({'failed', 'outside_image', 'wrong_side'})
+
+
+def has_usable(statuses: Iterable[str]) -> bool:
+    """Tell whether there is a point that may be used."""
+    return not UNUSABLE.issuperset(statuses)
 
 
 def point_status(
