@@ -202,6 +202,11 @@ def test_odd_parent_folders(tmp_path: Path, place: str, database: bool) -> None:
         ('sub-01/anat/sub-02_T1w.nii.gz', 'belongs at sub-02/anat/sub-02_T1w.nii.gz'),
         ('sub-01/anat/sub-01_ses-A_T1w.nii.gz', 'belongs at sub-01/ses-A/anat'),
         ('sub-01/anat/T1w.nii.gz', 'not a BIDS file name'),
+        ('sub-01/anat/sub-01_desc-preproc_T1w.nii.gz', 'desc-preproc in its name marks'),
+        ('sub-01/anat/sub-01_protocol-tms_T1w.nii.gz', 'protocol-tms in its name marks'),
+        ('sub-01/anat/sub-01_res-1_label-x_T1w.nii', 'label-x and res-1 in its name'),
+        ('sub-01/anat/sub-01_space-MNI152NLin6Asym_T1w.nii.gz', 'in the space MNI152NLin6Asym'),
+        (f'sub-01/anat/sub-01_acq-{"x" * 150}_T1w.nii.gz', 'too long for those of outputs'),
     ],
 )
 def test_wrong_names(tmp_path: Path, name: str, problem: str) -> None:
@@ -211,6 +216,69 @@ def test_wrong_names(tmp_path: Path, name: str, problem: str) -> None:
     (message,) = found.problems['01']
     assert message.startswith(f'{root / name}: ')
     assert problem in message
+
+
+@pytest.mark.parametrize('space', ['T1w', 'orig', 'scanner'])
+def test_space_of_scanner(tmp_path: Path, space: str) -> None:
+    root = dataset(tmp_path / 'bids', f'sub-01/anat/sub-01_space-{space}_T1w.nii.gz')
+    assert stems(root) == [f'sub-01_space-{space}']
+
+
+def test_one_wrong_name(tmp_path: Path) -> None:
+    """The name of one participant's image is no problem of the others."""
+    names = ('sub-bad/anat/sub-bad_desc-preproc_T1w.nii.gz', 'sub-good/anat/sub-good_T1w.nii.gz')
+    found = find_images(ImageQuery(dataset(tmp_path / 'bids', *names)))
+    assert [image.stem for image in found.images['good']] == ['sub-good']
+    assert list(found.problems) == ['bad']
+    assert 'expert' not in found.problems['bad'][0]
+
+
+@pytest.mark.parametrize(
+    ('extension', 'remedy'),
+    [
+        ('.NII.GZ', 'mv {0}.NII.GZ {0}.nii.gz'),
+        ('.Nii', 'mv {0}.Nii {0}.nii'),
+        ('.mgz', 'nib-convert {0}.mgz {0}.nii.gz'),
+        ('.MGH', 'nib-convert {0}.MGH {0}.nii.gz'),
+        ('.mif', 'mrconvert {0}.mif {0}.nii.gz'),
+        ('.nii.bz2', 'bunzip2 {0}.nii.bz2'),
+        ('.img', 'Convert the DICOM files again (dcm2niix)'),
+    ],
+)
+@pytest.mark.parametrize('database', [False, True])
+def test_other_formats(tmp_path: Path, extension: str, remedy: str, database: bool) -> None:
+    stem = 'sub-01/ses-A/anat/sub-01_ses-A_T1w'
+    root = dataset(tmp_path / 'bids', f'{stem}{extension}', 'sub-01/ses-B/anat/x')
+    settings = {'database_dir': tmp_path / 'database'} if database else {}
+    (message,) = find_images(ImageQuery(root, **settings)).problems['01']
+    assert message.startswith(f'{root / stem}{extension}: ')
+    assert message.endswith(remedy.format(root / stem) + ('.' if extension == '.img' else ''))
+
+
+def test_pair_of_nifti(tmp_path: Path) -> None:
+    root = dataset(tmp_path / 'bids', 'sub-01/anat/sub-01_T1w.json')
+    image = nib.Nifti1Pair(np.ones((4, 4, 4)), np.eye(4))
+    nib.save(image, root / 'sub-01/anat/sub-01_T1w.img')
+    (message,) = find_images(ImageQuery(root)).problems['01']
+    assert 'Run: nib-convert' in message
+    assert message.count('sub-01_T1w.img') == 2
+
+
+def test_other_formats_beside(tmp_path: Path) -> None:
+    """Only images that are asked for and that have no readable copy are named."""
+    root = dataset(
+        tmp_path / 'bids',
+        'sub-01/anat/sub-01_T1w.nii.gz',
+        'sub-01/anat/sub-01_T1w.mgz',
+        'sub-01/anat/sub-01_T2w.mgz',
+        'sub-01/anat/sub-01_acq-x_T1w.mgz',
+        'sub-01/anat/sub-01_part-phase_T1w.mgz',
+        'sub-01/anat/.sub-01_run-1_T1w.mgz',
+    )
+    found = find_images(ImageQuery(root))
+    assert [image.stem for image in found.images['01']] == ['sub-01']
+    (message,) = found.problems['01']
+    assert 'sub-01_acq-x_T1w.mgz: only .nii and .nii.gz are read' in message
 
 
 def test_accent(tmp_path: Path) -> None:
@@ -296,9 +364,9 @@ def test_derivatives_keep_all_entities() -> None:
 
 
 def test_refused_derivative_names() -> None:
-    image = ImageRef.from_path(Path('/b'), Path('/b/sub-01/anat/sub-01_desc-x_T1w.nii.gz'))
-    with pytest.raises(BidsError, match='desc-x already'):
-        derivative_path(Path('/o'), image, desc='cnn', suffix='targets', extension='.tsv')
+    image = ImageRef.from_path(Path('/b'), Path('/b/sub-01/anat/sub-01_acq-x_T1w.nii.gz'))
+    with pytest.raises(BidsError, match='acq-x already'):
+        derivative_path(Path('/o'), image, acq='y', suffix='targets', extension='.tsv')
     with pytest.raises(BidsError, match='not a BIDS label'):
         derivative_path(Path('/o'), image, space='a_b', suffix='mask', extension='.nii.gz')
 

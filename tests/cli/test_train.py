@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import socket
@@ -111,6 +112,16 @@ def test_points(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tuned.card['started_from'].startswith('localizer_three, licence: set by the owner')
 
 
+def promise(path: Path) -> None:
+    """Write a file of a few bytes whose header announces 20 GB."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_data_shape((2000, 2000, 2500))
+    header.set_sform(np.diag([1.0, 1, 1, 1]), 1)
+    header['vox_offset'], header['magic'] = 352, b'n+1'
+    path.write_bytes(gzip.compress(header.binaryblock + bytes(20_000)))
+
+
 def test_bad_files(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     derived = data / 'bids' / 'derivatives' / 'points'
     write_participant(
@@ -118,12 +129,15 @@ def test_bad_files(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
     write_participant(data / 'bids', '05', {'A': (-30, 1, 2)}, 5)
     (derived / 'sub-05' / 'anat' / 'sub-05_desc-brain_mask.nii.gz').write_bytes(b'no mask')
+    write_participant(data / 'bids', '06', {'A': (-30, 1, 3)}, 6)
+    promise(data / 'bids' / 'sub-06' / 'anat' / 'sub-06_T1w.nii.gz')
     assert main(command(data, 'train')) == 1
     log = capsys.readouterr().err
     assert 'sub-04_desc-me_targets.tsv' in log
     assert 'sub-05_desc-brain_mask.nii.gz' in log
     last = log.strip().splitlines()[-1]
-    assert last.endswith('points of 2 participants, named above: sub-04, sub-05')
+    assert 'sub-06_T1w.nii.gz: cut short, or the header is broken: it announces 20,000' in log
+    assert last.endswith('points of 3 participants, named above: sub-04, sub-05, sub-06')
     assert load_localizer(data / 'out' / 'localizer_three.safetensors').card['participants'] == (
         '3 participants, 3 images; validation set: 0 participants, 0 images'
     )
@@ -172,7 +186,7 @@ def test_crossval(data: Path, tmsprep: Callable) -> None:
     }
     write_participant(data / 'bids', '04', {'A': (-30, 1, 2)}, 4)
     folder = data / 'bids' / 'derivatives' / 'points' / 'sub-04' / 'anat'
-    (folder / 'sub-04_desc-brain_mask.nii.gz').write_bytes(b'no mask')
+    promise(folder / 'sub-04_desc-brain_mask.nii.gz')
     again = tmsprep(*line)
     assert again.returncode == 1
     assert again.stderr.strip().endswith('points of 1 participants, named above: sub-04')

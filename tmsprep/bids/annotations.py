@@ -11,7 +11,14 @@ from typing import NamedTuple
 
 from tmsprep.bids.description import generated_by_tmsprep
 from tmsprep.bids.filters import matches
-from tmsprep.bids.names import ENTITIES, BidsError, ImageRef, natural_key, shorten
+from tmsprep.bids.names import (
+    ENTITIES,
+    SCANNER_SPACES,
+    BidsError,
+    ImageRef,
+    natural_key,
+    shorten,
+)
 from tmsprep.methods import method_names
 
 #: Name of a rater whose files have no desc-<rater>.
@@ -24,8 +31,6 @@ _NAME = re.compile(
     rf'(?P<stem>sub-{ENTITY_LABEL}(?:_[a-z]+-{ENTITY_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)'
     r'(?P<extension>\.tsv|\.mrk\.json|\.fcsv|\.txt)'
 )
-# Names of the scanner frame; points of any other space are not where their numbers say.
-_SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
 _FORM = (
     'sub-<label>[_ses-<label>][_run-<index>]_desc-<rater>_targets.tsv (or .mrk.json, .fcsv, .txt)'
 )
@@ -270,7 +275,7 @@ def find_image(
     _check_folders(path, folder, entities)
     entities = {key: label for key, label in entities.items() if key not in own}
     space = entities.pop('space', 'T1w')
-    if space not in _SPACES:
+    if space not in SCANNER_SPACES:
         raise BidsError(
             f'{path}: these {what} are in the space {space}, not in the scanner frame of the '
             'image. Move them there and name the file without space.'

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tmsprep.bids.filters import matches, wanted_entities
+from tmsprep.bids.foreign import foreign_images
 from tmsprep.bids.index import has_database, list_images
 from tmsprep.bids.names import BidsError, ImageRef, labels_in, natural_key, shorten
 
@@ -93,6 +94,7 @@ def find_images(query: ImageQuery) -> FoundImages:
     for label in participants:
         images[label].sort(key=lambda image: natural_key(image.stem))
         _drop_namesakes(images[label], problems[label])
+        problems[label] += _not_read(query, label, wanted, paths)
         if not images[label] and not problems[label]:
             problems[label].append(_nothing_found(query, label, wanted, paths))
     return FoundImages(
@@ -147,6 +149,23 @@ def _could_match(path: Path, suffix: object) -> bool:
     wanted = suffix if isinstance(suffix, list) else [suffix]
     actual = path.name.rpartition('_')[2].split('.')[0]
     return any(item in (None, '*') or str(item) in actual for item in wanted)
+
+
+def _not_read(
+    query: ImageQuery, label: str, wanted: Mapping[str, Any], paths: list[Path]
+) -> Iterator[str]:
+    """Name the images that are asked for and there, but in a format that is not read."""
+    readable = {path.with_name(path.name.split('.')[0]) for path in paths}
+    for path, stem, message in foreign_images(query.bids_dir / f'sub-{label}'):
+        try:
+            image = ImageRef.from_path(query.bids_dir, path.with_name(f'{stem}.nii.gz'))
+        except BidsError:
+            fits = _could_match(path, wanted['suffix'])
+        else:
+            in_session = not query.sessions or image.session in query.sessions
+            fits = in_session and matches(image, wanted)
+        if fits and path.with_name(stem) not in readable:
+            yield f'{path}: {message}'
 
 
 def _drop_namesakes(images: list[ImageRef], problems: list[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -32,6 +33,14 @@ ENTITIES = {
     'chunk': 'chunk',
 }
 EXTENSIONS = ('.nii', '.nii.gz')
+
+#: Entities that the names of outputs add, or that only derivatives have.
+OUTPUT_ENTITIES = ('desc', 'protocol', 'label', 'from', 'to', 'mode', 'res', 'den', 'atlas')
+#: Names of the scanner frame, as values of the entity ``space``.
+SCANNER_SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
+#: Longest name of an image without its suffix: names of outputs and temporary files are up to 100
+#: characters longer, and file systems take 255 bytes.
+MAX_STEM = 150
 
 _LABEL = r'[a-zA-Z0-9+]+'
 _NAME = re.compile(
@@ -78,7 +87,9 @@ class ImageRef:
         Raises
         ------
         BidsError
-            If the name breaks the rules of BIDS or contradicts the folder that holds it.
+            If the name breaks the rules of BIDS, contradicts the folder that holds it, is that of
+            a derivative or of another frame than the scanner's, or leaves no room for those of
+            outputs.
         """
         relative = PurePosixPath(path.relative_to(bids_dir).as_posix())
         match = _NAME.fullmatch(path.name)
@@ -92,6 +103,7 @@ class ImageRef:
         entities = dict(pairs)
         if len(entities) < len(pairs):
             raise BidsError(f'{path}: an entity stands twice in the name. Rename the file.')
+        _check_raw(path, entities)
         image = cls(path, relative, entities, match['suffix'])
         expected = image.folder / 'anat' / path.name
         if relative != expected:
@@ -126,6 +138,30 @@ class ImageRef:
     def uri(self) -> str:
         """BIDS URI of the input; `write_dataset_description` says what 'raw' is."""
         return f'bids:raw:{self.relative_path}'
+
+
+def _check_raw(path: Path, entities: Mapping[str, str]) -> None:
+    """Refuse the name of an image that is no raw one, or leaves no room for names of outputs."""
+    taken = [f'{key}-{entities[key]}' for key in OUTPUT_ENTITIES if key in entities]
+    if taken:
+        raise BidsError(
+            f'{path}: {" and ".join(taken)} in its name marks a derivative, and outputs could not '
+            'be told from it. If it is in the scanner frame, name it without; else give the raw '
+            'image.'
+        )
+    space = entities.get('space', 'orig')
+    if space not in SCANNER_SPACES:
+        raise BidsError(
+            f'{path}: by its name this image is in the space {space}, not in the scanner frame, '
+            'and so would be the points. Give the raw image; or, if it is in the scanner frame, '
+            'name it without space.'
+        )
+    stem = path.name.rpartition('_')[0]
+    if len(stem) > MAX_STEM:
+        raise BidsError(
+            f'{path}: its name is too long for those of outputs ({len(stem)} characters before '
+            f'the suffix, at most {MAX_STEM}). Shorten its labels.'
+        )
 
 
 def derivative_path(

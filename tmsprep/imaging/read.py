@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import logging
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 
-from tmsprep.imaging.scanner_frame import ImageError, scanner_affine
+from tmsprep.imaging.findings import cut_by_zeros, overflow, slice_order
+from tmsprep.imaging.nifti_file import AGAIN, NiftiFile, open_nifti
+from tmsprep.imaging.scanner_frame import ImageError, scanner_affine, unit_qform
 
-__all__ = ['MAX_NON_FINITE', 'ImageError', 'load_nifti', 'read_geometry', 'read_image']
+__all__ = [
+    'MAX_NON_FINITE',
+    'ImageError',
+    'SourceImage',
+    'load_nifti',
+    'read_geometry',
+    'read_image',
+    'read_source',
+]
 
 #: Up to this share of NaN and infinite voxels is taken as background: programs that correct or
 #: mask an image leave some, but more would hide a part of the head.
 MAX_NON_FINITE = 0.01
 
-_AGAIN = 'Convert the DICOM files again (dcm2niix), or copy the file again from its source.'
-_UNREADABLE = (
-    OSError,
-    EOFError,
-    MemoryError,
-    OverflowError,
-    ValueError,
-    zlib.error,
-    nib.filebasedimages.ImageFileError,
-)
-
 logger = logging.getLogger(__name__)
+
+
+class SourceImage(NamedTuple):
+    """An image, and the checksum of the bytes that it was read from.
+
+    Parameters
+    ----------
+    image : nibabel.Nifti1Image
+        As `read_image` returns it.
+    sha256 : str
+        SHA-256 of the file, hexadecimal.
+    """
+
+    image: nib.Nifti1Image
+    sha256: str
 
 
 def read_image(path: Path) -> nib.Nifti1Image:
@@ -50,22 +62,47 @@ def read_image(path: Path) -> nib.Nifti1Image:
     nibabel.Nifti1Image
         3D, float32, finite. Its qform and sform are the same matrix, from voxel indices to mm,
         RAS+; `scanner_affine` describes which of the two in the file it is.
+        ``extra['findings']`` lists in words what is suspicious about its voxels, see
+        `tmsprep.imaging.findings`.
 
     Raises
     ------
     ImageError
-        If the file is missing, damaged, not a 3D image of numbers, without an unambiguous frame,
-        or without contrast. The message names the file and the cure.
+        If the file is missing, damaged, larger than the memory allows, not a 3D image of numbers,
+        without an unambiguous frame, or without contrast. The message names the file and the cure.
+    """
+    return read_source(path).image
+
+
+def read_source(path: Path) -> SourceImage:
+    """Read an image as `read_image` does, with the checksum of the same bytes.
+
+    Whoever writes the checksum of an image beside points in it takes it from here: the file may
+    be another one when it is opened again.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`.
     """
     path = Path(path)
-    shape, affine, code = read_geometry(path)
-    data = _read_data(path).reshape(shape)
+    with open_nifti(path) as file:
+        shape, affine, code = _geometry(file, path)
+        voxels, sha256 = file.read()
+        # NaN and values beyond float32 are counted afterwards.
+        with np.errstate(over='ignore', invalid='ignore'):
+            data = np.asarray(voxels, dtype=np.float32).reshape(shape)
+        stored = file.stored().reshape(shape, order='F')
+        findings = _check_stored(stored, path)
     _check_voxels(data, path)
-    clean = nib.Nifti1Image(data, affine)
+    findings += filter(None, [slice_order(data)])
+    for finding in findings:
+        logger.warning('%s: %s.', path, finding)
+    clean = nib.Nifti1Image(data, affine, extra={'findings': findings})
     clean.header.set_xyzt_units('mm')
     clean.set_sform(affine, code)
     clean.set_qform(affine, code)
-    return clean
+    return SourceImage(clean, sha256)
 
 
 def read_geometry(path: Path) -> tuple[tuple[int, int, int], np.ndarray, int]:
@@ -91,18 +128,14 @@ def read_geometry(path: Path) -> tuple[tuple[int, int, int], np.ndarray, int]:
         As `read_image`, as far as the header shows it.
     """
     path = Path(path)
-    _check_file(path)
-    header = _read_header(path)
-    shape = _volume_shape(header.get_data_shape(), path)
-    _check_type(header, path)
-    affine, code = scanner_affine(header, shape, str(path))
-    return shape, affine, code
+    with open_nifti(path) as file:
+        return _geometry(file, path)
 
 
 def load_nifti(path: Path) -> nib.Nifti1Image:
     """Open a NIfTI file, such as a derivative, without the checks of `read_image`.
 
-    Shape, data type and frame are as in the file; voxels are read when they are used.
+    Shape, data type and frame are as in the file; voxels are scaled when they are used.
 
     Parameters
     ----------
@@ -112,75 +145,24 @@ def load_nifti(path: Path) -> nib.Nifti1Image:
     Raises
     ------
     ImageError
-        If the file is missing, damaged or not NIfTI. The message names the file and the cure.
+        If the file is missing, damaged, not NIfTI, or larger than the memory allows. The message
+        names the file and the cure.
     """
     path = Path(path)
-    _check_file(path)
-    with _named_errors(path):
-        image = nib.load(path)
-    if not isinstance(image, nib.Nifti1Image):
-        raise ImageError(f'{path}: not a NIfTI image. {_AGAIN}')
-    return image
+    with open_nifti(path) as file:
+        voxels, _ = file.read()
+        header = unit_qform(file.header)
+        header['magic'] = header.single_magic
+        kind = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+        return kind(voxels, header.get_best_affine(), header)
 
 
-@contextmanager
-def _named_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of reading a damaged file into an `ImageError` that names it."""
-    try:
-        yield
-    except nib.spatialimages.HeaderDataError as error:
-        raise ImageError(f'{path}: the header is broken ({error}). {_AGAIN}') from error
-    except _UNREADABLE as error:
-        raise ImageError(f'{path}: cut short or damaged ({error}). {_AGAIN}') from error
-
-
-def _check_file(path: Path) -> None:
-    """Refuse a path without a file, and a file whose first bytes contradict its name."""
-    if path.is_symlink() and not path.exists():
-        raise ImageError(
-            f'{path}: a link that leads nowhere; its content has not been fetched. Run: '
-            f'datalad get {path.name} (or git annex get) in {path.parent}.'
-        )
-    if not path.exists():
-        raise ImageError(f'{path}: no such file. Check the name, or index the data set again.')
-    if not path.is_file():
-        raise ImageError(f'{path}: not a file. Give one .nii.gz file.')
-    try:
-        with path.open('rb') as file:
-            start = file.read(352)
-    except OSError as error:
-        raise ImageError(f'{path}: cannot be read ({error}). Check its permissions.') from error
-    if not start:
-        raise ImageError(f'{path}: the file is empty (0 bytes). {_AGAIN}')
-    if start.startswith((b'/annex/', b'../.git/annex', b'.git/annex')):
-        raise ImageError(
-            f'{path}: a pointer of git-annex; its content has not been fetched. Run: datalad get '
-            f'{path.name} in {path.parent}.'
-        )
-    zipped = start[:2] == b'\x1f\x8b'
-    if zipped != (path.suffix == '.gz'):
-        raise ImageError(f'{path}: {_misnamed(start)}')
-
-
-def _misnamed(start: bytes) -> str:
-    """Describe a file whose first bytes contradict its name."""
-    if start[:2] == b'\x1f\x8b':
-        return 'compressed, but not named .nii.gz. Rename it, or decompress it (gunzip).'
-    if start[344:347] in (b'n+1', b'n+2') or start[4:7] == b'n+2':
-        return 'a NIfTI file that is not compressed. Rename it to .nii, or compress it (gzip).'
-    if all(byte in b'\t\n\r\f' or byte >= 32 for byte in start) and start.isascii():
-        return f'a text file, not an image. {_AGAIN}'
-    return f'not compressed by gzip, whatever its name says. {_AGAIN}'
-
-
-def _read_header(path: Path) -> nib.Nifti1Header:
-    """Return the header as it is in the file: nibabel would refuse or repair some of them."""
-    with _named_errors(path), nib.openers.ImageOpener(str(path)) as file:
-        block = file.read(nib.Nifti2Header.sizeof_hdr)
-    for kind in (nib.Nifti1Header, nib.Nifti2Header):
-        if kind.may_contain_header(block):
-            return kind(block[: kind.sizeof_hdr], check=False)
-    raise ImageError(f'{path}: not a NIfTI image. {_AGAIN}')
+def _geometry(file: NiftiFile, path: Path) -> tuple[tuple[int, int, int], np.ndarray, int]:
+    """Check what the header shows; return shape, affine and its code."""
+    shape = _volume_shape(file.header.get_data_shape(), path)
+    _check_type(file.header, path)
+    affine, code = scanner_affine(file.header, shape, str(path))
+    return shape, affine, code
 
 
 def _volume_shape(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
@@ -199,12 +181,7 @@ def _volume_shape(shape: tuple[int, ...], path: Path) -> tuple[int, int, int]:
 
 
 def _check_type(header: nib.Nifti1Header, path: Path) -> None:
-    try:
-        dtype = header.get_data_dtype()
-    except KeyError as error:
-        raise ImageError(
-            f'{path}: the header is broken (unknown datatype {error}). {_AGAIN}'
-        ) from error
+    dtype = header.get_data_dtype()
     if dtype.fields is not None:
         raise ImageError(
             f'{path}: colours (RGB), perhaps a screenshot or a map of directions. Give the image '
@@ -215,7 +192,7 @@ def _check_type(header: nib.Nifti1Header, path: Path) -> None:
             f'{path}: complex numbers. Give the magnitude image (part-mag in BIDS names).'
         )
     if dtype.kind not in 'iuf':
-        raise ImageError(f'{path}: voxels of type {dtype} are not grey values. {_AGAIN}')
+        raise ImageError(f'{path}: voxels of type {dtype} are not grey values. {AGAIN}')
     if not np.isfinite(header['scl_slope']):
         logger.warning(
             '%s: scl_slope in the header is %s; read without a slope. To silence this, write the '
@@ -225,11 +202,11 @@ def _check_type(header: nib.Nifti1Header, path: Path) -> None:
         )
 
 
-def _read_data(path: Path) -> np.ndarray:
-    image = load_nifti(path)
-    # NaN and values beyond float32 are counted afterwards.
-    with _named_errors(path), np.errstate(over='ignore', invalid='ignore'):
-        return np.asarray(image.get_fdata(dtype=np.float32, caching='unchanged'))
+def _check_stored(stored: np.ndarray, path: Path) -> list[str]:
+    """Refuse a volume whose end was lost; return what is suspicious about the stored numbers."""
+    if lost := cut_by_zeros(stored):
+        raise ImageError(f'{path}: cut short: {lost}. {AGAIN}')
+    return list(filter(None, [overflow(stored)]))
 
 
 def _check_voxels(data: np.ndarray, path: Path) -> None:
@@ -238,7 +215,7 @@ def _check_voxels(data: np.ndarray, path: Path) -> None:
     if not np.isfinite([data.min(), data.max()]).all():
         _zero_non_finite(data, path)
     if data.min() == data.max():
-        raise ImageError(f'{path}: all voxels are {data.flat[0]:g}: an empty image. {_AGAIN}')
+        raise ImageError(f'{path}: all voxels are {data.flat[0]:g}: an empty image. {AGAIN}')
 
 
 def _zero_non_finite(data: np.ndarray, path: Path) -> None:

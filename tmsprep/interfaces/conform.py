@@ -31,7 +31,7 @@ class ConformOutputSpec(TraitedSpec):
     """Outputs of `Conform`."""
 
     conformed = File(exists=True, desc='RAI or, with voxel_mm, RAS+; intensities as they were')
-    properties = File(exists=True, desc='JSON: shape, affine, SHA-256 and intensity window')
+    properties = File(exists=True, desc='JSON: shape, affine, SHA-256, intensity window, findings')
 
 
 class Conform(SimpleInterface):
@@ -47,14 +47,13 @@ class Conform(SimpleInterface):
         import nibabel as nib
         import numpy as np
 
-        from tmsprep.files import file_sha256
         from tmsprep.imaging.conform import conform
         from tmsprep.imaging.isotropic import conform_isotropic
-        from tmsprep.imaging.read import read_image
+        from tmsprep.imaging.read import read_source
         from tmsprep.imaging.volume import percentile_window
 
         path = Path(self.inputs.in_file)
-        image = read_image(path)
+        image, sha256 = read_source(path)
         window = percentile_window(
             np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
         )
@@ -66,8 +65,9 @@ class Conform(SimpleInterface):
             'path': str(path),
             'shape': list(image.shape),
             'affine': image.affine.tolist(),
-            'sha256': file_sha256(path),
+            'sha256': sha256,
             'window': list(window),
+            'findings': image.extra['findings'],
         }
         self._results['conformed'] = str(conformed)
         self._results['properties'] = str(

@@ -45,8 +45,8 @@ class Request:
         The conformed image: 256 voxels of 1 mm along each axis, or isotropic voxels of
         `Protocol.voxel_mm` if `Method.isotropic`; see `tmsprep.imaging`.
     properties : mapping
-        Of the input image: 'path', 'shape', 'affine', 'sha256', and 'window', its 5th and 95th
-        percentile of intensity.
+        Of the input image: 'path', 'shape', 'affine', 'sha256', 'window', its 5th and 95th
+        percentile of intensity, and 'findings', what is suspicious about its voxels in words.
     protocol : Protocol
         The targets.
     resources : mapping
