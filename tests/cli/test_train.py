@@ -137,7 +137,7 @@ def test_bad_files(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 'sub-05_desc-brain_mask.nii.gz' in log
     last = log.strip().splitlines()[-1]
     assert 'sub-06_T1w.nii.gz: cut short, or the header is broken: it announces 20,000' in log
-    assert last.endswith('points of 3 participants, named above: sub-04, sub-05, sub-06')
+    assert last.endswith('points of 3 participants, named above: sub-04, sub-06, sub-05')
     assert load_localizer(data / 'out' / 'localizer_three.safetensors').card['participants'] == (
         '3 participants, 3 images; validation set: 0 participants, 0 images'
     )
