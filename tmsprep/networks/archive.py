@@ -174,7 +174,7 @@ def open_archive(path: Path, kind: str, sha256: str | None = None) -> Archive:
     if metadata.get('format') != kind:
         raise WeightsError(f'{path} does not hold {kind} weights; give another file')
     arrays = _read_arrays(path, content)
-    for name, array in arrays.items():
+    for name, array in sorted(arrays.items()):
         if array.dtype.kind != 'f':
             raise WeightsError(f'{path}: {name} holds {array.dtype}, not weights; get it again')
         if not np.isfinite(array).all():
