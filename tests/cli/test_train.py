@@ -230,7 +230,7 @@ def test_masks(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # From the finished checkpoints, as after a kill between the two: the same bytes.
     before = path.read_bytes()
     path.unlink()
-    (segmenter,) = (masks / 'work' / 'train').glob('segmenter_*.pt')
+    (segmenter,) = (masks / 'work').rglob('segmenter_*.pt')
     segmenter.unlink()
     assert main(mask_command(masks, 'train')) == 0
     assert path.read_bytes() == before
