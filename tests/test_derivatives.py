@@ -14,7 +14,7 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import targets_table, write_outcomes
 from tmsprep.disclaimer import disclaimer
 from tmsprep.methods import get_method
-from tmsprep.outcome import Outcome
+from tmsprep.outcome import ImplausibleImage, Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, load_protocol
 
@@ -217,3 +217,36 @@ def test_two_protocols(tmp_path: Path) -> None:
     write_outcomes(other, IMAGE, {'syn': Outcome('syn', points)}, afids, PROPERTIES, 7)
     assert {path: path.read_bytes() for path in before} == before
     assert 'distance_to_cnn_mm' not in other.table(IMAGE, 'syn').read_text()
+
+
+def test_refused(tmp_path: Path) -> None:
+    """What one method says of the image is held against the points of the other."""
+    radius = {'error90_mm': [2.5] * 11}
+    refusal = Outcome.failed('syn', ImplausibleImage('the brain found measures 5117 mL'))
+    found = write(tmp_path, cnn=Outcome('cnn', POINTS, dict(radius)), syn=refusal)
+    table, _ = found['cnn']
+    assert set(table['status']) == {'unreliable'}
+    assert set(table['error90_mm']) == {'n/a'}
+    assert found['syn'][1]['Refused'] is True
+    # A method that crashes says nothing of the image.
+    crash = Outcome.failed('syn', MemoryError('no room'))
+    table, _ = write(tmp_path / 'crash', cnn=Outcome('cnn', POINTS, dict(radius)), syn=crash)[
+        'cnn'
+    ]
+    assert set(table['status']) == {'ok'}
+    # The refusal of an earlier run is known from its table.
+    table, _ = write(tmp_path, cnn=Outcome('cnn', POINTS, dict(radius)))['cnn']
+    assert set(table['status']) == {'unreliable'}
+
+
+def test_findings(tmp_path: Path) -> None:
+    doubtful = PROTOCOL.labels[:2]
+    outcome = Outcome('cnn', POINTS, findings=['it is dark'], unreliable=list(doubtful))
+    table, sidecar = write(tmp_path, cnn=outcome)['cnn']
+    assert table['status'].tolist() == ['unreliable'] * 2 + ['ok'] * 9
+    assert (sidecar['Findings'], sidecar['Unreliable']) == (['it is dark'], list(doubtful))
+    # They last when the table is written again for the sake of another method.
+    write(tmp_path, syn=Outcome('syn', SHIFTED))
+    table, sidecar = read(tmp_path, 'cnn')
+    assert table['status'].tolist() == ['unreliable'] * 2 + ['ok'] * 9
+    assert sidecar['Findings'] == ['it is dark']

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.disclaimer import disclaimer
+from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
+from tmsprep.text import shown, without_folders
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +120,8 @@ def targets_table(
     }
     for name, values in outcome.columns.items():
         columns[name] = np.array(values, dtype=np.float64)
+    if RADIUS in columns:
+        columns[RADIUS][np.isin(columns['status'], list(WITHOUT_RADIUS))] = np.nan
     for other in others:
         columns[f'distance_to_{other.method}_mm'] = points.distance(points_of(other, protocol))
     return pd.DataFrame(columns)
@@ -130,6 +135,7 @@ def image_entries(
 ) -> dict[str, Any]:
     """Entries of a sidecar: which image the derivative is of, and what it must not be used for."""
     seed = {} if random_seed is None else {'RandomSeed': random_seed}
+    findings = properties.get('findings', [])
     return {
         'Protocol': protocol.name,
         'Sources': [image.uri],
@@ -139,6 +145,7 @@ def image_entries(
             'Affine': properties['affine'],
             'SHA256': properties['sha256'],
         },
+        **({'ImageFindings': list(findings)} if findings else {}),
         'SoftwareVersion': __version__,
         **seed,
         'Disclaimer': disclaimer(protocol),
@@ -147,8 +154,13 @@ def image_entries(
 
 def _details(outcome: Outcome) -> dict[str, Any]:
     failed = outcome.points is None and outcome.error is not None
-    error = {'Error': outcome.error['message']} if failed and outcome.error else {}
-    return {**outcome.details, **error}
+    # Sidecars are shared; the error record has the whole paths.
+    message = without_folders(shown(outcome.error['message'])) if outcome.error else ''
+    error = {'Error': message} if failed else {}
+    findings = {'Findings': outcome.findings} if outcome.findings else {}
+    doubts = {'Unreliable': outcome.unreliable} if outcome.unreliable else {}
+    refused = {'Refused': True} if outcome.refused else {}
+    return {**outcome.details, **error, **refused, **findings, **doubts}
 
 
 def _write_table(
@@ -187,7 +199,26 @@ def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | Non
     }
     apart = {*table.columns, *FRAME, 'Method', 'Description'}
     details = {key: value for key, value in sidecar.items() if key not in apart}
-    return Outcome(method, points, columns, details)
+    return Outcome(
+        method,
+        points,
+        columns,
+        details,
+        findings=details.get('Findings', []),
+        unreliable=details.get('Unreliable', []),
+        refused=bool(details.get('Refused')),
+    )
+
+
+def located_points(layout: Layout, image: ImageRef, methods: Iterable[str]) -> dict[str, PointSet]:
+    """Read the points of one image that methods have left, mm, RAS+; unreadable ones are not."""
+    found = {}
+    for method in methods:
+        try:
+            found[method] = read_targets(layout.table(image, method))
+        except ValueError:
+            continue
+    return found
 
 
 def delete_outdated(
@@ -230,7 +261,7 @@ def delete_outdated(
             path,
         )
     doomed = layout.files(image, 'figures')
-    if any(_image_of(path) != sha256 for path in outdated):
+    if any(source_sha256(path) != sha256 for path in outdated):
         kept = {file for path in tables.values() for file in (path, path.with_suffix('.json'))}
         doomed += [path for path in layout.files(image) if path not in kept]
     # The tables last: if this is interrupted, the next run finds them.
@@ -244,10 +275,16 @@ def is_own_table(path: Path) -> bool:
     return path.is_file() and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
 
 
-def _image_of(table: Path) -> str:
-    """Checksum of the image that a table is of, by its sidecar."""
-    reference = read_json(table.with_suffix('.json')).get('ReferenceImage')
-    return str(reference.get('SHA256', '')) if isinstance(reference, dict) else ''
+def sidecar_path(path: str | Path) -> Path:
+    """Name the sidecar of a table, an image or a transform."""
+    path = Path(path)
+    return path.with_name(path.name.removesuffix('.gz')).with_suffix('.json')
+
+
+def source_sha256(path: str | Path) -> str:
+    """Checksum of the image that a derivative was made from, by its sidecar; '' if it has none."""
+    image = read_json(sidecar_path(path)).get('ReferenceImage')
+    return str(image.get('SHA256', '')) if isinstance(image, dict) else ''
 
 
 def _holds(layout: Layout, image: ImageRef, name: str, protocol: Protocol, sha256: str) -> bool:
@@ -259,7 +296,7 @@ def _holds(layout: Layout, image: ImageRef, name: str, protocol: Protocol, sha25
         labels = read_targets(path).labels
     except ValueError:
         return False
-    return _image_of(path) == sha256 and labels == protocol.labels
+    return source_sha256(path) == sha256 and labels == protocol.labels
 
 
 def write_experts(

@@ -17,6 +17,7 @@ from tmsprep.methods.base import Method
 from tmsprep.outcome import INPUTS, inputs_of
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
+from tmsprep.text import shown
 
 #: What a difference in an entry of `tmsprep.outcome.inputs_of` is called.
 _CHANGES = {
@@ -86,16 +87,26 @@ class Work:
 
         They are done nevertheless: the same run would give the same again.
         """
-        for method in self.methods:
-            path = self.layout.table(image, method.name)
-            try:
-                statuses = _read(path)['status']
-            except (OSError, ValueError, KeyError):
-                continue
+        for path, statuses in self.statuses(image).items():
             if not has_usable(statuses):
                 counts = sorted(Counter(statuses).items())
                 words = ', '.join(f'{count} {status}' for status, count in counts)
-                yield f'{path.name}: no point may be used ({words})'
+                findings = read_json(path.with_suffix('.json')).get('Findings')
+                reasons = findings if isinstance(findings, list) else []
+                yield '; '.join(
+                    [f'{path.name}: no point may be used ({words})', *map(shown, reasons)]
+                )
+
+    def statuses(self, image: ImageRef) -> dict[Path, tuple[str, ...]]:
+        """Read the statuses of all points of an image: table to those of its rows."""
+        found = {}
+        for method in self.methods:
+            path = self.layout.table(image, method.name)
+            try:
+                found[path] = _read(path)['status']
+            except (OSError, ValueError, KeyError):
+                continue
+        return found
 
     def inputs(self, image: ImageRef, sha256: str) -> dict[str, dict[str, Any]]:
         """Return method to the inputs that a run would note, for an image with this checksum.

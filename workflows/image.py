@@ -128,7 +128,8 @@ def init_image_wf(
         workflow.connect(node, 'outcome', written, f'outcome_{method.name}')
         for other in set(method.after) & set(nodes):
             workflow.connect(nodes[other], 'outcome', node, f'outcome_{other}')
-    workflow.connect(next(iter(conformed.values())), 'properties', written, 'properties')
+    for field, source in zip(('properties', 'properties_again'), conformed.values(), strict=False):
+        workflow.connect(source, 'properties', written, field)
     for isotropic, source in conformed.items():
         field = 'isotropic' if isotropic else 'conformed'
         workflow.connect(source, 'conformed', figures, field)

@@ -47,8 +47,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 
 @pytest.fixture(scope='module')
-def options(random_weights: Path) -> list[str]:
-    return ['--localizers', 'cnn', '--weights', str(random_weights), '--nprocs', '1']
+def options(shipped_weights: Path) -> list[str]:
+    return ['--localizers', 'cnn', '--weights', str(shipped_weights), '--nprocs', '1']
 
 
 @pytest.fixture(scope='module')

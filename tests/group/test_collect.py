@@ -17,7 +17,8 @@ from tmsprep.evaluation.errors import errors_against_consensus
 from tmsprep.group.analysis import Group, GroupRequest
 from tmsprep.group.collect import collect_group
 from tmsprep.group.derivatives import Derivatives, read_derivatives
-from tmsprep.group.raters import compare_raters, read_raters
+from tmsprep.group.points import COLUMNS
+from tmsprep.group.raters import compare_raters, mark_doubtful, rater_table, read_raters
 from tmsprep.methods import methods_of
 from tmsprep.protocols import Protocol, Target, load_protocol
 
@@ -203,6 +204,27 @@ def test_whole_file_refused(study: Study) -> None:
     left, message = compare(study, ann=(0, 0, 0), bob=(0, 1, 0), eve=(0, -1, 0), joe=(0, 0, 40))
     assert 'sub-01, rater joe, against the others: all points are shifted by 40.0 mm' in message
     assert left == {'ann': 7, 'bob': 7, 'eve': 7, 'joe': 0}
+
+
+@pytest.mark.parametrize(('away', 'status'), [(18.0, 'given'), (34.0, 'doubtful')])
+def test_far_from_methods(study: Study, away: float, status: str) -> None:
+    study.rater('sub-01', 'ann', study.moved((0, away, 0), HEAD))
+    study.rater('sub-02', 'ann', study.moved((0, 0, 1), HEAD))
+    read, _ = read_raters(study.points, study.bids, Derivatives(), MANY)
+    rows = [
+        (f'sub-{who}', f'sub-{who}', method, np.nan, label, x + off, y, z, 'ok', np.nan)
+        for who in ('01', '02')
+        for method, off in (('one', 0.0), ('two', 5.0))
+        for label, (x, y, z) in HEAD.items()
+    ]
+    marked, issues = mark_doubtful(read, pd.DataFrame(rows, columns=list(COLUMNS)))
+    table = rater_table(marked)
+    statuses = table.groupby('image')['status'].unique().map(list).to_dict()
+    assert statuses == {'sub-01': [status], 'sub-02': ['given']}
+    # The points are kept: which of the two is wrong cannot be told.
+    assert table['x'].notna().all()
+    expected = [('01', 'warning')] if status == 'doubtful' else []
+    assert [(issue.subject, issue.severity) for issue in issues] == expected
 
 
 def test_two_raters_differ(study: Study) -> None:

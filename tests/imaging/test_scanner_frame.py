@@ -51,6 +51,51 @@ def test_template_code_warns(caplog: pytest.LogCaptureFixture) -> None:
     )
 
 
+#: Half turns, about which a stored quaternion has length 1: LAS, RPS, and one about a diagonal.
+HALF_TURNS = {
+    'b': np.diag([1.0, -1, -1]),
+    'c': np.diag([-1.0, 1, -1]),
+    'd': np.diag([-1.0, -1, 1]),
+    'diagonal': np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]]),
+}
+
+
+@pytest.mark.parametrize('turn', HALF_TURNS)
+@pytest.mark.parametrize('length', [1.0000002, 1.000002, 1.0001])
+@pytest.mark.parametrize('scode', [0, 1])
+def test_long_quaternion(turn: str, length: float, scode: int) -> None:
+    """Rounding made the quaternion too long: the turn is the same."""
+    affine = nib.affines.from_matvec(HALF_TURNS[turn] @ np.diag([1.0, 1.5, 2]), [5, 6, 7])
+    made = header(affine, 1, affine, scode)
+    for name in ('quatern_b', 'quatern_c', 'quatern_d'):
+        made[name] = made[name] * np.float32(length)
+    found, _ = scanner_affine(made, SHAPE, 'x')
+    np.testing.assert_allclose(found, affine, atol=1e-5)
+
+
+def test_quaternion_far_too_long() -> None:
+    affine = nib.affines.from_matvec(HALF_TURNS['b'])
+    made = header(affine, 1, affine, 1)
+    made['quatern_b'] = 1.01
+    with pytest.raises(ImageError, match=r'x: the qform in the header is broken .* fslorient'):
+        scanner_affine(made, SHAPE, 'x')
+
+
+def test_handedness_of_zero() -> None:
+    """The standard takes 0 in pixdim[0] for 1."""
+    affine = rotation((0.1, 0.2, 0.3))
+    made = header(affine, 1, affine, 0)
+    made['pixdim'][0] = 0
+    found, _ = scanner_affine(made, SHAPE, 'x')
+    np.testing.assert_allclose(found, affine, atol=1e-5)
+
+
+@pytest.mark.parametrize('shape', [(32767, 100, 100), (601, 600, 601)])
+def test_field_of_view_too_large(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(ImageError, match=f'x: a field of view of {shape[0]} x .* robustfov'):
+        scanner_affine(header(np.eye(4), 1, np.eye(4), 1), shape, 'x')
+
+
 @given(
     angles=st.tuples(*[st.floats(-3.1, 3.1)] * 3),
     size=st.floats(0.2, 5),

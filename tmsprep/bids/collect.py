@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tmsprep.bids.filters import matches, wanted_entities
-from tmsprep.bids.index import has_database, list_images
-from tmsprep.bids.names import BidsError, ImageRef, labels_in, natural_key, shorten
+from tmsprep.bids.foreign import foreign_images
+from tmsprep.bids.index import Listing, has_database, list_images, special
+from tmsprep.bids.names import (
+    BidsError,
+    ImageRef,
+    labels_in,
+    natural_key,
+    refused_labels,
+    shorten,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +57,15 @@ class FoundImages(NamedTuple):
     problems : dict
         For each participant with a problem, one message per problem. Participants without an
         image have at least one.
+    refused : dict
+        Label that breaks the rule of BIDS, made safe to show, to a message. Such participants are
+        neither among the images nor among the problems: nothing can be named after them. Empty if
+        the query names its participants.
     """
 
     images: dict[str, list[ImageRef]]
     problems: dict[str, list[str]]
+    refused: dict[str, str]
 
 
 def find_images(query: ImageQuery) -> FoundImages:
@@ -76,9 +89,9 @@ def find_images(query: ImageQuery) -> FoundImages:
     """
     participants = choose_participants(query.bids_dir, query.participants)
     images: dict[str, list[ImageRef]] = {label: [] for label in participants}
-    problems: dict[str, list[str]] = defaultdict(list)
     wanted = wanted_entities(query.filters)
-    paths = _list_images(query, participants)
+    listing = _list_images(query, participants)
+    paths, problems = listing.files, defaultdict(list, listing.problems)
     for path in paths:
         subject = path.relative_to(query.bids_dir).parts[0].removeprefix('sub-')
         try:
@@ -88,19 +101,24 @@ def find_images(query: ImageQuery) -> FoundImages:
                 problems[subject].append(str(error))
             continue
         in_session = not query.sessions or image.session in query.sessions
-        if in_session and matches(image, wanted):
+        if not in_session or not matches(image, wanted):
+            continue
+        kind = special(path)
+        if kind:
+            problems[subject].append(f'{path}: {kind}, not a file. Put the image in its place.')
+        else:
             images[subject].append(image)
     for label in participants:
         images[label].sort(key=lambda image: natural_key(image.stem))
         _drop_namesakes(images[label], problems[label])
+        problems[label] += _not_read(query, label, wanted, paths)
         if not images[label] and not problems[label]:
             problems[label].append(_nothing_found(query, label, wanted, paths))
-    return FoundImages(
-        images, {label: messages for label, messages in problems.items() if messages}
-    )
+    found = {label: messages for label, messages in problems.items() if messages}
+    return FoundImages(images, found, {} if query.participants else refused_labels(query.bids_dir))
 
 
-def _list_images(query: ImageQuery, participants: list[str]) -> list[Path]:
+def _list_images(query: ImageQuery, participants: list[str]) -> Listing:
     """List images; only a query for all participants makes a database.
 
     Parallel jobs for a few participants need none, and would all make it at the same time.
@@ -128,11 +146,14 @@ def choose_participants(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]
         If a participant does not exist; the message lists those that do.
     """
     folders = [bids_dir / f'sub-{label}' for label in wanted]
-    if folders and all(folder.is_dir() and folder.parent == bids_dir for folder in folders):
+    if folders and all(_is_there(folder) and folder.parent == bids_dir for folder in folders):
         return sorted(set(wanted), key=natural_key)
     there = labels_in(bids_dir, 'sub')
     if not there:
-        raise BidsError(f'{bids_dir}: no participants; there is no folder named sub-<label>')
+        refused = ' '.join(refused_labels(bids_dir).values())
+        raise BidsError(
+            f'{bids_dir}: no participants; there is no folder named sub-<label>. {refused}'
+        )
     missing = [label for label in wanted if label not in there]
     if missing:
         raise BidsError(
@@ -142,11 +163,36 @@ def choose_participants(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]
     return [label for label in there if not wanted or label in wanted]
 
 
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:
+        # It may not be looked at; reading it says so.
+        return True
+
+
 def _could_match(path: Path, suffix: object) -> bool:
     """Tell whether a file with an invalid name was meant, by its suffix alone."""
     wanted = suffix if isinstance(suffix, list) else [suffix]
     actual = path.name.rpartition('_')[2].split('.')[0]
     return any(item in (None, '*') or str(item) in actual for item in wanted)
+
+
+def _not_read(
+    query: ImageQuery, label: str, wanted: Mapping[str, Any], paths: list[Path]
+) -> Iterator[str]:
+    """Name the images that are asked for and there, but in a format that is not read."""
+    readable = {path.with_name(path.name.split('.')[0]) for path in paths}
+    for path, stem, message in foreign_images(query.bids_dir / f'sub-{label}'):
+        try:
+            image = ImageRef.from_path(query.bids_dir, path.with_name(f'{stem}.nii.gz'))
+        except BidsError:
+            fits = _could_match(path, wanted['suffix'])
+        else:
+            in_session = not query.sessions or image.session in query.sessions
+            fits = in_session and matches(image, wanted)
+        if fits and path.with_name(stem) not in readable:
+            yield f'{path}: {message}'
 
 
 def _drop_namesakes(images: list[ImageRef], problems: list[str]) -> None:

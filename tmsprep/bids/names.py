@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+
+from tmsprep.text import printable
 
 #: Keys of file names and what PyBIDS, and so a filter file, calls them.
 ENTITIES = {
@@ -33,7 +37,16 @@ ENTITIES = {
 }
 EXTENSIONS = ('.nii', '.nii.gz')
 
+#: Entities that the names of outputs add, or that only derivatives have.
+OUTPUT_ENTITIES = ('desc', 'protocol', 'label', 'from', 'to', 'mode', 'res', 'den', 'atlas')
+#: Names of the scanner frame, as values of the entity ``space``.
+SCANNER_SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
+#: Longest name of an image without its suffix: names of outputs and temporary files are up to 100
+#: characters longer, and file systems take 255 bytes.
+MAX_STEM = 150
+
 _LABEL = r'[a-zA-Z0-9+]+'
+_WHAT = {'sub': 'participant', 'ses': 'session'}
 _NAME = re.compile(
     rf'(?P<stem>sub-{_LABEL}(?:_[a-z]+-{_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)(?P<extension>\.nii(?:\.gz)?)'
 )
@@ -78,7 +91,9 @@ class ImageRef:
         Raises
         ------
         BidsError
-            If the name breaks the rules of BIDS or contradicts the folder that holds it.
+            If the name breaks the rules of BIDS, contradicts the folder that holds it, is that of
+            a derivative or of another frame than the scanner's, or leaves no room for those of
+            outputs.
         """
         relative = PurePosixPath(path.relative_to(bids_dir).as_posix())
         match = _NAME.fullmatch(path.name)
@@ -92,6 +107,7 @@ class ImageRef:
         entities = dict(pairs)
         if len(entities) < len(pairs):
             raise BidsError(f'{path}: an entity stands twice in the name. Rename the file.')
+        _check_raw(path, entities)
         image = cls(path, relative, entities, match['suffix'])
         expected = image.folder / 'anat' / path.name
         if relative != expected:
@@ -126,6 +142,30 @@ class ImageRef:
     def uri(self) -> str:
         """BIDS URI of the input; `write_dataset_description` says what 'raw' is."""
         return f'bids:raw:{self.relative_path}'
+
+
+def _check_raw(path: Path, entities: Mapping[str, str]) -> None:
+    """Refuse the name of an image that is no raw one, or leaves no room for names of outputs."""
+    taken = [f'{key}-{entities[key]}' for key in OUTPUT_ENTITIES if key in entities]
+    if taken:
+        raise BidsError(
+            f'{path}: {" and ".join(taken)} in its name marks a derivative, and outputs could not '
+            'be told from it. If it is in the scanner frame, name it without; else give the raw '
+            'image.'
+        )
+    space = entities.get('space', 'orig')
+    if space not in SCANNER_SPACES:
+        raise BidsError(
+            f'{path}: by its name this image is in the space {space}, not in the scanner frame, '
+            'and so would be the points. Give the raw image; or, if it is in the scanner frame, '
+            'name it without space.'
+        )
+    stem = path.name.rpartition('_')[0]
+    if len(stem) > MAX_STEM:
+        raise BidsError(
+            f'{path}: its name is too long for those of outputs ({len(stem)} characters before '
+            f'the suffix, at most {MAX_STEM}). Shorten its labels.'
+        )
 
 
 def derivative_path(
@@ -274,6 +314,24 @@ class Layout:
         return sorted(self.logs(subject).glob(f'*_protocol-{self.label}_*.error.json'))
 
 
+def check_label(label: str, key: str = 'sub') -> str:
+    """Return a label that keeps the rule of BIDS.
+
+    It becomes part of file names, of commands and of lists that other programs read.
+
+    Raises
+    ------
+    BidsError
+        If it holds anything but letters and digits; the message names the cure.
+    """
+    if re.fullmatch(_LABEL, label):
+        return label
+    raise BidsError(
+        f'{key}-{printable(label)}: not a BIDS label of a {_WHAT[key]}. Use only the letters a-z, '
+        'A-Z and digits (no space, quote, accent, dash or underscore)'
+    )
+
+
 def labels_in(folder: Path, key: str) -> list[str]:
     """List the labels of the ``<key>-*`` folders inside one, in natural order.
 
@@ -283,14 +341,61 @@ def labels_in(folder: Path, key: str) -> list[str]:
         The data set for key 'sub', a participant's folder for key 'ses'.
     key : str
         'sub' or 'ses'.
+
+    Returns
+    -------
+    list of str
+        Those that keep the rule of BIDS; see `refused_labels`.
     """
-    found = [entry.name[len(key) + 1 :] for entry in folder.glob(f'{key}-*') if entry.is_dir()]
+    found = [label for label in _labels(folder, key) if re.fullmatch(_LABEL, label)]
     return sorted(found, key=natural_key)
 
 
-def natural_key(text: str) -> list[tuple[int, int, str]]:
+def refused_labels(bids_dir: Path) -> dict[str, str]:
+    """Name the folders ``sub-*`` of a data set whose label breaks the rule of BIDS.
+
+    Returns
+    -------
+    dict
+        The label, made safe to show, to a message with the cure.
+    """
+    refused = {}
+    for label in sorted(_labels(bids_dir, 'sub')):
+        try:
+            check_label(label)
+        except BidsError as error:
+            refused[printable(label)] = (
+                f'{error}, so this participant is left out. Rename the folder in {bids_dir} and '
+                'its files, or move it out of the data set.'
+            )
+    return refused
+
+
+def _labels(folder: Path, key: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [e.name[len(key) + 1 :] for e in entries if _is_folder(e, f'{key}-')]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str], prefix: str) -> bool:
+    try:
+        return entry.name.startswith(prefix) and entry.is_dir()
+    except OSError:
+        # A link into a folder that may not be entered, or to itself: reading it says so.
+        return True
+
+
+def natural_key(text: str) -> list[tuple[int, int, str, str]]:
     """Sort 'sub-2' before 'sub-10'; equal numbers with more leading zeros come later."""
-    return [(1, int(p), p) if p.isdecimal() else (0, 0, p) for p in re.split(r'(\d+)', text)]
+    return [_part_key(part) for part in re.split(r'(\d+)', text)]
+
+
+def _part_key(part: str) -> tuple[int, int, str, str]:
+    # Numbers by length and digits: of more than 4300 digits Python makes no number.
+    digits = part.lstrip('0')
+    return (1, len(digits), digits, part) if part.isdecimal() else (0, 0, part, '')
 
 
 def shorten(names: list[str], most: int = 20) -> str:

@@ -16,8 +16,16 @@ MAX_TURN_DEGREES = 1.0
 MAX_SHEAR_DEGREES = 0.1
 #: Voxel sizes outside this range mean that the unit is not mm, or that the image shows no head.
 VOXEL_SIZES_MM = (0.1, 10.0)
+#: Largest field of view: 600 mm along each axis, as wide as the bore of a scanner. A larger one
+#: would take gigabytes on the isotropic grid, however few voxels the file has.
+MAX_VIEW_LITRES = 216.0
 #: NIfTI codes of template frames: Talairach, MNI152, another template.
 TEMPLATE_CODES = (3, 4, 5)
+#: A unit quaternion is stored as three of its four numbers, rounded to float32; the fourth is what
+#: is missing to length 1. Of public data sets some store lengths of 1 and a few steps, others of
+#: up to 1.0001. The fourth number is then 0, a half turn; the rounding may have hidden one of
+#: 0.015, so that the turn is uncertain by 1.6 degrees, which a sform would show.
+MAX_QUATERNION = 1.00011
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +65,8 @@ def scanner_affine(
     ImageError
         If a code is unknown or both are 0, if the matrices differ by more than `MAX_SHIFT_MM` at a
         corner of the volume or by more than `MAX_TURN_DEGREES`, or if a matrix in use is not
-        finite, singular, sheared, or has voxel sizes outside `VOXEL_SIZES_MM`.
+        finite, singular, sheared, has voxel sizes outside `VOXEL_SIZES_MM`, or gives a field of
+        view of more than `MAX_VIEW_LITRES`.
     """
     qcode, scode = _codes(header, name)
     affines = {}
@@ -67,6 +76,7 @@ def scanner_affine(
         affines['sform'] = header.get_sform()
     for which, affine in affines.items():
         _check_matrix(affine, which, name)
+        _check_view(affine, shape, name)
     if len(affines) == 2:
         _check_agreement(affines['qform'], affines['sform'], shape, name)
     which, code = ('sform', scode) if scode > 0 else ('qform', qcode)
@@ -79,6 +89,23 @@ def scanner_affine(
             code,
         )
     return affines[which].astype(np.float64), code
+
+
+def unit_qform(header: nib.Nifti1Header) -> nib.Nifti1Header:
+    """Return a copy of a header whose qform programs can read.
+
+    A quaternion that is too long by rounding, up to `MAX_QUATERNION`, is made to have length 1,
+    and the handedness in pixdim[0] is 1 where it is 0, as the standard says.
+    """
+    unit = header.copy()
+    names = ('quatern_b', 'quatern_c', 'quatern_d')
+    length = float(np.linalg.norm([np.float64(header[name]) for name in names]))
+    if 1 < length <= MAX_QUATERNION:
+        for name in names:
+            unit[name] = np.float64(header[name]) / length
+    if unit['pixdim'][0] == 0:
+        unit['pixdim'][0] = 1
+    return unit
 
 
 def _codes(header: nib.Nifti1Header, name: str) -> tuple[int, int]:
@@ -101,7 +128,7 @@ def _codes(header: nib.Nifti1Header, name: str) -> tuple[int, int]:
 
 def _qform(header: nib.Nifti1Header, name: str) -> np.ndarray:
     try:
-        return header.get_qform()
+        return unit_qform(header).get_qform()
     except (ValueError, nib.spatialimages.HeaderDataError) as error:
         raise ImageError(
             f'{name}: the qform in the header is broken ({error}). If the sform is right, copy it '
@@ -133,6 +160,16 @@ def _check_matrix(affine: np.ndarray, which: str, name: str) -> None:
             f'{name}: the {which} in the header has shear (axes {shear:.2f} degrees off the right '
             'angle), which programs read in different ways. Use the image before it was '
             'registered, or resample it to a grid without shear (e.g. nilearn resample_img).'
+        )
+
+
+def _check_view(affine: np.ndarray, shape: tuple[int, int, int], name: str) -> None:
+    view = np.linalg.norm(affine[:3, :3], axis=0) * shape
+    if view.prod() / 1e6 > MAX_VIEW_LITRES:
+        found = ' x '.join(f'{length:.0f}' for length in view)
+        raise ImageError(
+            f'{name}: a field of view of {found} mm is too large for a head. If the header is not '
+            'in mm, correct it; else crop the image to the head (e.g. robustfov -i FILE -r OUT).'
         )
 
 

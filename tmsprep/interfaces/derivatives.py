@@ -9,11 +9,13 @@ from nipype.interfaces.base import (
     DynamicTraitedSpec,
     File,
     TraitedSpec,
+    isdefined,
     traits,
 )
 
 from tmsprep.derivatives import write_outcomes
 from tmsprep.failures import record_error
+from tmsprep.imaging.scanner_frame import ImageError
 from tmsprep.interfaces.localize import TakesOutcomes
 from tmsprep.outcome import Outcome
 from tmsprep.tables import read_json
@@ -26,6 +28,7 @@ class WriteDerivativesInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     layout = traits.Any(mandatory=True, desc='a `Layout`')
     protocol = traits.Any(mandatory=True, desc='a `Protocol`')
     properties = File(exists=True, mandatory=True, desc='of the image, see `Conform`')
+    properties_again = File(exists=True, desc='of the image, where it was read for another grid')
     random_seed = traits.Int(mandatory=True)
     run_id = traits.Str(nohash=True, desc='name of the run')
 
@@ -46,13 +49,14 @@ class WriteDerivatives(TakesOutcomes):
 
     def _run_interface(self, runtime: Any) -> Any:
         given, files = self.inputs, self.outcome_files()
+        properties = self._properties()
         outcomes = {method: Outcome.read(path) for method, path in files.items()}
         tables = write_outcomes(
             given.layout,
             given.image,
             outcomes,
             given.protocol,
-            read_json(given.properties),
+            properties,
             given.random_seed,
         )
         for method, outcome in outcomes.items():
@@ -60,3 +64,16 @@ class WriteDerivatives(TakesOutcomes):
         self._results['tables'] = {method: str(path) for method, path in tables.items()}
         self._results['outcomes'] = {method: str(path) for method, path in files.items()}
         return runtime
+
+    def _properties(self) -> dict[str, Any]:
+        """Read the properties of the image, which must be one for all methods."""
+        given = self.inputs
+        properties = read_json(given.properties)
+        if isdefined(given.properties_again):
+            again = read_json(given.properties_again)
+            if again['sha256'] != properties['sha256']:
+                raise ImageError(
+                    f'{given.image.path}: the file was replaced while it was worked on, and '
+                    'methods saw different images. Start again when copying has ended.'
+                )
+        return properties

@@ -14,6 +14,7 @@ from tmsprep.imaging.conform import as_image
 from tmsprep.imaging.volume import halve
 from tmsprep.networks.archive import read_archive, rebuilding, write_archive
 from tmsprep.networks.unet import BrainUNet, UNetSettings
+from tmsprep.outcome import ImplausibleImage
 
 _KIND = 'tmsprep-brain-1'
 
@@ -21,7 +22,7 @@ _KIND = 'tmsprep-brain-1'
 PLAUSIBLE_ML = (700.0, 2300.0)
 
 
-class BrainExtractionError(RuntimeError):
+class BrainExtractionError(ImplausibleImage):
     """No plausible brain was found; the message gives its volume."""
 
 

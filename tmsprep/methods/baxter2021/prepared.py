@@ -6,13 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import torch
 from scipy.spatial import ConvexHull
 
 from tmsprep.atomic import atomic_path
 from tmsprep.imaging.conform import CONFORMED_SIZE, conform, resample_mask
-from tmsprep.imaging.read import load_nifti, read_image
+from tmsprep.imaging.intensities import mend_image
+from tmsprep.imaging.placement import misplaced
+from tmsprep.imaging.read import ImageError, load_nifti, read_image
 from tmsprep.imaging.volume import (
     average_pyramid,
     halve,
@@ -86,7 +89,7 @@ def _load(example: Example, cache: Path) -> PreparedImage:
 
 
 def _prepare(example: Example, path: Path, details: Path) -> None:
-    image = read_image(example.image)
+    image, _ = mend_image(read_image(example.image), example.image)
     conformed = conform(image)
     volume = normalise(
         conformed.get_fdata(dtype=np.float32), percentile_window(np.asanyarray(image.dataobj))
@@ -94,7 +97,12 @@ def _prepare(example: Example, path: Path, details: Path) -> None:
     levels = average_pyramid(volume, N_LEVELS)
     hull = np.empty((0, 3), np.float32)
     if example.mask is not None:
-        inside = resample_mask(load_nifti(example.mask), conformed).get_fdata(dtype=np.float32)
+        mask = nib.funcs.squeeze_image(load_nifti(example.mask))
+        if reason := misplaced(mask, image.shape, image.affine):
+            raise ImageError(
+                f'{example.mask}: no mask of {example.image}: {reason}. Remove or replace it.'
+            )
+        inside = resample_mask(mask, conformed).get_fdata(dtype=np.float32)
         levels += average_pyramid(halve(volume * inside), N_LEVELS - 1)
         hull = _hull(inside)
     with atomic_path(path) as partial:

@@ -9,9 +9,11 @@ from typing import Any
 
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, Layout, derivative_path, shorten
+from tmsprep.derivatives import sidecar_path
+from tmsprep.evaluation.shape import read_places
 from tmsprep.files import file_sha256
-from tmsprep.formats import read_points
 from tmsprep.methods.base import ResourceError
+from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
 from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS
@@ -55,22 +57,23 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     for path in (*files, brain):
         if not path.is_file():
             raise ResourceError(f'file not found: {path}')
-    _check_targets(targets, protocol)
+    _check_targets(targets, protocol, default=image is None)
     return {
         'atlas': DEFAULT_ATLAS if image is None else str(image),
         'atlas_targets': str(targets),
         'checksums': [file_sha256(path) for path in files],
         'brain_weights': str(brain),
-        'preset': 'sloppy' if options.get('sloppy') else options.get('syn_preset', 'default'),
+        'preset': SLOPPY if options.get('sloppy') else options.get('syn_preset', 'default'),
     }
 
 
-def _check_targets(path: Path, protocol: Protocol) -> None:
+def _check_targets(path: Path, protocol: Protocol, *, default: bool) -> None:
     try:
-        points = read_points(path)
+        points = read_places(path, protocol, mni=default)
     except ValueError as error:
-        raise ResourceError(f'--atlas-targets: {error}') from error
-    if not points.reindex(protocol.labels).found.any():
+        where = '' if default else '--atlas-targets: '
+        raise ResourceError(f'{where}{error}') from error
+    if not points.found.any():
         raise ResourceError(
             f'{path}: has none of the targets of protocol {protocol.name}, such as '
             f'{shorten(list(protocol.labels), 3)}; give --atlas and --atlas-targets with them'
@@ -97,8 +100,8 @@ def find_given(image: ImageRef, layout: Layout, folders: Sequence[Path]) -> dict
     Returns
     -------
     dict
-        'given_mask', a file; 'given_transforms', atlas to files from and to the T1w. What is
-        missing is left out.
+        'given_mask', a file; 'given_transforms', atlas to files from and to the T1w;
+        'given_sidecars', files that say what these were made from. What is missing is left out.
     """
     found: dict[str, Any] = {}
     mask = _find(image, layout, folders, suffix='mask', extension='.nii.gz', desc='brain')
@@ -111,6 +114,10 @@ def find_given(image: ImageRef, layout: Layout, folders: Sequence[Path]) -> dict
         ]
         if all(pair):
             found.setdefault('given_transforms', {})[atlas] = [str(path) for path in pair]
+    given = [mask, *(p for pair in found.get('given_transforms', {}).values() for p in pair)]
+    sidecars = [sidecar_path(path) for path in given if path is not None]
+    if there := [str(path) for path in sidecars if path.is_file()]:
+        found['given_sidecars'] = there
     return found
 
 
@@ -128,8 +135,10 @@ def _find(image: ImageRef, layout: Layout, folders: Sequence[Path], **name: str)
     return None
 
 
-def write_mask(outcome: Outcome, image: ImageRef, layout: Layout) -> None:
-    """Copy the brain mask, if there is one."""
+def write_mask(
+    outcome: Outcome, image: ImageRef, layout: Layout, entries: Mapping[str, Any]
+) -> None:
+    """Copy the brain mask, if there is one; `entries` are those of every sidecar."""
     if 'mask' not in outcome.files:
         return
     path = layout.derivative(image, 'mask', '.nii.gz', desc='brain')
@@ -138,20 +147,25 @@ def write_mask(outcome: Outcome, image: ImageRef, layout: Layout) -> None:
         'Sources': [image.uri],
         'SpatialReference': 'orig',
         'Description': 'Brain mask on the conformed grid (1 mm), in the frame of the T1w',
+        **sidecar_entries({} if 'mask' in outcome.extra.get('unchecked', ()) else entries),
     }
     write_json(path.with_name(path.name.replace('.nii.gz', '.json')), sidecar)
     _copy(outcome.files['mask'], path)
 
 
-def write_transforms(outcome: Outcome, image: ImageRef, layout: Layout) -> None:
+def write_transforms(
+    outcome: Outcome, image: ImageRef, layout: Layout, entries: Mapping[str, Any]
+) -> None:
     """Copy the transforms of both directions, if there are any."""
+    unchecked = 'transforms' in outcome.extra.get('unchecked', ())
+    made = sidecar_entries({} if unchecked else entries, outcome.details.get('SynPreset', ''))
     atlas = outcome.details.get('Atlas', {}).get('Name', '')
     for key, spaces in (('to_atlas', ('T1w', atlas)), ('from_atlas', (atlas, 'T1w'))):
         if key not in outcome.files:
             continue
         source = outcome.files[key]
         path = layout.derivative(image, 'xfm', Path(source).suffix, **_spaces(*spaces))
-        sidecar = {'Sources': [image.uri], 'Description': TRANSFORM_DESCRIPTION}
+        sidecar = {'Sources': [image.uri], 'Description': TRANSFORM_DESCRIPTION, **made}
         write_json(path.with_suffix('.json'), sidecar)
         _copy(source, path)
 

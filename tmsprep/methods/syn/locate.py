@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import nibabel as nib
 import numpy as np
 
+from tmsprep.derivatives import source_sha256
+from tmsprep.files import file_sha256
 from tmsprep.formats import read_points
 from tmsprep.imaging.conform import conform, resample_mask
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
 from tmsprep.methods.base import Request
 from tmsprep.methods.syn.files import atlas_name
+from tmsprep.methods.syn.reuse import preset_of, usable_mask, usable_transforms
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.registration.atlas import Atlas, default_atlas, user_atlas
 from tmsprep.registration.brain import brain_mask, is_skull_stripped
 from tmsprep.registration.frames import read_linear, write_linear
+from tmsprep.registration.guarded import TransformReader
 from tmsprep.registration.names import DEFAULT_ATLAS
 from tmsprep.registration.syn import RegistrationResult, register
-from tmsprep.registration.transforms import move_points, warp_image
+from tmsprep.registration.transforms import warp_image
 
 #: Grid of the atlas images that are only drawn, mm.
 FIGURE_SPACING_MM = 2
@@ -41,32 +47,45 @@ def register_image(name: str, request: Request) -> Outcome:
     Outcome
         Its files are 'mask', the brain on the conformed grid; 'to_atlas' and 'from_atlas', the
         transforms; 'before' and 'after', the atlas in the space of the image after the linear
-        part and after SyN. A failed registration keeps the mask.
+        part and after SyN. A failed registration keeps the mask. ``extra['unchecked']`` lists
+        what was reused ('mask', 'transforms') and does not say which image it was made from.
     """
     files: dict[str, str] = {}
-    given = request.resources.get('given_transforms', {})
-    transforms = given.get(atlas_name(request.resources['atlas']), [])
+    given, properties = request.resources, request.properties
     try:
+        transforms, reason = usable_transforms(
+            given.get('given_transforms', {}).get(atlas_name(given['atlas']), []),
+            properties,
+            given['preset'],
+        )
+        mask, other_reason = usable_mask(given.get('given_mask'), properties)
         try:
-            files['mask'] = _find_brain(request)
+            files['mask'] = _find_brain(request, mask)
         except Exception:
             # Transforms that are given need no mask.
             if not transforms:
                 raise
         atlas = _read_atlas(request)
         if transforms:
-            return _reuse(name, atlas, transforms, files)
-        return _register(name, atlas, files, request)
+            outcome = _reuse(name, atlas, transforms, files)
+        else:
+            outcome = _register(name, atlas, files, request)
     except Exception as error:
         return Outcome.failed(name, error, files)
+    if refused := [text for text in (reason, other_reason) if text]:
+        outcome.details['NotReused'] = refused
+    used = {'mask': mask and given['given_mask'], 'transforms': transforms and transforms[0]}
+    outcome.extra['unchecked'] = [
+        k for k, path in used.items() if path and not source_sha256(path)
+    ]
+    return outcome
 
 
-def _find_brain(request: Request) -> str:
+def _find_brain(request: Request, given: nib.Nifti1Image | None) -> str:
     """Take the given mask, that of a stripped image, or extract the brain."""
     conformed = nib.Nifti1Image.from_filename(request.conformed)
-    given = request.resources.get('given_mask')
     if given is not None:
-        mask = resample_mask(cast('nib.Nifti1Image', nib.load(given)), conformed)
+        mask = resample_mask(given, conformed)
     else:
         # The network would strip a stripped image once more and lose the outer cortex.
         brain = _extract(conformed, request.resources['brain_weights'])
@@ -94,18 +113,33 @@ def _read_atlas(request: Request) -> Atlas:
         return default_atlas(request.protocol)
     points = read_points(Path(given['atlas_targets'])).reindex(request.protocol.labels)
     image = Path(given['atlas'])
-    brain = _extract(conform(read_image(image)), given['brain_weights'])
+    readable, _ = mend_image(read_image(image), image)
+    brain = _extract(conform(readable), given['brain_weights'])
     mask = None
     if brain is not None:
         mask = request.folder / 'atlas_mask.nii.gz'
         nib.save(brain, mask)
-    return user_atlas(image, points, mask)
+    atlas = user_atlas(image, points, mask)
+    if file_sha256(image) != given['checksums'][0]:
+        raise ValueError(f'{image}: the atlas was replaced during the run; start again')
+    return atlas
 
 
 def _reuse(name: str, atlas: Atlas, transforms: list[str], files: dict[str, str]) -> Outcome:
     to_atlas, from_atlas = transforms
-    points = move_points(atlas.points, Path(to_atlas))
-    details = {'Atlas': {'Name': atlas.name}, 'ReusedTransform': Path(to_atlas).name}
+    found = atlas.points.found
+    coordinates = np.full((len(atlas.points), 3), np.nan)
+    with TransformReader() as reader:
+        coordinates[found] = reader.move(atlas.points.coordinates[found], Path(to_atlas))
+        # It becomes an output, from which the group level reads it.
+        reader.move(coordinates[found], Path(from_atlas))
+    points = PointSet(atlas.points.labels, coordinates)
+    details: dict[str, Any] = {
+        'Atlas': {'Name': atlas.name},
+        'ReusedTransform': Path(to_atlas).name,
+    }
+    if preset := preset_of(to_atlas):
+        details['SynPreset'] = preset
     files = {**files, 'to_atlas': to_atlas, 'from_atlas': from_atlas}
     return Outcome(name, points, details=details, files=files)
 

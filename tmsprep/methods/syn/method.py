@@ -67,8 +67,8 @@ class SynAtlas(Method):
         """See `Method.write`."""
         from tmsprep.methods.syn.files import write_mask, write_transforms
 
-        write_mask(outcome, image, layout)
-        write_transforms(outcome, image, layout)
+        write_mask(outcome, image, layout, entries)
+        write_transforms(outcome, image, layout, entries)
 
     def plot(
         self, outcome: Outcome, conformed: Path, points: PointSet, image: ImageRef, layout: Layout
