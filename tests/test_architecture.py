@@ -38,6 +38,7 @@ MAY_IMPORT = {
     'phantoms': set(),
     'failures': set(),
     'derivatives': {'evaluation', 'formats', *METHOD},
+    'done': {'evaluation', *METHOD},
     'learning': {'networks', 'formats', 'evaluation', *METHOD},
     'group': {'evaluation', 'formats', 'derivatives', 'failures', 'registration', *METHOD},
     'reports': {'evaluation', 'formats', 'derivatives', 'failures', *METHOD},
@@ -49,7 +50,16 @@ MAY_IMPORT = {
     'workflows': {'interfaces', 'learning', 'derivatives', *METHOD},
     'running': {'failures'},
     'cli': {
-        *('running', 'workflows', 'reports', 'failures', 'derivatives', 'formats', 'phantoms'),
+        *(
+            'running',
+            'workflows',
+            'reports',
+            'failures',
+            'derivatives',
+            'formats',
+            'phantoms',
+            'done',
+        ),
         *('learning', 'group', 'evaluation', *METHOD),
     },
 }

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tmsprep.cli import pending
 from tmsprep.evaluation.status import STATUSES
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.phantoms import write_dataset
@@ -81,7 +82,13 @@ def check_tables(out: Path, data_set: Path) -> None:
         assert set(table.columns) <= set(sidecar)
 
 
-def test_phantom(tmp_path: Path, tmsprep: Callable, data_set: Path, shipped_weights: Path) -> None:
+def test_phantom(
+    tmp_path: Path,
+    tmsprep: Callable,
+    data_set: Path,
+    shipped_weights: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     out, work = tmp_path / 'out', tmp_path / 'work'
     options = ('--sloppy', '--weights', shipped_weights, '-w', work, '--nprocs', 2)
     first = tmsprep(data_set, out, 'participant', *options)
@@ -94,14 +101,20 @@ def test_phantom(tmp_path: Path, tmsprep: Callable, data_set: Path, shipped_weig
     validate(out)
 
     before = contents(out, '*_targets.*')
-    nodes = {path: path.stat().st_mtime_ns for path in work.rglob('result_*.pklz')}
+    kept = {path: path.stat().st_mtime_ns for path in work.rglob('outcome.json')}
+    assert {path.parts[-3] for path in kept} == {'cnn', 'syn'}
     second = tmsprep(data_set, out, 'participant', *options)
     assert second.returncode == 0, second.stderr
     assert contents(out, '*_targets.*') == before
-    # What takes time came from the cache.
-    again = {path.parent.name for path, when in nodes.items() if path.stat().st_mtime_ns != when}
-    assert not again & {'conform', 'cnn', 'syn'}
+    # What takes time was not repeated.
+    assert {path: path.stat().st_mtime_ns for path in work.rglob('outcome.json')} == kept
     check_files(out)
+    # What the run notes is what the job files compare.
+    command = [str(argument) for argument in (data_set, out, 'participant', *options)]
+    assert pending.main(command) == 0
+    assert capsys.readouterr().out == 'participant_id\treason\n'
+    assert pending.main([*command, '--random-seed', '2']) == 0
+    assert 'made with another seed' in capsys.readouterr().out
     logs = list((out / 'logs').glob('*/tmsprep.log'))
     assert len(logs) == 2
     assert all('finished without errors' in log.read_text().splitlines()[-1] for log in logs)

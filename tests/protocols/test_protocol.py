@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +10,8 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.protocols import Protocol, load_protocol
+from tmsprep.config import read_settings
+from tmsprep.protocols import load_protocol
 
 # Baxter et al. 2021, Table 1, from top to bottom.
 TABLE_1 = (
@@ -133,46 +136,73 @@ def test_unknown_protocol(name: str) -> None:
         load_protocol(name)
 
 
-VALUES = st.recursive(
+@pytest.mark.parametrize('size', ['nan', 'inf', '-1', '0', '1e-6', '1e6', 'true'])
+def test_no_voxel(tmp_path: Path, size: str) -> None:
+    path = tmp_path / 'own.toml'
+    path.write_text(f'voxel_mm = {size}\n{GOOD}')
+    with pytest.raises(ValueError, match=r'own\.toml: .*voxel_mm'):
+        load_protocol(path)
+
+
+@pytest.mark.parametrize('methods', ['[1]', '[["cnn"]]', '[{a = 1}]'])
+def test_methods_are_names(tmp_path: Path, methods: str) -> None:
+    path = tmp_path / 'own.toml'
+    path.write_text(f'methods = {methods}\n{GOOD}')
+    with pytest.raises(ValueError, match=r"own\.toml: 'methods' must be a list of names"):
+        load_protocol(path)
+
+
+#: What TOML can hold where something else is expected.
+ODD = st.recursive(
     st.booleans()
-    | st.integers()
+    | st.integers(-(2**40), 2**40)
     | st.floats()
-    | st.text(st.characters(codec='utf-8'), max_size=9)
-    | st.sampled_from(['L', 'R', 'n/a', '../x', 'LA', 'cnn', '1mm\x1b']),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('ab', max_size=3), inner),
-    max_leaves=4,
+    | st.text(max_size=4)
+    | st.sampled_from(['LA', 'L', 'R', 'n/a', 'cnn', '../x', 'a\tb', '\x1b[2J']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
 )
-ROWS = st.lists(
-    st.fixed_dictionaries(
-        {
-            'label': st.just('LA') | st.text('LA/.', max_size=4),
-            'hemisphere': st.just('L') | VALUES,
-        },
-        optional={key: st.just('x') | VALUES for key in ('region', 'type', 'mirror', 'other')},
-    ),
-    max_size=3,
-)
+KEYS = ('name', 'title', 'methods', 'voxel_mm', 'filter', 'words', 'weights', 'atlas', 'defaults')
 
 
-@given(
-    content=st.fixed_dictionaries(
-        {key: st.just('n') | VALUES for key in ('name', 'title', 'source')},
-        optional={
-            'targets': ROWS | VALUES,
-            **dict.fromkeys(('methods', 'voxel_mm', 'filter', 'words', 'weights'), VALUES),
-            **dict.fromkeys(('atlas', 'defaults', 'shape'), VALUES),
-        },
-    )
-)
+@given(data=st.data())
 @settings(max_examples=200, deadline=None)
-def test_any_content(tmp_path_factory: pytest.TempPathFactory, content: dict) -> None:
-    """A protocol file is read as a whole, or refused with its name."""
-    path = tmp_path_factory.mktemp('protocol') / 'own.toml'
-    path.write_text(tomli_w.dumps(content), encoding='utf-8')
+def test_any_protocol(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """It is read, or refused with its name: nothing else."""
+    content = {
+        'name': 'n',
+        'title': 't',
+        'source': 's',
+        'targets': [{'label': 'A', 'hemisphere': 'L', 'region': 'r', 'type': 'x'}],
+    }
+    for key in data.draw(st.lists(st.sampled_from([*KEYS, 'targets', 'other']), max_size=2)):
+        content[key] = data.draw(ODD)
+    if data.draw(st.booleans()):
+        content['targets'] = [
+            data.draw(st.dictionaries(st.sampled_from(['label', 'hemisphere', 'mirror']), ODD))
+        ]
+    path = tmp_path_factory.getbasetemp() / 'fuzzed.toml'
+    path.write_bytes(tomli_w.dumps(content).encode())
+    protocol = read_or_refused(load_protocol, path)
+    if protocol is not None:
+        assert 0 < protocol.voxel_mm < 100
+        assert len(protocol.mirror_permutation()) == len(protocol.labels)
+        hash(protocol)
+
+
+@given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode))
+@settings(max_examples=100, deadline=None)
+def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / 'fuzzed.toml'
+    path.write_bytes(content)
+    assert read_or_refused(load_protocol, path) is None
+    read_or_refused(read_settings, path)
+
+
+def read_or_refused(read: Callable[[Path], Any], path: Path) -> Any:
     try:
-        protocol = load_protocol(path)
+        return read(path)
     except ValueError as error:
-        assert str(path) in str(error)  # noqa: PT017
-    else:
-        assert isinstance(protocol, Protocol)
-        assert all(label.isalnum() for label in protocol.labels)
+        message = str(error)
+    assert path.name in message
+    return None

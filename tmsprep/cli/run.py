@@ -6,12 +6,14 @@ import contextlib
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
 from tmsprep import __version__
 from tmsprep.cli.parser import parse_args
 from tmsprep.config import GroupConfig, ImageConfig, RunConfig
+from tmsprep.files import make_private
 from tmsprep.running import EXIT_FAILED, EXIT_USAGE
 from tmsprep.running.machine import explain_shortage
 from tmsprep.running.surroundings import leave_folder, open_streams
@@ -56,7 +58,7 @@ def run(config: RunConfig) -> int:
         for note in config.notes:
             logger.warning('%s', note)
         level = import_module(f'tmsprep.cli.{config.analysis_level}')
-        return level.run_level(config)
+        return level.run_level(_in_private(config))
     except (BidsError, ResourceError) as error:
         logger.error('%s', error)
         return EXIT_USAGE
@@ -68,6 +70,14 @@ def run(config: RunConfig) -> int:
         message = explain_shortage(str(error) or repr(error), folders)
         logger.error('tmsprep stopped: %s: %s (-vv shows where)', type(error).__name__, message)
         return EXIT_FAILED
+
+
+def _in_private(config: RunConfig) -> RunConfig:
+    """Let a run that computes put all its files into a folder of this user alone."""
+    computes = not (config.dry_run or getattr(config, 'reports_only', False))
+    if isinstance(config, ImageConfig) and computes:
+        return replace(config, work_dir=make_private(config.work_dir))
+    return config
 
 
 def _log_end(config: RunConfig, line: str) -> None:

@@ -29,8 +29,6 @@ class ConformInputSpec(BaseInterfaceInputSpec):
     lower = traits.Float(5.0, usedefault=True, desc='percentile that becomes 0')
     upper = traits.Float(95.0, usedefault=True, desc='percentile that becomes 1')
     voxel_mm = traits.Float(desc='edge of cubic voxels on a grid of its own, not the common one')
-    fingerprint = traits.Str(desc='size and time of the image, so that a new one is noticed')
-    version = traits.Str(desc='of tmsprep, so that new code is not answered from the cache')
 
 
 class ConformOutputSpec(TraitedSpec):
@@ -45,6 +43,9 @@ class Conform(SimpleInterface):
 
     input_spec = ConformInputSpec
     output_spec = ConformOutputSpec
+    # The image or the files of an earlier run may have changed since; no step of an image trusts
+    # Nipype's cache.
+    always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
         import nibabel as nib

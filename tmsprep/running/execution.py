@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,7 +63,7 @@ def _nipype_settings(execution: Execution) -> dict[str, dict[str, str]]:
             'crashfile_format': 'txt',
             # Its files would be shared by runs with one working directory.
             'create_report': 'false',
-            'hash_method': 'timestamp',
+            'hash_method': 'content',
             # Shared disks may show a file long after its job has ended.
             'job_finished_timeout': '60',
             'poll_sleep_duration': str(poll_seconds(execution.use_plugin)),
@@ -132,9 +132,8 @@ def prepare_run(
     layout: Layout,
     protocol: Protocol,
     bids_dir: Path,
-    images: Sequence[ImageRef],
 ) -> None:
-    """Describe the outputs, set Nipype up, and forget what failed earlier.
+    """Describe the outputs and set Nipype up.
 
     Parameters
     ----------
@@ -146,19 +145,14 @@ def prepare_run(
         The targets.
     bids_dir : Path
         The data set.
-    images : sequence of ImageRef
-        Images of the run; their failed steps are repeated.
     """
     from tmsprep.bids import write_dataset_description
-    from tmsprep.failures import forget_failed_nodes
 
     with short_lock(layout.out_dir / 'logs', 'descriptions'):
         for name in ('dataset_description.json', '.bidsignore'):
             remove_partials(layout.out_dir, name)
         write_dataset_description(layout.out_dir, bids_dir, protocol)
     prepare_nipype(execution)
-    for image in images:
-        forget_failed_nodes(layout, execution.work_dir, image)
 
 
 def execute(
