@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tmsprep.evaluation.errors import AXES, RATER
+from tmsprep.text import plain
 
 #: Written in place of raters, it leaves the point without a consensus.
 NO_RATER = 'none'
@@ -83,7 +84,7 @@ def _read(path: Path) -> list[tuple[str, str, str, str]]:
             f'{path}: needs the columns {", ".join(required)}, separated by tabs; it has no '
             f'{missing[0]}'
         )
-    names, labels, agreeing = (table[name].str.strip() for name in required)
+    names, labels, agreeing = (table[name].map(plain).str.strip() for name in required)
     images = table['image'].str.strip() if 'image' in table else [''] * len(table)
     participants = 'sub-' + names.str.removeprefix('sub-')
     return list(zip(participants, images, labels, agreeing, strict=True))
