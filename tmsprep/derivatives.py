@@ -21,7 +21,7 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
-from tmsprep.text import shown, without_folders
+from tmsprep.text import open_text, shown, without_folders
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | Non
     if not (path.is_file() and sidecar):
         return None
     points = read_targets(path)
-    table = pd.read_csv(path, sep='\t', na_values=['n/a'], keep_default_na=False)
+    table = pd.read_csv(open_text(path), sep='\t', na_values=['n/a'], keep_default_na=False)
     described = {*COLUMNS, *get_method(method).columns} - set(FIRST_COLUMNS)
     columns = {
         name: [None if np.isnan(value) else value for value in table[name].astype(float).tolist()]

@@ -18,6 +18,7 @@ from tmsprep.group.issues import Issue
 from tmsprep.group.points import COLUMNS, point_table
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
+from tmsprep.text import open_text
 
 
 class Geometry(NamedTuple):
@@ -180,7 +181,7 @@ def _read_table(path: Path) -> pd.DataFrame:
     ValueError
         If a column is missing, a number is none, or a point is known on some axes only.
     """
-    table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+    table = pd.read_csv(open_text(path), sep='\t', dtype=str, keep_default_na=False)
     missing = [name for name in ('label', 'x', 'y', 'z', 'status') if name not in table]
     if missing:
         raise ValueError(f'it has no column {missing[0]!r}')
