@@ -77,6 +77,7 @@ class Conform(SimpleInterface):
             'sha256': sha256,
             'window': list(window),
             'findings': image.extra['findings'],
+            'doubts': image.extra['doubts'],
         }
         self._results['conformed'] = str(conformed)
         self._results['properties'] = str(
