@@ -14,7 +14,7 @@ from tmsprep.formats import read_points
 from tmsprep.imaging.conform import conform, resample_mask
 from tmsprep.imaging.read import read_image
 from tmsprep.methods.base import Request
-from tmsprep.methods.syn.files import atlas_name
+from tmsprep.methods.syn.files import atlas_name, describe_atlas
 from tmsprep.methods.syn.reuse import preset_of, usable_mask, usable_transforms
 from tmsprep.outcome import Outcome
 from tmsprep.registration.atlas import Atlas, default_atlas, user_atlas
@@ -54,6 +54,7 @@ def register_image(name: str, request: Request) -> Outcome:
             given.get('given_transforms', {}).get(atlas_name(given['atlas']), []),
             properties,
             given['preset'],
+            describe_atlas(given),
         )
         mask, other_reason = usable_mask(given.get('given_mask'), properties)
         try:
@@ -64,7 +65,7 @@ def register_image(name: str, request: Request) -> Outcome:
                 raise
         atlas = _read_atlas(request)
         if transforms:
-            outcome = _reuse(name, atlas, transforms, files)
+            outcome = _reuse(name, atlas, transforms, files, request)
         else:
             outcome = _register(name, atlas, files, request)
     except Exception as error:
@@ -121,11 +122,13 @@ def _read_atlas(request: Request) -> Atlas:
     return atlas
 
 
-def _reuse(name: str, atlas: Atlas, transforms: list[str], files: dict[str, str]) -> Outcome:
+def _reuse(
+    name: str, atlas: Atlas, transforms: list[str], files: dict[str, str], request: Request
+) -> Outcome:
     to_atlas, from_atlas = transforms
     points = move_points(atlas.points, Path(to_atlas))
     details: dict[str, Any] = {
-        'Atlas': {'Name': atlas.name},
+        'Atlas': describe_atlas(request.resources),
         'ReusedTransform': Path(to_atlas).name,
     }
     if preset := preset_of(to_atlas):
@@ -175,7 +178,7 @@ def _warp_atlas(
 def _details(atlas: Atlas, result: RegistrationResult, request: Request) -> dict[str, Any]:
     linear = result.linear_report
     return {
-        'Atlas': {'Name': atlas.name},
+        'Atlas': describe_atlas(request.resources),
         'SynPreset': request.resources['preset'],
         'Registration': {
             'Start': result.start,
