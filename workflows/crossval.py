@@ -144,6 +144,11 @@ def _joined(workflow: Workflow, name: str, nodes: Sequence[Node], output: str) -
     return merge
 
 
+def prepare_name(example: Example) -> str:
+    """Name of the node that prepares an example."""
+    return f'prepare_{re.sub(r"[^0-9a-zA-Z]", "_", example.name)}'
+
+
 def _prepare_node(run: CrossvalRun, example: Example) -> Node:
     return Node(
         Prepare(
@@ -153,7 +158,7 @@ def _prepare_node(run: CrossvalRun, example: Example) -> Node:
             fingerprint=' '.join(fingerprint(path) for path in example.files),
             **run.inputs(),
         ),
-        name=f'prepare_{re.sub(r"[^0-9a-zA-Z]", "_", example.name)}',
+        name=prepare_name(example),
         mem_gb=1.0,
     )
 

@@ -107,6 +107,37 @@ def test_outdated_tables(full: Callable[[], Study]) -> None:
     assert set(mine['method']) == {'rater-ann', 'rater-bob', 'consensus'}
 
 
+def test_no_usable_point(study: Study) -> None:
+    """An image without a usable point by any method is an error, so that the run ends with 1."""
+    outside = study.moved((500, 0, 0))
+    study.outputs('sub-01', cnn={}, syn={})
+    study.outputs('sub-02', cnn={}, syn=study.truth)
+    study.outputs('sub-03', cnn=outside, syn={})
+    study.outputs('sub-04_run-1', cnn=study.truth, syn=study.truth)
+    study.outputs('sub-04_run-2', cnn={}, syn={})
+    issues = study.collect(annotated=False).issues
+    useless = 'no usable point by any method; look at the report'
+    assert [(i.who, i.message) for i in issues if i.severity == 'error'] == [
+        ('sub-01', f'sub-01: {useless}'),
+        ('sub-03', f'sub-03: {useless}'),
+        ('sub-04', f'sub-04_run-2: {useless}'),
+    ]
+
+
+@pytest.mark.parametrize('content', ['', '{"node": ', '[3]', '[' * 99_999])
+def test_damaged_record(full: Callable[[], Study], content: str) -> None:
+    """It stops nobody, and the tables of its image do not count."""
+    study = full()
+    record = study.out / 'logs' / 'sub-01' / 'sub-01_T1w_protocol-toy_conform.error.json'
+    record.parent.mkdir(parents=True)
+    record.write_text(content)
+    group = study.collect()
+    assert f'sub-01: sub-01, conform: {record}: this record of an earlier failure' in said(group)
+    methods = group.points.groupby('participant_id')['method'].unique()
+    assert 'cnn' not in methods['sub-01']
+    assert 'cnn' in methods['sub-02']
+
+
 def test_damaged_table(full: Callable[[], Study]) -> None:
     study = full()
     path = study.out / 'sub-01' / 'anat' / 'sub-01_protocol-toy_desc-syn_targets.tsv'

@@ -103,7 +103,8 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
         config.consensus_threshold,
         None if config.dry_run else config.work_dir / 'masks',
     )
-    _log_problems(given, found)
+    problems = {**given.problems, **{who: [why] for who, why in found.refused.items()}}
+    _log_problems(problems, given, found)
     layout = Layout(config.out_dir, protocol.name)
     if not config.dry_run and len(given.agreements):
         _write_agreements(config, given)
@@ -119,9 +120,7 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
         len(used),
         len(set(found.images) - used - set(given.problems)),
     )
-    return AnnotatedRun(
-        config, layout, method, learner, given.examples, images, dict(given.problems)
-    )
+    return AnnotatedRun(config, layout, method, learner, given.examples, images, problems)
 
 
 def learner_of(protocol: Protocol, options: Mapping[str, object]) -> tuple[str, Learner]:
@@ -141,10 +140,12 @@ def learner_of(protocol: Protocol, options: Mapping[str, object]) -> tuple[str, 
     raise ResourceError(f'protocol {protocol.name}: none of its methods ({names}) is trained')
 
 
-def _log_problems(given: Annotations, found: FoundImages) -> None:
+def _log_problems(
+    problems: Mapping[str, Sequence[str]], given: Annotations, found: FoundImages
+) -> None:
     for note in given.notes:
         logger.warning('%s', note)
-    for subject, messages in given.problems.items():
+    for subject, messages in problems.items():
         for message in messages:
             logger.error('sub-%s: %s', subject, message)
     for subject, messages in found.problems.items():

@@ -7,6 +7,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from tmsprep.cli.annotated import AnnotatedRun, conclude, find_annotated
+from tmsprep.failures import forget_records
+from tmsprep.files import remove_inside
 from tmsprep.learning.examples import participants_of
 from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.progress import Progress
@@ -67,11 +69,10 @@ def _conclude(run: AnnotatedRun) -> int:
 
 def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
     plan = run.learner.plan(participants_of(run.examples), run.examples)
-    images = [run.images[example.name] for example in run.examples]
-    prepare_run(config.execution, run.layout, run.learner.protocol, config.bids_dir, images)
+    prepare_run(config.execution, run.layout, run.learner.protocol, config.bids_dir)
     config.to_toml(config.log_dir / 'config.toml')
     # Nipype reads its settings, which are prepared above, when it is first imported.
-    from tmsprep.workflows.crossval import CrossvalRun, init_crossval_wf
+    from tmsprep.workflows.crossval import CrossvalRun, init_crossval_wf, prepare_name
 
     examples = run.complete()
     crossval = CrossvalRun(
@@ -86,6 +87,11 @@ def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
         use_gpu=config.device == 'cuda',
     )
     workflow = init_crossval_wf(run=crossval, work_dir=config.work_dir)
+    for example in examples:
+        if forget_records(run.layout, run.images[example.name]):
+            # Nipype would take the failure for a result.
+            node_dir = config.work_dir / workflow.name / prepare_name(example)
+            remove_inside(node_dir, config.work_dir)
     logger.info(
         '%d images, %d trainings, %d tests', len(examples), len(plan.trainings), len(plan.tests)
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -38,6 +38,11 @@ STATUSES = {
     'position may be cut off',
     'failed': 'the method failed; see the report',
 }
+
+
+def has_usable(statuses: Iterable[str]) -> bool:
+    """Tell whether there is a point that may be used."""
+    return not UNUSABLE.issuperset(statuses)
 
 
 def point_status(

@@ -95,7 +95,7 @@ class Prepare(_Step):
         record, failure = prepare_record(
             self.learner(), example, given.fingerprint, folder / 'cache'
         )
-        record_error(given.layout, given.image, 'prepare', failure, folder)
+        record_error(given.layout, given.image, 'prepare', failure)
         self._results['record'] = record.to_json()
         return runtime
 

@@ -46,7 +46,8 @@ class Request:
         `Protocol.voxel_mm` if `Method.isotropic`; see `tmsprep.imaging`.
     properties : mapping
         Of the input image: 'path', 'shape', 'affine', 'sha256', 'window', its 5th and 95th
-        percentile of intensity, and 'findings', what is suspicious about its voxels in words.
+        percentile of intensity, and 'findings', what is suspicious about its voxels, or was
+        replaced, in words.
     protocol : Protocol
         The targets.
     resources : mapping

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tmsprep.text import parse_toml, read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -191,8 +192,8 @@ def load_protocol(name: str | Path) -> Protocol:
             'a TOML file'
         )
     try:
-        content = tomllib.loads(resource.read_text(encoding='utf-8'))
-    except ValueError as error:
+        content = parse_toml(read_text(Path(str(resource))))
+    except (OSError, ValueError) as error:
         raise ValueError(f'protocol {name}: not a TOML file ({error})') from error
     return _parse(content, str(name), path.absolute().parent if own else None)
 

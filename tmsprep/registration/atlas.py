@@ -12,6 +12,7 @@ import numpy as np
 from tmsprep.evaluation.shape import read_places
 from tmsprep.evaluation.status import outside_field_of_view
 from tmsprep.imaging.conform import conform, resample_mask
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
@@ -85,7 +86,7 @@ def user_atlas(image: Path, points: PointSet, mask: Path | None = None) -> Atlas
     """
     if not points.found.any():
         raise ValueError(f'no target is known in the atlas {image}')
-    source = read_image(image)
+    source, _ = mend_image(read_image(image), image)
     _require_inside(points, source, Path(image))
     grid = conform(source)
     own = resample_mask(read_image(mask), grid) if mask is not None else None

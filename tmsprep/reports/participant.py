@@ -258,8 +258,8 @@ def _common_text(protocol: Protocol) -> str:
     )
     return (
         'Images were read from and results written to the Brain Imaging Data Structure (BIDS; '
-        'Gorgolewski et al., 2016) with PyBIDS (Yarkoni et al., 2019); the steps were run as a '
-        f'Nipype workflow (Gorgolewski et al., 2011). The image was brought to {grid}; all points '
+        'Gorgolewski et al., 2016); the steps were run as a Nipype workflow (Gorgolewski et al., '
+        f'2011). The image was brought to {grid}; all points '
         'are given in the scanner frame of the original image. The targets are those of protocol '
         f'{protocol.name} ({protocol.source}).'
     )

@@ -11,6 +11,7 @@ from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, derivative_path, natural_key
 from tmsprep.files import file_sha256
 from tmsprep.imaging.conform import conform
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
 from tmsprep.registration.brain import brain_mask, is_skull_stripped
@@ -64,7 +65,7 @@ def extract_mask(image: Path, weights: Path, folder: Path) -> Path:
     """
     path = folder / f'{file_sha256(image)[:16]}_mask.nii.gz'
     if not path.is_file():
-        conformed = conform(read_image(image))
+        conformed = conform(mend_image(read_image(image), image)[0])
         # The network would strip a stripped image once more and lose the outer cortex.
         if is_skull_stripped(conformed):
             mask = brain_mask(conformed)
