@@ -57,6 +57,15 @@ def random_weights(make_weights: Callable[[str], Path]) -> Path:
 
 
 @pytest.fixture(scope='session')
+def shipped_weights() -> Path:
+    """Weights file of the default protocol; points by other weights would be unreliable."""
+    from tmsprep.protocols import load_protocol
+
+    protocol = load_protocol('tms')
+    return protocol.file(protocol.weights['cnn'])
+
+
+@pytest.fixture(scope='session')
 def tmsprep(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Run the command in a process of its own, as a user does, away from the checkout."""
 

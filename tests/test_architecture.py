@@ -11,7 +11,17 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 
 BASE = {
-    *('points', 'atomic', 'files', 'alignment', 'options', 'outcome', 'tables', 'disclaimer'),
+    *(
+        'points',
+        'atomic',
+        'files',
+        'alignment',
+        'options',
+        'outcome',
+        'tables',
+        'disclaimer',
+        'text',
+    ),
     *('bids', 'config', 'bids_filters', 'data', 'imaging', 'protocols', 'formats.targets_tsv'),
     'running.machine',
 }
@@ -24,7 +34,7 @@ MAY_IMPORT = {
     'formats': set(),
     'networks': set(),
     'registration': {'evaluation', 'formats'},
-    'evaluation': set(),
+    'evaluation': {'formats', 'networks.archive'},
     'phantoms': set(),
     'failures': set(),
     'derivatives': {'evaluation', 'formats', *METHOD},

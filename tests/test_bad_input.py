@@ -105,6 +105,32 @@ def _good_voxels(path: Path) -> None:
     nib.save(plain(), path)
 
 
+def _wrong_checksum(path: Path) -> None:
+    nib.save(plain(), path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-8] + bytes(4) + content[-4:])
+
+
+def _longer(path: Path) -> None:
+    nib.save(plain(), path)
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + bytes(100)))
+
+
+def _promises(path: Path) -> None:
+    """Write 20 kB whose header announces 20 GB."""
+    header = nib.Nifti1Header()
+    header.set_data_shape((2000, 2000, 2500))
+    header.set_data_dtype(np.int16)
+    header.set_sform(AFFINE, 1)
+    header['vox_offset'], header['magic'] = 352, b'n+1'
+    path.write_bytes(gzip.compress(header.binaryblock + bytes(20_000)))
+
+
+def _capitals(path: Path) -> None:
+    nib.save(plain(), path.with_name('x.nii.gz'))
+    path.with_name('x.nii.gz').rename(path)
+
+
 def _nothing(path: Path) -> None:
     pass
 
@@ -135,6 +161,13 @@ CASES = {
     'space': Case(_good_voxels, 'Rename', 'sub-space_acq-a b_T1w.nii.gz'),
     'accent': Case(_good_voxels, 'Rename', 'sub-accent_acq-é_T1w.nii.gz'),
     'jörg': Case(_good_voxels, 'Rename'),
+    'checksum': Case(_wrong_checksum, 'incorrect data check'),
+    'longer': Case(_longer, 'more bytes than its header announces'),
+    'promises': Case(_promises, 'cannot hold them'),
+    'desc': Case(_good_voxels, 'marks a derivative', 'sub-desc_desc-preproc_T1w.nii.gz'),
+    'mni': Case(_good_voxels, 'in the space MNI152', 'sub-mni_space-MNI152_T1w.nii.gz'),
+    'mgz': Case(_good_voxels, 'Run: nib-convert', 'sub-mgz_T1w.mgz'),
+    'capitals': Case(_capitals, 'Run: mv', 'sub-capitals_T1w.NII.GZ'),
     'noimage': Case(_nothing, 'no image found', 'sub-noimage'),
 }
 
@@ -160,7 +193,7 @@ class Ran(NamedTuple):
 @pytest.fixture(scope='module')
 def ran(
     phantom: Path,
-    random_weights: Path,
+    shipped_weights: Path,
     tmp_path_factory: pytest.TempPathFactory,
     tmsprep: Callable,
 ) -> Ran:
@@ -171,7 +204,7 @@ def ran(
         path = bids / f'sub-{label}' / 'anat' / file_name(label)
         path.parent.mkdir(parents=True)
         case.make(path)
-    options = ('--localizers', 'cnn', '--weights', random_weights, '--nprocs', 2)
+    options = ('--localizers', 'cnn', '--weights', shipped_weights, '--nprocs', 2)
     run = tmsprep(bids, out, 'participant', *options, '-w', folder / 'work')
     (log,) = (out / 'logs').glob('*/tmsprep.log')
     return Ran(run, out, log.read_text(encoding='utf-8').splitlines())

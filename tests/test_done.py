@@ -30,11 +30,11 @@ def test_one_failed_target(tmp_path: Path) -> None:
     for statuses, found in (
         (['ok', *['failed'] * 10], []),
         (['disagreement', *['wrong_side'] * 10], []),
-        (['failed'] * 11, ['failed']),
-        (['failed', *['outside_image'] * 10], ['failed, outside_image']),
+        (['failed'] * 11, ['11 failed']),
+        (['failed', *['outside_image'] * 10], ['1 failed, 10 outside_image']),
     ):
         rows = zip(protocol.labels, statuses, strict=True)
         table.write_text('label\tstatus\n' + ''.join(f'{a}\t{b}\n' for a, b in rows))
-        messages = [f'{table.name}: no usable point, every target is {what}' for what in found]
+        messages = [f'{table.name}: no point may be used ({what})' for what in found]
         assert list(work.left(IMAGE)) == []
         assert list(work.without_points(IMAGE)) == messages

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -56,6 +57,8 @@ def check_files(out: Path) -> None:
     assert top == {*files, 'logs', 'sub-007'}
     hidden = [path for path in out.rglob('.*') if path.name != '.bidsignore']
     assert hidden == []
+    shared = [path for path in out.rglob('*') if path.is_file() and 'logs' not in path.parts]
+    assert [path for path in shared if os.fsencode(out.parent) in path.read_bytes()] == []
 
 
 def check_tables(out: Path, data_set: Path) -> None:
@@ -83,11 +86,11 @@ def test_phantom(
     tmp_path: Path,
     tmsprep: Callable,
     data_set: Path,
-    random_weights: Path,
+    shipped_weights: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, work = tmp_path / 'out', tmp_path / 'work'
-    options = ('--sloppy', '--weights', random_weights, '-w', work, '--nprocs', 2)
+    options = ('--sloppy', '--weights', shipped_weights, '-w', work, '--nprocs', 2)
     first = tmsprep(data_set, out, 'participant', *options)
     assert first.returncode == 0, first.stderr
     assert 'finished without errors: 1 participants' in last_line(first)
@@ -118,7 +121,7 @@ def test_phantom(
 
 
 def check_truth(out: Path, data_set: Path) -> None:
-    """A rough registration of a phantom is near the truth; the network is untrained."""
+    """A rough registration of a phantom is near the truth."""
     truth = data_set / 'derivatives' / 'truth' / 'sub-007' / 'anat'
     known = read_targets(truth / 'sub-007_desc-truth_targets.tsv')
     found = read_targets(out / 'sub-007' / 'anat' / 'sub-007_protocol-tms_desc-syn_targets.tsv')

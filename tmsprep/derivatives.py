@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,15 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.disclaimer import disclaimer
+from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
+from tmsprep.text import shown, without_folders
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +120,8 @@ def targets_table(
     }
     for name, values in outcome.columns.items():
         columns[name] = np.array(values, dtype=np.float64)
+    if RADIUS in columns:
+        columns[RADIUS][np.isin(columns['status'], list(WITHOUT_RADIUS))] = np.nan
     for other in others:
         columns[f'distance_to_{other.method}_mm'] = points.distance(points_of(other, protocol))
     return pd.DataFrame(columns)
@@ -130,6 +135,7 @@ def image_entries(
 ) -> dict[str, Any]:
     """Entries of a sidecar: which image the derivative is of, and what it must not be used for."""
     seed = {} if random_seed is None else {'RandomSeed': random_seed}
+    findings = properties.get('findings', [])
     return {
         'Protocol': protocol.name,
         'Sources': [image.uri],
@@ -139,6 +145,7 @@ def image_entries(
             'Affine': properties['affine'],
             'SHA256': properties['sha256'],
         },
+        **({'ImageFindings': list(findings)} if findings else {}),
         'SoftwareVersion': __version__,
         **seed,
         'Disclaimer': disclaimer(protocol),
@@ -147,8 +154,13 @@ def image_entries(
 
 def _details(outcome: Outcome) -> dict[str, Any]:
     failed = outcome.points is None and outcome.error is not None
-    error = {'Error': outcome.error['message']} if failed and outcome.error else {}
-    return {**outcome.details, **error}
+    # Sidecars are shared; the error record has the whole paths.
+    message = without_folders(shown(outcome.error['message'])) if outcome.error else ''
+    error = {'Error': message} if failed else {}
+    findings = {'Findings': outcome.findings} if outcome.findings else {}
+    doubts = {'Unreliable': outcome.unreliable} if outcome.unreliable else {}
+    refused = {'Refused': True} if outcome.refused else {}
+    return {**outcome.details, **error, **refused, **findings, **doubts}
 
 
 def _write_table(
@@ -166,21 +178,47 @@ def _write_table(
 
 
 def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | None:
-    """Read the outcome of a method back from its table of an earlier run; None without one."""
+    """Read the outcome of a method back from its table of an earlier run; None without one.
+
+    Raises
+    ------
+    ValueError
+        If the table is damaged.
+    """
     path = layout.table(image, method)
     sidecar = read_json(path.with_suffix('.json'))
     if not (path.is_file() and sidecar):
         return None
+    points = read_targets(path)
     table = pd.read_csv(path, sep='\t', na_values=['n/a'], keep_default_na=False)
     described = {*COLUMNS, *get_method(method).columns} - set(FIRST_COLUMNS)
     columns = {
-        name: [None if np.isnan(value) else float(value) for value in table[name]]
+        name: [None if np.isnan(value) else value for value in table[name].astype(float).tolist()]
         for name in table.columns
         if name in described
     }
     apart = {*table.columns, *FRAME, 'Method', 'Description'}
     details = {key: value for key, value in sidecar.items() if key not in apart}
-    return Outcome(method, read_targets(path), columns, details)
+    return Outcome(
+        method,
+        points,
+        columns,
+        details,
+        findings=details.get('Findings', []),
+        unreliable=details.get('Unreliable', []),
+        refused=bool(details.get('Refused')),
+    )
+
+
+def located_points(layout: Layout, image: ImageRef, methods: Iterable[str]) -> dict[str, PointSet]:
+    """Read the points of one image that methods have left, mm, RAS+; unreadable ones are not."""
+    found = {}
+    for method in methods:
+        try:
+            found[method] = read_targets(layout.table(image, method))
+        except ValueError:
+            continue
+    return found
 
 
 def delete_outdated(
@@ -209,18 +247,22 @@ def delete_outdated(
         The deleted tables.
     """
     names = [*(method.name for method in methods_of(protocol)), EXPERT]
-    tables = [path for name in names if is_own_table(path := layout.table(image, name))]
-    outdated = [path for path in tables if not _holds(path, protocol, sha256)]
+    every = {name: layout.table(image, name) for name in names}
+    tables = {name: path for name, path in every.items() if is_own_table(path)}
+    outdated = [
+        path for name, path in tables.items() if not _holds(layout, image, name, protocol, sha256)
+    ]
     if not outdated:
         return []
     for path in outdated:
         logger.warning(
-            '%s: deleted, because it was of other targets or of another image of the same name',
+            '%s: deleted, because it was damaged, of other targets, or of another image of the '
+            'same name',
             path,
         )
     doomed = layout.files(image, 'figures')
-    if any(_image_of(path) != sha256 for path in outdated):
-        kept = {*tables, *(path.with_suffix('.json') for path in tables)}
+    if any(source_sha256(path) != sha256 for path in outdated):
+        kept = {file for path in tables.values() for file in (path, path.with_suffix('.json'))}
         doomed += [path for path in layout.files(image) if path not in kept]
     # The tables last: if this is interrupted, the next run finds them.
     for path in (*doomed, *outdated, *(path.with_suffix('.json') for path in outdated)):
@@ -233,17 +275,28 @@ def is_own_table(path: Path) -> bool:
     return path.is_file() and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
 
 
-def _image_of(table: Path) -> str:
-    """Checksum of the image that a table is of, by its sidecar."""
-    return str(read_json(table.with_suffix('.json')).get('ReferenceImage', {}).get('SHA256', ''))
+def sidecar_path(path: str | Path) -> Path:
+    """Name the sidecar of a table, an image or a transform."""
+    path = Path(path)
+    return path.with_name(path.name.removesuffix('.gz')).with_suffix('.json')
 
 
-def _holds(path: Path, protocol: Protocol, sha256: str) -> bool:
+def source_sha256(path: str | Path) -> str:
+    """Checksum of the image that a derivative was made from, by its sidecar; '' if it has none."""
+    image = read_json(sidecar_path(path)).get('ReferenceImage')
+    return str(image.get('SHA256', '')) if isinstance(image, dict) else ''
+
+
+def _holds(layout: Layout, image: ImageRef, name: str, protocol: Protocol, sha256: str) -> bool:
+    """Tell whether the table of a method or the raters is whole, and of this image and list."""
+    path = layout.table(image, name)
     try:
+        if name != EXPERT:
+            _read_outcome(layout, image, name)
         labels = read_targets(path).labels
     except ValueError:
         return False
-    return _image_of(path) == sha256 and labels == protocol.labels
+    return source_sha256(path) == sha256 and labels == protocol.labels
 
 
 def write_experts(

@@ -1,14 +1,14 @@
-"""What is still to be done: one answer for the participant level and for the job files."""
+"""What is left to do for an image: asked by a run at its end, and by the job files."""
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.evaluation.status import has_usable
@@ -17,6 +17,7 @@ from tmsprep.methods.base import Method
 from tmsprep.outcome import INPUTS, inputs_of
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
+from tmsprep.text import shown
 
 #: What a difference in an entry of `tmsprep.outcome.inputs_of` is called.
 _CHANGES = {
@@ -86,15 +87,26 @@ class Work:
 
         They are done nevertheless: the same run would give the same again.
         """
+        for path, statuses in self.statuses(image).items():
+            if not has_usable(statuses):
+                counts = sorted(Counter(statuses).items())
+                words = ', '.join(f'{count} {status}' for status, count in counts)
+                findings = read_json(path.with_suffix('.json')).get('Findings')
+                reasons = findings if isinstance(findings, list) else []
+                yield '; '.join(
+                    [f'{path.name}: no point may be used ({words})', *map(shown, reasons)]
+                )
+
+    def statuses(self, image: ImageRef) -> dict[Path, tuple[str, ...]]:
+        """Read the statuses of all points of an image: table to those of its rows."""
+        found = {}
         for method in self.methods:
             path = self.layout.table(image, method.name)
             try:
-                statuses = _read(path)['status']
+                found[path] = _read(path)['status']
             except (OSError, ValueError, KeyError):
                 continue
-            if not has_usable(statuses):
-                found = ', '.join(sorted(set(statuses)))
-                yield f'{path.name}: no usable point, every target is {found}'
+        return found
 
     def inputs(self, image: ImageRef, sha256: str) -> dict[str, dict[str, Any]]:
         """Return method to the inputs that a run would note, for an image with this checksum.
@@ -119,7 +131,7 @@ class Work:
         if not path.is_file():
             return f'no {path.name}'
         try:
-            labels = tuple(_read(path)['label'])
+            labels = _read(path)['label']
         except (OSError, ValueError, KeyError) as error:
             return f'{path.name} cannot be read ({error})'
         sidecar = read_json(path.with_suffix('.json'))
@@ -164,11 +176,16 @@ def _checksum_of(path: Path) -> str | None:
         return None
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """Read a table as text; every error is an OSError or a ValueError."""
+def _read(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read the columns of a table as text; every error is an OSError or a ValueError."""
     if not path.is_file():
         raise FileNotFoundError(path)
-    table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False, index_col=False)
-    if table.isna().any(axis=None):
-        raise ValueError('cut short')
-    return table
+    # Pandas would take ten times as long, for thousands of participants.
+    with path.open(encoding='utf-8', newline='') as stream:
+        try:
+            rows = list(csv.reader(stream, delimiter='\t'))
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
+    if not rows or any(len(row) != len(rows[0]) for row in rows):
+        raise ValueError('cut short or damaged')
+    return dict(zip(rows[0], zip(*rows[1:], strict=True), strict=False))

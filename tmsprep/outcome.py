@@ -21,6 +21,13 @@ from tmsprep.running.machine import explain_shortage
 INPUTS = 'Inputs'
 
 
+class ImplausibleImage(RuntimeError):
+    """An image in which a method finds no head or brain to work on; the message says why.
+
+    It is a finding about the image, so the points of other methods in it are doubtful as well.
+    """
+
+
 def describe_error(error: Exception) -> dict[str, str]:
     """Message and traceback of an exception that is being handled, JSON-ready.
 
@@ -52,6 +59,12 @@ class Outcome:
         the figures of all methods use.
     extra : dict
         What else the method hands to its own `write` and `plot`, JSON-ready.
+    findings : list of str
+        What is doubtful about the image, seen from the points.
+    unreliable : list of str
+        Targets whose points are not to be relied on.
+    refused : bool
+        Whether the method refused the image, see `ImplausibleImage`.
     """
 
     method: str
@@ -61,11 +74,15 @@ class Outcome:
     error: dict[str, str] | None = None
     files: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    unreliable: list[str] = field(default_factory=list)
+    refused: bool = False
 
     @classmethod
     def failed(cls, method: str, error: Exception, files: dict[str, str] | None = None) -> Outcome:
         """Wrap an exception that is being handled, with the files made before it."""
-        return cls(method, error=describe_error(error), files=files or {})
+        refused = isinstance(error, ImplausibleImage)
+        return cls(method, error=describe_error(error), files=files or {}, refused=refused)
 
     def write(self, path: Path) -> Path:
         """Write as JSON; missing coordinates are null."""
@@ -77,6 +94,9 @@ class Outcome:
             'error': self.error,
             'files': self.files,
             'extra': self.extra,
+            'findings': self.findings,
+            'unreliable': self.unreliable,
+            'refused': self.refused,
         }
         if self.points is not None:
             rows = self.points.coordinates.astype(object)

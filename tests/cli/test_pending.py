@@ -100,8 +100,8 @@ def test_no_usable_point(config: ParticipantConfig, capsys: pytest.CaptureFixtur
     assert pending(config) == {}
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == (
-        'tmsprep: sub-01: sub-01_protocol-tms_desc-syn_targets.tsv: no usable point, every target '
-        'is failed; not run again'
+        'tmsprep: sub-01: sub-01_protocol-tms_desc-syn_targets.tsv: no point may be used '
+        '(11 failed); not run again'
     )
     assert len(lines) == 3
 

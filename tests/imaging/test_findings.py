@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from tmsprep.imaging.findings import cut_by_zeros, overflow, slice_order
+from tmsprep.imaging.findings import cut_by_zeros, overflowed, slice_order
 from tmsprep.imaging.read import ImageError, read_image
 
 SHAPE = (60, 70, 80)
@@ -30,9 +30,11 @@ def head() -> np.ndarray:
 def test_overflow(head: np.ndarray, share: float, dtype: type) -> None:
     top = np.iinfo(dtype).max
     scaled = np.rint(head / np.quantile(head, 1 - share) * top).astype(np.int64)
-    wrapped = scaled.astype(dtype)
-    assert 'overflowed int' in overflow(wrapped)
-    assert overflow(np.minimum(scaled, top).astype(dtype)) == ''
+    found = overflowed(scaled.astype(dtype))
+    small = scaled < top * 1.95
+    np.testing.assert_array_equal(found[small], scaled[small] > top)
+    assert found.sum() > 0.8 * share * scaled.size
+    assert overflowed(np.minimum(scaled, top).astype(dtype)) is None
 
 
 def signed_noise(head: np.ndarray) -> np.ndarray:
@@ -58,11 +60,11 @@ def padded(head: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize('make', [signed_noise, hounsfield, full_range, padded])
 def test_negative_without_overflow(head: np.ndarray, make: object) -> None:
-    assert overflow(make(head).astype(np.int16)) == ''
+    assert overflowed(make(head).astype(np.int16)) is None
 
 
 def test_floats_do_not_overflow(head: np.ndarray) -> None:
-    assert overflow(head * 1e5 - 5e4) == ''
+    assert overflowed(head * 1e5 - 5e4) is None
 
 
 @pytest.mark.parametrize('share', [0.456, 0.519, 0.706])
@@ -125,14 +127,20 @@ def test_constant_has_no_order() -> None:
     assert slice_order(np.ones(SHAPE, np.float32)) == ''
 
 
-def test_findings_of_a_file(
-    head: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize('slope', [1, 0.25])
+def test_overflowed_file(
+    head: np.ndarray, tmp_path: Path, caplog: pytest.LogCaptureFixture, slope: float
 ) -> None:
+    """The image is read as if it had been written in a wider type."""
     path = tmp_path / 'sub-01_T1w.nii.gz'
-    scaled = np.rint(head / np.quantile(head, 0.99) * 32767).astype(np.int64).astype(np.int16)
-    nib.save(nib.Nifti1Image(scaled, np.eye(4)), path)
+    scaled = np.rint(head / np.quantile(head, 0.99) * 32767).astype(np.int64)
+    assert scaled.max() < 64000
+    made = nib.Nifti1Image(scaled.astype(np.int16), np.eye(4))
+    made.header.set_slope_inter(slope, 7)
+    nib.save(made, path)
     with caplog.at_level(logging.WARNING):
         image = read_image(path)
+    np.testing.assert_array_equal(image.get_fdata(), scaled * slope + 7)
     (finding,) = image.extra['findings']
     assert 'overflowed int16' in finding
     assert f'{path}: {finding}.' in caplog.text

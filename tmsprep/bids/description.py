@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from tmsprep import __version__, atomic
 from tmsprep.bids.names import BidsError
 from tmsprep.protocols import Protocol
+from tmsprep.text import parse_json, read_text
 
 BIDS_VERSION = '1.10.0'
+
+#: Where BIDS expects the data set if it is inside the outputs.
+RAW = 'sourcedata/raw'
 # Outputs that BIDS has no names for. The validator wants folders without a slash at the end.
 BIDSIGNORE = (
     *('*_protocol-*', '*.html', 'group_*', 'crossval_*', 'train_*', 'localizer_*'),
@@ -43,7 +49,7 @@ def write_dataset_description(out_dir: Path, bids_dir: Path, protocol: Protocol)
     path = out_dir / 'dataset_description.json'
     earlier = read_description(path).get('Protocols', {}) if path.is_file() else {}
     protocols = dict(sorted({**earlier, protocol.name: protocol.words['targets']}.items()))
-    description = _describe(bids_dir, protocols)
+    description = _describe(out_dir, bids_dir, protocols)
     _replace(path, json.dumps(description, indent=2, ensure_ascii=False) + '\n')
     ignore = out_dir / '.bidsignore'
     lines = ignore.read_text(encoding='utf-8').splitlines() if ignore.is_file() else []
@@ -82,7 +88,7 @@ def read_description(path: Path) -> dict[str, Any]:
         If it is not a JSON object.
     """
     try:
-        description = json.loads(path.read_text(encoding='utf-8-sig'))
+        description = parse_json(read_text(path))
     except (OSError, ValueError) as error:
         raise BidsError(f'{path}: cannot be read as JSON ({error}). Correct the file.') from error
     if not isinstance(description, dict):
@@ -100,11 +106,10 @@ def generated_by_tmsprep(path: Path) -> bool:
     return False
 
 
-def _describe(bids_dir: Path, protocols: Mapping[str, str]) -> dict[str, Any]:
+def _describe(out_dir: Path, bids_dir: Path, protocols: Mapping[str, str]) -> dict[str, Any]:
     path = bids_dir / 'dataset_description.json'
     raw = read_description(path) if path.is_file() else {}
-    url = bids_dir.resolve().as_uri()
-    source = {'URL': url}
+    source = {'URL': 'bids:raw:'}
     if isinstance(raw.get('DatasetDOI'), str):
         source['DOI'] = raw['DatasetDOI']
     targets = ' and '.join(dict.fromkeys(protocols.values()))
@@ -114,9 +119,34 @@ def _describe(bids_dir: Path, protocols: Mapping[str, str]) -> dict[str, Any]:
         'DatasetType': 'derivative',
         'GeneratedBy': [{'Name': 'tmsprep', 'Version': __version__}],
         'SourceDatasets': [source],
-        'DatasetLinks': {'raw': url},
+        'DatasetLinks': {'raw': link_to_raw(out_dir, bids_dir)},
         'Protocols': dict(protocols),
     }
+
+
+def link_to_raw(out_dir: Path, bids_dir: Path) -> str:
+    """Say where the data set is, seen from the outputs, without naming folders of this computer.
+
+    Outputs are shared: a path from the root would tell the name of the user.
+
+    Returns
+    -------
+    str
+        A relative path, percent-encoded as BIDS wants it. If the two have no folder in common
+        below ``/home`` or the like, `RAW`, where BIDS expects the data set inside the outputs.
+
+    Examples
+    --------
+    >>> link_to_raw(Path('/data/study/derivatives/tmsprep'), Path('/data/study'))
+    '../..'
+    >>> link_to_raw(Path('/scratch/out'), Path('/home/anna/bids'))
+    'sourcedata/raw'
+    """
+    out, bids = out_dir.resolve(), bids_dir.resolve()
+    path = os.path.relpath(bids, out)
+    below = [part for part in path.split('/') if part != '..']
+    shared = len(bids.parts) - 1 - len(below)
+    return quote(os.fsencode(path)) if len(below) < 2 or shared > 1 else RAW
 
 
 def _replace(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ from tmsprep.config import CONFIGS, SETTINGS, RunConfig, read_settings
 from tmsprep.methods import method_names, method_options, names_of
 from tmsprep.options import LEVELS, NEUTRAL_GROUPS, Option, settle
 from tmsprep.protocols import Protocol, load_protocol
+from tmsprep.text import shown
 
 #: Groups of the help, in order.
 GROUPS = {
@@ -40,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one line, without the usage that hides it, and exit with code 2."""
-        line = ' '.join(str(message).split())
+        line = shown(' '.join(str(message).split()))
         self.exit(2, f'tmsprep: error: {line} (tmsprep --help lists all options)\n')
 
 
@@ -248,7 +249,7 @@ def _reader(option: Option) -> Callable[[str], Any]:
     def read(text: str) -> Any:
         try:
             return text if option.choices else option.parse(text)
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
     return read

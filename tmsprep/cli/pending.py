@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from tmsprep.cli.parser import parse_args
 from tmsprep.running import EXIT_OK, EXIT_USAGE
+from tmsprep.running.surroundings import open_streams
+from tmsprep.text import shown
 
 if TYPE_CHECKING:
     from tmsprep.bids.names import ImageRef, Layout
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a table of unfinished participants: ``participant_id`` and ``reason``, tab-separated.
+
+    Participants whose label breaks the rule of BIDS are not in it, but named on standard error.
 
     Parameters
     ----------
@@ -31,22 +35,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, also if nothing is done; 2 for wrong arguments.
     """
     from tmsprep.bids import BidsError
+    from tmsprep.bids.names import refused_labels
     from tmsprep.config import ParticipantConfig
     from tmsprep.methods.base import ResourceError
 
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        open_streams()
     try:
         # Nothing is localised here, so the machine that submits the jobs needs no GPU.
         config = parse_args([*arguments, '--device', 'cpu'])
         if not isinstance(config, ParticipantConfig):
             raise BidsError(f'pending takes the level participant, not {config.analysis_level}')
         waiting = pending(config)
+        refused = {} if config.participant_label else refused_labels(config.bids_dir)
     except (BidsError, ResourceError) as error:
-        sys.stderr.write(f'tmsprep: error: {error}\n')
+        sys.stderr.write(f'tmsprep: error: {shown(error)}\n')
         return EXIT_USAGE
+    for message in refused.values():
+        sys.stderr.write(f'tmsprep: error: {message}\n')
     sys.stdout.write('participant_id\treason\n')
     for label, reason in waiting.items():
-        sys.stdout.write(f'sub-{label}\t{" ".join(reason.split())}\n')
+        sys.stdout.write(f'sub-{label}\t{shown(" ".join(reason.split()))}\n')
     return EXIT_OK
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 from tmsprep import __version__
 from tmsprep.cli.parser import parse_args
@@ -15,6 +16,8 @@ from tmsprep.config import GroupConfig, ImageConfig, RunConfig
 from tmsprep.files import make_private
 from tmsprep.running import EXIT_FAILED, EXIT_USAGE
 from tmsprep.running.machine import explain_shortage
+from tmsprep.running.surroundings import leave_folder, open_streams
+from tmsprep.text import printable, shown
 
 logger = logging.getLogger('tmsprep')
 
@@ -33,10 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 if everything was done, 1 if something failed, 2 for wrong arguments (which end the
         process from within the parser) or files, 128 plus the signal if one stopped it.
     """
-    config = parse_args(argv)
     if argv is not None:
-        # Called from a program, which must not be forked.
-        return run(config)
+        # Called from a program, which must not be forked or moved.
+        return run(parse_args(argv))
+    open_streams()
+    config = parse_args()
+    leave_folder()
     from tmsprep.running.supervise import supervise
 
     return supervise(lambda: run(config), lambda line: _log_end(config, line))
@@ -98,6 +103,17 @@ def _start_logging(config: RunConfig) -> None:
         _add_handler(_LogFile(config.log_dir / 'tmsprep.log', encoding='utf-8'))
 
 
+class _Formatter(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Keep names of files and labels from controlling the terminal or looking like a line."""
+        record.message = shown(record.message).replace('\n', '\n    ')
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        """Do the same to a traceback."""
+        return printable(super().formatException(ei), keep='\n')
+
+
 def _add_handler(handler: logging.Handler) -> None:
-    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
+    handler.setFormatter(_Formatter('%(asctime)s %(levelname)s %(message)s'))
     logger.addHandler(handler)

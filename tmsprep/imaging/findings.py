@@ -8,6 +8,10 @@ import numpy as np
 #: Air and CSF of images with an offset, of MP2RAGE or in Hounsfield units are above it.
 STRONGLY_NEGATIVE = -1 / 8
 
+#: If voxels overflowed, those below this share of the range did: -1024 of int16. Filters that ring
+#: leave negative values closer to 0.
+WRAPPED = -1 / 64
+
 #: Steps between neighbours that adding the type's range must at least remove. Where bright tissue
 #: overflowed, 0.03 to 0.2 of the steps are left (0.5 to 4 % of the voxels of 12 heads of four
 #: scanners); in noise of both signs all of them.
@@ -40,7 +44,7 @@ _ALIKE = 0.8
 _BEYOND = 0.2
 
 
-def overflow(stored: np.ndarray) -> str:
+def overflowed(stored: np.ndarray) -> np.ndarray | None:
     """Find bright voxels that were too large for their type and became negative.
 
     Programs that write small integers without scaling wrap what is beyond the largest one: 32768
@@ -54,23 +58,20 @@ def overflow(stored: np.ndarray) -> str:
 
     Returns
     -------
-    str
-        A clause, or ''.
+    numpy.ndarray or None
+        bool, of the same shape: voxels that are too small by the range of their type; None if
+        nothing overflowed.
     """
     if stored.dtype.kind != 'i' or stored.dtype.itemsize > 2:
-        return ''
+        return None
     period = 2 ** (8 * stored.dtype.itemsize)
     negative = stored < STRONGLY_NEGATIVE * period
     count = int(np.count_nonzero(negative))
     if count < FEW_OVERFLOWED * stored.size or _one_value(stored[negative]):
-        return ''
+        return None
     if _steps_left(stored, negative, period) > LEFT_OF_STEPS:
-        return ''
-    return (
-        f'{count} voxels ({count / stored.size:.2%}) are strongly negative beside bright ones, so '
-        f'the brightest overflowed {stored.dtype.name}; convert the DICOM files again with a '
-        'current dcm2niix, or save the image as float'
-    )
+        return None
+    return stored < WRAPPED * period
 
 
 def _one_value(values: np.ndarray) -> bool:

@@ -34,6 +34,8 @@ MAX_PACKED = 1032
 #: What to do about a file that is not as its writer left it.
 AGAIN = 'Convert the DICOM files again (dcm2niix), or copy the file again from its source.'
 
+_COARSER = 'If it is a head, resample it to 1 mm (e.g. flirt -applyisoxfm 1)'
+
 #: Bytes that are read, and unpacked, at a time.
 _PIECE = 2**18
 
@@ -62,6 +64,31 @@ def named_errors(path: Path) -> Iterator[None]:
         raise ImageError(f'{path}: out of memory while reading it; {MORE_MEMORY}.') from error
     except _UNREADABLE as error:
         raise ImageError(f'{path}: cut short or damaged ({error}). {AGAIN}') from error
+
+
+def require_memory(needed: float, path: Path, what: str) -> None:
+    """Refuse an image that takes more memory than one image may.
+
+    Parameters
+    ----------
+    needed : float
+        Bytes.
+    path : Path
+        The image, for the message.
+    what : str
+        What takes so much.
+
+    Raises
+    ------
+    ImageError
+        If it is more than `MAX_MEMORY_SHARE` of the memory of this process.
+    """
+    allowed = MAX_MEMORY_SHARE * available_memory_gb() * 1e9
+    if needed > allowed:
+        raise ImageError(
+            f'{path}: too large: {what} takes {needed / 1e9:.1f} GB of memory, and one image may '
+            f'take {allowed / 1e9:.1f} GB. {_COARSER}, or give the job more memory.'
+        )
 
 
 @contextmanager
@@ -216,16 +243,13 @@ class NiftiFile:
                 f'{path}: cut short, or the header is broken: it announces {promised:,} bytes '
                 f'(shape {shape}), and the file of {size:,} bytes cannot hold them. {AGAIN}'
             )
-        # The voxels as stored, their copy in another layout, and as float32.
-        needed = 2 * promised + 4 * voxels
-        allowed = MAX_MEMORY_SHARE * available_memory_gb() * 1e9
-        if voxels > MAX_VOXELS or needed > allowed:
+        if voxels > MAX_VOXELS:
             raise ImageError(
-                f'{path}: too large (shape {shape}): reading it takes {needed / 1e9:.1f} GB of '
-                f'memory; at most {allowed / 1e9:.1f} GB and {MAX_VOXELS:,} voxels are read. If '
-                'it is a head, resample it to 1 mm (e.g. flirt -applyisoxfm 1), or give the job '
-                'more memory.'
+                f'{path}: {voxels:,} voxels (shape {shape}), more than the {MAX_VOXELS:,} that '
+                f'are read. {_COARSER}.'
             )
+        # The voxels as stored, their copy in another layout, and as float32.
+        require_memory(2 * promised + 4 * voxels, path, f'reading it (shape {shape})')
 
     def _offsets(self) -> tuple[int, int]:
         """Return the first byte of the voxels by the header, and the one that is read.

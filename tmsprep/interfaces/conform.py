@@ -17,6 +17,10 @@ from nipype.interfaces.base import (
 
 from tmsprep.atomic import write_text
 
+#: What a voxel of the isotropic grid takes at most, from here to the last step: intensities, their
+#: copies and what networks make of them (measured: 20 bytes for points alone).
+BYTES_PER_VOXEL = 40
+
 
 class ConformInputSpec(BaseInterfaceInputSpec):
     """Inputs of `Conform`."""
@@ -48,18 +52,27 @@ class Conform(SimpleInterface):
         import numpy as np
 
         from tmsprep.imaging.conform import conform
+        from tmsprep.imaging.intensities import mend_image
         from tmsprep.imaging.isotropic import conform_isotropic
+        from tmsprep.imaging.nifti_file import require_memory
         from tmsprep.imaging.read import read_source
         from tmsprep.imaging.volume import percentile_window
 
         path = Path(self.inputs.in_file)
-        image, sha256 = read_source(path)
+        voxel_mm = self.inputs.voxel_mm
+        on_own_grid = isdefined(voxel_mm)
+        source, sha256 = read_source(path)
+        image, findings = mend_image(source, path, shift=not on_own_grid)
         window = percentile_window(
             np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
         )
         conformed = Path(runtime.cwd) / 'conformed.nii'
-        voxel_mm = self.inputs.voxel_mm
-        result = conform_isotropic(image, voxel_mm) if isdefined(voxel_mm) else conform(image)
+        if on_own_grid:
+            voxels = abs(np.linalg.det(image.affine[:3, :3])) * np.prod(image.shape) / voxel_mm**3
+            require_memory(BYTES_PER_VOXEL * voxels, path, f'its grid of {voxel_mm:g} mm')
+            result = conform_isotropic(image, voxel_mm)
+        else:
+            result = conform(image)
         nib.save(result, conformed)
         properties = {
             'path': str(path),
@@ -67,7 +80,7 @@ class Conform(SimpleInterface):
             'affine': image.affine.tolist(),
             'sha256': sha256,
             'window': list(window),
-            'findings': image.extra['findings'],
+            'findings': list(findings),
         }
         self._results['conformed'] = str(conformed)
         self._results['properties'] = str(

@@ -108,19 +108,19 @@ class Locate(TakesOutcomes):
     def _locate(self, folder: Path, earlier: Mapping[str, Outcome]) -> Outcome:
         given = self.inputs
         try:
-            return get_method(given.method).locate(
-                Request(
-                    conformed=Path(given.conformed),
-                    properties=read_json(given.properties),
-                    protocol=given.protocol,
-                    resources=given.resources,
-                    earlier=earlier,
-                    folder=folder,
-                    device='cuda' if given.use_gpu else 'cpu',
-                    random_seed=given.random_seed,
-                    threads=given.threads,
-                )
+            method = get_method(given.method)
+            request = Request(
+                conformed=Path(given.conformed),
+                properties=read_json(given.properties),
+                protocol=given.protocol,
+                resources=given.resources,
+                earlier=earlier,
+                folder=folder,
+                device='cuda' if given.use_gpu else 'cpu',
+                random_seed=given.random_seed,
+                threads=given.threads,
             )
+            return method.check(method.locate(request), request)
         except Exception as error:
             return Outcome.failed(given.method, error)
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout, shorten
-from tmsprep.evaluation.status import STATUSES, point_status
+from tmsprep.evaluation.status import RADIUS, STATUSES, point_status
 from tmsprep.files import code_version
 from tmsprep.networks.archive import Archive, WeightsError, open_archive
 from tmsprep.networks.settings import check_labels
@@ -46,7 +46,8 @@ class Request:
         `Protocol.voxel_mm` if `Method.isotropic`; see `tmsprep.imaging`.
     properties : mapping
         Of the input image: 'path', 'shape', 'affine', 'sha256', 'window', its 5th and 95th
-        percentile of intensity, and 'findings', what is suspicious about its voxels in words.
+        percentile of intensity, and 'findings', what is suspicious about its voxels, or was
+        replaced, in words.
     protocol : Protocol
         The targets.
     resources : mapping
@@ -170,6 +171,41 @@ class Method(ABC):
     def locate(self, request: Request) -> Outcome:
         """Localise all targets in one image; an exception becomes a failed outcome."""
 
+    def check(self, outcome: Outcome, request: Request) -> Outcome:
+        """Compare the image, seen from the points, with the mean head of the protocol.
+
+        Adds the column 'match', the targets that are not to be relied on, and what is doubtful
+        about the image; see `tmsprep.evaluation.head`. Without a mean head, nothing is checked.
+        """
+        if outcome.points is None or self.isotropic or not request.protocol.head:
+            return outcome
+        import nibabel as nib
+
+        from tmsprep.evaluation.head import MeanHead
+
+        protocol = request.protocol
+        model = MeanHead.load(protocol.file(protocol.head))
+        points = outcome.points.reindex(protocol.labels)
+        lower, upper = request.properties['window']
+        conformed = nib.Nifti1Image.from_filename(request.conformed)
+        fit = model.fit(model.coarse(conformed, (lower, upper)), points)
+        spread = dict(zip(protocol.labels, outcome.columns.get('dispersion_mm', ()), strict=False))
+        known = np.array([spread.get(label) for label in model.labels], dtype=np.float64)
+        judgement = model.judge(fit, known)
+        doubtful = set(np.array(model.labels)[judgement.unreliable])
+        if judgement.findings:
+            doubtful.update(protocol.labels)
+        match = (
+            {} if fit is None else dict(zip(model.labels, fit.local_match.tolist(), strict=True))
+        )
+        found = (label for label, there in zip(points.labels, points.found, strict=True) if there)
+        return replace(
+            outcome,
+            columns={**outcome.columns, 'match': [match.get(label) for label in protocol.labels]},
+            findings=[*outcome.findings, *judgement.findings],
+            unreliable=[*outcome.unreliable, *(label for label in found if label in doubtful)],
+        )
+
     def status(
         self,
         outcome: Outcome,
@@ -191,12 +227,16 @@ class Method(ABC):
             As in `Request`.
         """
         other = next((points_of(o, protocol) for o in others), None)
+        refused = any(o.refused for o in others)
+        radius = outcome.columns.get(RADIUS)
         return point_status(
             points_of(outcome, protocol),
             other,
             protocol,
             tuple(properties['shape']),
             np.array(properties['affine']),
+            unreliable=protocol.labels if refused else outcome.unreliable,
+            radius_mm=None if radius is None else np.array(radius, dtype=np.float64),
         )
 
     def tables(self, layout: Layout, image: ImageRef, options: Mapping[str, Any]) -> list[Path]:
@@ -315,7 +355,7 @@ def gather_resources(
         If one is missing or made for other targets; the message names all that are.
     """
     found: dict[str, dict[str, Any]] = {}
-    problems = []
+    problems = _head_problems(protocol)
     for method in methods:
         try:
             found[method.name] = method.resources(protocol, options)
@@ -324,6 +364,18 @@ def gather_resources(
     if problems:
         raise ResourceError('; '.join(problems))
     return found
+
+
+def _head_problems(protocol: Protocol) -> list[str]:
+    """Say why the mean head of a protocol cannot be used; nothing if it can, or there is none."""
+    from tmsprep.evaluation.head import MeanHead
+
+    try:
+        if protocol.head:
+            MeanHead.load(protocol.file(protocol.head))
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def find_weights(

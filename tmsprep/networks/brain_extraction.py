@@ -15,12 +15,13 @@ from tmsprep.imaging.volume import halve
 from tmsprep.networks.archive import as_tensors, open_archive, write_archive
 from tmsprep.networks.settings import BRAIN_KIND, check_brain
 from tmsprep.networks.unet import BrainUNet
+from tmsprep.outcome import ImplausibleImage
 
 #: Brain volumes of teenagers and adults, with a margin.
 PLAUSIBLE_ML = (700.0, 2300.0)
 
 
-class BrainExtractionError(RuntimeError):
+class BrainExtractionError(ImplausibleImage):
     """No plausible brain was found; the message gives its volume."""
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tmsprep.text import parse_toml, read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +18,7 @@ _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type', 'mirror'}
 
 #: Key of a protocol file to its type.
 _PROTOCOL_KEYS: dict[str, Any] = {
-    **dict.fromkeys(('name', 'title', 'source', 'filter'), str),
+    **dict.fromkeys(('name', 'title', 'source', 'filter', 'head', 'shape'), str),
     **dict.fromkeys(('methods', 'targets'), list),
     **dict.fromkeys(('words', 'weights', 'atlas', 'defaults'), dict),
     'voxel_mm': (int, float),
@@ -93,6 +94,12 @@ class Protocol:
     atlas : mapping
         'image', the template that is registered by default, and 'points', the table of the
         targets in it; empty if there is none.
+    shape : str
+        Table of the targets in MNI152, by which points of raters are checked; '' for those of the
+        atlas, if there is one.
+    head : str
+        File of the mean head that images are compared with, see `tmsprep.evaluation.head`; '' if
+        there is none.
     defaults : mapping
         Option to its default value under this protocol; a mapping named like an analysis level
         holds those of that level alone.
@@ -115,6 +122,8 @@ class Protocol:
     words: Mapping[str, str] = field(default_factory=dict, hash=False)
     weights: Mapping[str, str] = field(default_factory=dict, hash=False)
     atlas: Mapping[str, str] = field(default_factory=dict, hash=False)
+    shape: str = ''
+    head: str = ''
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     folder: Path | None = None
 
@@ -187,8 +196,8 @@ def load_protocol(name: str | Path) -> Protocol:
             'a TOML file'
         )
     try:
-        content = tomllib.loads(resource.read_text(encoding='utf-8'))
-    except ValueError as error:
+        content = parse_toml(read_text(Path(str(resource))))
+    except (OSError, ValueError) as error:
         raise ValueError(f'protocol {name}: not a TOML file ({error})') from error
     return _parse(content, str(name), path.absolute().parent if own else None)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import EXPERT
 from tmsprep.failures import ErrorRecord, read_record
+from tmsprep.text import parse_json, read_text
 
 _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 _Read = TypeVar('_Read')
@@ -226,7 +226,7 @@ _ENTITY_WORDS = {
 
 
 def _json_object(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding='utf-8'))
+    content = parse_json(read_text(path))
     if not isinstance(content, dict):
         raise ValueError(f'{path.name} is not a JSON object')
     return content

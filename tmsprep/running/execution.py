@@ -39,8 +39,16 @@ def prepare_nipype(execution: Execution) -> None:
     os.environ.setdefault('MPLCONFIGDIR', str(execution.work_dir / '.matplotlib'))
     # In a file, because worker processes and batch jobs start from it as well.
     write_text(folder / 'nipype.cfg', _as_ini(_nipype_settings(execution)))
+    from nipype import config
     from nipype import logging as nipype_logging
 
+    # A nipype.cfg in the current folder overrides the file.
+    config.update_config(
+        {
+            section: {key: value.replace('%', '%%') for key, value in values.items()}
+            for section, values in _nipype_settings(execution).items()
+        }
+    )
     # Nipype reports each crash with its traceback, which the error records hold as well.
     if execution.verbose == 0:
         nipype_logging.getLogger('nipype.workflow').setLevel(logging.CRITICAL)

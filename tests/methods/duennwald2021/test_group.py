@@ -285,6 +285,20 @@ def test_participant_level(tmp_path: Path, image: bool) -> None:
         assert 'no contrast ratios' in message
 
 
+def test_replaced_image(tmp_path: Path) -> None:
+    """Contrast ratios are not measured in another image than the one that was segmented."""
+    bids, out, masks = (tmp_path / name for name in ('bids', 'out', 'rater1'))
+    participant_outputs(bids, out, masks, image=True)
+    (table,) = out.rglob('*_segmentation.tsv')
+    sidecar = {'ReferenceImage': {'SHA256': 64 * 'a'}}
+    table.with_suffix('.json').write_text(json.dumps(sidecar))
+    config = GroupConfig(bids, out, protocol='locus-coeruleus', annotations=masks)
+    assert run_level(config) == 1
+    row = read(table_path(config, 'participants')).iloc[0]
+    assert (row['participant_id'], row['outcome']) == ('sub-01', 'failed')
+    assert 'of another image of this name' in row['message']
+
+
 def test_damaged_mask(tmp_path: Path) -> None:
     bids, out, masks = (tmp_path / name for name in ('bids', 'out', 'rater1'))
     participant_outputs(bids, out, masks, image=True)

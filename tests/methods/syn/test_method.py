@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import sidecar_path
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request, ResourceError
-from tmsprep.methods.syn.reuse import sidecar_path, usable_mask, usable_transforms
+from tmsprep.methods.syn.reuse import usable_mask, usable_transforms
 from tmsprep.protocols import load_protocol
 from tmsprep.registration.atlas import default_atlas
 from tmsprep.registration.frames import write_linear

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import source_sha256
 from tmsprep.evaluation.errors import CROSSVAL as CROSSVAL_PREFIX
 from tmsprep.evaluation.errors import RATER
 from tmsprep.evaluation.masks import centres_of_mass
@@ -24,12 +25,14 @@ from tmsprep.group.issues import (
     known_participants,
     participants_table,
     participants_without,
+    refused_participants,
 )
 from tmsprep.group.points import COLUMNS as GROUP_POINTS
 from tmsprep.group.points import in_order
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import resample_labels
-from tmsprep.imaging.read import ImageError, load_nifti, read_image
+from tmsprep.imaging.read import ImageError, load_nifti, read_source
 from tmsprep.methods.duennwald2021.comparison import (
     FOLDS,
     POINTS,
@@ -96,6 +99,7 @@ def collect_group(request: GroupRequest, method: str) -> Group:
         'then group with --annotations DIR, the masks of one rater'
     )
     refuse_nothing(layout, points, issues, cure)
+    issues += refused_participants(request.bids_dir, wanted)
     roles = {name for given in measured.values() for name in given.roles}
     named = {name.removeprefix('sub-') for name in (*roles, *points['participant_id'])}
     participants = known_participants(request.bids_dir, layout.out_dir, named, wanted)
@@ -290,14 +294,14 @@ def _segments(
         labels, affine = np.asanyarray(upright.dataobj), upright.affine
         intensities = manual = None
         if mask is not None:
-            intensities = _intensities(image, upright, protocol.voxel_mm, issues)
+            intensities = _intensities(image, upright, protocol.voxel_mm, table, issues)
             manual = resample_labels(mask[0], np.linalg.inv(mask[1]) @ affine, labels.shape)
         for row in segment_rows(protocol, labels, manual, affine, intensities, reference):
             yield {'method': method, **_measures(table)[row['hemisphere']], **row}
 
 
 def _intensities(
-    image: ImageRef, labels: nib.Nifti1Image, voxel_mm: float, issues: list[Issue]
+    image: ImageRef, labels: nib.Nifti1Image, voxel_mm: float, table: Path, issues: list[Issue]
 ) -> np.ndarray | None:
     """Return the image on the grid of its segmentation; None, with an issue, if it is gone."""
     if not image.path.exists():
@@ -306,7 +310,14 @@ def _intensities(
         if issue not in issues:
             issues.append(issue)
         return None
-    volume = conform_isotropic(read_image(image.path), voxel_mm)
+    source = read_source(image.path)
+    segmented = source_sha256(table)
+    if segmented and segmented != source.sha256:
+        raise ValueError(
+            f'{image.path}: the segmentation in the outputs is of another image of this name; '
+            'run the participant level again'
+        )
+    volume = conform_isotropic(mend_image(source.image, image.path, shift=False)[0], voxel_mm)
     if volume.shape != labels.shape or not np.allclose(volume.affine, labels.affine, atol=1e-3):
         raise ValueError(
             f'{image.path}: the segmentation in the outputs is on another grid; run the '

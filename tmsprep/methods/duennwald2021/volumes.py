@@ -11,6 +11,7 @@ import torch
 
 from tmsprep.atomic import atomic_path
 from tmsprep.evaluation.masks import centres_of_mass
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import resample_labels
 from tmsprep.imaging.read import load_nifti, read_image
@@ -100,7 +101,8 @@ def _load(example: Example, cache: Path, protocol: Protocol) -> Volume:
 
 
 def _prepare(example: Example, voxel_mm: float) -> dict[str, np.ndarray]:
-    conformed = conform_isotropic(read_image(example.image), voxel_mm)
+    image, _ = mend_image(read_image(example.image), example.image, shift=False)
+    conformed = conform_isotropic(image, voxel_mm)
     data = conformed.get_fdata(dtype=np.float32)
     points, labels = np.full((2, 3), np.nan), np.empty(0, np.uint8)
     if example.mask is not None:

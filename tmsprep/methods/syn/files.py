@@ -9,10 +9,11 @@ from typing import Any
 
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, Layout, derivative_path, shorten
+from tmsprep.derivatives import sidecar_path
+from tmsprep.evaluation.shape import read_places
 from tmsprep.files import file_sha256
-from tmsprep.formats import read_points
 from tmsprep.methods.base import ResourceError
-from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries, sidecar_path
+from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries
 from tmsprep.networks.archive import open_archive
 from tmsprep.networks.settings import BRAIN_KIND, check_brain
 from tmsprep.outcome import Outcome
@@ -61,7 +62,7 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     for path in (*files, brain):
         if not path.is_file():
             raise ResourceError(f'file not found: {path}')
-    points = _read_targets(targets, protocol)
+    points = _read_targets(targets, protocol, default=image is None)
     try:
         check_brain(open_archive(brain, BRAIN_KIND))
         if image is not None:
@@ -77,11 +78,12 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _read_targets(path: Path, protocol: Protocol) -> PointSet:
+def _read_targets(path: Path, protocol: Protocol, *, default: bool) -> PointSet:
     try:
-        points = read_points(path).reindex(protocol.labels)
+        points = read_places(path, protocol, mni=default)
     except ValueError as error:
-        raise ResourceError(f'--atlas-targets: {error}') from error
+        where = '' if default else '--atlas-targets: '
+        raise ResourceError(f'{where}{error}') from error
     if not points.found.any():
         raise ResourceError(
             f'{path}: has none of the targets of protocol {protocol.name}, such as '

@@ -10,6 +10,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
+from tmsprep.derivatives import sidecar_path, source_sha256
 from tmsprep.imaging.placement import misplaced
 from tmsprep.imaging.read import ImageError, load_nifti
 from tmsprep.tables import read_json
@@ -32,17 +33,6 @@ def sidecar_entries(entries: Mapping[str, Any], preset: str = '') -> dict[str, A
     """
     kept = {k: entries[k] for k in ('ReferenceImage', 'SoftwareVersion') if k in entries}
     return {**kept, **({'SynPreset': preset} if preset else {})}
-
-
-def sidecar_path(path: str | Path) -> Path:
-    """Name the sidecar of an image or transform."""
-    path = Path(path)
-    return path.with_name(path.name.removesuffix('.gz')).with_suffix('.json')
-
-
-def names_image(path: str | Path) -> bool:
-    """Tell whether the sidecar of a mask or transform says which image it was made from."""
-    return bool(_image_of(Path(path)))
 
 
 def preset_of(path: str | Path) -> str:
@@ -120,15 +110,10 @@ def usable_mask(
 
 def _of_another(path: Path, properties: Mapping[str, Any]) -> str:
     """Say so if a sidecar names another image; those of other programs name none."""
-    known = _image_of(path)
+    known = source_sha256(path)
     if not known or known == properties.get('sha256'):
         return ''
     return 'it was made from another image of the same name (SHA-256 in its sidecar)'
-
-
-def _image_of(path: Path) -> str:
-    image = read_json(sidecar_path(path)).get('ReferenceImage')
-    return str(image.get('SHA256', '')) if isinstance(image, dict) else ''
 
 
 def _sloppy(path: Path, preset: str) -> str:
