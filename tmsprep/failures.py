@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.running.machine import explain_shortage
 from tmsprep.tables import write_json
+from tmsprep.text import parse_json, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -137,15 +137,13 @@ def read_record(path: Path) -> ErrorRecord:
     """
     again = 'start the participant level again, which replaces it'
     try:
-        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-            raise ValueError('no regular file, or too large')
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = parse_json(read_text(path, _MOST_BYTES))
         kinds = {name: type(value) for name, value in asdict(ErrorRecord('')).items()}
         wrong = [n for n, kind in kinds.items() if not isinstance(content.get(n, kind()), kind)]
         if wrong:
             raise ValueError(f'{wrong[0]!r} is of another kind')
         return ErrorRecord(**{'node': ''} | {n: content[n] for n in kinds if n in content})
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise ValueError(
             f'{path}: this record of an earlier failure cannot be read ({error}); {again}'
         ) from error

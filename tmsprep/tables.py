@@ -168,12 +168,9 @@ def write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> Path:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty if the file is missing, damaged or something else."""
-    # A pipe would be waited for.
-    if not Path(path).is_file():
-        return {}
     try:
         content = parse_json(read_text(path))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
