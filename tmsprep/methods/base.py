@@ -359,7 +359,7 @@ def gather_resources(
         If one is missing or made for other targets; the message names all that are.
     """
     found: dict[str, dict[str, Any]] = {}
-    problems = []
+    problems = _head_problems(protocol)
     for method in methods:
         try:
             found[method.name] = method.resources(protocol, options)
@@ -368,6 +368,18 @@ def gather_resources(
     if problems:
         raise ResourceError('; '.join(problems))
     return found
+
+
+def _head_problems(protocol: Protocol) -> list[str]:
+    """Say why the mean head of a protocol cannot be used; nothing if it can, or there is none."""
+    from tmsprep.evaluation.head import MeanHead
+
+    try:
+        if protocol.head:
+            MeanHead.load(protocol.file(protocol.head))
+    except ValueError as error:
+        return [str(error)]
+    return []
 
 
 def find_weights(
