@@ -184,7 +184,7 @@ class Method(ABC):
         if request.protocol.head and not self.isotropic:
             outcome, more = _compare(outcome, request)
             doubtful |= more
-        found = outcome.points.reindex(request.protocol.labels)
+        found = points_of(outcome, request.protocol)
         doubtful &= set(np.array(found.labels)[found.found])
         unreliable = [label for label in found.labels if label in doubtful]
         return replace(outcome, unreliable=[*outcome.unreliable, *unreliable])
@@ -321,7 +321,7 @@ class Method(ABC):
 
 
 def _compare(outcome: Outcome, request: Request) -> tuple[Outcome, set[str]]:
-    """Compare with the mean head; return the outcome with column and findings, and the doubtful."""
+    """Compare with the mean head; return the outcome with findings, and the doubtful labels."""
     import nibabel as nib
 
     from tmsprep.evaluation.head import MeanHead
