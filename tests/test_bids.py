@@ -300,6 +300,7 @@ ODD_LABELS = {
     os.fsdecode(b'x\xff'): 'x\\xff',
     '\u0661': '\u0661',
     '\x1b[2J': '\\x1b[2J',
+    'x' * 200: 'x' * 200,
     '': '',
 }
 

@@ -110,6 +110,8 @@ class RunConfig:
     dry_run: bool = setting(False, 'check everything, list what would be done, and stop')
     verbose: int = setting(0)
     run_id: str = field(default_factory=new_run_id)
+    #: What the log says of the settings, such as those of a file that are not used.
+    notes: tuple[str, ...] = ()
 
     @property
     def log_dir(self) -> Path:
@@ -119,7 +121,7 @@ class RunConfig:
     @property
     def options(self) -> dict[str, Any]:
         """Every setting and option of a method, by name."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != 'notes'}
         return values | values.pop('method_options')
 
     def to_toml(self, path: Path) -> Path:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tmsprep.evaluation.conformal import ErrorRadius
+from tmsprep.files import file_sha256
 from tmsprep.interfaces.figures import error_circles
 from tmsprep.interfaces.localize import Locate
 from tmsprep.methods import register, unregister
@@ -53,7 +54,7 @@ def localize(
         conformed=str(conformed),
         properties=str(conformed.with_name('properties.json')),
         protocol=replace(PROTOCOL, targets=targets),
-        resources={'weights': str(path), 'weights_sha256': 'abc'},
+        resources={'weights': str(path), 'weights_sha256': file_sha256(path)},
     )
     (tmp_path / 'node').mkdir()
     return Outcome.read(node.run(cwd=str(tmp_path / 'node')).outputs.outcome)

@@ -6,9 +6,8 @@ no method and no protocol. All they know is in the classes here.
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,8 +16,9 @@ import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout, shorten
 from tmsprep.evaluation.status import RADIUS, STATUSES, point_status
-from tmsprep.files import code_version, file_sha256
-from tmsprep.networks.archive import WeightsError, read_metadata
+from tmsprep.files import code_version
+from tmsprep.networks.archive import Archive, WeightsError, open_archive
+from tmsprep.networks.settings import check_labels
 from tmsprep.options import Option
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -367,30 +367,36 @@ def gather_resources(
 
 
 def find_weights(
-    method: str, kind: str, protocol: Protocol, given: Path | None
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Find the weights of a method, and refuse those of other targets; reads their header only.
+    method: str,
+    kind: str,
+    protocol: Protocol,
+    given: Path | None,
+    check: Callable[[Archive], object] | None = None,
+) -> tuple[dict[str, str], Archive]:
+    """Find the weights of a method, and refuse damaged ones and those of other targets; no Torch.
 
     Parameters
     ----------
     method : str
         Name of the method.
     kind : str
-        As in `tmsprep.networks.archive.read_metadata`.
+        As in `tmsprep.networks.archive.open_archive`.
     protocol : Protocol
         The targets, and the default weights.
     given : Path or None
         Weights to use instead of the default ones.
+    check : callable, optional
+        Raises `WeightsError` if the content is not that of a network of the method.
 
     Returns
     -------
-    tuple of dict
-        'weights' and 'weights_sha256'; and the texts of the file.
+    tuple
+        'weights' and 'weights_sha256', a dictionary; and the content of the file.
 
     Raises
     ------
     ResourceError
-        If there are none, or they lack a target.
+        If there are none, they cannot be used, or they lack a target.
     """
     path = given
     if path is None and method in protocol.weights:
@@ -403,9 +409,11 @@ def find_weights(
             f'WEIGHTS/localizer_{protocol.name}.safetensors'
         )
     try:
-        metadata = read_metadata(path, kind)
-        labels = json.loads(metadata['labels'])
-    except (WeightsError, KeyError, ValueError) as error:
+        archive = open_archive(path, kind)
+        labels = list(check_labels(archive))
+        if check is not None:
+            check(archive)
+    except WeightsError as error:
         raise ResourceError(f'{error}') from error
     missing = [label for label in protocol.labels if label not in labels]
     if missing:
@@ -413,4 +421,4 @@ def find_weights(
             f'{path}: trained for {shorten(labels)}, and lacks {shorten(missing)} of protocol '
             f'{protocol.name}; give --weights of this protocol, or the --protocol of these weights'
         )
-    return {'weights': str(path), 'weights_sha256': file_sha256(path)}, metadata
+    return {'weights': str(path), 'weights_sha256': archive.sha256}, archive
