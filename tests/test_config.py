@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,6 +82,36 @@ def test_round_trip(
     path = config.to_toml(tmp_path_factory.mktemp('config') / 'run.toml')
     again = made(level, config_file=path)
     assert dataclasses.replace(again, run_id=config.run_id) == config
+
+
+ANYTHING = st.recursive(
+    st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(st.characters(codec='utf-8'), max_size=20)
+    | st.sampled_from(['/dev/zero', '', '~no-such-user/x', '[', '{"t1w": {}}', 'x' * 5000, '\0']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('ab1', max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    level=st.sampled_from(LEVELS),
+    content=st.dictionaries(st.sampled_from([*SETTINGS, 'recipe', 'syn_preset']), ANYTHING),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_file(
+    tmp_path_factory: pytest.TempPathFactory, level: str, content: dict[str, Any]
+) -> None:
+    """A file of settings is used, or refused with a message."""
+    path = tmp_path_factory.mktemp('config') / 'run.toml'
+    path.write_text(tomli_w.dumps(content), encoding='utf-8')
+    try:
+        config = made(level, config_file=path)
+    except ValueError as error:
+        assert str(error)  # noqa: PT017
+    else:
+        assert config.analysis_level == level
 
 
 def test_level_settings() -> None:

@@ -23,7 +23,7 @@ from tmsprep.running.machine import (
     parse_memory,
     resolve_device,
 )
-from tmsprep.text import parse_toml, read_text
+from tmsprep.text import MOST_SETTINGS, parse_toml, read_text
 
 #: Threads of one step. Another number moves the points of a registration by up to a millimetre,
 #: so the default does not depend on the machine; small machines have two.
@@ -324,7 +324,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         If the file is not TOML.
     """
     try:
-        content = parse_toml(read_text(path))
+        content = parse_toml(read_text(path, MOST_SETTINGS))
     except (OSError, ValueError) as error:
         raise ValueError(f'{path}: cannot be read as TOML ({error})') from error
     return {name: value for name, value in content.items() if name not in _OF_ONE_RUN}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -390,6 +390,22 @@ def _is_folder(entry: os.DirEntry[str], prefix: str) -> bool:
         return entry.name.startswith(prefix) and entry.is_dir()
     except OSError:
         # A link into a folder that may not be entered, or to itself: reading it says so.
+        return True
+
+
+def may_be(path: Path, kind: Callable[[Path], bool]) -> bool:
+    """Tell whether a path is of a kind, or may not be looked at: then reading it says why.
+
+    Parameters
+    ----------
+    path : Path
+        In a folder that perhaps may not be entered.
+    kind : callable
+        Such as ``Path.is_file``, which raises PermissionError there, and so would stop everybody.
+    """
+    try:
+        return kind(path)
+    except OSError:
         return True
 
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tmsprep.text import parse_toml, read_text
+from tmsprep.text import MOST_SETTINGS, parse_toml, read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -197,7 +197,7 @@ def load_protocol(name: str | Path) -> Protocol:
             'a TOML file'
         )
     try:
-        content = parse_toml(read_text(Path(str(resource))))
+        content = parse_toml(read_text(Path(str(resource)), MOST_SETTINGS))
     except (OSError, ValueError) as error:
         raise ValueError(f'protocol {name}: not a TOML file ({error})') from error
     return _parse(content, str(name), path.absolute().parent if own else None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel as nib
 
 from tmsprep import __version__
-from tmsprep.bids.names import ImageRef, derivative_path, natural_key
+from tmsprep.bids.names import ImageRef, derivative_path, may_be, natural_key
 from tmsprep.files import file_sha256
 from tmsprep.imaging.conform import conform
 from tmsprep.imaging.intensities import mend_image
@@ -32,7 +32,7 @@ def find_mask(image: ImageRef, folders: Sequence[Path]) -> Path | None:
     for folder in folders:
         path = derivative_path(folder, image, suffix='mask', extension='.nii.gz', desc='brain')
         for candidate in (path, folder / path.name):
-            if candidate.is_file():
+            if may_be(candidate, Path.is_file):
                 return candidate
         for home in (path.parent, folder):
             names = (f'{image.stem}_dseg.nii.gz', f'{image.stem}_desc-*_dseg.nii.gz')

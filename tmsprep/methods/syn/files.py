@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep.atomic import atomic_path
-from tmsprep.bids.names import ImageRef, Layout, derivative_path, shorten
+from tmsprep.bids.names import ImageRef, Layout, derivative_path, may_be, shorten
 from tmsprep.derivatives import sidecar_path
 from tmsprep.evaluation.shape import read_places
 from tmsprep.files import file_sha256
@@ -135,7 +135,7 @@ def find_given(image: ImageRef, layout: Layout, folders: Sequence[Path]) -> dict
             found.setdefault('given_transforms', {})[atlas] = [str(path) for path in pair]
     given = [mask, *(p for pair in found.get('given_transforms', {}).values() for p in pair)]
     sidecars = [sidecar_path(path) for path in given if path is not None]
-    if there := [str(path) for path in sidecars if path.is_file()]:
+    if there := [str(path) for path in sidecars if may_be(path, Path.is_file)]:
         found['given_sidecars'] = there
     return found
 
@@ -149,7 +149,7 @@ def _find(image: ImageRef, layout: Layout, folders: Sequence[Path], **name: str)
         for protocol in ({'protocol': layout.label}, {}):
             path = derivative_path(folder, image, **{**protocol, **name})
             for candidate in (path, folder / path.name):
-                if candidate.is_file():
+                if may_be(candidate, Path.is_file):
                     return candidate
     return None
 
