@@ -66,6 +66,7 @@ ENV PATH=/opt/tmsprep/bin:/usr/local/bin:/usr/bin:/bin \
     HOME=/tmp \
     PYTHONNOUSERSITE=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONSAFEPATH=1 \
     NIPYPE_NO_ET=1
 
 USER 1000:1000

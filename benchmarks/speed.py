@@ -29,6 +29,7 @@ import torch
 from scipy.ndimage import affine_transform
 
 from tmsprep.imaging.conform import conform
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
 from tmsprep.imaging.volume import percentile_window
 from tmsprep.learning.examples import Example
@@ -72,7 +73,7 @@ def floor(path: Path) -> None:
 
 def cnn_path(path: Path, localizer: Localizer) -> PointSet:
     """Go from a file to points."""
-    image = read_image(path)
+    image, _ = mend_image(read_image(path), path)
     window = percentile_window(np.asanyarray(image.dataobj))
     return localize(conform(image), window, localizer).points
 

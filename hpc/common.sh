@@ -6,8 +6,16 @@ stop() {
     exit 2
 }
 
+# is_participant WORD: a name as BIDS has it, which needs no quotes and is no option.
+is_participant() {
+    local LC_ALL=C
+    [[ $1 =~ ^sub-[a-zA-Z0-9+]+$ ]]
+}
+
 # read_settings FILE
 read_settings() {
+    # 'source' would search PATH for a bare name.
+    [[ $1 == */* ]] || set -- "./$1"
     [[ -f $1 ]] || stop "no settings file $1; copy settings.sh and fill it in"
     # Defaults of what the file does not set.
     SIF='' VENV='' GPU='' OPTIONS=() PARTICIPANT_OPTIONS=() GROUP_OPTIONS=() BINDS=()
@@ -47,19 +55,21 @@ make_work() {
 }
 
 # python_of_tmsprep ARGUMENT...: the Python of the installation, with $work for temporary files.
+# Without -P, and the variable for the processes that it starts, it would run a csv.py or json.py of
+# the current folder, which may be a data set from elsewhere.
 python_of_tmsprep() {
-    local -x PYTHONNOUSERSITE=1 TMPDIR=$work
+    local -x PYTHONNOUSERSITE=1 PYTHONSAFEPATH=1 TMPDIR=$work
     # tmsprep runs one process per CPU, whose libraries must not start a thread for each CPU.
     local -x OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
     if [[ -n $VENV ]]; then
-        "$VENV/bin/python" "$@"
+        "$VENV/bin/python" -P "$@"
         return
     fi
     # The container sees the same paths as the host, so that messages and outputs name them, and
     # only the environment variables that are listed here.
     local name path prefix=APPTAINERENV_
     [[ $CONTAINER == */apptainer ]] || prefix=SINGULARITYENV_
-    for name in TMPDIR OMP_NUM_THREADS OPENBLAS_NUM_THREADS \
+    for name in TMPDIR PYTHONSAFEPATH OMP_NUM_THREADS OPENBLAS_NUM_THREADS \
         SLURM_CPUS_PER_TASK SLURM_MEM_PER_NODE SLURM_MEM_PER_CPU CUDA_VISIBLE_DEVICES; do
         [[ -z ${!name:-} ]] || local -x "$prefix$name=${!name}"
     done
@@ -70,7 +80,7 @@ python_of_tmsprep() {
     arguments+=(-B "$OUT" -B "$work")
     ! has_gpu || arguments+=(--nv)
     # Not 'run', whose start script evaluates the arguments a second time and loses their quotes.
-    "$CONTAINER" exec "${arguments[@]}" "$SIF" python "$@"
+    "$CONTAINER" exec "${arguments[@]}" "$SIF" python -P "$@"
 }
 
 has_gpu() {

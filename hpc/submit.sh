@@ -22,7 +22,8 @@ submit() {
 # Two jobs with the same participants would do everything twice.
 refuse_if_running() {
     local jobs
-    jobs=$(cat "$OUT"/logs/slurm/*/jobs.txt 2>/dev/null | tail -n 500 | paste -sd,) || true
+    jobs=$(cat "$OUT"/logs/slurm/*/jobs.txt 2>/dev/null | grep -xE '[0-9]+' | tail -n 500 |
+        paste -sd,) || true
     [[ -n $jobs ]] || return 0
     jobs=$(squeue -h -j "$jobs" -o %F 2>/dev/null | sort -u | paste -sd' ') || true
     [[ -z $jobs ]] || stop "still in the queue: $jobs. Wait for them, or: scancel $jobs"
@@ -36,8 +37,22 @@ write_submission() {
     cp "$here/common.sh" "$folder/common.sh"
     cp "$settings" "$folder/settings.sh"
     cp "$work/pending.tsv" "$folder/pending.tsv"
-    tail -n +2 "$folder/pending.tsv" | cut -f1 | xargs -r -n "$PARTICIPANTS_PER_TASK" \
-        >"$folder/tasks.txt"
+    write_tasks <"$folder/pending.tsv" >"$folder/tasks.txt"
+}
+
+# write_tasks: the participants of each task on a line, of a table with a heading.
+write_tasks() {
+    local name names=()
+    read -r name
+    while IFS=$'\t' read -r name _; do
+        is_participant "$name" || stop "not the name of a participant: $(printf %q "$name")"
+        names+=("$name")
+        if ((${#names[@]} == PARTICIPANTS_PER_TASK)); then
+            printf '%s\n' "${names[*]}"
+            names=()
+        fi
+    done
+    ((${#names[@]} == 0)) || printf '%s\n' "${names[*]}"
 }
 
 # submit_arrays TASKS: as many arrays as Slurm's limit requires, one after the other.

@@ -30,7 +30,8 @@ def make_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
     """Write the weights of a tiny untrained ensemble for the targets of a protocol."""
     import torch
 
-    from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings
+    from tmsprep.methods.baxter2021.network import MultiResolutionNet
+    from tmsprep.methods.baxter2021.settings import NetworkSettings
     from tmsprep.methods.baxter2021.weights import Localizer, save_localizer
     from tmsprep.protocols import load_protocol
 
@@ -53,6 +54,15 @@ def make_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 def random_weights(make_weights: Callable[[str], Path]) -> Path:
     """Weights file of a tiny untrained ensemble for the default protocol."""
     return make_weights('tms')
+
+
+@pytest.fixture(scope='session')
+def shipped_weights() -> Path:
+    """Weights file of the default protocol; points by other weights would be unreliable."""
+    from tmsprep.protocols import load_protocol
+
+    protocol = load_protocol('tms')
+    return protocol.file(protocol.weights['cnn'])
 
 
 @pytest.fixture(scope='session')

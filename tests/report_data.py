@@ -49,7 +49,7 @@ class FakeOutput:
         path = self.path(image, desc, f'{suffix}.svg', 'figures')
         path.write_text(content, encoding='utf-8')
 
-    def error(self, source: str, node: str, **record: str) -> Path:
+    def error(self, source: str, node: str, **record: Any) -> Path:
         """Record a failed step; `source` is an image with suffix, or 'sub-<label>' alone."""
         subject = source.split('_')[0]
         folder = self.root / 'logs' / subject

@@ -11,7 +11,17 @@ import pytest
 CHECKOUT = Path(__file__).parents[1]
 
 BASE = {
-    *('points', 'atomic', 'files', 'alignment', 'options', 'outcome', 'tables', 'disclaimer'),
+    *(
+        'points',
+        'atomic',
+        'files',
+        'alignment',
+        'options',
+        'outcome',
+        'tables',
+        'disclaimer',
+        'text',
+    ),
     *('bids', 'config', 'bids_filters', 'data', 'imaging', 'protocols', 'formats.targets_tsv'),
     'running.machine',
 }
@@ -24,10 +34,11 @@ MAY_IMPORT = {
     'formats': set(),
     'networks': set(),
     'registration': {'evaluation', 'formats'},
-    'evaluation': set(),
+    'evaluation': {'formats'},
     'phantoms': set(),
     'failures': set(),
     'derivatives': {'evaluation', 'formats', *METHOD},
+    'done': {'evaluation', *METHOD},
     'learning': {'networks', 'formats', 'evaluation', *METHOD},
     'group': {'evaluation', 'formats', 'derivatives', 'failures', 'registration', *METHOD},
     'reports': {'evaluation', 'formats', 'derivatives', 'failures', *METHOD},
@@ -39,7 +50,16 @@ MAY_IMPORT = {
     'workflows': {'interfaces', 'learning', 'derivatives', *METHOD},
     'running': {'failures'},
     'cli': {
-        *('running', 'workflows', 'reports', 'failures', 'derivatives', 'formats', 'phantoms'),
+        *(
+            'running',
+            'workflows',
+            'reports',
+            'failures',
+            'derivatives',
+            'formats',
+            'phantoms',
+            'done',
+        ),
         *('learning', 'group', 'evaluation', *METHOD),
     },
 }

@@ -193,7 +193,7 @@ class Ran(NamedTuple):
 @pytest.fixture(scope='module')
 def ran(
     phantom: Path,
-    random_weights: Path,
+    shipped_weights: Path,
     tmp_path_factory: pytest.TempPathFactory,
     tmsprep: Callable,
 ) -> Ran:
@@ -204,7 +204,7 @@ def ran(
         path = bids / f'sub-{label}' / 'anat' / file_name(label)
         path.parent.mkdir(parents=True)
         case.make(path)
-    options = ('--localizers', 'cnn', '--weights', random_weights, '--nprocs', 2)
+    options = ('--localizers', 'cnn', '--weights', shipped_weights, '--nprocs', 2)
     run = tmsprep(bids, out, 'participant', *options, '-w', folder / 'work')
     (log,) = (out / 'logs').glob('*/tmsprep.log')
     return Ran(run, out, log.read_text(encoding='utf-8').splitlines())

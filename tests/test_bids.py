@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import socket
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -12,6 +16,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tmsprep.bids import (
     BidsError,
@@ -21,11 +27,13 @@ from tmsprep.bids import (
     find_images,
     write_dataset_description,
 )
+from tmsprep.bids.description import link_to_raw
 from tmsprep.bids.filters import load_filters
-from tmsprep.bids.index import list_images
-from tmsprep.bids.names import EXTENSIONS
+from tmsprep.bids.index import has_database, list_images
+from tmsprep.bids.names import EXTENSIONS, labels_in, natural_key, refused_labels
 from tmsprep.config import GroupConfig
 from tmsprep.protocols import load_protocol
+from tmsprep.text import printable
 
 TMS = load_protocol('tms')
 ANAT = 'sub-01/ses-A/anat/sub-01_ses-A'
@@ -281,13 +289,157 @@ def test_other_formats_beside(tmp_path: Path) -> None:
     assert 'sub-01_acq-x_T1w.mgz: only .nii and .nii.gz are read' in message
 
 
-def test_accent(tmp_path: Path) -> None:
-    root = dataset(
-        tmp_path / 'bids', 'sub-José/anat/sub-José_T1w.nii.gz', 'sub-01/anat/sub-01_T1w.nii.gz'
-    )
+ODD_LABELS = {
+    'José': 'José',
+    'a b': 'a b',
+    "it's": "it's",
+    'x_1': 'x_1',
+    '01\n--sloppy': '01\\n--sloppy',
+    '$(id)': '$(id)',
+    '*': '*',
+    os.fsdecode(b'x\xff'): 'x\\xff',
+    '\u0661': '\u0661',
+    '\x1b[2J': '\\x1b[2J',
+    'x' * 200: 'x' * 200,
+    '': '',
+}
+
+
+@pytest.mark.parametrize('label', ODD_LABELS)
+def test_odd_labels(tmp_path: Path, label: str) -> None:
+    root = dataset(tmp_path / 'bids', 'sub-01/anat/sub-01_T1w.nii.gz')
+    (root / f'sub-{label}' / 'anat').mkdir(parents=True)
     found = find_images(ImageQuery(root))
-    assert [len(found.images[label]) for label in ('01', 'José')] == [1, 0]
-    assert 'sub-José_T1w.nii.gz: not a BIDS file name' in found.problems['José'][0]
+    assert {key: len(images) for key, images in found.images.items()} == {'01': 1}
+    assert found.problems == {}
+    assert list(found.refused) == [ODD_LABELS[label]]
+    (message,) = found.refused.values()
+    assert message.startswith(f'sub-{ODD_LABELS[label]}: not a BIDS label of a participant. ')
+    assert f'Rename the folder in {root} and its files' in message
+    assert find_images(ImageQuery(root, participants=('01',))).refused == {}
+
+
+@given(st.text(st.characters(exclude_characters='/\0', codec='utf-8'), max_size=60))
+def test_any_label(tmp_path_factory: pytest.TempPathFactory, label: str) -> None:
+    root = tmp_path_factory.mktemp('bids')
+    (root / 'sub-01').mkdir()
+    (root / f'sub-{label}').mkdir(exist_ok=True)
+    kept = bool(re.fullmatch('[a-zA-Z0-9+]+', label))
+    assert labels_in(root, 'sub') == sorted({'01', label} if kept else {'01'}, key=natural_key)
+    assert len(refused_labels(root)) == (not kept)
+    assert all(printable(shown) == shown for shown in refused_labels(root))
+
+
+@given(st.binary(min_size=1, max_size=60).filter(lambda name: not {0, 47} & {*name}))
+def test_any_file_name(tmp_path_factory: pytest.TempPathFactory, name: bytes) -> None:
+    root = dataset(tmp_path_factory.mktemp('bids'), 'sub-01/anat/sub-01_T1w.nii.gz')
+    if name not in (b'.', b'..'):
+        (root / 'sub-01' / 'anat' / os.fsdecode(name + b'_T1w.nii')).touch()
+    found = find_images(ImageQuery(root))
+    assert [image.stem for image in found.images['01']][-1:] == ['sub-01']
+
+
+def test_foreign_bytes_in_names(tmp_path: Path) -> None:
+    root = dataset(tmp_path / 'bids', *(f'sub-{s}/anat/sub-{s}_T1w.nii.gz' for s in ('1', '2')))
+    for name in (b'notes_f\xfcr.txt', b'sub-1_acq-\xe9_T1w.nii.gz'):
+        (root / 'sub-1' / 'anat' / os.fsdecode(name)).touch()
+    (root / os.fsdecode(b'sub-2/\xff')).mkdir()
+    for database in (None, tmp_path / 'database'):
+        found = find_images(ImageQuery(root, database_dir=database))
+        assert {key: len(images) for key, images in found.images.items()} == {'1': 1, '2': 1}
+    # A database cannot hold such names.
+    (message,) = find_images(ImageQuery(root)).problems['1']
+    assert 'not a BIDS file name' in message
+
+
+@pytest.mark.parametrize('kind', ['pipe', 'socket', 'device'])
+@pytest.mark.parametrize('database', [False, True])
+def test_special_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, database: bool
+) -> None:
+    root = dataset(tmp_path / 'bids', 'sub-1/anat/sub-1_T1w.nii.gz', 'sub-2/README')
+    monkeypatch.chdir(root / 'sub-2')
+    Path('anat').mkdir()
+    for path in (Path('anat/sub-2_T1w.nii.gz'), Path('anat/sub-2_T1w.json')):
+        make_special(path, kind)
+    found = find_images(ImageQuery(root, database_dir=tmp_path / 'db' if database else None))
+    assert [len(found.images[label]) for label in '12'] == [1, 0]
+    (message,) = found.problems['2']
+    if database:
+        # It is left out of the database.
+        assert 'no image found' in message
+    else:
+        assert message.startswith(f'{root}/sub-2/anat/sub-2_T1w.nii.gz: a {kind}, not a file')
+
+
+def make_special(path: Path, kind: str) -> None:
+    if kind == 'pipe':
+        os.mkfifo(path)
+    elif kind == 'device':
+        path.symlink_to('/dev/zero')
+    else:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+
+
+HOSTILE = {
+    'layout_config.json': '{"name": "x", "entities": [{"name": "a"',
+    'sub-2_T1w.json': '[' * 100_000,
+    'sub-2_task-x_bold.json': '{"a": ' * 100_000,
+    'sub-2_T2w.json': '"no object"',
+}
+
+
+@pytest.mark.parametrize('database', [False, True])
+def test_hostile_files(tmp_path: Path, database: bool) -> None:
+    names = [f'sub-{label}/anat/sub-{label}_T1w.nii.gz' for label in '123']
+    root = dataset(tmp_path / 'bids', *names)
+    for name, content in HOSTILE.items():
+        (root / 'sub-2' / 'anat' / name).write_text(content)
+    (root / 'sub-2' / 'loop').symlink_to('..')
+    (root / 'sub-2' / 'anat' / 'loop').symlink_to('.')
+    (root / 'sub-2' / 'anat' / 'nowhere').symlink_to('nowhere')
+    found = find_images(ImageQuery(root, database_dir=tmp_path / 'db' if database else None))
+    assert found.problems == {}
+    assert {key: len(images) for key, images in found.images.items()} == dict.fromkeys('123', 1)
+    assert has_database(tmp_path / 'db') is database
+
+
+# The user's rights are given up after the imports: they may not cover the installation.
+CLOSED = """
+import os, sys
+from pathlib import Path
+from tmsprep.bids import ImageQuery, find_images
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)
+found = find_images(ImageQuery(Path(sys.argv[1])))
+for label, images in found.images.items():
+    print(label, len(images), *found.problems.get(label, ()))
+"""
+
+
+@pytest.mark.parametrize('mode', [0o000, 0o444])
+@pytest.mark.parametrize('place', ['sub-2', 'sub-2/anat', 'sub-2/ses-A'])
+def test_closed_folder(place: str, mode: int) -> None:
+    # Not below pytest's folders, which are for one user.
+    with tempfile.TemporaryDirectory() as folder:
+        root = dataset(
+            Path(folder) / 'bids',
+            *(f'sub-{label}/anat/sub-{label}_T1w.nii.gz' for label in '123'),
+            'sub-2/ses-A/anat/sub-2_ses-A_T1w.nii.gz',
+        )
+        Path(folder).chmod(0o755)
+        (root / place).chmod(mode)
+        run = subprocess.run(
+            [sys.executable, '-c', CLOSED, root], capture_output=True, text=True, check=False
+        )
+        (root / place).chmod(0o755)
+    assert run.stderr == ''
+    lines = run.stdout.splitlines()
+    assert [lines[0], lines[2]] == ['1 1', '3 1']
+    assert f'bids/{place}' in lines[1]
+    assert 'cannot be read (Permission denied). Check its permissions' in lines[1]
 
 
 def test_shared_output_names(tmp_path: Path) -> None:
@@ -338,7 +490,8 @@ def test_few_and_many(
         p for p in there if p.parts[0] in ('sub-01', 'sub-002') and p.name.endswith(EXTENSIONS)
     ]
     found = list_images(rich, ['01', '002'], folder)
-    assert [path.relative_to(rich) for path in found] == sorted(expected)
+    assert [path.relative_to(rich) for path in found.files] == sorted(expected)
+    assert found.problems == {}
     assert len(expected) > 2
 
 
@@ -381,15 +534,67 @@ def test_concurrent_descriptions(tmp_path: Path) -> None:
         'dataset_description.json',
     ]
     content = json.loads((out / 'dataset_description.json').read_text())
-    url = (tmp_path / 'été').as_uri()
     assert content['Name'] == 'tmsprep: stimulation targets of Ä'
     assert content['DatasetType'] == 'derivative'
     assert content['GeneratedBy'][0]['Name'] == 'tmsprep'
-    assert content['SourceDatasets'] == [{'URL': url, 'DOI': 'doi:10.1/x'}]
-    assert content['DatasetLinks'] == {'raw': url}
+    assert content['SourceDatasets'] == [{'URL': 'bids:raw:', 'DOI': 'doi:10.1/x'}]
+    assert content['DatasetLinks'] == {'raw': '../%C3%A9t%C3%A9'}
     before = (out / 'dataset_description.json').stat()
     write_dataset_description(out, root, TMS)
     assert (out / 'dataset_description.json').stat() == before
+
+
+@pytest.mark.parametrize('content', [b'', bytes(300), b'{"Name": "tmsp', b'[1]', b'[' * 99_999])
+def test_damaged_description(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a power failure; that of another program is refused, whatever is left of it."""
+    root, out = dataset(tmp_path / 'raw'), tmp_path / 'out'
+    write_dataset_description(out, root, TMS)
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+    for name in whole:
+        (out / name).write_bytes(content)
+    with pytest.raises(BidsError, match=r'dataset_description\.json: '):
+        write_dataset_description(out, root, TMS)
+    log = out / 'logs' / '20260101-000000_0' / 'config.toml'
+    log.parent.mkdir(parents=True)
+    log.write_text('# fMRIPrep\n')
+    with pytest.raises(BidsError, match=r'dataset_description\.json: '):
+        write_dataset_description(out, root, TMS)
+    log.write_text('# tmsprep 0.1.0\n')
+    write_dataset_description(out, root, TMS)
+    assert (out / 'dataset_description.json').read_bytes() == whole['dataset_description.json']
+    assert set(whole['.bidsignore'].splitlines()) <= set(
+        (out / '.bidsignore').read_bytes().split()
+    )
+    assert 'It is written again.' in caplog.text
+
+
+@pytest.mark.parametrize(
+    'odd', [{'Protocols': ['tms']}, {'Protocols': 3}, {'Protocols': {'afids': None}}]
+)
+def test_odd_protocols(tmp_path: Path, odd: dict[str, Any]) -> None:
+    root, out = dataset(tmp_path / 'raw'), tmp_path / 'out'
+    write_dataset_description(out, root, TMS)
+    path = out / 'dataset_description.json'
+    path.write_text(json.dumps({**json.loads(path.read_text()), **odd}))
+    write_dataset_description(out, root, TMS)
+    assert json.loads(path.read_text())['Protocols']['tms'] == 'stimulation targets'
+
+
+@pytest.mark.parametrize(
+    ('out', 'bids', 'link'),
+    [
+        ('/data/study/derivatives/tmsprep', '/data/study', '../..'),
+        ('/home/anna/study/out', '/home/anna/study/raw data', '../raw%20data'),
+        ('/home/anna/out', '/home/anna/projects/a/bids', '../projects/a/bids'),
+        ('/out', '/data', '../data'),
+        ('/home/bob/out', '/home/anna/bids', 'sourcedata/raw'),
+        ('/scratch/anna/out', '/home/anna/bids', 'sourcedata/raw'),
+    ],
+)
+def test_link_to_raw(out: str, bids: str, link: str) -> None:
+    assert link_to_raw(Path(out), Path(bids)) == link
 
 
 def test_name_with_two_protocols(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,77 @@ def test_all_formats(images: dict, folder: Path) -> None:
         ('sub-02_acq-mprage', 'bob', 'sub-02_desc-bob_targets.tsv'),
     ]
     assert (found.problems, found.notes) == ({}, [])
+
+
+@pytest.mark.parametrize(
+    'name',
+    [
+        'sub-02_desc-ben.mrk.json',
+        'sub-02/anat/sub-02_acq-mprage_desc-ben.fcsv',
+        'sub-02_desc-ben_T1w.mrk.json',
+        'sub-02_desc-ben_targets.TSV',
+        'sub-02_desc-ben.MRK.JSON',
+        'sub-02_desc-ben_targets.txt',
+    ],
+)
+def test_suffix_and_case(images: dict, folder: Path, name: str) -> None:
+    found = find_annotations(images, touch(folder, name))
+    assert pairs(found) == [('sub-02_acq-mprage', 'ben', name.rpartition('/')[2])]
+    assert (found.problems, found.notes) == ({}, [])
+
+
+@pytest.mark.parametrize('name', ['sub-02.mrk.json', 'sub-02.fcsv'])
+def test_entities_alone(images: dict, folder: Path, name: str) -> None:
+    assert pairs(find_annotations(images, touch(folder, name))) == [
+        ('sub-02_acq-mprage', 'rater', name)
+    ]
+
+
+@pytest.mark.parametrize(
+    ('name', 'content'),
+    [
+        ('sub-02_desc-ben.txt', '# Version: 13\n# Coordinate system: NIfTI:S:Scanner\n'),
+        ('sub-02_desc-ben.json', '{"markups": []}'),
+        ('sub-02_desc-ben_targets.csv', ''),
+        ('sub-02_desc-ben_targets.xlsx', ''),
+        ('sub-02_desc-ben.tsv', 'label\tx\ty\tz\nLOFC\t1\t2\t3\n'),
+        ('sub-02_desc-b-en_targets.tsv', ''),
+    ],
+)
+def test_never_dropped_in_silence(images: dict, folder: Path, name: str, content: str) -> None:
+    touch(folder, 'sub-02_targets.tsv', 'sub-02_desc-ben.md', 'README.txt', 'sub-02_dwi.json')
+    (folder / name).write_text(content)
+    found = find_annotations(images, folder)
+    assert [rater for _, rater, _ in pairs(found)] == ['rater']
+    (note,) = found.notes
+    assert note.endswith(f'and are not used: {name}.')
+
+
+def test_no_regular_files(images: dict, folder: Path) -> None:
+    """What has the name of a file of points is named when it is read, without being opened."""
+    (folder / 'sub-02_desc-a_targets.tsv').mkdir(parents=True)
+    os.mkfifo(folder / 'sub-02_desc-b_targets.tsv')
+    os.mkfifo(folder / 'sub-02_desc-b_more.tsv')
+    os.mkfifo(folder / 'notes.txt')
+    (folder / 'sub-02_desc-c_targets.tsv').symlink_to('nowhere')
+    found = find_annotations(images, folder)
+    assert [rater for _, rater, _ in pairs(found)] == ['a', 'b', 'c']
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may enter every folder')
+def test_closed_folders(images: dict, folder: Path) -> None:
+    touch(folder, 'sub-02_targets.tsv', 'sub-01/anat/sub-01_ses-A_targets.tsv')
+    (folder / 'sub-01' / 'anat').chmod(0)
+    found = find_annotations(images, folder)
+    (folder / 'sub-01' / 'anat').chmod(0o700)
+    assert [image for image, *_ in pairs(found)] == ['sub-02_acq-mprage']
+    ((message,),) = found.problems.values()
+    assert message.endswith(
+        'sub-01/anat: cannot be entered (Permission denied). Check its permissions.'
+    )
+    (folder / 'anna').mkdir(mode=0)
+    with pytest.raises(BidsError, match='anna: cannot be entered'):
+        find_annotations(images, folder)
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,42 @@ def test_other_level_file(tmp_path: Path) -> None:
     assert group.analysis_level == 'group'
     assert group.random_seed == 5
     assert {'folds', 'recipe', 'work_dir'}.isdisjoint(group.options)
+    (note,) = group.notes
+    assert note.startswith(f'{path}: not used at the level group of this protocol: ')
+    assert {'folds', 'recipe', 'repetitions'} <= {*note.partition(' protocol: ')[2].split(', ')}
+    assert 'nprocs' not in note
+    assert 'random_seed' not in note
+    assert made('crossval', config_file=path).notes == ()
     assert made('train', config_file=path).method_options['recipe'] == 'quick'
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('folds = 1', '--folds must be 2 or more, not 1'),
+        ('folds = "many"', "--folds: 'many' is not of type int"),
+        ('equivalence_margin = -3', '--equivalence-margin must be above 0, not -3.0'),
+        ('syn_preset = "nonsense"', "--syn-preset: 'nonsense' is not known; choose from"),
+        ('repetitions = inf', '--repetitions: inf is not of type int'),
+        ('segmentation = "all"', "--segmentation: 'all' is not a list"),
+    ],
+)
+def test_impossible_values_of_another_level(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / 'run.toml'
+    path.write_text(text)
+    level = 'group' if 'margin' not in text else 'participant'
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        made(level, config_file=path)
+    assert str(caught.value).startswith(f'{path}: {message}')
+
+
+def test_values_that_another_level_may_miss(tmp_path: Path) -> None:
+    """Neither the files of another level nor its GPU need be here."""
+    path = tmp_path / 'run.toml'
+    path.write_text('agreement_overrides = "/absent"')
+    assert made('train', config_file=path).notes[0].endswith(': agreement_overrides')
+    path.write_text('device = "cuda"')
+    assert made('group', config_file=path).notes == ()
 
 
 def test_other_protocol_file(tmp_path: Path) -> None:
@@ -215,6 +250,8 @@ def test_other_protocol_file(tmp_path: Path) -> None:
     config = made(config_file=path)
     assert config.protocol == 'locus-coeruleus'
     assert config.method_options == {'weights': None, 'segmentation': ('lpp',)}
+    (note,) = config.notes
+    assert 'syn_preset' in note
 
 
 TOY = """

@@ -1,8 +1,7 @@
 from __future__ import annotations
 
 import json
-import os
-import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import pytest
 
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import targets_table, unfinished, write_outcomes
+from tmsprep.derivatives import targets_table, write_outcomes
 from tmsprep.disclaimer import disclaimer
 from tmsprep.methods import get_method
-from tmsprep.outcome import Outcome
+from tmsprep.outcome import ImplausibleImage, Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, load_protocol
 
@@ -171,7 +170,42 @@ def test_outdated_table(
     assert sorted(table.parent.iterdir()) == [*kept, table.with_suffix('.json'), table]
     assert len(pd.read_csv(table, sep='\t')) == len(protocol.targets)
     assert list(old.parent.iterdir()) == [of_another]
-    assert 'syn_targets.tsv: deleted, because it was of other targets' in caplog.text
+    assert 'syn_targets.tsv: deleted, because it was damaged, of other targets' in caplog.text
+
+
+@pytest.mark.parametrize(
+    'damage',
+    [
+        lambda text: text[: len(text) // 2],
+        lambda text: '\0' * len(text),
+        lambda text: '',
+        lambda text: text.replace('\t30.0000', '\t3O.0000', 1),
+        lambda text: text.replace('\t0.2500', '\ta quarter', 1),
+    ],
+    ids=['cut', 'zeros', 'empty', 'letter', 'words'],
+)
+def test_damaged_table(
+    tmp_path: Path, damage: Callable[[str], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A damaged table of a method that is not run is no obstacle, and no source of distances."""
+    write(tmp_path, syn=Outcome('syn', SHIFTED, {'dispersion_mm': SPREAD}))
+    path = layout(tmp_path).table(IMAGE, 'syn')
+    path.write_text(damage(path.read_text()))
+    table, _ = write(tmp_path, cnn=Outcome('cnn', POINTS))['cnn']
+    assert 'distance_to_syn_mm' not in table
+    assert not path.exists()
+    assert f'{path}: deleted, because it was damaged' in caplog.text
+
+
+@pytest.mark.parametrize(
+    'sidecar', ['', '{"ReferenceImage": 3, "SoftwareVersion": ""}', '[' * 9**5]
+)
+def test_damaged_sidecar(tmp_path: Path, sidecar: str) -> None:
+    write(tmp_path, syn=Outcome('syn', SHIFTED))
+    layout(tmp_path).table(IMAGE, 'syn').with_suffix('.json').write_text(sidecar)
+    table, _ = write(tmp_path, cnn=Outcome('cnn', POINTS))['cnn']
+    assert 'distance_to_syn_mm' not in table
+    assert set(table['status']) == {'ok'}
 
 
 def test_two_protocols(tmp_path: Path) -> None:
@@ -185,40 +219,34 @@ def test_two_protocols(tmp_path: Path) -> None:
     assert 'distance_to_cnn_mm' not in other.table(IMAGE, 'syn').read_text()
 
 
-def test_unfinished(tmp_path: Path) -> None:
-    path = tmp_path / 'bids/sub-01/anat/sub-01_T1w.nii'
-    path.parent.mkdir(parents=True)
-    path.touch()
-    os.utime(path, (1000, 1000))
-    image, names = ImageRef.from_path(tmp_path / 'bids', path), layout(tmp_path / 'out')
-    methods = [get_method('cnn'), get_method('syn')]
-
-    def reasons() -> list[str]:
-        return list(unfinished(names, image, methods, {}))
-
-    stem = 'sub-01_protocol-tms_desc'
-    assert reasons() == [f'no {stem}-cnn_targets.tsv', f'no {stem}-syn_targets.tsv']
-    rows = {'A': 'ok', 'B': 'failed'}
-    for method in methods:
-        table = names.table(image, method.name)
-        table.parent.mkdir(parents=True, exist_ok=True)
-        table.write_text('label\tstatus\n' + ''.join(f'{k}\t{v}\n' for k, v in rows.items()))
-    # One target that failed does not make the image a failure: the next run would not find it.
-    assert reasons() == []
-    os.utime(path, (3000, 3000))
-    os.utime(names.table(image, 'cnn'), (2000, 2000))
-    assert reasons() == [f'sub-01_T1w.nii is younger than {stem}-cnn_targets.tsv']
-    # By a clock that is ahead no table would ever be younger.
-    os.utime(path, (time.time() + 9999,) * 2)
-    assert reasons() == []
-    names.table(image, 'syn').write_text('label\tstatus\nA\tfailed\nB\tfailed\n')
-    assert reasons() == [f'{stem}-syn_targets.tsv: every target failed']
-    path.unlink()
-    assert len(reasons()) == 1
+def test_refused(tmp_path: Path) -> None:
+    """What one method says of the image is held against the points of the other."""
+    radius = {'error90_mm': [2.5] * 11}
+    refusal = Outcome.failed('syn', ImplausibleImage('the brain found measures 5117 mL'))
+    found = write(tmp_path, cnn=Outcome('cnn', POINTS, dict(radius)), syn=refusal)
+    table, _ = found['cnn']
+    assert set(table['status']) == {'unreliable'}
+    assert set(table['error90_mm']) == {'n/a'}
+    assert found['syn'][1]['Refused'] is True
+    # A method that crashes says nothing of the image.
+    crash = Outcome.failed('syn', MemoryError('no room'))
+    table, _ = write(tmp_path / 'crash', cnn=Outcome('cnn', POINTS, dict(radius)), syn=crash)[
+        'cnn'
+    ]
+    assert set(table['status']) == {'ok'}
+    # The refusal of an earlier run is known from its table.
+    table, _ = write(tmp_path, cnn=Outcome('cnn', POINTS, dict(radius)))['cnn']
+    assert set(table['status']) == {'unreliable'}
 
 
-def test_segmentation_tables(tmp_path: Path) -> None:
-    image, names = IMAGE, Layout(tmp_path, 'locus-coeruleus')
-    found = list(unfinished(names, image, [get_method('coreunet')], {'segmentation': ('lpp',)}))
-    stem = f'{IMAGE.stem}_protocol-locuscoeruleus_desc'
-    assert found == [f'no {stem}-coreunet_targets.tsv', f'no {stem}-lpp_segmentation.tsv']
+def test_findings(tmp_path: Path) -> None:
+    doubtful = PROTOCOL.labels[:2]
+    outcome = Outcome('cnn', POINTS, findings=['it is dark'], unreliable=list(doubtful))
+    table, sidecar = write(tmp_path, cnn=outcome)['cnn']
+    assert table['status'].tolist() == ['unreliable'] * 2 + ['ok'] * 9
+    assert (sidecar['Findings'], sidecar['Unreliable']) == (['it is dark'], list(doubtful))
+    # They last when the table is written again for the sake of another method.
+    write(tmp_path, syn=Outcome('syn', SHIFTED))
+    table, sidecar = read(tmp_path, 'cnn')
+    assert table['status'].tolist() == ['unreliable'] * 2 + ['ok'] * 9
+    assert sidecar['Findings'] == ['it is dark']

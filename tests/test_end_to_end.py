@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tmsprep.cli import pending
 from tmsprep.evaluation.status import STATUSES
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.phantoms import write_dataset
@@ -55,6 +57,8 @@ def check_files(out: Path) -> None:
     assert top == {*files, 'logs', 'sub-007'}
     hidden = [path for path in out.rglob('.*') if path.name != '.bidsignore']
     assert hidden == []
+    shared = [path for path in out.rglob('*') if path.is_file() and 'logs' not in path.parts]
+    assert [path for path in shared if os.fsencode(out.parent) in path.read_bytes()] == []
 
 
 def check_tables(out: Path, data_set: Path) -> None:
@@ -78,9 +82,15 @@ def check_tables(out: Path, data_set: Path) -> None:
         assert set(table.columns) <= set(sidecar)
 
 
-def test_phantom(tmp_path: Path, tmsprep: Callable, data_set: Path, random_weights: Path) -> None:
+def test_phantom(
+    tmp_path: Path,
+    tmsprep: Callable,
+    data_set: Path,
+    shipped_weights: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     out, work = tmp_path / 'out', tmp_path / 'work'
-    options = ('--sloppy', '--weights', random_weights, '-w', work, '--nprocs', 2)
+    options = ('--sloppy', '--weights', shipped_weights, '-w', work, '--nprocs', 2)
     first = tmsprep(data_set, out, 'participant', *options)
     assert first.returncode == 0, first.stderr
     assert 'finished without errors: 1 participants' in last_line(first)
@@ -91,21 +101,27 @@ def test_phantom(tmp_path: Path, tmsprep: Callable, data_set: Path, random_weigh
     validate(out)
 
     before = contents(out, '*_targets.*')
-    nodes = {path: path.stat().st_mtime_ns for path in work.rglob('result_*.pklz')}
+    kept = {path: path.stat().st_mtime_ns for path in work.rglob('outcome.json')}
+    assert {path.parts[-3] for path in kept} == {'cnn', 'syn'}
     second = tmsprep(data_set, out, 'participant', *options)
     assert second.returncode == 0, second.stderr
     assert contents(out, '*_targets.*') == before
-    # What takes time came from the cache.
-    again = {path.parent.name for path, when in nodes.items() if path.stat().st_mtime_ns != when}
-    assert not again & {'conform', 'cnn', 'syn'}
+    # What takes time was not repeated.
+    assert {path: path.stat().st_mtime_ns for path in work.rglob('outcome.json')} == kept
     check_files(out)
+    # What the run notes is what the job files compare.
+    command = [str(argument) for argument in (data_set, out, 'participant', *options)]
+    assert pending.main(command) == 0
+    assert capsys.readouterr().out == 'participant_id\treason\n'
+    assert pending.main([*command, '--random-seed', '2']) == 0
+    assert 'made with another seed' in capsys.readouterr().out
     logs = list((out / 'logs').glob('*/tmsprep.log'))
     assert len(logs) == 2
     assert all('finished without errors' in log.read_text().splitlines()[-1] for log in logs)
 
 
 def check_truth(out: Path, data_set: Path) -> None:
-    """A rough registration of a phantom is near the truth; the network is untrained."""
+    """A rough registration of a phantom is near the truth."""
     truth = data_set / 'derivatives' / 'truth' / 'sub-007' / 'anat'
     known = read_targets(truth / 'sub-007_desc-truth_targets.tsv')
     found = read_targets(out / 'sub-007' / 'anat' / 'sub-007_protocol-tms_desc-syn_targets.tsv')

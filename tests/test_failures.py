@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.failures import (
+    ErrorRecord,
     crash_message,
-    forget_failed_nodes,
+    forget_records,
+    forget_useless_records,
     read_records,
     record_crashes,
     record_error,
@@ -45,17 +50,11 @@ def image(name: str = 'sub-01_T1w.nii.gz') -> ImageRef:
 
 def test_record_and_forget(tmp_path: Path) -> None:
     names = layout(tmp_path)
-    record_error(names, image(), 'syn', ERROR, Path('/scratch/node'))
+    record_error(names, image(), 'syn', ERROR, tables_written=True)
     path = tmp_path / 'logs' / 'sub-01' / 'sub-01_T1w_protocol-tms_syn.error.json'
     assert path.is_file()
     (record,) = read_records(names, '01')
-    assert record == {
-        'node': 'syn',
-        'image': 'sub-01_T1w.nii.gz',
-        'cure': '',
-        'node_dir': '/scratch/node',
-        **ERROR,
-    }
+    assert record == ErrorRecord('syn', 'sub-01_T1w.nii.gz', **ERROR, tables_written=True)
     record_error(names, image(), 'syn', None)
     record_error(names, image(), 'syn', None)
     assert read_records(names, '01') == []
@@ -68,7 +67,7 @@ def test_records_of_others(tmp_path: Path) -> None:
     record_error(names, image('sub-01_run-1_T1w.nii.gz'), 'cnn', ERROR)
     record_error(layout(tmp_path, 'tms2'), image(), 'syn', ERROR)
     record_problems(layout(tmp_path, 'afids'), '01', ['an image is missing'])
-    assert [r['image'] for r in read_records(names, '01')] == [
+    assert [r.image for r in read_records(names, '01')] == [
         'sub-01_T1w.nii.gz',
         'sub-01_run-1_T1w.nii.gz',
     ]
@@ -79,30 +78,101 @@ def test_problems_are_replaced(tmp_path: Path) -> None:
     names = layout(tmp_path)
     record_problems(names, '01', ['one', 'two'])
     (record,) = read_records(names, '01')
-    assert (record['node'], record['message']) == ('input', 'one\ntwo')
+    assert (record.node, record.message) == ('input', 'one\ntwo')
     record_problems(names, '01', [])
     assert read_records(names, '01') == []
 
 
-def test_forget_failed_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Whatever a mistake here deletes, it shall not be the folder that the tests run in.
-    monkeypatch.chdir(tmp_path)
-    names, work, elsewhere = layout(tmp_path / 'out'), tmp_path / 'work', tmp_path / 'mine'
-    for folder in (work / 'syn', work / 'cnn', work / 'afids', elsewhere):
-        folder.mkdir(parents=True)
-    record_error(names, image(), 'syn', ERROR, work / 'syn')
-    record_error(names, image(), 'cnn', ERROR, elsewhere)
-    record_error(names, image(), 'conform', ERROR)
-    record_error(names, image('sub-01_run-1_T1w.nii.gz'), 'cnn', ERROR, work / 'cnn')
+def test_forget_records(tmp_path: Path) -> None:
+    names = layout(tmp_path / 'out')
+    for node in ('syn', 'conform'):
+        record_error(names, image(), node, ERROR)
+    record_error(names, image('sub-01_run-1_T1w.nii.gz'), 'cnn', ERROR)
     other = layout(tmp_path / 'out', 'afids')
-    record_error(other, image(), 'syn', ERROR, work / 'afids')
-    forget_failed_nodes(names, work, image())
-    assert not (work / 'syn').exists()
-    assert (work / 'cnn').exists()
-    assert (work / 'afids').exists()
-    assert elsewhere.exists()
-    assert [r['image'] for r in read_records(names, '01')] == ['sub-01_run-1_T1w.nii.gz']
+    record_error(other, image(), 'syn', ERROR)
+    assert forget_records(names, image())
+    assert not forget_records(names, image())
+    assert [r.image for r in read_records(names, '01')] == ['sub-01_run-1_T1w.nii.gz']
     assert len(read_records(other, '01')) == 1
+
+
+def test_path_in_record(tmp_path: Path) -> None:
+    """A record names nothing that is deleted."""
+    mine, names = tmp_path / 'mine', layout(tmp_path / 'out')
+    mine.mkdir()
+    record_error(names, image(), 'cnn', ERROR)
+    (path,) = names.records('01')
+    path.write_text(json.dumps({'node': '../../../mine', 'node_dir': str(mine), **ERROR}))
+    assert [r.node for r in read_records(names, '01')] == ['../../../mine']
+    forget_useless_records(names, '01', tmp_path)
+    forget_records(names, image())
+    assert mine.is_dir()
+    assert names.records('01') == []
+
+
+def _pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    'cut': lambda path: path.write_text('{"node": "cnn", "ima'),
+    'empty': lambda path: path.write_bytes(b''),
+    'zeros': lambda path: path.write_bytes(bytes(200)),
+    'latin-1': lambda path: path.write_bytes('{"node": "é"}'.encode('latin-1')),
+    'list': lambda path: path.write_text('[1, 2]'),
+    'number': lambda path: path.write_text('{"node": "cnn", "message": 5}'),
+    'deep': lambda path: path.write_text('[' * 200_000),
+    'large': lambda path: path.write_text(' ' * 2**21 + '{}'),
+    'pipe': _pipe,
+    'folder': _folder,
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGE)
+def test_damaged_record(tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is named, counts as a failure of its step, and the next run replaces it."""
+    names = layout(tmp_path)
+    record_error(names, image('sub-01_run-1_T1w.nii.gz'), 'cnn', ERROR)
+    (path,) = names.records('01')
+    DAMAGE[damage](path)
+    (record,) = read_records(names, '01')
+    assert (record.node, record.image) == ('cnn', 'sub-01_run-1_T1w')
+    assert record.message.startswith(f'{path}: this record of an earlier failure cannot be read')
+    assert 'start the participant level again' in record.message
+    assert record.tables_are_older
+    forget_useless_records(names, '01', tmp_path)
+    assert str(path) in caplog.text
+    assert read_records(names, '01') == []
+    record_error(names, image('sub-01_run-1_T1w.nii.gz'), 'cnn', ERROR)
+    assert [r.message for r in read_records(names, '01')] == ['no brain']
+
+
+def test_damaged_record_of_participant(tmp_path: Path) -> None:
+    names = layout(tmp_path)
+    record_problems(names, '01', ['one'])
+    names.problems('01').write_text('{')
+    (record,) = read_records(names, '01')
+    assert (record.node, record.image) == ('input', '')
+
+
+def test_record_of_lost_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """No run would ever replace the record of an image that was removed or renamed."""
+    names = layout(tmp_path / 'out')
+    there = tmp_path / 'bids' / 'sub-01' / 'ses-A' / 'anat' / 'sub-01_ses-A_T1w.nii.gz'
+    there.parent.mkdir(parents=True)
+    there.touch()
+    record_error(names, ImageRef.from_path(tmp_path / 'bids', there), 'cnn', ERROR)
+    record_error(names, image('sub-01_run-2_T1w.nii.gz'), 'cnn', ERROR)
+    record_problems(names, '01', ['one'])
+    forget_useless_records(names, '01', tmp_path / 'bids')
+    assert {r.image for r in read_records(names, '01')} == {'', 'sub-01_ses-A_T1w.nii.gz'}
+    assert 'holds no sub-01_run-2_T1w.nii.gz' in caplog.text
 
 
 def test_crash_files(tmp_path: Path) -> None:
@@ -114,7 +184,7 @@ def test_crash_files(tmp_path: Path) -> None:
     message = '/data/x.nii.gz: flat (shape (1, 2)); give the whole volume.'
     crashes = record_crashes(logs, names, {'sub_01_T1w_wf': image()})
     assert crashes == [(image(), message)] * 2
-    assert [(r['node'], r['message']) for r in read_records(names, '01')] == [
+    assert [(r.node, r.message) for r in read_records(names, '01')] == [
         ('conform', message),
         ('figures', message),
     ]

@@ -54,9 +54,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write a UTF-8 text file, whole or not at all."""
+    """Write a UTF-8 text file, whole or not at all.
+
+    Bytes of names that are not UTF-8 are escaped as JSON escapes them.
+    """
     with atomic_path(path) as partial:
-        partial.write_text(text, encoding='utf-8')
+        partial.write_text(text, encoding='utf-8', errors='backslashreplace')
     return Path(path)
 
 

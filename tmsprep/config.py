@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import tomllib
 import uuid
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -15,6 +14,7 @@ from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 from tmsprep import __version__, atomic
 from tmsprep.bids.collect import ImageQuery
 from tmsprep.bids.filters import load_filters
+from tmsprep.bids.names import check_label
 from tmsprep.options import Option
 from tmsprep.running.machine import (
     Execution,
@@ -23,6 +23,7 @@ from tmsprep.running.machine import (
     parse_memory,
     resolve_device,
 )
+from tmsprep.text import parse_toml, read_text
 
 #: Threads of one step. Another number moves the points of a registration by up to a millimetre,
 #: so the default does not depend on the machine; small machines have two.
@@ -87,7 +88,7 @@ class RunConfig:
         'participants, with or without "sub-" (default: all)',
         group='images',
         metavar='LABEL',
-        read=lambda label: label.removeprefix('sub-'),
+        read=lambda label: check_label(label.removeprefix('sub-')),
     )
     skip_bids_validation: bool = setting(
         False, 'accept a data set without dataset_description.json', group='images'
@@ -109,6 +110,8 @@ class RunConfig:
     dry_run: bool = setting(False, 'check everything, list what would be done, and stop')
     verbose: int = setting(0)
     run_id: str = field(default_factory=new_run_id)
+    #: What the log says of the settings, such as those of a file that are not used.
+    notes: tuple[str, ...] = ()
 
     @property
     def log_dir(self) -> Path:
@@ -118,7 +121,7 @@ class RunConfig:
     @property
     def options(self) -> dict[str, Any]:
         """Every setting and option of a method, by name."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != 'notes'}
         return values | values.pop('method_options')
 
     def to_toml(self, path: Path) -> Path:
@@ -142,7 +145,7 @@ class ImageConfig(RunConfig):
         'sessions, with or without "ses-" (default: all)',
         group='images',
         metavar='LABEL',
-        read=lambda label: label.removeprefix('ses-'),
+        read=lambda label: check_label(label.removeprefix('ses-'), 'ses'),
     )
     bids_filters: dict[str, Any] = setting(
         dict,
@@ -321,7 +324,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         If the file is not TOML.
     """
     try:
-        content = tomllib.loads(Path(path).read_text(encoding='utf-8'))
+        content = parse_toml(read_text(path))
     except (OSError, ValueError) as error:
         raise ValueError(f'{path}: cannot be read as TOML ({error})') from error
     return {name: value for name, value in content.items() if name not in _OF_ONE_RUN}

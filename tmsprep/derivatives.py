@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,15 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.disclaimer import disclaimer
+from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
+from tmsprep.text import shown, without_folders
 
 logger = logging.getLogger(__name__)
 
@@ -118,6 +120,8 @@ def targets_table(
     }
     for name, values in outcome.columns.items():
         columns[name] = np.array(values, dtype=np.float64)
+    if RADIUS in columns:
+        columns[RADIUS][np.isin(columns['status'], list(WITHOUT_RADIUS))] = np.nan
     for other in others:
         columns[f'distance_to_{other.method}_mm'] = points.distance(points_of(other, protocol))
     return pd.DataFrame(columns)
@@ -131,6 +135,7 @@ def image_entries(
 ) -> dict[str, Any]:
     """Entries of a sidecar: which image the derivative is of, and what it must not be used for."""
     seed = {} if random_seed is None else {'RandomSeed': random_seed}
+    findings = properties.get('findings', [])
     return {
         'Protocol': protocol.name,
         'Sources': [image.uri],
@@ -140,6 +145,7 @@ def image_entries(
             'Affine': properties['affine'],
             'SHA256': properties['sha256'],
         },
+        **({'ImageFindings': list(findings)} if findings else {}),
         'SoftwareVersion': __version__,
         **seed,
         'Disclaimer': disclaimer(protocol),
@@ -148,8 +154,13 @@ def image_entries(
 
 def _details(outcome: Outcome) -> dict[str, Any]:
     failed = outcome.points is None and outcome.error is not None
-    error = {'Error': outcome.error['message']} if failed and outcome.error else {}
-    return {**outcome.details, **error}
+    # Sidecars are shared; the error record has the whole paths.
+    message = without_folders(shown(outcome.error['message'])) if outcome.error else ''
+    error = {'Error': message} if failed else {}
+    findings = {'Findings': outcome.findings} if outcome.findings else {}
+    doubts = {'Unreliable': outcome.unreliable} if outcome.unreliable else {}
+    refused = {'Refused': True} if outcome.refused else {}
+    return {**outcome.details, **error, **refused, **findings, **doubts}
 
 
 def _write_table(
@@ -167,21 +178,47 @@ def _write_table(
 
 
 def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | None:
-    """Read the outcome of a method back from its table of an earlier run; None without one."""
+    """Read the outcome of a method back from its table of an earlier run; None without one.
+
+    Raises
+    ------
+    ValueError
+        If the table is damaged.
+    """
     path = layout.table(image, method)
     sidecar = read_json(path.with_suffix('.json'))
     if not (path.is_file() and sidecar):
         return None
+    points = read_targets(path)
     table = pd.read_csv(path, sep='\t', na_values=['n/a'], keep_default_na=False)
     described = {*COLUMNS, *get_method(method).columns} - set(FIRST_COLUMNS)
     columns = {
-        name: [None if np.isnan(value) else float(value) for value in table[name]]
+        name: [None if np.isnan(value) else value for value in table[name].astype(float).tolist()]
         for name in table.columns
         if name in described
     }
     apart = {*table.columns, *FRAME, 'Method', 'Description'}
     details = {key: value for key, value in sidecar.items() if key not in apart}
-    return Outcome(method, read_targets(path), columns, details)
+    return Outcome(
+        method,
+        points,
+        columns,
+        details,
+        findings=details.get('Findings', []),
+        unreliable=details.get('Unreliable', []),
+        refused=bool(details.get('Refused')),
+    )
+
+
+def located_points(layout: Layout, image: ImageRef, methods: Iterable[str]) -> dict[str, PointSet]:
+    """Read the points of one image that methods have left, mm, RAS+; unreadable ones are not."""
+    found = {}
+    for method in methods:
+        try:
+            found[method] = read_targets(layout.table(image, method))
+        except ValueError:
+            continue
+    return found
 
 
 def delete_outdated(
@@ -210,18 +247,22 @@ def delete_outdated(
         The deleted tables.
     """
     names = [*(method.name for method in methods_of(protocol)), EXPERT]
-    tables = [path for name in names if is_own_table(path := layout.table(image, name))]
-    outdated = [path for path in tables if not _holds(path, protocol, sha256)]
+    every = {name: layout.table(image, name) for name in names}
+    tables = {name: path for name, path in every.items() if is_own_table(path)}
+    outdated = [
+        path for name, path in tables.items() if not _holds(layout, image, name, protocol, sha256)
+    ]
     if not outdated:
         return []
     for path in outdated:
         logger.warning(
-            '%s: deleted, because it was of other targets or of another image of the same name',
+            '%s: deleted, because it was damaged, of other targets, or of another image of the '
+            'same name',
             path,
         )
     doomed = layout.files(image, 'figures')
     if any(source_sha256(path) != sha256 for path in outdated):
-        kept = {*tables, *(path.with_suffix('.json') for path in tables)}
+        kept = {file for path in tables.values() for file in (path, path.with_suffix('.json'))}
         doomed += [path for path in layout.files(image) if path not in kept]
     # The tables last: if this is interrupted, the next run finds them.
     for path in (*doomed, *outdated, *(path.with_suffix('.json') for path in outdated)):
@@ -246,8 +287,12 @@ def source_sha256(path: str | Path) -> str:
     return str(image.get('SHA256', '')) if isinstance(image, dict) else ''
 
 
-def _holds(path: Path, protocol: Protocol, sha256: str) -> bool:
+def _holds(layout: Layout, image: ImageRef, name: str, protocol: Protocol, sha256: str) -> bool:
+    """Tell whether the table of a method or the raters is whole, and of this image and list."""
+    path = layout.table(image, name)
     try:
+        if name != EXPERT:
+            _read_outcome(layout, image, name)
         labels = read_targets(path).labels
     except ValueError:
         return False
@@ -289,47 +334,3 @@ def write_experts(
         columns,
         **{'Method': EXPERT, **image_entries(image, protocol, properties), **entries},
     )
-
-
-def unfinished(
-    layout: Layout, image: ImageRef, methods: Iterable[Method], options: Mapping[str, Any]
-) -> Iterator[str]:
-    """Say what keeps an image from being done; nothing if it is.
-
-    It is done if each table of each method exists, is not older than the image, and has a row
-    that is not ``failed``.
-
-    Parameters
-    ----------
-    layout : Layout
-        Names of the outputs.
-    image : ImageRef
-        The source.
-    methods : iterable of Method
-        Methods of the run.
-    options : mapping
-        Option name to value, of the command and of the methods.
-    """
-    for path in (table for m in methods for table in m.tables(layout, image, options)):
-        if not path.is_file():
-            yield f'no {path.name}'
-        elif path.stat().st_mtime < _modified(image.path):
-            yield f'{image.path.name} is younger than {path.name}'
-        elif _has_failed(path):
-            yield f'{path.name}: every target failed'
-
-
-def _modified(path: Path) -> float:
-    """Time of the last change, 0 if it says nothing."""
-    try:
-        modified = path.stat().st_mtime
-    except OSError:
-        # A link to an image that was removed after it had been used.
-        return 0.0
-    # A clock that is ahead; the table would never be younger.
-    return modified if modified <= time.time() else 0.0
-
-
-def _has_failed(path: Path) -> bool:
-    table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
-    return 'status' in table and bool((table['status'] == 'failed').all())

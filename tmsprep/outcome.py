@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import json
 import traceback
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tmsprep.atomic import write_text
+from tmsprep.files import file_sha256, text_sha256
 from tmsprep.points import PointSet
+from tmsprep.protocols import Protocol
 from tmsprep.running.machine import explain_shortage
+from tmsprep.text import parse_json, read_text
+
+#: Entry of a sidecar, and of `Outcome.details`, that holds the result of `inputs_of`.
+INPUTS = 'Inputs'
+
+
+class ImplausibleImage(RuntimeError):
+    """An image in which a method finds no head or brain to work on; the message says why.
+
+    It is a finding about the image, so the points of other methods in it are doubtful as well.
+    """
 
 
 def describe_error(error: Exception) -> dict[str, str]:
@@ -46,6 +60,12 @@ class Outcome:
         the figures of all methods use.
     extra : dict
         What else the method hands to its own `write` and `plot`, JSON-ready.
+    findings : list of str
+        What is doubtful about the image, seen from the points.
+    unreliable : list of str
+        Targets whose points are not to be relied on.
+    refused : bool
+        Whether the method refused the image, see `ImplausibleImage`.
     """
 
     method: str
@@ -55,11 +75,15 @@ class Outcome:
     error: dict[str, str] | None = None
     files: dict[str, str] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+    unreliable: list[str] = field(default_factory=list)
+    refused: bool = False
 
     @classmethod
     def failed(cls, method: str, error: Exception, files: dict[str, str] | None = None) -> Outcome:
         """Wrap an exception that is being handled, with the files made before it."""
-        return cls(method, error=describe_error(error), files=files or {})
+        refused = isinstance(error, ImplausibleImage)
+        return cls(method, error=describe_error(error), files=files or {}, refused=refused)
 
     def write(self, path: Path) -> Path:
         """Write as JSON; missing coordinates are null."""
@@ -71,6 +95,9 @@ class Outcome:
             'error': self.error,
             'files': self.files,
             'extra': self.extra,
+            'findings': self.findings,
+            'unreliable': self.unreliable,
+            'refused': self.refused,
         }
         if self.points is not None:
             rows = self.points.coordinates.astype(object)
@@ -80,10 +107,100 @@ class Outcome:
 
     @classmethod
     def read(cls, path: Path) -> Outcome:
-        """Read what `write` wrote."""
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
-        if content['points'] is not None:
-            labels = tuple(content['points'])
-            rows = np.array([content['points'][label] for label in labels], dtype=np.float64)
-            content['points'] = PointSet(labels, rows.reshape(-1, 3))
-        return cls(**content)
+        """Read what `write` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file is missing, damaged, or holds something else.
+        """
+        try:
+            content = parse_json(read_text(path))
+            if content['points'] is not None:
+                labels = tuple(content['points'])
+                rows = np.array([content['points'][label] for label in labels], dtype=np.float64)
+                content['points'] = PointSet(labels, rows.reshape(-1, 3))
+            outcome = cls(**content)
+            outcome._check()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f'{path}: damaged ({error}); start the command again') from error
+        return outcome
+
+    def _check(self) -> None:
+        count = 0 if self.points is None else len(self.points.labels)
+        for name in ('columns', 'details', 'files', 'extra'):
+            if not isinstance(getattr(self, name), dict):
+                raise ValueError(f'{name!r} is no mapping')
+        if not isinstance(self.method, str) or not isinstance(self.error, dict | None):
+            raise ValueError('the method or the error is of another kind')
+        if not all(isinstance(path, str) for path in self.files.values()):
+            raise ValueError('a file is no path')
+        for name, values in self.columns.items():
+            np.array(values, dtype=np.float64)
+            if count and len(values) != count:
+                raise ValueError(f'{len(values)} values of {name} for {count} points')
+
+
+def inputs_of(
+    *,
+    image_sha256: str,
+    protocol: Protocol,
+    resources: Mapping[str, Any],
+    version: str,
+    random_seed: int,
+    threads: int,
+    after: Mapping[str, Mapping[str, Any]],
+    checksum: Callable[[Path], str] = file_sha256,
+) -> dict[str, Any]:
+    """Describe all that the outcome of one method depends on.
+
+    A run notes it in the sidecar, and an image is done if the next run would note the same. Files
+    count by their content, wherever they lie.
+
+    Parameters
+    ----------
+    image_sha256 : str
+        Checksum of the image.
+    protocol : Protocol
+        The targets.
+    resources : mapping
+        As the method gets them; a text that is the path of a file stands for its content.
+    version : str
+        `Method.version`.
+    random_seed, threads : int
+        As in `tmsprep.methods.base.Request`.
+    after : mapping
+        Method that ran before, in the same run, to its own inputs.
+    checksum : callable
+        Returns the SHA-256 of a file.
+
+    Returns
+    -------
+    dict
+        JSON-ready.
+    """
+    targets = {'targets': [asdict(t) for t in protocol.targets], 'voxel_mm': protocol.voxel_mm}
+    return {
+        'Image': image_sha256,
+        'Targets': _digest(targets),
+        'Resources': _digest(_contents(dict(resources), checksum)),
+        'RandomSeed': random_seed,
+        'Threads': threads,
+        'Version': version,
+        'After': {name: _digest(dict(inputs)) for name, inputs in sorted(after.items())},
+    }
+
+
+def _digest(content: Any) -> str:
+    return text_sha256(json.dumps(content, sort_keys=True))
+
+
+def _contents(value: Any, checksum: Callable[[Path], str]) -> Any:
+    """Replace the paths of files by checksums, however deep."""
+    if isinstance(value, Mapping):
+        return {key: _contents(item, checksum) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_contents(item, checksum) for item in value]
+    if isinstance(value, str) and Path(value).is_absolute() and Path(value).is_file():
+        return checksum(Path(value))
+    return value

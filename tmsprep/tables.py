@@ -14,6 +14,7 @@ from tmsprep import __version__
 from tmsprep.atomic import write_text
 from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.formats.targets_tsv import write_table as write_tsv
+from tmsprep.text import cell, parse_json, read_text
 
 #: What a sidecar says of one column: 'Description', and perhaps 'Units' and 'Levels'.
 Column = Mapping[str, Any]
@@ -79,6 +80,11 @@ COLUMNS: dict[str, Column] = {
         'equation 3). Compare it between ensembles of the same size only',
         'mm',
     ),
+    'match': column(
+        'Correlation of the image in a ball of 36 mm around the point with the mean head of the '
+        'protocol, laid over it by the points; 1 for a perfect match. It falls where the image is '
+        'cut, damaged or of another contrast, and where points are a centimetre off'
+    ),
     'repetition': column('Number of the repetition, from 1'),
     'fold': column('Number of the fold, from 1'),
     'n': column('Number of values; missing ones are left out'),
@@ -107,8 +113,8 @@ def write_table(
     path : Path
         Ends in ``.tsv``; the sidecar ends in ``.json``.
     table : pandas.DataFrame
-        NaN and '' become ``n/a``; p-values (columns 'p' and 'p_*') have four significant digits;
-        nullable integers stay whole.
+        NaN and '' become ``n/a``; text is made safe by `tmsprep.text.cell`; p-values (columns 'p'
+        and 'p_*') have four significant digits; nullable integers stay whole.
     description : str
         What the table holds.
     columns : mapping
@@ -163,14 +169,14 @@ def write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> Path:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty if the file is missing, damaged or something else."""
     try:
-        content = json.loads(Path(path).read_text(encoding='utf-8'))
+        content = parse_json(read_text(path))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
 def _as_text(table: pd.DataFrame) -> pd.DataFrame:
-    """Convert what a fixed number of decimals would spoil: p-values, booleans, empty cells."""
+    """Convert what the writer of numbers would spoil: p-values, booleans, text, empty cells."""
     table = table.copy()
     for name in table.columns:
         values = table[name]
@@ -179,5 +185,6 @@ def _as_text(table: pd.DataFrame) -> pd.DataFrame:
         elif name == 'p' or str(name).startswith('p_'):
             table[name] = [np.nan if np.isnan(p) else f'{p:.4g}' for p in values]
         elif values.dtype.kind not in 'fiu':
-            table[name] = values.replace('', np.nan)
+            cells = [cell(v) if isinstance(v, str) else v for v in values]
+            table[name] = pd.Series(cells, table.index, dtype=object).replace('', np.nan)
     return table

@@ -52,8 +52,14 @@ def init_participant_wf(
             resources=resources,
             mem_gb=mem_gb,
             computing=computing,
+            kept=kept_folder(layout, work_dir, image),
             derivatives=derivatives,
             name=workflow_name(image),
         )
         workflow.add_nodes([one])
     return workflow
+
+
+def kept_folder(layout: Layout, work_dir: Path, image: ImageRef) -> Path:
+    """Name the directory of the outcomes of an image that the next run may take."""
+    return work_dir / f'{layout.label}_outcomes' / workflow_name(image).removesuffix('_wf')

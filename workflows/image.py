@@ -10,7 +10,6 @@ from typing import Any
 
 from nipype import Node, Workflow
 
-from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import EXPERT
 from tmsprep.interfaces.conform import Conform
@@ -55,6 +54,7 @@ def init_image_wf(
     resources: Mapping[str, Mapping[str, Any]],
     mem_gb: Mapping[str, float],
     computing: Computing,
+    kept: Path,
     derivatives: Sequence[Path] = (),
     name: str = 'image_wf',
 ) -> Workflow:
@@ -82,6 +82,8 @@ def init_image_wf(
         Method to its peak memory.
     computing : Computing
         Seed, threads and device.
+    kept : Path
+        Directory of the methods' outcomes, which the next run may take.
     derivatives : sequence of Path
         Directories with earlier derivatives of the image.
     name : str
@@ -100,6 +102,7 @@ def init_image_wf(
             [other.name for other in methods if other.name in method.after],
             mem_gb[method.name],
             computing,
+            kept / method.name,
         )
         for method in methods
     }
@@ -141,12 +144,7 @@ def _conform_nodes(
     nodes = {}
     for isotropic in sorted({method.isotropic for method in methods}):
         grid = {'voxel_mm': protocol.voxel_mm} if isotropic else {}
-        interface = Conform(
-            in_file=str(image.path),
-            fingerprint=fingerprint(image.path),
-            version=__version__,
-            **grid,
-        )
+        interface = Conform(in_file=str(image.path), **grid)
         name = 'isotropic' if isotropic else 'conform'
         nodes[isotropic] = Node(interface, name=name, mem_gb=1.0)
     return nodes
@@ -159,10 +157,12 @@ def _method_node(
     after: Sequence[str],
     mem_gb: float,
     computing: Computing,
+    folder: Path,
 ) -> Node:
     interface = Locate(
         methods=after,
         method=method.name,
+        folder=str(folder),
         protocol=protocol,
         resources=dict(resources),
         random_seed=computing.random_seed,
@@ -177,12 +177,3 @@ def _method_node(
 def workflow_name(image: ImageRef) -> str:
     """Name of an image's workflow: its entities, in letters that Nipype takes."""
     return re.sub(r'\W', '_', image.stem) + f'_{image.suffix}_wf'
-
-
-def fingerprint(path: Path) -> str:
-    """Size and modification time of an image; a changed file must not be answered from a cache."""
-    try:
-        status = path.stat()
-    except OSError:
-        return 'unreadable'
-    return f'{status.st_size}-{status.st_mtime_ns}'

@@ -16,6 +16,7 @@ from tmsprep.config import DEFAULT_THREADS
 from tmsprep.evaluation.conformal import ErrorRadius
 from tmsprep.evaluation.errors import dispersion
 from tmsprep.imaging.conform import conform
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.volume import percentile_window
 from tmsprep.methods.baxter2021.localize import Localization, localize
 from tmsprep.methods.baxter2021.weights import Localizer
@@ -49,14 +50,19 @@ class Measurement:
     unet: BrainUNet
 
     @cached_property
+    def mended(self) -> nib.Nifti1Image:
+        """The image as the methods get it."""
+        return mend_image(self.image, 'image')[0]
+
+    @cached_property
     def conformed(self) -> nib.Nifti1Image:
         """The image on the grid of all methods."""
-        return conform(self.image)
+        return conform(self.mended)
 
     @cached_property
     def found(self) -> Localization:
         """What the ensemble says."""
-        window = percentile_window(np.asanyarray(self.image.dataobj))
+        window = percentile_window(np.asanyarray(self.mended.dataobj))
         return localize(self.conformed, window, self.localizer)
 
     @cached_property

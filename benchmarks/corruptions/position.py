@@ -34,9 +34,9 @@ def rotate(scan: Scan, strength: float, seed: int) -> Corrupted:
 
     def draw(rng: np.random.Generator) -> np.ndarray:
         turn = Rotation.from_rotvec(np.radians(strength) * random_direction(rng))
-        return _about(_middle(scan), turn.as_matrix())
+        return about(middle(scan), turn.as_matrix())
 
-    return _moved(scan, _first_that_fits(scan, _draws(draw, seed)))
+    return moved(scan, _first_that_fits(scan, _draws(draw, seed)))
 
 
 def shift(scan: Scan, strength: float, seed: int) -> Corrupted:
@@ -57,7 +57,7 @@ def shift(scan: Scan, strength: float, seed: int) -> Corrupted:
         motion[:3, 3] = strength * random_direction(rng)
         return motion
 
-    return _moved(scan, _first_that_fits(scan, _draws(draw, seed)))
+    return moved(scan, _first_that_fits(scan, _draws(draw, seed)))
 
 
 def resize(scan: Scan, strength: float, seed: int) -> Corrupted:
@@ -73,7 +73,7 @@ def resize(scan: Scan, strength: float, seed: int) -> Corrupted:
         Chooses larger or smaller.
     """
     sign = 1 if seed % 2 == 0 else -1
-    return _moved(scan, _about(_middle(scan), (1 + sign * strength / 100) * np.eye(3)))
+    return moved(scan, about(middle(scan), (1 + sign * strength / 100) * np.eye(3)))
 
 
 def mirror(scan: Scan, strength: float = 1.0, seed: int = 0) -> Corrupted:
@@ -142,17 +142,19 @@ def _room(image: nib.Nifti1Image, points: PointSet) -> float:
     return float((np.minimum(below, above) * spacing).min())
 
 
-def _middle(scan: Scan) -> np.ndarray:
+def middle(scan: Scan) -> np.ndarray:
+    """Return the centre of the brain, shape (3,), mm, RAS+."""
     return apply_affine(scan.image.affine, np.argwhere(scan.brain).mean(axis=0))
 
 
-def _about(centre: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+def about(centre: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Return the motion, shape (4, 4), that applies a matrix about a fixed point in mm, RAS+."""
     motion = np.eye(4)
     motion[:3, :3], motion[:3, 3] = matrix, centre - matrix @ centre
     return motion
 
 
-def _moved(scan: Scan, motion: np.ndarray) -> Corrupted:
+def moved(scan: Scan, motion: np.ndarray) -> Corrupted:
     """Resample by cubic splines on the scan's own grid; outside its field of view it is 0."""
     affine, data = scan.image.affine, scan.data
     source = np.linalg.inv(affine) @ np.linalg.inv(motion) @ affine

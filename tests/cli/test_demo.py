@@ -62,7 +62,7 @@ def test_describe() -> None:
     ]
 
 
-def test_demo(folder: Path, random_weights: Path) -> None:
+def test_demo(folder: Path, shipped_weights: Path) -> None:
     scan = folder / 'bids' / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz'
     before = scan.stat().st_mtime_ns
 
@@ -71,7 +71,7 @@ def test_demo(folder: Path, random_weights: Path) -> None:
         '--localizers',
         'cnn',
         '--weights',
-        random_weights,
+        shipped_weights,
         '--nprocs',
         '1',
         '--device',

@@ -14,7 +14,7 @@ from tmsprep.bids.annotations import find_annotations
 from tmsprep.bids.description import write_dataset_description
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.checks import check_paths
-from tmsprep.cli.experts import read_experts, write_expert_tables
+from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
 from tmsprep.cli.run import main
 from tmsprep.config import ParticipantConfig
 from tmsprep.group.derivatives import read_derivatives
@@ -157,6 +157,25 @@ def test_scatter(config: ParticipantConfig, tmp_path: Path) -> None:
     assert list(found['ROFC']) == ['Expert variability (EV)']
     assert np.isnan(found['ROFC']['Expert variability (EV)'])
     assert scatter({'cnn': cnn}) == {}
+
+
+def test_far_from_methods(config: ParticipantConfig, caplog: pytest.LogCaptureFixture) -> None:
+    points = {label: (i, 10 * i, 5) for i, label in enumerate(PROTOCOL.labels)}
+    rows = [f'{label}\t{x}\t{y}\t{z}\n' for label, (x, y, z) in points.items()]
+    first, _ = write(config)
+    experts = read_experts(config, PROTOCOL, layout(config), {'01': [first]})
+    assert experts is not None
+    experts.tables[first.stem][['x', 'y', 'z']] = list(points.values())
+    for method, text in (('cnn', rows), ('syn', ['damaged\n'])):
+        path = layout(config).table(first, method)
+        path.write_text('label\tx\ty\tz\n' + ''.join(text))
+    caplog.clear()
+    warn_of_far_experts(layout(config), [first], ('cnn', 'syn'), experts)
+    assert caplog.messages == []
+    experts.tables[first.stem]['y'] += 34
+    warn_of_far_experts(layout(config), [first], ('cnn', 'syn'), experts)
+    (message,) = caplog.messages
+    assert message.startswith(f'{first.path.name}, points of raters: the points are 34 mm from')
 
 
 def test_workflow(config: ParticipantConfig) -> None:

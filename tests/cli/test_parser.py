@@ -326,6 +326,20 @@ def test_unwritable_folder(bids: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert 'may not be written to' in message
 
 
+def test_open_work_dir(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = bids.parent / 'work'
+    work.mkdir()
+    for level in ('participant', 'train', 'crossval'):
+        annotated = () if level == 'participant' else ('--annotations', 'points')
+        work.chmod(0o777)
+        message = refusal(capsys, 'bids', 'out', level, *annotated)
+        assert f'chmod o-w {work}' in message
+        work.chmod(0o775)
+        assert parse_args(['bids', 'out', level, *annotated]).out_dir == bids.parent / 'out'
+    (work / f'tmsprep-{os.getuid()}').mkdir(mode=0o755)
+    assert 'open to other users' in refusal(capsys, 'bids', 'out', 'participant')
+
+
 def test_foreign_outputs(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = bids / 'derivatives' / 'fmriprep'
     out.mkdir()

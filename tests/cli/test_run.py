@@ -9,10 +9,10 @@ from tmsprep.phantoms import write_dataset
 
 
 @pytest.mark.slow
-def test_nothing_started(tmp_path: Path, random_weights: Path, tmsprep: Callable) -> None:
+def test_nothing_started(tmp_path: Path, shipped_weights: Path, tmsprep: Callable) -> None:
     bids = write_dataset(tmp_path / 'bids', [5], ['01'], voxel_size=(4.0, 4.0, 4.0))
     command = [bids, tmp_path / 'out', 'participant', '--localizers', 'cnn']
-    command += ['--weights', random_weights, '-w', tmp_path / 'work']
+    command += ['--weights', shipped_weights, '-w', tmp_path / 'work']
     assert tmsprep(*command, '--nprocs', '1').returncode == 0
     # Nipype refuses nodes that want more memory than there is, before any of them starts.
     plugin = tmp_path / 'plugin.yml'

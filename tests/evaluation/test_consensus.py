@@ -118,7 +118,7 @@ def test_many_points() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(st.integers(1, 9), st.integers(0, 2**32 - 1), st.sampled_from([3.0, 12.0]))
+@given(st.integers(1, 9), st.integers(0, 2**32 - 1), st.sampled_from([3.0, 7.0, 12.0]))
 def test_points_do_not_mix(raters: int, seed: int, threshold: float) -> None:
     random = np.random.default_rng(seed)
     # Whole numbers make ties.
@@ -130,9 +130,45 @@ def test_points_do_not_mix(raters: int, seed: int, threshold: float) -> None:
         assert found.statuses[i] == alone.status
         assert tuple(np.flatnonzero(found.agreeing[i])) == alone.agreeing
         np.testing.assert_array_equal(found.points[i], alone.point)
-        # The definition: a largest group of raters who are all near each other.
-        largest = max((len(group) for group in groups(points, threshold)), default=0)
-        assert len(alone.agreeing) == (largest if largest > 1 else alone.status == 'single')
+        assert alone.agreeing == by_definition(points, threshold)
+
+
+def by_definition(points: np.ndarray, threshold: float) -> tuple[int, ...]:
+    """Try all groups: the largest, then the nearest to each other, then of the first raters."""
+
+    def mean(group: tuple[int, ...]) -> float:
+        pairs = combinations(group, 2)
+        return round(float(np.mean([np.linalg.norm(points[i] - points[j]) for i, j in pairs])), 6)
+
+    every = list(groups(points, threshold))
+    if len(every) == 1:
+        return every[0]
+    several = [group for group in every if len(group) > 1]
+    return min(several, key=lambda group: (-len(group), mean(group), group), default=())
+
+
+@pytest.mark.parametrize('spread', [1, 4, 7])
+def test_many_raters(spread: float) -> None:
+    """As many raters as nobody has, who agree, agree in part, or hardly."""
+    points = np.random.default_rng(3).normal(0, spread, (11, 60, 3))
+    found = agree(points)
+    assert set(found.statuses) == {'consensus'}
+    for point, agreeing in zip(points, found.agreeing, strict=True):
+        gaps = np.linalg.norm(point[:, None] - point, axis=-1)
+        assert (gaps[np.ix_(agreeing, agreeing)] <= 12).all()
+        # Nobody could join.
+        assert not (gaps[np.ix_(~agreeing, agreeing)] <= 12).all(axis=1).any()
+    assert found.agreeing.all() == (spread == 1)
+
+
+@pytest.mark.parametrize(('pairs', 'status'), [(12, 'consensus'), (40, 'no_consensus')])
+def test_too_many_groups(pairs: int, status: str) -> None:
+    """Pairs of raters on opposite sides of a ball, too far apart, while all others are near."""
+    sides = np.random.default_rng(1).normal(size=(pairs, 3))
+    sides *= 6.001 / np.linalg.norm(sides, axis=1)[:, None]
+    found = agree_on(np.concatenate([sides, -sides]))
+    assert found.status == status
+    assert len(found.agreeing) == (pairs if status == 'consensus' else 0)
 
 
 def groups(points: np.ndarray, threshold: float) -> Iterator[tuple[int, ...]]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.evaluation.annotation_checks import Finding
+from tmsprep.evaluation.findings import Finding
 from tmsprep.evaluation.rater_checks import (
     check_raters,
     copied_between_participants,

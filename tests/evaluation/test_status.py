@@ -6,6 +6,7 @@ import pytest
 
 from tmsprep.evaluation.status import (
     STATUSES,
+    edge_distance,
     on_wrong_side,
     outside_field_of_view,
     point_status,
@@ -128,3 +129,28 @@ def test_most_serious_wins() -> None:
     # Across the midline and far from the other method: the side counts. Outside counts more.
     assert statuses(changed(LHESCHL=(45, -20, 8)), HEAD)['LHESCHL'] == 'wrong_side'
     assert statuses(changed(LHESCHL=(150, -20, 8)), HEAD)['LHESCHL'] == 'outside_image'
+
+
+def test_near_edge() -> None:
+    """The view is cut 8 mm above the legs' targets, then 4 mm above them."""
+    places = {'RLLIMBMC', 'LLLIMBMC'}
+    for above, radius, expected in ((8, None, set()), (8, 9.0, places), (4, None, places)):
+        shape = (*SHAPE[:2], 75 + 110 + above)
+        distance = edge_distance(HEAD, shape, AFFINE)
+        assert distance[list(HEAD.labels).index('RLLIMBMC')] == pytest.approx(above - 0.5)
+        given = None if radius is None else np.where(HEAD.coordinates[:, 2] > 70, radius, np.nan)
+        found = point_status(HEAD, None, PROTOCOL, shape, AFFINE, radius_mm=given)
+        flagged = {k for k, v in zip(HEAD.labels, found, strict=True) if v == 'near_edge'}
+        assert flagged == expected
+
+
+def test_unreliable() -> None:
+    """Worse than being near the edge, not as bad as lying outside or on the wrong side."""
+    points = changed(LFACEMC=(55, -5, 35), LOFC=None, ROFC=(20, 40, -300))
+    doubted = ('LFACEMC', 'LOFC', 'ROFC', 'RDLPFC')
+    found = point_status(points, None, PROTOCOL, SHAPE, AFFINE, unreliable=doubted)
+    named = dict(zip(points.labels, found, strict=True))
+    assert [named[label] for label in doubted] == [
+        *('wrong_side', 'failed', 'outside_image', 'unreliable')
+    ]
+    assert named['RULIMBMC'] == 'ok'

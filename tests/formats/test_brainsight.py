@@ -48,7 +48,7 @@ def test_export_by_hand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    'system', ['NIfTI:Aligned', 'NIfTI:Scanner', 'NIfTI:S:MNI-152', 'nifti:q:scanner']
+    'system', ['NIfTI:Aligned', 'NIfTI:Scanner', 'NIfTI:S:Scanner', 'nifti:q:aligned']
 )
 def test_frames_of_the_image(tmp_path: Path, system: str) -> None:
     # Version 7 wrote units in lower case.
@@ -66,9 +66,49 @@ def test_other_frames(tmp_path: Path, system: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ('system', 'codes', 'right'),
+    [
+        ('NIfTI:S:Scanner', (0, 1), True),
+        ('NIfTI:S:Scanner', (1, 2), False),
+        ('NIfTI:S:Aligned', (1, 2), True),
+        ('NIfTI:Q:Aligned', (1, 2), False),
+        ('NIfTI:Q:Scanner', (1, 4), True),
+        ('NIfTI:S:MNI-152', (1, 4), True),
+        ('NIfTI:S:MNI-152', (1, 1), False),
+        ('NIfTI:S:Talairach', (1, 1), False),
+        ('NIfTI:S:Talairach', None, False),
+        ('NIfTI:Q:MNI-152', None, False),
+        ('NIfTI:S:Other-Template', None, False),
+        ('NIfTI:Scanner', (1, 2), True),
+        ('NIfTI:Aligned', (1, 1), False),
+        ('NIfTI:Q:', (0, 1), False),
+        ('NIfTI:X:Scanner', (1, 1), False),
+    ],
+)
+def test_code_of_the_image(
+    tmp_path: Path, system: str, codes: tuple[int, int] | None, right: bool
+) -> None:
+    header = ('# Version: 13', f'# Coordinate system: {system}', '# Units: millimetres')
+    path = export(tmp_path / 'mine.txt', TARGETS, 'A\t1\t2\t3', header=header)
+    if right:
+        assert read_points(path, codes) == PointSet.from_mapping({'A': (1, 2, 3)})
+        return
+    with pytest.raises(PointsFileError, match=rf'mine\.txt: coordinate system {system}, '):
+        read_points(path, codes)
+
+
+def test_two_frames(tmp_path: Path) -> None:
+    other = ('# Coordinate system: NIfTI:S:Scanner',)
+    with pytest.raises(PointsFileError, match="'coordinate system' has two values"):
+        read_points(export(tmp_path / 'mine.txt', TARGETS, 'A\t1\t2\t3', *other))
+
+
+@pytest.mark.parametrize(
     ('lines', 'message'),
     [
         ((), 'no targets'),
+        (('# Target Name\tLoc. X\tLoc. Y\tLoc. Z\tLoc. X', 'A\t1\t2\t3\t4'), 'stands twice'),
+        ((TARGETS, 'A\t1\t2\t3e6'), 'no coordinate'),
         (('# Sample Name\tLoc. X\tLoc. Y\tLoc. Z', 'A\t1\t2\t3'), 'no targets'),
         ((TARGETS, 'A\t1\t2'), 'line 8'),
         ((TARGETS, 'A\t1\t2\t(null)'), 'line 8'),

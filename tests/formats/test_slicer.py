@@ -97,6 +97,16 @@ LIST = '{"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoi
         LIST % '{"label": "A", "position": [1, 2]}',
         LIST % '{"label": "A", "position": [1, 2, NaN]}',
         LIST % '{"label": "A", "position": [1, 2, null]}',
+        LIST % '{"label": "A", "position": [1, 2, true]}',
+        LIST % '{"label": "A", "position": [1, 2, "3,5"]}',
+        LIST % '{"label": "A", "position": [1, 2, 1e7]}',
+        LIST % f'{{"label": "A", "position": [1, 2, {10**400}]}}',
+        LIST % '{"label": "A", "position": [1, 2, 3], "position": [4, 5, 6]}',
+        LIST % '{"label": "A", "position": [1, 2, 3], "positionStatus": "skipped"}',
+        LIST % '{"label": 1, "position": [1, 2, 3]}',
+        LIST % '{"label": "A\\u0000", "position": [1, 2, 3]}',
+        LIST.replace('LPS', 'RAS", "coordinateSystem": "LPS') % '',
+        '{"markups": ' + '[' * 100_000,
     ],
 )
 def test_wrong_markups_file(tmp_path: Path, text: str) -> None:
@@ -140,6 +150,50 @@ def test_shifted_fcsv_values(tmp_path: Path, row: str) -> None:
     path = fcsv(tmp_path / 'mine.fcsv', 'RAS', row)
     with pytest.raises(PointsFileError, match=r'mine\.fcsv: point '):
         read_points(path)
+
+
+def test_fcsv_of_slicer_5(tmp_path: Path) -> None:
+    path = fcsv(
+        tmp_path / 'p.fcsv',
+        'LPS',
+        '1,-1,-2,3,0,0,0,1,1,1,0,A,a note,,2,0',
+        '2,0,0,0,0,0,0,1,1,1,0,B,,,0,0',
+        '3,-4,-5,6,0,0,0,1,1,1,0,C,,vtkMRMLScalarVolumeNode1,2,1',
+        '4,7,7,7,0,0,0,1,1,1,0,D,,,1,0',
+        '5,8,8,8,0,0,0,1,1,1,0,E,,,3,0',
+    )
+    points = read_points(path)
+    assert points.labels == tuple('ABCDE')
+    assert points.found.tolist() == [True, False, True, False, False]
+    np.testing.assert_array_equal(points.coordinates[[0, 2]], [[1, 2, 3], [4, 5, 6]])
+
+
+@pytest.mark.parametrize(
+    ('before', 'after', 'message'),
+    [
+        (
+            'CoordinateSystem = RAS',
+            'CoordinateSystem = RAS\n# CoordinateSystem = LPS',
+            'two values',
+        ),
+        ('id,x,y,z', 'id,x,y,z,x', 'stands twice'),
+        (',1,1,0,A,,', ',1,1,0,A,,,2', 'more values'),
+        (',1,1,0,A,,', ',1,1,0,A,,,4,0', 'more values'),
+        (',1,1,0,A,,', ',1,1,0,A,,,2,0,', 'more values'),
+        ('id,1,2,3,', 'id,1,2,', 'fewer values'),
+        ('id,1,2,3,0', 'id,1,2,3', 'fewer values'),
+        ('0,0,0,1,1,1', '0,1,0,0,5,1', 'under their columns'),
+        ('id,1,2,3,', 'id,1,2,true,', 'not a number'),
+    ],
+)
+def test_wrong_fcsv(tmp_path: Path, before: str, after: str, message: str) -> None:
+    path = fcsv(tmp_path / 'mine.fcsv', 'RAS', 'id,1,2,3,0,0,0,1,1,1,0,A,,')
+    text = path.read_text()
+    assert before in text
+    path.write_text(text.replace(before, after))
+    with pytest.raises(PointsFileError, match=r'mine\.fcsv') as raised:
+        read_points(path)
+    assert message in str(raised.value)
 
 
 def test_point_without_name(tmp_path: Path) -> None:

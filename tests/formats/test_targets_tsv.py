@@ -62,19 +62,46 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list) -> Non
     [
         ('label\tx\ty\nA\t1\t2\n', 'label, x, y, z'),
         ('name\tx\ty\tz\nA\t1\t2\t3\n', 'label, x, y, z'),
-        ('label\tx\ty\tz\nA\t1\t2\t3\nA\t4\t5\t6\n', 'unique'),
+        ('label\tx\ty\tz\nA\t1\t2\t3\nA\t4\t5\t6\n', 'twice'),
         ('label\tx\ty\tz\nA\t1\ttwo\t3\n', 'two'),
         ('label\tx\ty\tz\nA\t1\tn/a\t3\n', 'missing'),
-        ('', 'No columns'),
-        ('label\tx\ty\tz\nA\t1\t2\t3\t4\t5\t6\t7\nB\t1\n', ''),
+        ('', 'no columns'),
+        ('label\tx\ty\tz\nA\t1\t2\t3\t4\t5\t6\t7\nB\t1\n', 'line 2'),
+        ('label\tx\ty\tz\nA\t1\t2\t3\nB\t1\n', 'line 3: 2 values'),
+        ('label\tx\ty\tz\nA\n', 'line 2: 1 values'),
+        ('label\tx\ty\tz\nA\t1,5\t2,5\t3,5\n', 'decimal point'),
+        ('label\tx\ty\tz\tx\nA\t1\t2\t3\t4\n', 'x is twice'),
+        ('label\tlabel\tx\ty\tz\nA\tB\t1\t2\t3\n', 'label is twice'),
+        ('label,x,y,z\nA,1,2,3\n', 'tabs'),
+        ('label\tx\ty\tz\n"A\t1\t2\t3\nB"\t1\t2\t3\n', 'quotation marks'),
+        ('label\tx\ty\tz\n"A" \t1\t2\t3\n', 'quotation marks'),
+        ('label\tx\ty\tz\nA\t1"\t2\t3\n', 'not a number'),
+        ('label\tx\ty\tz\nA\tinf\t2\t3\n', 'not a number'),
+        ('label\tx\ty\tz\nA\t1_0\t2\t3\n', 'not a number'),
+        ('label\tx\ty\tz\nA\t\u0663\t2\t3\n', 'not a number'),
+        ('label\tx\ty\tz\nA\t1e7\t2\t3\n', 'no coordinate'),
+        ('label\tx\ty\tz\nA\t1e999\t2\t3\n', 'no coordinate'),
+        ('label\tx\ty\tz\nA\x00\t1\t2\t3\n', 'printed'),
+        ('label\tx\ty\tz\n\t1\t2\t3\n', 'no name'),
     ],
 )
 def test_wrong_table(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / 'mine.tsv'
-    path.write_text(text)
+    path.write_text(text, encoding='utf-8')
     with pytest.raises(PointsFileError, match=r'mine\.tsv') as raised:
         read_targets(path)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize('end', ['\n', '\r\n', '\r', '\n\n'])
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig'])
+@pytest.mark.parametrize('quote', ['', '"'])
+def test_other_programs(tmp_path: Path, end: str, encoding: str, quote: str) -> None:
+    rows = (('label', 'x', 'y', 'z', 'note'), ('A', '-1.5', ' 2', '+3', 'x\u2028y'))
+    lines = ['\t'.join(f'{quote}{cell}{quote}' for cell in row) for row in rows]
+    path = tmp_path / 'mine.tsv'
+    path.write_bytes((end.join(lines) + end).encode(encoding))
+    assert read_targets(path) == PointSet.from_mapping({'A': (-1.5, 2, 3)})
 
 
 def test_table_not_text(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from tmsprep.evaluation.errors import errors_against_consensus
 from tmsprep.group.analysis import Group, GroupRequest
 from tmsprep.group.collect import collect_group
 from tmsprep.group.derivatives import Derivatives, read_derivatives
-from tmsprep.group.raters import compare_raters, read_raters
+from tmsprep.group.points import COLUMNS
+from tmsprep.group.raters import compare_raters, mark_doubtful, rater_table, read_raters
 from tmsprep.methods import methods_of
 from tmsprep.protocols import Protocol, Target, load_protocol
 
@@ -106,6 +107,37 @@ def test_outdated_tables(full: Callable[[], Study]) -> None:
     assert set(mine['method']) == {'rater-ann', 'rater-bob', 'consensus'}
 
 
+def test_no_usable_point(study: Study) -> None:
+    """An image without a usable point by any method is an error, so that the run ends with 1."""
+    outside = study.moved((500, 0, 0))
+    study.outputs('sub-01', cnn={}, syn={})
+    study.outputs('sub-02', cnn={}, syn=study.truth)
+    study.outputs('sub-03', cnn=outside, syn={})
+    study.outputs('sub-04_run-1', cnn=study.truth, syn=study.truth)
+    study.outputs('sub-04_run-2', cnn={}, syn={})
+    issues = study.collect(annotated=False).issues
+    useless = 'no usable point by any method; look at the report'
+    assert [(i.who, i.message) for i in issues if i.severity == 'error'] == [
+        ('sub-01', f'sub-01: {useless}'),
+        ('sub-03', f'sub-03: {useless}'),
+        ('sub-04', f'sub-04_run-2: {useless}'),
+    ]
+
+
+@pytest.mark.parametrize('content', ['', '{"node": ', '[3]', '[' * 99_999])
+def test_damaged_record(full: Callable[[], Study], content: str) -> None:
+    """It stops nobody, and the tables of its image do not count."""
+    study = full()
+    record = study.out / 'logs' / 'sub-01' / 'sub-01_T1w_protocol-toy_conform.error.json'
+    record.parent.mkdir(parents=True)
+    record.write_text(content)
+    group = study.collect()
+    assert f'sub-01: sub-01, conform: {record}: this record of an earlier failure' in said(group)
+    methods = group.points.groupby('participant_id')['method'].unique()
+    assert 'cnn' not in methods['sub-01']
+    assert 'cnn' in methods['sub-02']
+
+
 def test_damaged_table(full: Callable[[], Study]) -> None:
     study = full()
     path = study.out / 'sub-01' / 'anat' / 'sub-01_protocol-toy_desc-syn_targets.tsv'
@@ -172,6 +204,27 @@ def test_whole_file_refused(study: Study) -> None:
     left, message = compare(study, ann=(0, 0, 0), bob=(0, 1, 0), eve=(0, -1, 0), joe=(0, 0, 40))
     assert 'sub-01, rater joe, against the others: all points are shifted by 40.0 mm' in message
     assert left == {'ann': 7, 'bob': 7, 'eve': 7, 'joe': 0}
+
+
+@pytest.mark.parametrize(('away', 'status'), [(18.0, 'given'), (34.0, 'doubtful')])
+def test_far_from_methods(study: Study, away: float, status: str) -> None:
+    study.rater('sub-01', 'ann', study.moved((0, away, 0), HEAD))
+    study.rater('sub-02', 'ann', study.moved((0, 0, 1), HEAD))
+    read, _ = read_raters(study.points, study.bids, Derivatives(), MANY)
+    rows = [
+        (f'sub-{who}', f'sub-{who}', method, np.nan, label, x + off, y, z, 'ok', np.nan)
+        for who in ('01', '02')
+        for method, off in (('one', 0.0), ('two', 5.0))
+        for label, (x, y, z) in HEAD.items()
+    ]
+    marked, issues = mark_doubtful(read, pd.DataFrame(rows, columns=list(COLUMNS)))
+    table = rater_table(marked)
+    statuses = table.groupby('image')['status'].unique().map(list).to_dict()
+    assert statuses == {'sub-01': [status], 'sub-02': ['given']}
+    # The points are kept: which of the two is wrong cannot be told.
+    assert table['x'].notna().all()
+    expected = [('01', 'warning')] if status == 'doubtful' else []
+    assert [(issue.subject, issue.severity) for issue in issues] == expected
 
 
 def test_two_raters_differ(study: Study) -> None:

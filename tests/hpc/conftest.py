@@ -52,7 +52,7 @@ def bids(head: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def settings(bids: Path, random_weights: Path, tmp_path: Path) -> Path:
+def settings(bids: Path, shipped_weights: Path, tmp_path: Path) -> Path:
     """Settings of the job files for that data set; the path of the outputs holds a space."""
     scratch = tmp_path / 'scratch'
     scratch.mkdir()
@@ -61,7 +61,7 @@ def settings(bids: Path, random_weights: Path, tmp_path: Path) -> Path:
 OUT='{tmp_path}/my out'
 VENV={sys.prefix}
 OPTIONS=(--protocol tms --omp-nthreads 1)
-PARTICIPANT_OPTIONS=(--localizers cnn --weights '{random_weights}')
+PARTICIPANT_OPTIONS=(--localizers cnn --weights '{shipped_weights}')
 PARTICIPANTS_PER_TASK=3
 TASKS_AT_ONCE=2
 SCRATCH={scratch}

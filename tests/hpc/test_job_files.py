@@ -78,14 +78,21 @@ class Study:
         }
         self.settings.write_text('\n'.join(f'{name}={v}' for name, v in settings.items()))
 
-    def run(self, *command: object, **environment: str) -> subprocess.CompletedProcess:
+    def run(
+        self, *command: object, folder: Path | None = None, **environment: str
+    ) -> subprocess.CompletedProcess:
         path = f'{self.root / "bin"}{os.pathsep}{os.environ["PATH"]}'
         variables = {**os.environ, 'PATH': path, 'PYTHONPATH': str(CHECKOUT), **environment}
         for name in ('SLURM_ARRAY_TASK_ID', 'SLURM_JOB_GPUS'):
             if name not in environment:
                 variables.pop(name, None)
         return subprocess.run(
-            list(map(str, command)), env=variables, capture_output=True, text=True, check=False
+            list(map(str, command)),
+            env=variables,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def prepare(self) -> Path:
@@ -98,8 +105,8 @@ class Study:
 
 
 @pytest.fixture
-def study(tmp_path: Path, random_weights: Path) -> Study:
-    return Study(tmp_path, random_weights)
+def study(tmp_path: Path, shipped_weights: Path) -> Study:
+    return Study(tmp_path, shipped_weights)
 
 
 def test_other_schedulers(study: Study) -> None:
@@ -114,6 +121,58 @@ def test_other_schedulers(study: Study) -> None:
     assert beyond.returncode == 2
     assert 'tasks.txt has no line 3' in beyond.stderr
     assert list((study.root / 'scratch').iterdir()) == []
+
+
+ODD = ("it's", 'a b', '02\n--sloppy', '$(touch ran)', '*', '02 03', '-x', os.fsdecode(b'\xff'))
+
+
+def test_odd_labels(study: Study) -> None:
+    for label in ODD:
+        (study.bids / f'sub-{label}' / 'anat').mkdir(parents=True)
+    run = study.run(HPC / 'submit.sh', '--prepare', study.settings)
+    assert run.returncode == 0, run.stderr
+    assert run.stderr.count('not a BIDS label of a participant') == len(ODD)
+    assert run.stderr.count('\n') == len(ODD)
+    folder = Path(run.stdout.splitlines()[-1])
+    assert (folder / 'tasks.txt').read_text() == 'sub-01 sub-02\nsub-03\n'
+    task = study.run('bash', HPC / 'tmsprep_array.sbatch', folder, 0, SGE_TASK_ID='1')
+    words = study.recorded()
+    place = words.index('--participant-label')
+    assert words[place + 1 : place + 4] == ['sub-01', 'sub-02', '-w']
+    assert task.returncode == 0, task.stderr
+
+
+def test_changed_list(study: Study) -> None:
+    folder = study.prepare()
+    (study.root / 'record.txt').unlink()
+    for line in ('sub-01 --sloppy', 'sub-01 "sub-02"', '--sloppy', 'sub-é', 'sub-*'):
+        (folder / 'tasks.txt').write_text(f'{line}\n')
+        run = study.run('bash', HPC / 'tmsprep_array.sbatch', folder, 0, SGE_TASK_ID='1')
+        assert run.returncode == 2
+        assert 'is no participant' in run.stderr
+    assert not (study.root / 'record.txt').exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason='only root can give a file away')
+def test_list_of_another_user(study: Study) -> None:
+    folder = study.prepare()
+    for name in ('.', 'common.sh', 'settings.sh'):
+        for job in ('tmsprep_array.sbatch', 'tmsprep_group.sbatch'):
+            os.chown(folder / name, 65534, 65534)
+            run = study.run('bash', HPC / job, folder, 0, SGE_TASK_ID='1')
+            os.chown(folder / name, 0, 0)
+            assert run.returncode == 2
+            assert 'not yours; submit again' in run.stderr
+
+
+def test_modules_in_the_current_folder(study: Study) -> None:
+    study.write_settings(SIF='', VENV=sys.prefix)
+    shutil.copy(study.settings, study.bids / 'my settings.sh')
+    for name in ('csv', 'json', 'numpy', 'contextlib', 'tmsprep'):
+        (study.bids / f'{name}.py').write_text('import sys; sys.exit("it was run")')
+    run = study.run(HPC / 'submit.sh', '--dry-run', 'my settings.sh', folder=study.bids)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines()[1] == 'sub-01\tnot run'
 
 
 def test_container_arguments(study: Study) -> None:
@@ -137,6 +196,8 @@ def test_container_arguments(study: Study) -> None:
     assert '--nv' not in words
     passed = {w.split('=')[0] for w in words if w.startswith('APPTAINERENV_')}
     assert {'APPTAINERENV_TMPDIR', 'APPTAINERENV_SLURM_CPUS_PER_TASK'} <= passed
+    assert 'APPTAINERENV_PYTHONSAFEPATH' in passed
+    assert words[words.index('-m') - 1] == '-P'
     study.run('bash', HPC / 'tmsprep_array.sbatch', folder, 0, **allocation, SLURM_JOB_GPUS='0')
     assert '--nv' in study.recorded()
     assert study.recorded()[study.recorded().index('--device') + 1] == 'auto'

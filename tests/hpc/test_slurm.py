@@ -135,13 +135,13 @@ def asked(slurm: LocalSlurm, since: int) -> dict[str, str]:
     }
 
 
-def test_plugin(slurm: LocalSlurm, bids: Path, random_weights: Path, tmp_path: Path) -> None:
+def test_plugin(slurm: LocalSlurm, bids: Path, shipped_weights: Path, tmp_path: Path) -> None:
     before = len(slurm.completed())
     chosen = ('--participant-label', '01', '02', '--localizers', 'cnn', '--weights')
     work = tmp_path / 'work'
     log = run_with_plugin(
         *(slurm, tmp_path, bids, tmp_path / 'out', 'participant'),
-        *(*chosen, random_weights, '-w', work),
+        *(*chosen, shipped_weights, '-w', work),
     )
     assert 'finished without errors: 2 participants' in log
     assert asked(slurm, before) == {

@@ -71,9 +71,10 @@ def sheared(degrees: float) -> np.ndarray:
     return shear @ np.diag([1.0, 1, 1, 1])
 
 
-def with_nan(count: int) -> np.ndarray:
+def with_nan(count: int, *, inside: bool = False) -> np.ndarray:
     data = voxels()
-    data.flat[-count:] = np.nan
+    where = data[2, 4] if inside else data.reshape(-1)
+    where[-count - inside : len(where) - inside] = np.nan
     return data
 
 
@@ -174,7 +175,7 @@ BAD: dict[str, tuple[Callable[[Path], None], str, str]] = {
         'fslmaths',
     ),
     'many NaN': (
-        lambda path: save(path, image(with_nan(8))),
+        lambda path: save(path, image(with_nan(8, inside=True))),
         '8 voxels (1.1%)',
         'set them to 0',
     ),

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ import numpy as np
 import pytest
 
 from tmsprep.evaluation.conformal import ErrorRadius
+from tmsprep.files import file_sha256
 from tmsprep.interfaces.figures import error_circles
 from tmsprep.interfaces.localize import Locate
+from tmsprep.methods import register, unregister
+from tmsprep.methods.base import Method, Request
 from tmsprep.methods.baxter2021.weights import load_localizer, save_localizer
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.protocols import Target, load_protocol
 
-PROTOCOL = load_protocol('tms')
+#: Without a mean head: the images here are none.
+PROTOCOL = replace(load_protocol('tms'), head='')
 LABELS = PROTOCOL.labels
 N = (14, 8, *[14] * 9)
 QUANTILES = (2.0, np.inf, *[4.0] * 9)
@@ -44,10 +50,11 @@ def localize(
     targets = (Target('NEW', 'L', 'new', ''), *PROTOCOL.targets)
     node = Locate(
         method='cnn',
+        folder=str(tmp_path / 'kept'),
         conformed=str(conformed),
         properties=str(conformed.with_name('properties.json')),
         protocol=replace(PROTOCOL, targets=targets),
-        resources={'weights': str(path), 'weights_sha256': 'abc'},
+        resources={'weights': str(path), 'weights_sha256': file_sha256(path)},
     )
     (tmp_path / 'node').mkdir()
     return Outcome.read(node.run(cwd=str(tmp_path / 'node')).outputs.outcome)
@@ -103,9 +110,154 @@ def test_error_circles(tmp_path: Path) -> None:
     assert error_circles(tables) == {'LA': {'cnn': 4.5}, 'RA': {}}
 
 
+class Counting(Method):
+    """Counts in a file how often it runs, and returns the first byte of the image."""
+
+    name = 'counting'
+    title = 'Counting'
+    description = 'A method of a test'
+
+    def locate(self, request: Request) -> Outcome:
+        count = Path(request.resources['count'])
+        count.write_text(f'{count.read_text()}x')
+        if request.resources.get('fails'):
+            raise ValueError('no brain')
+        (request.folder / 'below').mkdir()
+        mask = request.folder / 'below' / 'mask.nii.gz'
+        mask.write_bytes(bytes(range(200)))
+        x = float(request.conformed.read_bytes()[0])
+        points = PointSet.from_mapping(dict.fromkeys(LABELS, (x, 1, 2)))
+        return Outcome(self.name, points, files={'mask': str(mask)})
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Inputs of the node with `Counting`."""
+    register('counting', f'{__name__}:Counting')
+    conformed, properties = tmp_path / 'conformed.nii', tmp_path / 'properties.json'
+    conformed.write_bytes(b'A voxel')
+    properties.write_text('{"sha256": "abc"}')
+    count = tmp_path / 'count'
+    count.touch()
+    yield {
+        'method': 'counting',
+        'folder': str(tmp_path / 'kept' / 'counting'),
+        'conformed': str(conformed),
+        'properties': str(properties),
+        'protocol': PROTOCOL,
+        'resources': {'count': str(count), 'n': 1},
+    }
+    unregister('counting')
+
+
+def outcome_of(inputs: dict[str, Any]) -> Outcome:
+    """Run the node; the file that counts is no resource that matters."""
+    path = Path(inputs['resources']['count'])
+    runs = path.read_text()
+    path.write_text('')
+    outcome = Outcome.read(Locate(**inputs).run(cwd=str(path.parent)).outputs.outcome)
+    path.write_text(runs + path.read_text())
+    return outcome
+
+
+def runs_of(inputs: dict[str, Any]) -> int:
+    return len(Path(inputs['resources']['count']).read_text())
+
+
+def kept(inputs: dict[str, Any]) -> list[Path]:
+    return sorted(path for path in Path(inputs['folder']).rglob('*') if path.is_file())
+
+
+def test_kept_outcome(inputs: dict[str, Any]) -> None:
+    first = outcome_of(inputs)
+    assert first.points is not None
+    assert first.points['LOFC'].tolist() == [65, 1, 2]
+    assert first.details['Inputs']['Image'] == 'abc'
+    times = [path.stat().st_mtime_ns for path in kept(inputs)]
+    assert outcome_of(inputs) == first
+    assert runs_of(inputs) == 1
+    assert [path.stat().st_mtime_ns for path in kept(inputs)] == times
+
+
+@pytest.mark.parametrize('damage', ['cut', 'zero', 'gone', 'flip', 'more'])
+@pytest.mark.parametrize('number', [0, 1, 2])
+def test_damaged_outcome(
+    inputs: dict[str, Any], number: int, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a bad disk or a purge by age did to one of the files is seen, and made good."""
+    first = outcome_of(inputs)
+    names = [path.name for path in kept(inputs)]
+    assert names == ['mask.nii.gz', 'checksums.json', 'outcome.json']
+    path = kept(inputs)[number]
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[len(content) // 3] ^= 2
+    path.write_bytes(
+        {
+            'cut': content[: len(content) // 2],
+            'zero': bytes(len(content)),
+            'gone': b'',
+            'flip': bytes(changed),
+            'more': content + b'x',
+        }[damage]
+    )
+    if damage == 'gone':
+        path.unlink()
+    assert outcome_of(inputs) == first
+    assert runs_of(inputs) == 2
+    assert outcome_of(inputs) == first
+    assert runs_of(inputs) == 2
+    # Without its seal it is not finished, as after a kill.
+    assert ('so it is made again' in caplog.text) == ((number, damage) != (1, 'gone'))
+
+
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'random_seed': 2},
+        {'threads': 2},
+        {'version': '2'},
+        {'protocol': replace(PROTOCOL, targets=PROTOCOL.targets[::-1])},
+        {'n': 2},
+        {'conformed': b'Another'},
+        {'properties': b'{"sha256": "other"}'},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_changed_inputs(inputs: dict[str, Any], change: dict[str, Any]) -> None:
+    """Files are told apart by their content, whatever their times."""
+    outcome_of(inputs)
+    before = kept(inputs)
+    for name, value in change.items():
+        if isinstance(value, bytes):
+            path = Path(inputs[name])
+            status = path.stat()
+            path.write_bytes(value)
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        elif name == 'n':
+            inputs['resources'][name] = value
+        else:
+            inputs[name] = value
+    outcome_of(inputs)
+    assert runs_of(inputs) == 2
+    # What was made from other inputs is gone.
+    assert len(kept(inputs)) == 3
+    assert not any(path.exists() for path in before)
+
+
+def test_failed_outcome_is_repeated(inputs: dict[str, Any]) -> None:
+    inputs['resources']['fails'] = True
+    for n in (1, 2):
+        outcome = outcome_of(inputs)
+        assert outcome.error is not None
+        assert outcome.error['message'] == 'no brain'
+        assert runs_of(inputs) == n
+
+
 def test_failure(tmp_path: Path, conformed: Path) -> None:
     node = Locate(
         method='cnn',
+        folder=str(tmp_path / 'kept'),
         conformed=str(conformed),
         properties=str(conformed.with_name('properties.json')),
         protocol=PROTOCOL,

@@ -11,6 +11,7 @@ import pytest
 
 from tmsprep.bids import ImageQuery, ImageRef, find_images
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
+from tmsprep.evaluation.shape import protocol_shape
 from tmsprep.learning.annotations import AGREEMENT_COLUMNS, Annotations, collect_annotated
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.protocols.protocol import Target
@@ -118,6 +119,19 @@ def test_bad_point(images: dict, folder: Path) -> None:
         f'{folder / "sub-01_targets.tsv"}: M is outside the image; correct it, or write n/a.',
     )
     assert 'Images without points, not used: sub-02_T1w.nii.gz, sub-03' in found.notes[-1]
+
+
+@pytest.mark.parametrize('matrix', [np.eye(3) / 10, np.diag([1, 1, -1]), np.eye(3)[[0, 2, 1]]])
+def test_no_place_of_a_head(images: dict, folder: Path, matrix: np.ndarray) -> None:
+    protocol = load_protocol('tms')
+    places = protocol_shape(protocol)
+    assert places is not None
+    for name, points in (('01', places.coordinates), ('02', (places.coordinates + 1) @ matrix)):
+        table(folder / f'sub-{name}_targets.tsv', dict(zip(places.labels, points, strict=True)))
+    found = collect_annotated(images, folder, protocol)
+    assert [person.name for person in found.examples] == ['sub-01']
+    assert 'head' in found.problems['02'][0]
+    assert set(found.problems) == {'02'}
 
 
 def test_bad_file(images: dict, folder: Path) -> None:

@@ -126,7 +126,7 @@ def test_escaping(output):
     output.table('sub-01', 'cnn', [make_row('LA', (1, 2, 3), HOSTILE, region=HOSTILE)], **hostile)
     output.figure('sub-01', 'LA', f'<svg xmlns="x">{HOSTILE}</svg>')
     record = dict.fromkeys(('message', 'cure', 'traceback'), HOSTILE)
-    output.error('sub-01_T1w', 'syn', node_dir='wf/syn', **record)
+    output.error('sub-01_T1w', 'syn', tables_written=True, **record)
     page = output.write()
     assert 'script' not in page.tags
     assert page.text.count(HOSTILE) >= 8
@@ -189,7 +189,7 @@ def test_earlier_points(both, node):
 
 
 def test_points_of_same_run(both):
-    both.error('sub-01_T1w', 'syn', node_dir='wf/syn', message='no plausible brain')
+    both.error('sub-01_T1w', 'syn', tables_written=True, message='no plausible brain')
     page = both.write()
     assert len(page.numbers) == 17
     assert 'img' in page.tags

@@ -10,6 +10,7 @@ from tmsprep.reports.collect import TargetsTable
 from tmsprep.reports.sections import Number
 from tmsprep.reports.summary import (
     count_found,
+    far_experts,
     further_columns,
     largest_separation,
     target_rows,
@@ -119,3 +120,14 @@ def test_number(cell, shown):
 @pytest.mark.parametrize('cell', ['n/a', '', None, 'nan', 'inf', 'twelve'])
 def test_missing_number(cell):
     assert Number.parse(cell) is None
+
+
+@pytest.mark.parametrize(('away', 'words'), [(19, []), (31, ['31 mm from those by cnn'])])
+def test_far_experts(away, words):
+    names = ('LA', 'RA', 'LB', 'RB')
+    cnn = table([make_row(name, (i, i, i)) for i, name in enumerate(names)])
+    expert = table([make_row(n, (i, i + away, i), 'single') for i, n in enumerate(names)])
+    found = far_experts(target_rows({'cnn': cnn, 'expert': expert}))
+    assert len(found) == len(words)
+    assert all(text in sentence for text, sentence in zip(words, found, strict=True))
+    assert far_experts(target_rows({'cnn': cnn})) == []

@@ -124,8 +124,8 @@ def options(sbatch_args: str, **inputs: object) -> list[str]:
 
 
 def test_slurm_requests() -> None:
-    log = '--output=/w/wf/batch/slurm-%j.out'
-    assert options('') == ['--cpus-per-task=2', '--mem=1500M', log]
+    folder, log = '--chdir=/w/wf/batch', '--output=/w/wf/batch/slurm-%j.out'
+    assert options('') == [folder, '--cpus-per-task=2', '--mem=1500M', log]
     assert options('--time=5')[-1] == '--time=5'
     assert '--gpus=1' in options('', use_gpu=True)
     assert '--gpus=1' not in options('', use_gpu=False)
@@ -136,6 +136,8 @@ def test_own_slurm_requests() -> None:
         assert [o for o in options(own) if o.startswith('--mem')] == [own]
     for own in ('-c8', '--cpus-per-task=8', '--cpus-per-gpu=8'):
         assert [o for o in options(own) if o.startswith(('-c', '--cpus'))] == [own]
+    for own in ('-D/x', '--chdir=/x'):
+        assert [o for o in options(own) if o.startswith(('-D', '--chdir'))] == [own]
     for own in ('-ox.out', '--output=x.out'):
         assert [o for o in options(own) if o.startswith(('-o', '--output'))] == [own]
     assert '--gpus=1' not in options('--gres=gpu:a100:1', use_gpu=True)

@@ -12,10 +12,11 @@ import pytest
 from nipype import Workflow
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.interfaces.localize import Locate
 from tmsprep.methods import methods_of
 from tmsprep.protocols import load_protocol
 from tmsprep.workflows.base import init_participant_wf
-from tmsprep.workflows.image import Computing, fingerprint
+from tmsprep.workflows.image import Computing
 
 from workflow_graphs import edges_of, workflows
 
@@ -129,23 +130,27 @@ def test_few_cpus(bids: Path) -> None:
     assert syn.inputs.threads == 3
 
 
-def test_hash(bids: Path) -> None:
-    """What the cache must notice, and what it must not."""
-    nodes = {
-        name: one(build(bids, ('cnn',), **settings)).get_node('cnn')
-        for name, settings in {
-            'same': {},
-            'gpu': {'use_gpu': True},
-            'seed': {'random_seed': 2},
-        }.items()
-    }
-    first = one(build(bids, ('cnn',))).get_node('cnn')
-    hashes = {name: node.inputs.get_hashval()[1] for name, node in nodes.items()}
-    assert hashes['same'] == hashes['gpu'] == first.inputs.get_hashval()[1]
-    assert hashes['seed'] != hashes['same']
-    before = first.inputs.get_hashval()[1]
-    first.inputs.resources = {**RESOURCES['cnn'], 'weights_sha256': 'other'}
-    assert first.inputs.get_hashval()[1] != before
+def test_nothing_cached(bids: Path) -> None:
+    """Nipype believes what it finds in a working directory."""
+    nodes = [
+        node
+        for protocol in ('tms', 'locus-coeruleus')
+        for node in build(bids, protocol=protocol)._get_all_nodes()
+    ]
+    assert len(nodes) == 2 * (5 + 4)
+    assert all(node.interface.always_run for node in nodes)
+
+
+def test_kept_outcomes(bids: Path) -> None:
+    """No two images, methods or protocols share a folder."""
+    folders = [
+        node.inputs.folder
+        for protocol in ('tms', 'locus-coeruleus')
+        for node in build(bids, protocol=protocol)._get_all_nodes()
+        if isinstance(node.interface, Locate)
+    ]
+    assert len(set(folders)) == len(folders) == 2 * (2 + 1)
+    assert str(bids.parent / 'work' / 'tms_outcomes' / 'sub_01_T1w' / 'syn') in folders
 
 
 def test_images_share_nothing(bids: Path) -> None:
@@ -184,15 +189,6 @@ def test_given_derivatives(bids: Path, entity: str) -> None:
     transforms[1].touch()
     pair = [str(path) for path in transforms]
     assert given()['given_transforms'] == {'MNI152NLin2009aSym': pair}
-
-
-def test_fingerprint(tmp_path: Path) -> None:
-    path = tmp_path / 'a.nii'
-    assert fingerprint(path) == 'unreadable'
-    path.write_text('1')
-    before = fingerprint(path)
-    path.write_text('12')
-    assert fingerprint(path) != before
 
 
 BUILD = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,9 +29,17 @@ RATER = 'rater'
 ENTITY_LABEL = r'[a-zA-Z0-9+]+'
 
 _NAME = re.compile(
-    rf'(?P<stem>sub-{ENTITY_LABEL}(?:_[a-z]+-{ENTITY_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)'
-    r'(?P<extension>\.tsv|\.mrk\.json|\.fcsv|\.txt)'
+    rf'(?P<stem>sub-{ENTITY_LABEL}(?:_[a-z]+-{ENTITY_LABEL})*)(?:_(?P<suffix>[a-zA-Z0-9]+))?'
+    r'(?P<extension>(?i:\.tsv|\.mrk\.json|\.fcsv|\.txt))'
 )
+# What the beginning of a file of points says, whatever its name is.
+_SIGNS = {
+    '.txt': re.compile(r'# *Coordinate system:|# *Target Name\t', re.IGNORECASE),
+    '.json': re.compile(r'"markups"|markups-schema'),
+    # The first line has the columns, in any order.
+    '.tsv': re.compile(r'\A(?=.*\blabel\b)(?=.*\bx\b)(?=.*\by\b)(?=.*\bz\b)'),
+}
+_BEGINNING = 2000
 _FORM = (
     'sub-<label>[_ses-<label>][_run-<index>]_desc-<rater>_targets.tsv (or .mrk.json, .fcsv, .txt)'
 )
@@ -83,21 +92,25 @@ def find_annotations(images: Mapping[str, Sequence[ImageRef]], folder: Path) -> 
     folder : Path
         Searched with all folders below it, hidden ones excepted. Files are named
         ``sub-<label>[_<entity>-<label>][_desc-<rater>]_targets.tsv`` (or ``.txt``); with
-        ``.mrk.json`` or ``.fcsv`` the suffix is free. All entities but desc and space must be the
-        image's.
+        ``.mrk.json`` or ``.fcsv`` the suffix is free and may be left out. All entities but desc
+        and space must be the image's. A folder that cannot be entered is a problem of the
+        participant it is named after.
 
     Raises
     ------
     BidsError
-        If the folder is missing or holds no file of points at all.
+        If the folder is missing or holds no file of points at all, or if a folder that is no
+        participant's cannot be entered.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise BidsError(f'{folder}: no such folder of annotations')
-    candidates, notes = _candidates(folder)
-    if not candidates:
-        raise BidsError(f'{folder}: no file of points here. Name them {_FORM}. {" ".join(notes)}')
+    candidates, notes, closed = _candidates(folder)
     found = FoundAnnotations([], defaultdict(list), notes)
+    for error in closed:
+        _add_closed(error, folder, found)
+    if not candidates and not found.problems:
+        raise BidsError(f'{folder}: no file of points here. Name them {_FORM}. {" ".join(notes)}')
     chosen: dict[tuple[str, str], list[AnnotationFile]] = defaultdict(list)
     not_chosen = []
     for path in candidates:
@@ -150,12 +163,15 @@ def annotated_names(folder: Path) -> list[dict[str, str]]:
     ]
 
 
-def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
-    """List files of points with good names, in natural order; notes on others and own outputs."""
+def _candidates(folder: Path) -> tuple[list[Path], list[str], list[OSError]]:
+    """List files of points with good names, in natural order.
+
+    Also notes on other files and own outputs, and the errors of folders that cannot be entered.
+    """
     good, own, misnamed = [], [], []
-    for path in sorted(folder.rglob('*'), key=lambda path: natural_key(str(path))):
-        hidden = any(part.startswith('.') for part in path.relative_to(folder).parts)
-        if hidden or path.is_dir() or not _looks_like_points(path):
+    closed: list[OSError] = []
+    for path in _walk(folder, closed):
+        if not _looks_like_points(path):
             continue
         match = _NAME.fullmatch(path.name)
         if match is None or _has_other_suffix(match):
@@ -175,26 +191,50 @@ def _candidates(folder: Path) -> tuple[list[Path], list[str]]:
             f'Outputs of tmsprep itself in {folder} are not used as annotations: '
             f'{shorten(own)}. If a rater has corrected them, name the rater in desc-<rater>.'
         )
-    return good, notes
+    return good, notes, closed
+
+
+def _walk(folder: Path, closed: list[OSError]) -> list[Path]:
+    """List all that is not hidden below a folder, in natural order."""
+    found = []
+    for home, folders, files in os.walk(folder, onerror=closed.append):
+        folders[:] = [name for name in folders if not name.startswith('.')]
+        found += [Path(home, name) for name in (*folders, *files) if not name.startswith('.')]
+    return sorted(found, key=lambda path: natural_key(str(path)))
+
+
+def _add_closed(error: OSError, folder: Path, found: FoundAnnotations) -> None:
+    """Name a folder that cannot be entered, for its participant if it has one."""
+    path = Path(error.filename or folder)
+    message = f'{path}: cannot be entered ({error.strerror}). Check its permissions.'
+    names = (part for part in path.relative_to(folder).parts if part.startswith('sub-'))
+    subject = next(names, '').removeprefix('sub-')
+    if not subject:
+        raise BidsError(message)
+    found.problems[subject].append(message)
 
 
 def _has_other_suffix(match: re.Match[str]) -> bool:
     """Tell whether a file whose extension says little lacks the suffix that says what it is."""
-    return match['extension'] in ('.tsv', '.txt') and match['suffix'] != 'targets'
+    return match['extension'].lower() in ('.tsv', '.txt') and match['suffix'] != 'targets'
 
 
 def _looks_like_points(path: Path) -> bool:
     name = path.name.lower()
-    if name.endswith(('.mrk.json', '.fcsv', '_targets.tsv', '_targets.txt')):
+    if name.endswith(('.mrk.json', '.fcsv')):
         return True
-    if not name.endswith('.tsv'):
+    if '_targets.' in name:
+        # The sidecar of a table has its name.
+        return not name.endswith('.json')
+    sign = _SIGNS.get(path.suffix.lower())
+    # To open a pipe would block.
+    if sign is None or not path.is_file():
         return False
     try:
         with path.open(encoding='utf-8', errors='replace') as file:
-            columns = file.readline(1000).split()
+            return sign.search(file.read(_BEGINNING)) is not None
     except OSError:
         return False
-    return {'label', 'x', 'y', 'z'} <= set(columns)
 
 
 def is_own_output(path: Path, others: Collection[str] = ()) -> bool:
@@ -207,7 +247,7 @@ def is_own_output(path: Path, others: Collection[str] = ()) -> bool:
     others : collection of str
         Values of the entity ``desc`` that are names of outputs, beyond those of all methods.
     """
-    entities = dict(part.split('-', 1) for part in path.name.split('_') if '-' in part)
+    entities = dict(part.split('-', 1) for part in _stem(path).split('_') if '-' in part)
     desc = entities.get('desc', '')
     if desc == 'expert' and 'protocol' not in entities:
         # A rater may have this name; a table of this package never stands without its sidecar.
@@ -218,8 +258,10 @@ def is_own_output(path: Path, others: Collection[str] = ()) -> bool:
 
 
 def _stem(path: Path) -> str:
-    """All entities of a file's name, without its suffix."""
-    return path.name.rpartition('_')[0]
+    """All entities of a file's name, without its suffix, if there is one."""
+    stem = path.name.partition('.')[0]
+    home, _, last = stem.rpartition('_')
+    return stem if '-' in last else home
 
 
 def _entities(path: Path, stem: str) -> dict[str, str]:

@@ -11,8 +11,15 @@ from typing import Any, NamedTuple
 
 from tmsprep.bids.filters import matches, wanted_entities
 from tmsprep.bids.foreign import foreign_images
-from tmsprep.bids.index import has_database, list_images
-from tmsprep.bids.names import BidsError, ImageRef, labels_in, natural_key, shorten
+from tmsprep.bids.index import Listing, has_database, list_images, special
+from tmsprep.bids.names import (
+    BidsError,
+    ImageRef,
+    labels_in,
+    natural_key,
+    refused_labels,
+    shorten,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +57,15 @@ class FoundImages(NamedTuple):
     problems : dict
         For each participant with a problem, one message per problem. Participants without an
         image have at least one.
+    refused : dict
+        Label that breaks the rule of BIDS, made safe to show, to a message. Such participants are
+        neither among the images nor among the problems: nothing can be named after them. Empty if
+        the query names its participants.
     """
 
     images: dict[str, list[ImageRef]]
     problems: dict[str, list[str]]
+    refused: dict[str, str]
 
 
 def find_images(query: ImageQuery) -> FoundImages:
@@ -77,9 +89,9 @@ def find_images(query: ImageQuery) -> FoundImages:
     """
     participants = choose_participants(query.bids_dir, query.participants)
     images: dict[str, list[ImageRef]] = {label: [] for label in participants}
-    problems: dict[str, list[str]] = defaultdict(list)
     wanted = wanted_entities(query.filters)
-    paths = _list_images(query, participants)
+    listing = _list_images(query, participants)
+    paths, problems = listing.files, defaultdict(list, listing.problems)
     for path in paths:
         subject = path.relative_to(query.bids_dir).parts[0].removeprefix('sub-')
         try:
@@ -89,7 +101,12 @@ def find_images(query: ImageQuery) -> FoundImages:
                 problems[subject].append(str(error))
             continue
         in_session = not query.sessions or image.session in query.sessions
-        if in_session and matches(image, wanted):
+        if not in_session or not matches(image, wanted):
+            continue
+        kind = special(path)
+        if kind:
+            problems[subject].append(f'{path}: {kind}, not a file. Put the image in its place.')
+        else:
             images[subject].append(image)
     for label in participants:
         images[label].sort(key=lambda image: natural_key(image.stem))
@@ -97,12 +114,11 @@ def find_images(query: ImageQuery) -> FoundImages:
         problems[label] += _not_read(query, label, wanted, paths)
         if not images[label] and not problems[label]:
             problems[label].append(_nothing_found(query, label, wanted, paths))
-    return FoundImages(
-        images, {label: messages for label, messages in problems.items() if messages}
-    )
+    found = {label: messages for label, messages in problems.items() if messages}
+    return FoundImages(images, found, {} if query.participants else refused_labels(query.bids_dir))
 
 
-def _list_images(query: ImageQuery, participants: list[str]) -> list[Path]:
+def _list_images(query: ImageQuery, participants: list[str]) -> Listing:
     """List images; only a query for all participants makes a database.
 
     Parallel jobs for a few participants need none, and would all make it at the same time.
@@ -130,11 +146,14 @@ def choose_participants(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]
         If a participant does not exist; the message lists those that do.
     """
     folders = [bids_dir / f'sub-{label}' for label in wanted]
-    if folders and all(folder.is_dir() and folder.parent == bids_dir for folder in folders):
+    if folders and all(_is_there(folder) and folder.parent == bids_dir for folder in folders):
         return sorted(set(wanted), key=natural_key)
     there = labels_in(bids_dir, 'sub')
     if not there:
-        raise BidsError(f'{bids_dir}: no participants; there is no folder named sub-<label>')
+        refused = ' '.join(refused_labels(bids_dir).values())
+        raise BidsError(
+            f'{bids_dir}: no participants; there is no folder named sub-<label>. {refused}'
+        )
     missing = [label for label in wanted if label not in there]
     if missing:
         raise BidsError(
@@ -142,6 +161,14 @@ def choose_participants(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]
             f'{shorten(there)}'
         )
     return [label for label in there if not wanted or label in wanted]
+
+
+def _is_there(folder: Path) -> bool:
+    try:
+        return folder.is_dir()
+    except OSError:
+        # It may not be looked at; reading it says so.
+        return True
 
 
 def _could_match(path: Path, suffix: object) -> bool:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+
+from tmsprep.text import printable
 
 #: Keys of file names and what PyBIDS, and so a filter file, calls them.
 ENTITIES = {
@@ -43,6 +46,10 @@ SCANNER_SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
 MAX_STEM = 150
 
 _LABEL = r'[a-zA-Z0-9+]+'
+_WHAT = {'sub': 'participant', 'ses': 'session'}
+
+#: Longest label of a participant or session: reports and records are named after it.
+MAX_LABEL = 100
 _NAME = re.compile(
     rf'(?P<stem>sub-{_LABEL}(?:_[a-z]+-{_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)(?P<extension>\.nii(?:\.gz)?)'
 )
@@ -310,6 +317,28 @@ class Layout:
         return sorted(self.logs(subject).glob(f'*_protocol-{self.label}_*.error.json'))
 
 
+def check_label(label: str, key: str = 'sub') -> str:
+    """Return a label that keeps the rule of BIDS.
+
+    It becomes part of file names, of commands and of lists that other programs read.
+
+    Raises
+    ------
+    BidsError
+        If it holds anything but letters and digits, or too many; the message names the cure.
+    """
+    if _is_label(label):
+        return label
+    raise BidsError(
+        f'{key}-{printable(label)}: not a BIDS label of a {_WHAT[key]}. Use only the letters a-z, '
+        f'A-Z and digits (no space, quote, accent, dash or underscore), at most {MAX_LABEL}'
+    )
+
+
+def _is_label(label: str) -> bool:
+    return len(label) <= MAX_LABEL and re.fullmatch(_LABEL, label) is not None
+
+
 def labels_in(folder: Path, key: str) -> list[str]:
     """List the labels of the ``<key>-*`` folders inside one, in natural order.
 
@@ -319,14 +348,60 @@ def labels_in(folder: Path, key: str) -> list[str]:
         The data set for key 'sub', a participant's folder for key 'ses'.
     key : str
         'sub' or 'ses'.
+
+    Returns
+    -------
+    list of str
+        Those that keep the rule of BIDS; see `refused_labels`.
     """
-    found = [entry.name[len(key) + 1 :] for entry in folder.glob(f'{key}-*') if entry.is_dir()]
-    return sorted(found, key=natural_key)
+    return sorted(filter(_is_label, _labels(folder, key)), key=natural_key)
 
 
-def natural_key(text: str) -> list[tuple[int, int, str]]:
+def refused_labels(bids_dir: Path) -> dict[str, str]:
+    """Name the folders ``sub-*`` of a data set whose label breaks the rule of BIDS.
+
+    Returns
+    -------
+    dict
+        The label, made safe to show, to a message with the cure.
+    """
+    refused = {}
+    for label in sorted(_labels(bids_dir, 'sub')):
+        try:
+            check_label(label)
+        except BidsError as error:
+            refused[printable(label)] = (
+                f'{error}, so this participant is left out. Rename the folder in {bids_dir} and '
+                'its files, or move it out of the data set.'
+            )
+    return refused
+
+
+def _labels(folder: Path, key: str) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [e.name[len(key) + 1 :] for e in entries if _is_folder(e, f'{key}-')]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+
+
+def _is_folder(entry: os.DirEntry[str], prefix: str) -> bool:
+    try:
+        return entry.name.startswith(prefix) and entry.is_dir()
+    except OSError:
+        # A link into a folder that may not be entered, or to itself: reading it says so.
+        return True
+
+
+def natural_key(text: str) -> list[tuple[int, int, str, str]]:
     """Sort 'sub-2' before 'sub-10'; equal numbers with more leading zeros come later."""
-    return [(1, int(p), p) if p.isdecimal() else (0, 0, p) for p in re.split(r'(\d+)', text)]
+    return [_part_key(part) for part in re.split(r'(\d+)', text)]
+
+
+def _part_key(part: str) -> tuple[int, int, str, str]:
+    # Numbers by length and digits: of more than 4300 digits Python makes no number.
+    digits = part.lstrip('0')
+    return (1, len(digits), digits, part) if part.isdecimal() else (0, 0, part, '')
 
 
 def shorten(names: list[str], most: int = 20) -> str:

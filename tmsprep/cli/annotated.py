@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from tmsprep.atomic import atomic_path
 from tmsprep.bids import find_images
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import located_points
+from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import ResourceError
 from tmsprep.protocols import Protocol, load_protocol
@@ -89,10 +91,11 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
     BidsError
         If there are no annotations.
     ResourceError
-        If no method of the protocol learns.
+        If no method of the protocol learns, or weights to start from cannot be used.
     """
     protocol = load_protocol(config.protocol)
     method, learner = learner_of(protocol, config.options)
+    learner.check()
     found = find_images(config.image_query)
     assert config.annotations is not None
     given = learner.collect(
@@ -101,11 +104,13 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
         config.consensus_threshold,
         None if config.dry_run else config.work_dir / 'masks',
     )
-    _log_problems(given, found)
+    problems = {**given.problems, **{who: [why] for who, why in found.refused.items()}}
+    _log_problems(problems, given, found)
     layout = Layout(config.out_dir, protocol.name)
     if not config.dry_run and len(given.agreements):
         _write_agreements(config, given)
     images = {image.stem: image for several in found.images.values() for image in several}
+    _warn_of_far_points(given.examples, images, layout, protocol)
     used = {images[example.name].subject for example in given.examples}
     masks = sum(example.mask is not None for example in given.examples)
     points = len(given.examples) - masks
@@ -116,9 +121,7 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
         len(used),
         len(set(found.images) - used - set(given.problems)),
     )
-    return AnnotatedRun(
-        config, layout, method, learner, given.examples, images, dict(given.problems)
-    )
+    return AnnotatedRun(config, layout, method, learner, given.examples, images, problems)
 
 
 def learner_of(protocol: Protocol, options: Mapping[str, object]) -> tuple[str, Learner]:
@@ -138,16 +141,31 @@ def learner_of(protocol: Protocol, options: Mapping[str, object]) -> tuple[str, 
     raise ResourceError(f'protocol {protocol.name}: none of its methods ({names}) is trained')
 
 
-def _log_problems(given: Annotations, found: FoundImages) -> None:
+def _log_problems(
+    problems: Mapping[str, Sequence[str]], given: Annotations, found: FoundImages
+) -> None:
     for note in given.notes:
         logger.warning('%s', note)
-    for subject, messages in given.problems.items():
+    for subject, messages in problems.items():
         for message in messages:
             logger.error('sub-%s: %s', subject, message)
     for subject, messages in found.problems.items():
         # Participants with annotations but no image are among the problems above.
         for message in messages:
             logger.warning('sub-%s: not used: %s', subject, message)
+
+
+def _warn_of_far_points(
+    examples: Sequence[Example], images: Mapping[str, ImageRef], layout: Layout, protocol: Protocol
+) -> None:
+    """Compare the points with those of the methods, where the outputs have some of the image."""
+    names = [method.name for method in methods_of(protocol)]
+    for example in examples:
+        if example.points is None:
+            continue
+        located = located_points(layout, images[example.name], names)
+        for finding in far_from_methods(example.points, located):
+            logger.warning('%s, points of raters: %s', example.name, finding.message)
 
 
 def _write_agreements(config: TrainConfig | CrossvalConfig, given: Annotations) -> None:

@@ -16,6 +16,7 @@ from tmsprep.config import (
     RunConfig,
     TrainConfig,
 )
+from tmsprep.files import check_private
 
 
 def check_paths(config: RunConfig) -> None:
@@ -75,6 +76,7 @@ def _check_work_dir(work_dir: Path, bids_dir: Path, out_dir: Path) -> None:
     if work == out_dir.resolve():
         raise ValueError(f'--work-dir {work_dir}: is the output folder; give another one with -w')
     _check_writable(work_dir, 'working folder')
+    check_private(work_dir)
 
 
 def _check_writable(folder: Path, what: str) -> None:

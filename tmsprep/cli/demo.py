@@ -12,6 +12,7 @@ from pathlib import Path
 from tmsprep.bids.names import ImageRef, Layout, derivative_path
 from tmsprep.config import RunConfig
 from tmsprep.methods import method_names
+from tmsprep.running.surroundings import open_streams
 
 #: Label of the one participant.
 SUBJECT = '01'
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         'folder', type=Path, help='for the data set, the outputs and the working folder'
     )
     parser.add_argument('options', nargs=argparse.REMAINDER, help='of tmsprep, such as --sloppy')
+    if argv is None:
+        open_streams()
     arguments = parser.parse_args(argv)
     folder = arguments.folder.absolute()
     bids_dir, out_dir = folder / 'bids', folder / 'out'

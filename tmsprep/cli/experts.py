@@ -12,9 +12,18 @@ import numpy as np
 from tmsprep.bids import BidsError
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.group import log_issues
-from tmsprep.derivatives import EXPERT, delete_outdated, is_own_table, write_experts
+from tmsprep.derivatives import (
+    EXPERT,
+    delete_outdated,
+    is_own_table,
+    located_points,
+    write_experts,
+)
+from tmsprep.evaluation.errors import AXES
+from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.files import file_sha256
 from tmsprep.group.experts import COLUMNS, collect_experts
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
 if TYPE_CHECKING:
@@ -82,6 +91,32 @@ def _log_disagreements(image: ImageRef, experts: Experts) -> None:
             image.path.name,
             ', '.join(labels),
         )
+
+
+def warn_of_far_experts(
+    layout: Layout, images: Sequence[ImageRef], methods: Sequence[str], experts: Experts | None
+) -> None:
+    """Warn of images in which the raters' points are far from those of every method.
+
+    Parameters
+    ----------
+    layout : Layout
+        Names of the outputs, in which the methods have left their tables.
+    images : sequence of ImageRef
+        Images of the run.
+    methods : sequence of str
+        Their names.
+    experts : Experts or None
+        None if the run was given no points of raters.
+    """
+    if experts is None:
+        return
+    for image in images:
+        if image.stem in experts.tables:
+            table = experts.tables[image.stem]
+            points = PointSet(tuple(table['label']), table[AXES].to_numpy())
+            for finding in far_from_methods(points, located_points(layout, image, methods)):
+                logger.warning('%s, points of raters: %s', image.path.name, finding.message)
 
 
 def write_expert_tables(

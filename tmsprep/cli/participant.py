@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.bids import find_images
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.annotated import conclude
-from tmsprep.cli.experts import read_experts, write_expert_tables
-from tmsprep.derivatives import unfinished
-from tmsprep.failures import read_records, record_problems
+from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
+from tmsprep.done import Work
+from tmsprep.failures import (
+    forget_records,
+    forget_useless_records,
+    read_records,
+    record_problems,
+)
 from tmsprep.group.issues import errors_by_subject
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import Method, gather_resources
@@ -63,13 +70,32 @@ class ParticipantRun:
         layout = Layout(config.out_dir, protocol.name)
         return cls(config, protocol, layout, methods_of(protocol, config.localizers))
 
+    def resources(self) -> dict[str, dict[str, Any]]:
+        """Find weights, atlas and other files of all methods; see `gather_resources`."""
+        return gather_resources(self.methods, self.protocol, self.config.options)
+
+    def work(self, resources: Mapping[str, Mapping[str, Any]] | None = None) -> Work:
+        """Describe what is to be done; without resources, tables may be made in any way."""
+        return Work(
+            self.layout,
+            self.protocol,
+            self.methods,
+            self.config.options,
+            resources,
+            self.config.derivatives,
+        )
+
     def problems(self, subject: str, images: Sequence[ImageRef]) -> Iterator[str]:
-        """Say what failed for a participant, or else what is not finished."""
+        """Say what failed for a participant, or else what is missing."""
         records = read_records(self.layout, subject)
-        yield from (f'{record["node"]}: {record["message"]}' for record in records)
+        yield from (f'{record.node}: {record.message}' for record in records)
         if not records:
+            # How the tables were made is not asked: this run has just made them, perhaps of files
+            # among the outputs that it then replaced.
+            work = self.work()
             for image in images:
-                yield from unfinished(self.layout, image, self.methods, self.config.options)
+                yield from work.left(image)
+                yield from work.without_points(image)
 
 
 def run_level(config: ParticipantConfig) -> int:
@@ -97,9 +123,8 @@ def run_level(config: ParticipantConfig) -> int:
     run = ParticipantRun.of(config)
     found = find_images(config.image_query)
     if config.reports_only and not config.dry_run:
-        _write_reports(run, found.images)
-        return _conclude(run, found.images)
-    resources = gather_resources(run.methods, run.protocol, config.options)
+        return _conclude(run, found, unreported=_write_reports(run, found.images))
+    resources = run.resources()
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
         return _describe(found, experts)
@@ -109,12 +134,14 @@ def run_level(config: ParticipantConfig) -> int:
         try:
             _execute(run, claimed, resources, experts)
         finally:
-            _write_reports(run, claimed)
-        return _conclude(run, found.images, experts, set(found.images) - set(claimed))
+            unreported = _write_reports(run, claimed)
+        others = set(found.images) - set(claimed)
+        return _conclude(run, found, experts, others, unreported)
 
 
 def _record_problems(run: ParticipantRun, found: FoundImages, subjects: Iterable[str]) -> None:
     for subject in subjects:
+        forget_useless_records(run.layout, subject, run.config.bids_dir)
         problems = found.problems.get(subject, [])
         record_problems(run.layout, subject, problems)
         for problem in problems:
@@ -129,7 +156,9 @@ def _execute(
 ) -> None:
     """Build and run the workflow."""
     every = [image for several in images.values() for image in several]
-    prepare_run(run.config.execution, run.layout, run.protocol, run.config.bids_dir, every)
+    prepare_run(run.config.execution, run.layout, run.protocol, run.config.bids_dir)
+    for image in every:
+        forget_records(run.layout, image)
     # Before the workflow is built, which takes up the tables that are there.
     write_expert_tables(run.protocol, run.layout, every, experts, run.config.consensus_threshold)
     if not every:
@@ -146,6 +175,7 @@ def _execute(
     progress = Progress(len(workflow._get_all_nodes()), len(every), finished)
     names = {workflow_name(image): image for image in every}
     execute(workflow, run.config.execution, run.layout, progress, names)
+    warn_of_far_experts(run.layout, every, [method.name for method in run.methods], experts)
 
 
 def _workflow(
@@ -177,33 +207,65 @@ def _workflow(
     )
 
 
-def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> None:
+def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> dict[str, str]:
+    """Write the reports; return the participants without one, and why."""
+    failed = {}
     for subject in subjects:
-        path = write_participant_report(run.layout, run.protocol, subject)
-        logger.info('report: %s', path)
+        try:
+            path = write_participant_report(run.layout, run.protocol, subject)
+        except Exception as error:
+            logger.debug('', exc_info=True)
+            path = run.layout.report(subject)
+            # That of an earlier run must not pass for one of this run.
+            path.unlink(missing_ok=True)
+            failed[subject] = f'report: {path} could not be written: {str(error) or repr(error)}'
+        else:
+            logger.info('report: %s', path)
+    return failed
 
 
 def _conclude(
     run: ParticipantRun,
-    images: Images,
+    found: FoundImages,
     experts: Experts | None = None,
     others: Collection[str] = (),
+    unreported: Mapping[str, str] = MappingProxyType({}),
 ) -> int:
     """Log which participants failed and why, or belong to another run; give the exit code."""
-    failed = dict.fromkeys(sorted(others), TAKEN)
+    images = found.images
+    failed = {**dict.fromkeys(sorted(others), TAKEN), **found.refused}
     for subject, several in images.items():
-        problems = [] if subject in others else list(run.problems(subject, several))
+        if subject in others:
+            continue
+        problems = list(run.problems(subject, several))
+        if subject in unreported:
+            problems.append(unreported[subject])
         if problems:
             failed[subject] = '; '.join(problems)
     for subject, messages in failed.items():
         logger.error('sub-%s failed: %s', subject, messages)
     if failed:
         logger.error(
-            'tmsprep finished with errors: %d of %d participants failed', len(failed), len(images)
+            'tmsprep finished with errors: %d of %d participants failed%s',
+            len(failed),
+            len(images) + len(found.refused),
+            _flagged(run, images),
         )
         return EXIT_FAILED
-    done = f'tmsprep finished without errors: {len(images)} participants'
+    done = f'tmsprep finished without errors: {len(images)} participants{_flagged(run, images)}'
     return _conclude_experts(experts, done, 'tmsprep finished')
+
+
+def _flagged(run: ParticipantRun, images: Images) -> str:
+    """Count the points of the run's tables that carry a warning, in words; '' if none does."""
+    every = [image for several in images.values() for image in several]
+    tables = [table for image in every for table in run.work().statuses(image).values()]
+    statuses = [status for table in tables for status in table]
+    flagged = Counter(status for status in statuses if status != 'ok')
+    if not flagged:
+        return ''
+    counts = ', '.join(f'{count} {status}' for status, count in sorted(flagged.items()))
+    return f'; look at {flagged.total()} of {len(statuses)} points: {counts}'
 
 
 def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:
@@ -218,9 +280,11 @@ def _describe(found: FoundImages, experts: Experts | None) -> int:
             logger.info('sub-%s: would run on %s', subject, image.relative_path)
         for problem in found.problems.get(subject, ()):
             logger.error('sub-%s: %s', subject, problem)
-    if found.problems:
-        logger.error(
-            'dry run: %d of %d participants cannot run', len(found.problems), len(found.images)
-        )
+    for subject, message in found.refused.items():
+        logger.error('sub-%s: %s', subject, message)
+    cannot = len(found.problems) + len(found.refused)
+    if cannot:
+        total = len(found.images) + len(found.refused)
+        logger.error('dry run: %d of %d participants cannot run', cannot, total)
         return EXIT_FAILED
     return _conclude_experts(experts, 'dry run: nothing was written', 'dry run')

@@ -6,13 +6,18 @@ import contextlib
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
+from typing import Any
 
 from tmsprep import __version__
 from tmsprep.cli.parser import parse_args
 from tmsprep.config import GroupConfig, ImageConfig, RunConfig
+from tmsprep.files import make_private
 from tmsprep.running import EXIT_FAILED, EXIT_USAGE
 from tmsprep.running.machine import explain_shortage
+from tmsprep.running.surroundings import leave_folder, open_streams
+from tmsprep.text import printable, shown
 
 logger = logging.getLogger('tmsprep')
 
@@ -31,10 +36,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 if everything was done, 1 if something failed, 2 for wrong arguments (which end the
         process from within the parser) or files, 128 plus the signal if one stopped it.
     """
-    config = parse_args(argv)
     if argv is not None:
-        # Called from a program, which must not be forked.
-        return run(config)
+        # Called from a program, which must not be forked or moved.
+        return run(parse_args(argv))
+    open_streams()
+    config = parse_args()
+    leave_folder()
     from tmsprep.running.supervise import supervise
 
     return supervise(lambda: run(config), lambda line: _log_end(config, line))
@@ -48,8 +55,10 @@ def run(config: RunConfig) -> int:
     try:
         _start_logging(config)
         logger.info('tmsprep %s, run %s', __version__, config.run_id)
+        for note in config.notes:
+            logger.warning('%s', note)
         level = import_module(f'tmsprep.cli.{config.analysis_level}')
-        return level.run_level(config)
+        return level.run_level(_in_private(config))
     except (BidsError, ResourceError) as error:
         logger.error('%s', error)
         return EXIT_USAGE
@@ -61,6 +70,14 @@ def run(config: RunConfig) -> int:
         message = explain_shortage(str(error) or repr(error), folders)
         logger.error('tmsprep stopped: %s: %s (-vv shows where)', type(error).__name__, message)
         return EXIT_FAILED
+
+
+def _in_private(config: RunConfig) -> RunConfig:
+    """Let a run that computes put all its files into a folder of this user alone."""
+    computes = not (config.dry_run or getattr(config, 'reports_only', False))
+    if isinstance(config, ImageConfig) and computes:
+        return replace(config, work_dir=make_private(config.work_dir))
+    return config
 
 
 def _log_end(config: RunConfig, line: str) -> None:
@@ -88,6 +105,17 @@ def _start_logging(config: RunConfig) -> None:
         _add_handler(_LogFile(config.log_dir / 'tmsprep.log', encoding='utf-8'))
 
 
+class _Formatter(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Keep names of files and labels from controlling the terminal or looking like a line."""
+        record.message = shown(record.message).replace('\n', '\n    ')
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        """Do the same to a traceback."""
+        return printable(super().formatException(ei), keep='\n')
+
+
 def _add_handler(handler: logging.Handler) -> None:
-    handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)s %(message)s'))
+    handler.setFormatter(_Formatter('%(asctime)s %(levelname)s %(message)s'))
     logger.addHandler(handler)

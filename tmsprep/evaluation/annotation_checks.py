@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from nibabel.affines import apply_affine
 
+from tmsprep.bids.names import shorten
+from tmsprep.evaluation.findings import Finding, point_errors
+from tmsprep.evaluation.head_checks import check_shape
+from tmsprep.evaluation.shape import protocol_shape
 from tmsprep.evaluation.status import (
     mirrored,
     on_wrong_side,
@@ -29,34 +32,11 @@ OFF_CENTRE_MM = 20.0
 #: Points whose middle is this far from the middle of the image belong to another image.
 WRONG_IMAGE_MM = 100.0
 
+#: So many names that are no targets are told one by one.
+SHOWN_NAMES = 20
+
 #: Two targets closer than this were given the same point.
 SAME_PLACE_MM = 0.1
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Error, warning or note about annotated points.
-
-    Parameters
-    ----------
-    severity : str
-        'error': the point, or with label None every point, must not be used; 'warning': to be
-        looked at; 'note': for information.
-    label : str or None
-        The target; None for all.
-    message : str
-        The problem and how to solve it, without the name of the file.
-    image : str
-        Name of the image in a comparison of raters; otherwise empty.
-    rater : str
-        Name of the rater whose file is wrong; empty if several are named, or none.
-    """
-
-    severity: str
-    label: str | None
-    message: str
-    image: str = ''
-    rater: str = ''
 
 
 def check_points(
@@ -95,9 +75,16 @@ def check_points(
         return findings + whole
     if image:
         outside = outside_field_of_view(known, *image)
-        findings += _errors(known, outside, 'is outside the image; correct it, or write n/a')
-    findings += _check_sides(known, protocol, _centre(*image) if image else None)
-    return findings + check_same_place(known)
+        findings += point_errors(known, outside, 'is outside the image; correct it, or write n/a')
+    sides = _check_sides(known, protocol, _centre(*image) if image else None)
+    single = [*findings, *sides, *check_same_place(known)]
+    # Single slips that are known already must not spoil the fit.
+    rest = usable_points(known, single, protocol)
+    places = protocol_shape(protocol)
+    whole = check_shape(rest, places) if places is not None else []
+    if any(finding.label is None for finding in whole):
+        return findings + whole
+    return single + whole
 
 
 def usable_points(points: PointSet, findings: Iterable[Finding], protocol: Protocol) -> PointSet:
@@ -111,14 +98,19 @@ def check_names(points: PointSet, protocol: Protocol) -> list[Finding]:
     """Name unknown and missing targets."""
     unknown = [label for label in points.labels if label not in protocol.labels]
     if len(unknown) == len(points):
-        given = ', '.join(map(repr, unknown)) or 'nothing'
+        given = shorten([repr(label) for label in unknown]) or 'nothing'
         message = (
             f'names no target of the protocol {protocol.name!r}: it names {given}; the targets '
             f'are {", ".join(protocol.labels)}. Rename the points, or give the protocol that they '
             'belong to (--protocol)'
         )
         return [Finding('error', None, message)]
-    findings = [Finding('warning', label, _unknown(label, protocol)) for label in unknown]
+    findings = [
+        Finding('warning', label, _unknown(label, protocol)) for label in unknown[:SHOWN_NAMES]
+    ]
+    if len(unknown) > SHOWN_NAMES:
+        message = f'{len(unknown) - SHOWN_NAMES} further names are no targets and are ignored'
+        findings.append(Finding('warning', None, message))
     missing = [t for t in protocol.labels if t not in points or np.isnan(points[t]).any()]
     if len(missing) == len(protocol.labels):
         findings.append(Finding('warning', None, 'every point in it is missing (n/a)'))
@@ -140,7 +132,7 @@ def check_zero(points: PointSet) -> tuple[list[Finding], PointSet]:
     zero = (points.coordinates == 0).all(axis=1)
     rest = points.reindex(np.array(points.labels)[~zero]).reindex(points.labels)
     message = 'is at (0, 0, 0), which usually means that it was never set; write n/a, or set it'
-    return _errors(points, zero, message), rest
+    return point_errors(points, zero, message), rest
 
 
 def check_same_place(points: PointSet) -> list[Finding]:
@@ -154,14 +146,6 @@ def check_same_place(points: PointSet) -> list[Finding]:
         message = f'{label} is at the same place as {named}; correct one, or write n/a'
         findings.append(Finding('error', label, message))
     return findings
-
-
-def _errors(points: PointSet, flags: np.ndarray, message: str) -> list[Finding]:
-    return [
-        Finding('error', label, f'{label} {message}')
-        for label, flag in zip(points.labels, flags, strict=True)
-        if flag
-    ]
 
 
 def _check_image(points: PointSet, shape: tuple[int, ...], affine: np.ndarray) -> list[Finding]:
@@ -228,4 +212,4 @@ def _check_sides(points: PointSet, protocol: Protocol, centre: np.ndarray | None
         Finding('warning', label, f'{label} lies just across the midline; look at it')
         for label in np.array(points.labels)[across & ~wrong].tolist()
     ]
-    return _errors(points, wrong, message) + near
+    return point_errors(points, wrong, message) + near

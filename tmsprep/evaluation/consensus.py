@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +18,10 @@ CONSENSUS_STATUSES = {
     'no_consensus': 'raters gave the point, but no two of them agree',
     'missing': 'no rater gave the point',
 }
+
+#: The largest groups of raters are searched in so many steps; no number of raters who scatter as
+#: experts do needs them. If they do not suffice there is no consensus.
+MOST_STEPS = 50_000
 
 # Distances are compared to a nanometre, so that rounding does not break ties.
 _DECIMALS = 6
@@ -83,32 +86,82 @@ def agree(points: np.ndarray, threshold_mm: float = DISAGREEMENT_MM) -> Agreemen
     given = np.isfinite(points).all(axis=2)
     apart = points[:, :, None] - points[:, None]
     distances = np.linalg.norm(apart, axis=-1).round(_DECIMALS)
-    chosen = given & (given.sum(axis=1) == 1)[:, None]
-    size, spread = np.ones(len(points), dtype=int), np.full(len(points), np.inf)
-    for group, near in _groups(given, distances <= threshold_mm):
-        first, second = np.array(list(combinations(group, 2))).T
-        mean = distances[:, first, second].mean(axis=1).round(_DECIMALS)
-        better = near & ((len(group) > size) | ((len(group) == size) & (mean < spread)))
-        chosen[better] = np.isin(np.arange(given.shape[1]), group)
-        size[better], spread[better] = len(group), mean[better]
+    pairs = given[:, :, None] & given[:, None]
+    near = distances <= threshold_mm
+    # All who gave the point are near each other, or there is but one.
+    chosen = given & (near | ~pairs).all(axis=(1, 2))[:, None]
+    for point in np.flatnonzero(given.any(axis=1) & ~chosen.any(axis=1)):
+        group = _best_group(near[point] & pairs[point], distances[point])
+        chosen[point, group] = True
     return Agreements(_means(points, chosen), chosen, _statuses(given, chosen))
 
 
-def _groups(given: np.ndarray, near: np.ndarray) -> list[tuple[tuple[int, ...], np.ndarray]]:
-    """List groups of two raters or more, and the points where each is near all others.
+def _best_group(near: np.ndarray, distances: np.ndarray) -> list[int]:
+    """Choose among the largest groups of raters who are all near each other.
 
-    The largest come first, then those of earlier raters. Few are left to be tried, as a group
-    that agrees on no point is not enlarged.
+    Parameters
+    ----------
+    near : numpy.ndarray
+        Boolean, shape (raters, raters), symmetric: who is near whom.
+    distances : numpy.ndarray
+        Shape (raters, raters), mm.
+
+    Returns
+    -------
+    list of int
+        The group with the smallest mean distance, and of these the one of the earliest raters;
+        empty if no two raters are near each other, or the largest groups cannot be listed in
+        `MOST_STEPS` steps.
     """
-    groups: list[tuple[tuple[int, ...], np.ndarray]] = [((), np.ones(len(given), dtype=bool))]
-    for rater in range(given.shape[1]):
-        larger = [
-            ((*group, rater), points & given[:, rater] & near[:, rater, list(group)].all(axis=1))
-            for group, points in groups
-        ]
-        groups += [(group, points) for group, points in larger if points.any()]
-    several = [(group, points) for group, points in groups if len(group) > 1]
-    return sorted(several, key=lambda item: (-len(item[0]), item[0]))
+    groups = _largest_groups(near)
+    if not groups:
+        return []
+    first, second = np.triu_indices(len(groups[0]), 1)
+    members = np.array(groups)
+    means = distances[members[:, first], members[:, second]].mean(axis=1).round(_DECIMALS)
+    return min(zip(means.tolist(), groups, strict=True))[1]
+
+
+def _largest_groups(near: np.ndarray) -> list[list[int]]:
+    """List all largest groups, of two raters or more, who are all near each other.
+
+    Bron and Kerbosch 1973 (doi:10.1145/362342.362367) with pivots; branches that cannot reach the
+    largest size found so far are left out. Sets of raters are bits of whole numbers.
+    """
+    count = len(near)
+    neighbours = [sum(1 << j for j in range(count) if j != i and near[i, j]) for i in range(count)]
+    found: list[list[int]] = []
+    best, steps = 2, 0
+    stack = [(0, (1 << count) - 1, 0)]
+    while stack:
+        steps += 1
+        if steps > MOST_STEPS:
+            return []
+        group, candidates, excluded = stack.pop()
+        if group.bit_count() + candidates.bit_count() < best:
+            continue
+        if not candidates:
+            if not excluded:
+                if group.bit_count() > best:
+                    best, found = group.bit_count(), []
+                found.append(_members(group))
+            continue
+        pivot = max(
+            _members(candidates | excluded),
+            key=lambda rater: (candidates & neighbours[rater]).bit_count(),
+        )
+        for rater in _members(candidates & ~neighbours[pivot]):
+            mark = 1 << rater
+            stack.append(
+                (group | mark, candidates & neighbours[rater], excluded & neighbours[rater])
+            )
+            candidates, excluded = candidates & ~mark, excluded | mark
+    return found
+
+
+def _members(bits: int) -> list[int]:
+    """List the places of the bits that are set."""
+    return [place for place in range(bits.bit_length()) if bits >> place & 1]
 
 
 def _means(points: np.ndarray, chosen: np.ndarray) -> np.ndarray:

@@ -11,18 +11,16 @@ from typing import NamedTuple
 import numpy as np
 
 from tmsprep.evaluation.annotation_checks import (
-    Finding,
     check_names,
     check_same_place,
     check_zero,
     usable_points,
 )
+from tmsprep.evaluation.findings import Finding
+from tmsprep.evaluation.head_checks import COMMON_POINTS
 from tmsprep.evaluation.status import DISAGREEMENT_MM, mirrored, swapped_pairs
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-
-#: Fewer points in common than this tell nothing about a whole file.
-COMMON_POINTS = 4
 
 # So many points in common with a file of another participant are too many for chance.
 _COPIED_POINTS = 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
+
 import numpy as np
 
 from tmsprep.points import PointSet
@@ -10,14 +12,37 @@ from tmsprep.protocols import Protocol
 #: Experts further apart than this do not agree (Baxter et al. 2021, section 2.1).
 DISAGREEMENT_MM = 12.0
 
+#: A point nearer to the edge of the image than this, or than its stated error, is `near_edge`: the
+#: scalp, and air in front of it, are further away in every whole head of the training data.
+EDGE_MM = 5.0
+
+#: Column of the radius of the ball around a point that holds 90 % of errors.
+RADIUS = 'error90_mm'
+
+#: Statuses of points that must not be used.
+UNUSABLE = frozenset({'failed', 'outside_image', 'wrong_side', 'unreliable'})
+
+#: Statuses with which the promise of `RADIUS` does not hold: the images of the calibration were
+#: whole heads.
+WITHOUT_RADIUS = UNUSABLE | {'near_edge'}
+
 #: Closed vocabulary of the status column, with its meaning.
 STATUSES = {
     'ok': 'found',
     'disagreement': f'found, but over {DISAGREEMENT_MM:g} mm from the other method',
     'wrong_side': 'found, but on the other side of the midline',
     'outside_image': 'found, but outside the field of view',
+    'unreliable': 'found, but not to be relied on: the image does not look there as it should; '
+    'see the report',
+    'near_edge': 'found, but so near to the edge of the field of view that what tells its '
+    'position may be cut off',
     'failed': 'the method failed; see the report',
 }
+
+
+def has_usable(statuses: Iterable[str]) -> bool:
+    """Tell whether there is a point that may be used."""
+    return not UNUSABLE.issuperset(statuses)
 
 
 def point_status(
@@ -26,10 +51,15 @@ def point_status(
     protocol: Protocol,
     shape: tuple[int, ...],
     affine: np.ndarray,
+    *,
+    unreliable: Collection[str] = (),
+    radius_mm: np.ndarray | None = None,
+    edge_mm: float = EDGE_MM,
 ) -> list[str]:
     """Find the status of every target of a protocol.
 
-    The most serious one wins: missing, outside, wrong side, disagreement.
+    The most serious one wins: missing, outside, wrong side, unreliable, near the edge,
+    disagreement.
 
     Parameters
     ----------
@@ -41,6 +71,12 @@ def point_status(
         The targets, in order.
     shape, affine : tuple of int, numpy.ndarray
         Shape and affine of the image that the points lie in.
+    unreliable : collection of str
+        Targets whose points are not to be relied on.
+    radius_mm : numpy.ndarray, optional
+        Shape (n,): stated error of each point, NaN where there is none.
+    edge_mm : float
+        Least distance of a point from the edge of the image, mm.
 
     Returns
     -------
@@ -55,6 +91,8 @@ def point_status(
         ('failed', ~points.found),
         ('outside_image', outside_field_of_view(points, shape, affine)),
         ('wrong_side', on_wrong_side(points, protocol)),
+        ('unreliable', np.isin(protocol.labels, list(unreliable))),
+        ('near_edge', near_edge(points, shape, affine, radius_mm, edge_mm)),
         ('disagreement', far),
     )
     return [
@@ -66,9 +104,45 @@ def outside_field_of_view(
     points: PointSet, shape: tuple[int, ...], affine: np.ndarray
 ) -> np.ndarray:
     """Tell which points lie beyond the outer faces of the image's voxels; boolean, shape (n,)."""
+    return points.found & (edge_distance(points, shape, affine) < 0)
+
+
+def near_edge(
+    points: PointSet,
+    shape: tuple[int, ...],
+    affine: np.ndarray,
+    radius_mm: np.ndarray | None = None,
+    edge_mm: float = EDGE_MM,
+) -> np.ndarray:
+    """Tell which points are nearer to the edge of the image than their radius; shape (n,).
+
+    Parameters
+    ----------
+    points, shape, affine, radius_mm, edge_mm
+        As in `point_status`.
+    """
+    radius = np.full(len(points), np.nan) if radius_mm is None else radius_mm
+    near = edge_distance(points, shape, affine) < np.fmax(radius, edge_mm)
+    return points.found & near
+
+
+def edge_distance(points: PointSet, shape: tuple[int, ...], affine: np.ndarray) -> np.ndarray:
+    """Distance of points from the outer faces of the image's voxels, mm; negative outside.
+
+    NaN where a point is missing; shape (n,).
+
+    Examples
+    --------
+    Voxels of 2 mm, the first of which ends at x = -1 mm:
+
+    >>> points = PointSet.from_mapping({'a': (4.0, 10, 10), 'b': (-3.0, 10, 10)}, ('a', 'b'))
+    >>> edge_distance(points, (20, 20, 20), np.diag([2.0, 2, 2, 1]))
+    array([ 5., -2.])
+    """
     voxels = points.transformed(np.linalg.inv(affine)).coordinates
-    upper = np.array(shape[:3]) - 0.5
-    return points.found & ((voxels < -0.5) | (voxels > upper)).any(axis=1)
+    spacing = np.linalg.norm(np.asarray(affine)[:3, :3], axis=0)
+    inside = np.minimum(voxels + 0.5, np.array(shape[:3]) - 0.5 - voxels) * spacing
+    return inside.min(axis=1)
 
 
 def on_wrong_side(points: PointSet, protocol: Protocol) -> np.ndarray:

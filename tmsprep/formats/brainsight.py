@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from tmsprep.formats.parsing import (
     PointsFileError,
     add_point,
     check_writable,
+    fields,
     known_points,
     read_lines,
     rounded,
@@ -23,6 +23,9 @@ from tmsprep.points import PointSet
 
 #: Brainsight's name of the frame: the sform of the image, with code 1 (scanner).
 SYSTEM = 'NIfTI:S:Scanner'
+
+#: Brainsight's names of NIfTI's codes of a frame, in lower case.
+CODES = {'scanner': 1, 'aligned': 2, 'talairach': 3, 'mni-152': 4, 'other-template': 5}
 
 _AXES = ('Loc. X', 'Loc. Y', 'Loc. Z')
 _COLUMNS = ('Target Name', *_AXES, *(f'm{axis}n{i}' for axis in range(3) for i in range(3)))
@@ -34,7 +37,7 @@ _NOTES = (
 )
 
 
-def read_brainsight(path: Path) -> PointSet:
+def read_brainsight(path: Path, codes: tuple[int, int] | None = None) -> PointSet:
     """Read the targets of a Brainsight text file; samples, landmarks and sessions are ignored.
 
     Parameters
@@ -42,15 +45,18 @@ def read_brainsight(path: Path) -> PointSet:
     path : Path
         Coordinates in mm, RAS+, of one of the image's own NIfTI frames, as the header's
         ``Coordinate system`` says. ``(null)`` is a missing point. Orientations are not read.
+    codes : tuple of int, optional
+        qform_code and sform_code of the image. If they are not known, frames of templates are
+        refused.
 
     Raises
     ------
     PointsFileError
-        If the file is not of that form, its frame is not that of a NIfTI image, it has no targets,
-        or a name repeats.
+        If the file is not of that form, its frame is not that of this NIfTI image, it has no
+        targets, a column stands twice, or a name repeats.
     """
     lines = read_lines(path)
-    _check_header(lines, path)
+    _check_frame(_check_header(lines, path), codes, path)
     points: dict[str, np.ndarray] = {}
     columns: list[str] | None = None
     sections = set()
@@ -60,6 +66,10 @@ def read_brainsight(path: Path) -> PointSet:
             if '\t' in line:
                 columns = [cell.strip() for cell in line.lstrip('# ').split('\t')]
                 sections.add(columns[0])
+                if columns[0] == 'Target Name' and len(set(columns)) < len(columns):
+                    raise PointsFileError(
+                        f'{path}, line {number}: a column stands twice. Export the targets again.'
+                    )
         elif line.strip() and columns and columns[0] == 'Target Name':
             label, position = _target(line, columns, f'{path}, line {number}')
             add_point(points, label, position, path)
@@ -70,22 +80,37 @@ def read_brainsight(path: Path) -> PointSet:
     return PointSet.from_mapping(points)
 
 
-def _check_header(lines: list[str], path: Path) -> None:
-    header: dict[str, str] = {}
-    for line in lines:
-        match = re.fullmatch(r'#\s*([^:\t]+):\s*([^\t]*)', line)
-        if match:
-            header.setdefault(match[1].strip().lower(), match[2].strip())
+def _check_header(lines: list[str], path: Path) -> str:
+    """Return the frame, which is that of a NIfTI image; refuse other frames and units."""
+    header = fields(lines, ':', ('coordinate system', 'units'), path)
     system = header.get('coordinate system', 'not named')
     if not system.lower().startswith('nifti:'):
         raise PointsFileError(
             f'{path}: not a Brainsight export in the frame of the NIfTI image (coordinate system '
-            f'{system}). Export the targets again and choose {SYSTEM}, or another system '
+            f'{system[:40]}). Export the targets again and choose {SYSTEM}, or another system '
             'that begins with NIfTI.'
         )
     units = header.get('units', 'millimetres')
     if not units.lower().startswith('millimet'):
-        raise PointsFileError(f'{path}: units are {units}; export again in millimetres.')
+        raise PointsFileError(f'{path}: units are {units[:40]}; export again in millimetres.')
+    return system
+
+
+def _check_frame(system: str, codes: tuple[int, int] | None, path: Path) -> None:
+    """Refuse a frame whose name is not of the code of the image's own qform or sform."""
+    form, _, meaning = system.lower().removeprefix('nifti:').rpartition(':')
+    code = CODES.get(meaning.strip())
+    known: tuple[int, ...] = (CODES['scanner'], CODES['aligned'])
+    why = 'a template, not the scanner'
+    if codes is not None:
+        known = {'q': codes[:1], 's': codes[1:], '': codes}.get(form.strip(), ())
+        why = f'but the image has qform_code {codes[0]} and sform_code {codes[1]}'
+    if code not in known:
+        raise PointsFileError(
+            f'{path}: coordinate system {system[:40]}, {why}: the points are of another image, '
+            'or its header was changed since. Open this very image in Brainsight, and export the '
+            'targets again.'
+        )
 
 
 def _target(line: str, columns: list[str], where: str) -> tuple[str, np.ndarray]:
@@ -100,7 +125,8 @@ def _target(line: str, columns: list[str], where: str) -> tuple[str, np.ndarray]
         return cells[0], three_numbers(position)
     except (KeyError, ValueError) as error:
         raise PointsFileError(
-            f'{where}: not a Brainsight target ({error!r}). Correct the line, or export again.'
+            f'{where}: not a Brainsight target ({str(error)[:80]}). Correct the line, or export '
+            'again.'
         ) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,40 +15,150 @@ from tmsprep.points import PointSet
 #: Decimals of written coordinates in mm: below any error, and the same digits on every machine.
 DECIMALS = 4
 
+#: A file of points is smaller, with all samples of a long session of a neuronavigator in it.
+MAX_BYTES = 50_000_000
+
+#: Characters of the name of a point.
+MAX_LABEL = 200
+
+#: In mm. Nothing in a scanner is a kilometre away.
+MAX_COORDINATE = 1e6
+
+_NUMBER = re.compile(r'[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
+
 
 class PointsFileError(ValueError):
     """A file of points that cannot be used; the message names the file and the cure."""
 
 
-def read_lines(path: Path) -> list[str]:
-    """Return the lines of a UTF-8 text file.
+def read_text(path: Path) -> str:
+    """Return the content of a UTF-8 text file, with or without a byte order mark.
 
     Raises
     ------
     PointsFileError
-        If it is not UTF-8 text.
+        If it is missing, no regular file, larger than `MAX_BYTES`, not readable or not UTF-8.
     """
+    path = Path(path)
     try:
-        return path.read_text(encoding='utf-8-sig').splitlines()
+        about = path.stat()
+    except (OSError, ValueError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise PointsFileError(
+                f'file of points not found: {path}. Check the name, or fetch what a link leads to.'
+            ) from error
+        raise PointsFileError(
+            f'{path}: cannot be looked up ({error}). Check the name and the permissions.'
+        ) from error
+    if not stat.S_ISREG(about.st_mode):
+        # To open a pipe would block, to read a device never end.
+        raise PointsFileError(
+            f'{path}: a {_kind(about.st_mode)}, not a file of points. Take it away, or rename it.'
+        )
+    if about.st_size > MAX_BYTES:
+        raise PointsFileError(
+            f'{path}: {about.st_size / 1e6:.0f} MB are no file of points. Export the points alone.'
+        )
+    try:
+        return path.read_bytes().decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise PointsFileError(
             f'{path}: not a text file in UTF-8 ({error}). Save it again as UTF-8 text.'
         ) from error
+    except OSError as error:
+        raise PointsFileError(
+            f'{path}: cannot be read ({error}). Check the file and its permissions.'
+        ) from error
+
+
+def _kind(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, 'folder'), (stat.S_ISFIFO, 'pipe'), (stat.S_ISSOCK, 'socket'))
+    return next((name for test, name in kinds if test(mode)), 'device')
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a text file, ended as on Unix, Windows or old Macs; see `read_text`.
+
+    Other characters that Unicode counts as line breaks do not end a row of a table.
+    """
+    return re.split('\r\n|\r|\n', read_text(path))
+
+
+def fields(
+    lines: Iterable[str], separator: str, names: Iterable[str], path: Path
+) -> dict[str, str]:
+    """Return the values of comments such as ``# Name: value``.
+
+    Parameters
+    ----------
+    lines : iterable of str
+        Lines of the file.
+    separator : str
+        Between name and value.
+    names : iterable of str
+        In lower case, the fields to return; case does not count in the file.
+    path : Path
+        The file, for messages.
+
+    Raises
+    ------
+    PointsFileError
+        If a field has two values.
+    """
+    found: dict[str, str] = {}
+    for line in lines:
+        name, mark, value = line.lstrip('# ').partition(separator)
+        name, value = name.strip().lower(), value.strip()
+        # A line with tabs is a heading of columns.
+        if not line.startswith('#') or not mark or '\t' in line or name not in names:
+            continue
+        if found.setdefault(name, value) != value:
+            raise PointsFileError(
+                f'{path}: {name!r} has two values in the header. Export the points again, '
+                'into one file for each image.'
+            )
+    return found
 
 
 def three_numbers(values: Iterable[Any]) -> np.ndarray:
     """Return the position of a known point, shape (3,).
 
+    Parameters
+    ----------
+    values : iterable
+        Numbers, or text with a decimal point.
+
     Raises
     ------
-    ValueError, TypeError
-        If these are not three finite numbers.
+    ValueError
+        If these are not three finite numbers of at most `MAX_COORDINATE`.
     """
-    values = list(values)
-    position = np.array([float(value) for value in values])
-    if position.shape != (3,) or not np.isfinite(position).all():
-        raise ValueError(f'{values} is not three finite numbers')
-    return position
+    position = [_number(value) for value in values]
+    if len(position) != 3:
+        raise ValueError(f'{len(position)} numbers are not a position')
+    return np.array(position)
+
+
+def _number(value: Any) -> float:
+    """Read a number; Python itself also takes true, 1_000 and digits of other scripts."""
+    shown = _shortened(value)
+    if isinstance(value, str):
+        if not _NUMBER.fullmatch(value.strip()):
+            hint = '; write a decimal point' if ',' in value else ''
+            raise ValueError(f'{shown} is not a number{hint}')
+    elif isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f'{shown} is not a number')
+    if isinstance(value, int) and abs(value) > MAX_COORDINATE:
+        raise ValueError(f'{shown} is no coordinate in mm')
+    number = float(value)
+    if not abs(number) <= MAX_COORDINATE:
+        raise ValueError(f'{shown} is no coordinate in mm')
+    return number
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value) if isinstance(value, (str, float)) else str(type(value).__name__)
+    return text if len(text) <= 40 else f'{text[:40]}...'
 
 
 def add_point(points: dict[str, np.ndarray], label: str, position: np.ndarray, path: Path) -> None:
@@ -55,14 +167,22 @@ def add_point(points: dict[str, np.ndarray], label: str, position: np.ndarray, p
     Raises
     ------
     PointsFileError
-        If its name is empty or already in `points`.
+        If its name is empty, longer than `MAX_LABEL`, already in `points`, or has characters that
+        cannot be printed.
     """
+    if not label.isprintable() or len(label) > MAX_LABEL:
+        raise PointsFileError(
+            f'{path}: the name {_shortened(label)} is too long, or has characters that cannot be '
+            'printed. Rename the point.'
+        )
     if not label.strip():
         raise PointsFileError(
             f'{path}: a point has no name. Give every point the name of a target.'
         )
     if label in points:
-        raise PointsFileError(f'{path}: the point {label!r} appears twice. Remove one of them.')
+        raise PointsFileError(
+            f'{path}: the point {_shortened(label)} appears twice. Remove one of them.'
+        )
     points[label] = position
 
 

@@ -14,11 +14,11 @@ _READERS = {
     '.tsv': read_targets,
     '.mrk.json': read_markups,
     '.fcsv': read_fcsv,
-    '.txt': read_brainsight,
 }
+_EXTENSIONS = (*_READERS, '.txt')
 
 
-def read_points(path: Path) -> PointSet:
+def read_points(path: Path, codes: tuple[int, int] | None = None) -> PointSet:
     """Read named points; the extension determines the format.
 
     Parameters
@@ -26,6 +26,8 @@ def read_points(path: Path) -> PointSet:
     path : Path
         A table (``.tsv``), a file of 3D Slicer (``.mrk.json``, ``.fcsv``) or of Brainsight
         (``.txt``).
+    codes : tuple of int, optional
+        qform_code and sform_code of the image, by which Brainsight names its frame.
 
     Returns
     -------
@@ -35,12 +37,14 @@ def read_points(path: Path) -> PointSet:
     Raises
     ------
     PointsFileError
-        If the file is missing, of unknown format, or not what its extension says.
+        If the file is missing, of unknown format, of another frame than the image's, or not what
+        its extension says.
     """
     path = Path(path)
-    if not path.is_file():
-        raise PointsFileError(f'file of points not found: {path}')
-    return _READERS[_extension(path)](path)
+    extension = _extension(path)
+    if extension == '.txt':
+        return read_brainsight(path, codes)
+    return _READERS[extension](path)
 
 
 def write_points(path: Path, points: PointSet, frame: str = 'LPS', system: str = SYSTEM) -> Path:
@@ -78,7 +82,7 @@ def write_points(path: Path, points: PointSet, frame: str = 'LPS', system: str =
 
 
 def _extension(path: Path) -> str:
-    for extension in _READERS:
+    for extension in _EXTENSIONS:
         if path.name.lower().endswith(extension):
             return extension
-    raise PointsFileError(f'{path}: unknown format; give one of {", ".join(_READERS)}')
+    raise PointsFileError(f'{path}: unknown format; give one of {", ".join(_EXTENSIONS)}')

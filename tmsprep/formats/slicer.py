@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from tmsprep.formats.parsing import (
     PointsFileError,
     add_point,
     check_writable,
+    fields,
     known_points,
     read_lines,
+    read_text,
     rounded,
     three_numbers,
 )
@@ -25,6 +28,10 @@ _SCHEMA = (
     'https://raw.githubusercontent.com/Slicer/Slicer/main/Modules/Loadable/Markups/Resources/'
     'Schema/markups-schema-v1.0.0.json#'
 )
+_STATUSES = ('undefined', 'preview', 'defined', 'missing')
+# The numbers of these in an fcsv file.
+_FCSV_STATUSES = tuple(str(number) for number in range(len(_STATUSES)))
+_DEFINED = '2'
 _FCSV_COLUMNS = 'id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID'
 
 
@@ -35,23 +42,27 @@ def read_markups(path: Path) -> PointSet:
     ----------
     path : Path
         Frame LPS or RAS, as each list says; a point whose status is not 'defined' is missing.
+        Lines, curves, planes and regions are ignored: their points are no targets.
 
     Raises
     ------
     PointsFileError
-        If the file is not of that form, names no frame, is not in mm, or names a point twice.
+        If the file is not of that form, says something twice, names no frame, is not in mm, or
+        names a point twice.
     """
     points: dict[str, np.ndarray] = {}
+    text = read_text(path)
     try:
-        markups = json.loads(path.read_text(encoding='utf-8-sig'))['markups']
+        markups = json.loads(text, object_pairs_hook=_once)['markups']
         lists = [markup for markup in markups if markup['type'] == 'Fiducial']
         for markup in lists:
             _add_list(points, markup, path)
     except PointsFileError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise PointsFileError(
-            f'{path}: not a Slicer markups file ({error!r}). Save the points again with 3D Slicer.'
+            f'{path}: not a Slicer markups file ({str(error)[:80]!r}). Save the points again with '
+            '3D Slicer.'
         ) from error
     if not lists:
         raise PointsFileError(
@@ -60,13 +71,26 @@ def read_markups(path: Path) -> PointSet:
     return PointSet.from_mapping(points)
 
 
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that stands twice in one object, of which json would take the last."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f'{twice!r} stands twice in one object')
+    return found
+
+
 def _add_list(points: dict[str, np.ndarray], markup: dict, path: Path) -> None:
     sign = _sign(markup.get('coordinateSystem'), path)
     units = markup.get('coordinateUnits', 'mm')
     if units not in ('mm', ['mm'] * 3):
-        raise PointsFileError(f'{path}: coordinates in {units!r}; give them in mm.')
+        raise PointsFileError(f'{path}: coordinates in {str(units)[:40]!r}; give them in mm.')
     for point in markup['controlPoints']:
-        defined = point.get('positionStatus', 'defined') == 'defined'
+        status = point.get('positionStatus', 'defined')
+        if status not in _STATUSES:
+            raise ValueError(f'unknown positionStatus {status!r}')
+        defined = status == 'defined'
         position = three_numbers(point['position']) if defined else np.full(3, np.nan)
         add_point(points, point['label'], position * sign, path)
 
@@ -77,22 +101,22 @@ def read_fcsv(path: Path) -> PointSet:
     Parameters
     ----------
     path : Path
-        Frame as the header's ``CoordinateSystem`` says: RAS or 0, LPS or 1.
+        Frame as the header's ``CoordinateSystem`` says: RAS or 0, LPS or 1. Slicer 5 writes two
+        values behind the columns of the header: the status of the point, which is missing unless
+        that is 2 (defined), and how it was set.
 
     Raises
     ------
     PointsFileError
-        If the header names no frame, a row lacks a coordinate or is longer than the header says,
-        or a label repeats.
+        If the header names no frame, or two, or a column twice; if a row lacks a coordinate, or is
+        shorter or longer than the header says; or if a label repeats.
     """
     lines = read_lines(path)
-    header = {}
-    for line in lines:
-        name, equals, value = line.lstrip('# ').partition('=')
-        if line.startswith('#') and equals:
-            header[name.strip()] = value.strip()
-    sign = _sign(header.get('CoordinateSystem'), path)
+    header = fields(lines, '=', ('coordinatesystem', 'columns'), path)
+    sign = _sign(header.get('coordinatesystem'), path)
     columns = [name.strip() for name in header.get('columns', _FCSV_COLUMNS).split(',')]
+    if len(set(columns)) < len(columns):
+        raise PointsFileError(f'{path}: a column stands twice in the header. Save it again.')
     points: dict[str, np.ndarray] = {}
     for line in lines:
         if line.strip() and not line.startswith('#'):
@@ -107,15 +131,25 @@ def _fcsv_point(line: str, columns: list[str], path: Path) -> tuple[str, np.ndar
         # One row at a time, so that a single quotation mark does not swallow the rows after it.
         (cells,) = csv.reader([line], strict=True)
         row = dict(zip(columns, cells, strict=False))
-        if len(cells) > len(columns):
+        if len(cells) < len(columns):
+            raise ValueError('fewer values than columns')
+        rest = cells[len(columns) :]
+        defined = True
+        if len(rest) == 2 and rest[0] in _FCSV_STATUSES and rest[1] in ('0', '1'):
+            defined = rest[0] == _DEFINED
+        elif rest:
             # A comma in a number, or in a name without quotes, shifts everything behind it.
             raise ValueError(
                 'more values than columns; write numbers with a point, names without commas'
             )
-        return row.get('label', ''), three_numbers(row[axis] for axis in 'xyz')
+        if not {row.get(name, '1') for name in ('vis', 'sel', 'lock')} <= {'0', '1'}:
+            raise ValueError('values are not under their columns')
+        position = three_numbers(row[axis] for axis in 'xyz') if defined else np.full(3, np.nan)
+        return row.get('label', ''), position
     except (KeyError, ValueError, csv.Error) as error:
+        name = row.get('label', '')[:40]
         raise PointsFileError(
-            f'{path}: point {row.get("label")!r}: {error!r}. Correct this row: {line[:80]}'
+            f'{path}: point {name!r}: {error!r}. Correct this row: {line[:80]!r}'
         ) from error
 
 

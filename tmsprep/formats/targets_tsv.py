@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
+import csv
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tmsprep.atomic import atomic_path
-from tmsprep.formats.parsing import DECIMALS, PointsFileError, check_writable
+from tmsprep.formats.parsing import (
+    DECIMALS,
+    PointsFileError,
+    add_point,
+    check_writable,
+    read_lines,
+    three_numbers,
+)
 from tmsprep.points import PointSet
+
+_COLUMNS = ('label', 'x', 'y', 'z')
+_MISSING = ('n/a', 'NaN', 'nan', '')
 
 
 def read_targets(path: Path) -> PointSet:
@@ -24,34 +35,64 @@ def read_targets(path: Path) -> PointSet:
     Raises
     ------
     PointsFileError
-        If the file is missing or lacks a column, a row is longer than the header, a coordinate is
-        not a number, or a label repeats.
+        If the file cannot be read, lacks one of these columns or has it twice, if a row is
+        shorter or longer than the header or ends within quotation marks, if a coordinate is not a
+        number, a point is known on some axes only, or a label repeats or cannot be printed.
     """
     path = Path(path)
-    if not path.is_file():
-        raise PointsFileError(f'file of points not found: {path}')
+    points: dict[str, np.ndarray] = {}
+    columns: list[str] | None = None
+    for number, line in enumerate(read_lines(path), 1):
+        if not line.strip():
+            continue
+        where = f'{path}, line {number}'
+        cells = _cells(line, where)
+        if columns is None:
+            columns = cells
+            _check_columns(columns, path)
+            continue
+        if len(cells) != len(columns):
+            raise PointsFileError(
+                f'{where}: {len(cells)} values under {len(columns)} columns, so it is not clear '
+                'which is which. Write n/a for each that is missing, and tabs between values.'
+            )
+        row = dict(zip(columns, cells, strict=True))
+        add_point(points, row['label'], _position(row, where), path)
+    if columns is None:
+        raise PointsFileError(f'{path}: no columns; the file is empty. Write label, x, y, z.')
+    return PointSet.from_mapping(points)
+
+
+def _cells(line: str, where: str) -> list[str]:
+    """Split one row, so that a stray quotation mark does not swallow the rows after it."""
     try:
-        table = _read_table(path)
-        return PointSet(tuple(table['label']), table[['x', 'y', 'z']].to_numpy(dtype=np.float64))
-    except KeyError as error:
-        raise PointsFileError(f'{path}: needs the columns label, x, y, z; {error}') from error
-    except (ValueError, pd.errors.ParserError, pd.errors.ParserWarning) as error:
-        raise PointsFileError(f'{path}: {error}') from error
+        (cells,) = csv.reader([line], delimiter='\t', strict=True)
+    except csv.Error as error:
+        raise PointsFileError(f'{where}: {error}. Correct the quotation marks.') from error
+    return cells
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    """Read a table strictly: no label is taken for a missing value, no column for an index."""
-    with warnings.catch_warnings():
-        # A row longer than the header: its numbers may belong to any column.
-        warnings.simplefilter('error', pd.errors.ParserWarning)
-        return pd.read_csv(
-            path,
-            sep='\t',
-            index_col=False,
-            keep_default_na=False,
-            na_values={axis: ['n/a', 'NaN', 'nan', ''] for axis in 'xyz'},
-            dtype={'label': str},
+def _check_columns(columns: Sequence[str], path: Path) -> None:
+    wrong = [name for name in _COLUMNS if columns.count(name) != 1]
+    if wrong:
+        what = 'twice' if wrong[0] in columns else 'missing'
+        raise PointsFileError(
+            f'{path}: needs the columns label, x, y, z, each once, with tabs between them; '
+            f'{wrong[0]} is {what}'
         )
+
+
+def _position(row: Mapping[str, str], where: str) -> np.ndarray:
+    cells = [row[axis].strip() for axis in 'xyz']
+    if all(cell in _MISSING for cell in cells):
+        return np.full(3, np.nan)
+    try:
+        return three_numbers(cells)
+    except ValueError as error:
+        raise PointsFileError(
+            f'{where}: {error}. Write three numbers in mm, or n/a in x, y and z if the point is '
+            'missing.'
+        ) from error
 
 
 def write_table(path: Path, table: pd.DataFrame) -> Path:

@@ -11,10 +11,21 @@ from tmsprep.evaluation.errors import RATER
 from tmsprep.group.analysis import Group, GroupRequest
 from tmsprep.group.crossval import predicted_points, read_predictions, reference_points
 from tmsprep.group.derivatives import read_derivatives
-from tmsprep.group.issues import Issue, known_participants, participants_without
+from tmsprep.group.issues import (
+    Issue,
+    known_participants,
+    participants_without,
+    refused_participants,
+)
 from tmsprep.group.overrides import apply_overrides
 from tmsprep.group.points import agreement_table, consensus_points, in_order
-from tmsprep.group.raters import RaterPoints, compare_raters, rater_table, read_raters
+from tmsprep.group.raters import (
+    RaterPoints,
+    compare_raters,
+    mark_doubtful,
+    rater_table,
+    read_raters,
+)
 
 
 def collect_group(request: GroupRequest) -> Group:
@@ -36,7 +47,8 @@ def collect_group(request: GroupRequest) -> Group:
             request.annotations, request.bids_dir, derived, protocol, wanted
         )
         raters, more = compare_raters(raters, protocol, request.threshold_mm)
-        issues += [*found, *more]
+        raters, far = mark_doubtful(raters, derived.points)
+        issues += [*found, *more, *far]
     agreements = _agreements(request, raters)
     tables = [derived.points, rater_table(raters), consensus_points(agreements)]
     path = request.layout.level('crossval', 'predictions')
@@ -50,6 +62,7 @@ def collect_group(request: GroupRequest) -> Group:
         request.bids_dir, request.layout.out_dir, points['participant_id'].unique(), wanted
     )
     refuse_nothing(request.layout, points, issues)
+    issues += refused_participants(request.bids_dir, wanted)
     issues += _absent(request, derived.images, points, participants, issues)
     return Group(
         request,

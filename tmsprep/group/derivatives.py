@@ -12,13 +12,12 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import BidsError, ImageRef, Layout, labels_in
+from tmsprep.evaluation.status import has_usable
+from tmsprep.failures import read_records
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import COLUMNS, point_table
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
-
-# Steps that run after the tables are written: if one fails, the tables are those of the last run.
-_AFTER_TABLES = ('figures',)
 
 
 class Geometry(NamedTuple):
@@ -93,7 +92,12 @@ def read_derivatives(
                 message = f'{names}: of an earlier run than the one that failed, not used'
                 found.issues.append(Issue(subject, message))
             else:
-                parts += _read_image(stem, tables, layout, bids_dir, protocol, found)
+                read = list(_read_image(stem, tables, layout, bids_dir, protocol, found))
+                statuses = [status for table in read for status in table['status']]
+                if statuses and not has_usable(statuses):
+                    message = f'{stem}: no usable point by any method; look at the report'
+                    found.issues.append(Issue(subject, message))
+                parts += read
     points = pd.concat(parts, ignore_index=True) if parts else found.points
     return Derivatives(
         points, found.images, found.geometry, found.masks, found.atlases, found.issues
@@ -103,15 +107,11 @@ def read_derivatives(
 def _read_records(layout: Layout, subject: str, issues: list[Issue]) -> set[str]:
     """Add an issue per error record; return the images whose tables are older than a failure."""
     outdated = set()
-    for path in layout.records(subject):
-        unread = {'node': path.name, 'image': '', 'message': 'cannot be read', 'cure': ''}
-        record = unread | read_json(path)
-        stem = re.sub(r'_[^_]*$', '', str(record['image']))
-        where = f'{stem}, {record["node"]}' if stem else record['node']
-        message = f'{where}: {record["message"]} {record["cure"]}'.strip()
-        issues.append(Issue(subject, message))
-        # A method that failed has a working directory here, and its table says so.
-        if stem and not record.get('node_dir') and record['node'] not in _AFTER_TABLES:
+    for record in read_records(layout, subject):
+        stem = re.sub(r'_[^_]*$', '', record.image)
+        where = f'{stem}, {record.node}' if stem else record.node
+        issues.append(Issue(subject, f'{where}: {record.message} {record.cure}'.strip()))
+        if stem and record.tables_are_older:
             outdated.add(stem)
     return outdated
 

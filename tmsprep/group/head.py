@@ -10,7 +10,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy.spatial import cKDTree
 
-from tmsprep.evaluation.annotation_checks import Finding
+from tmsprep.evaluation.findings import Finding
 from tmsprep.imaging.read import load_nifti
 from tmsprep.points import PointSet
 

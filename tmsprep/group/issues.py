@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from tmsprep.bids.names import BidsError, labels_in, natural_key, shorten
+from tmsprep.bids.names import BidsError, labels_in, natural_key, refused_labels, shorten
 from tmsprep.evaluation.errors import RATER
 from tmsprep.tables import Column, column
+from tmsprep.text import shown, without_folders
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,20 @@ def known_participants(
     return sorted(set(wanted) or known, key=natural_key)
 
 
+def refused_participants(bids_dir: Path, wanted: Sequence[str] = ()) -> list[Issue]:
+    """Name the participants of the data set whose label breaks the rule of BIDS.
+
+    Parameters
+    ----------
+    bids_dir : Path
+        Root of the data set.
+    wanted : sequence of str
+        Chosen labels: then the others are nobody's concern.
+    """
+    refused = {} if wanted else refused_labels(bids_dir)
+    return [Issue(label, message) for label, message in refused.items()]
+
+
 def participants_without(
     participants: Iterable[str], present: Iterable[str], message: str
 ) -> list[Issue]:
@@ -171,10 +186,14 @@ def participants_table(
                 'methods': ' '.join(m for m in methods if not m.startswith(RATER)),
                 'raters': ' '.join(raters),
                 'outcome': _outcome(own_issues, '' if methods else without),
-                'message': ' '.join(' '.join(issue.message.split()) for issue in own_issues),
+                'message': without_folders(' '.join(_on_one_line(own_issues))),
             }
         )
     return pd.DataFrame(rows, columns=['participant_id', *COLUMNS])
+
+
+def _on_one_line(issues: Iterable[Issue]) -> list[str]:
+    return [shown(' '.join(issue.message.split())) for issue in issues]
 
 
 def _outcome(issues: Sequence[Issue], without: str) -> str:

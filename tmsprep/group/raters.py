@@ -11,14 +11,15 @@ import pandas as pd
 
 from tmsprep.bids.annotations import AnnotationFile, annotated_names, find_annotations
 from tmsprep.bids.names import ImageRef, labels_in, natural_key
-from tmsprep.evaluation.annotation_checks import check_points, usable_points
-from tmsprep.evaluation.errors import RATER
+from tmsprep.evaluation.annotation_checks import usable_points
+from tmsprep.evaluation.errors import AXES, RATER
+from tmsprep.evaluation.head_checks import FAR_MM, far_from_methods
 from tmsprep.evaluation.rater_checks import (
     check_raters,
     copied_between_participants,
     describe_copy,
 )
-from tmsprep.formats import PointsFileError, read_points
+from tmsprep.evaluation.rater_files import name_file, read_checked
 from tmsprep.group.derivatives import Derivatives, image_of
 from tmsprep.group.head import outside_head
 from tmsprep.group.issues import Issue
@@ -29,6 +30,8 @@ from tmsprep.protocols import Protocol
 #: Every status of a rater's point, with its meaning.
 STATUSES = {
     'given': 'the rater gave the point',
+    'doubtful': 'the rater gave the point, but the whole file is over '
+    f'{FAR_MM:g} mm (median) from every method: either may be wrong; look at both',
     'missing': 'the rater gave no point',
     'refused': 'the rater gave a point that cannot be right, and it is not used; the log says why',
 }
@@ -46,11 +49,14 @@ class RaterPoints:
         As in the file, reindexed to the protocol.
     usable : PointSet
         Without those that cannot be right.
+    doubtful : bool
+        Whether they are far from the points of every method.
     """
 
     file: AnnotationFile
     given: PointSet
     usable: PointSet
+    doubtful: bool = False
 
 
 def read_raters(
@@ -125,24 +131,54 @@ def _read(
     file: AnnotationFile, derivatives: Derivatives, protocol: Protocol, issues: list[Issue]
 ) -> RaterPoints | None:
     """Read and check one file; an error in it does not affect the others."""
-    subject = file.image.subject
-    try:
-        points = read_points(file.path)
-    except PointsFileError as error:
-        issues.append(Issue(subject, str(error)))
-        return None
-    except OSError as error:
-        issues.append(Issue(subject, f'{file.path}: cannot be read ({error}). Check the file.'))
-        return None
     stem = file.image.stem
-    findings = check_points(points, protocol, *(derivatives.geometry.get(stem) or ()))
-    if stem in derivatives.masks:
+    points, findings = read_checked(file, protocol, *(derivatives.geometry.get(stem) or ()))
+    if points is not None and stem in derivatives.masks:
         usable = usable_points(points, findings, protocol)
-        findings += outside_head(usable, derivatives.masks[stem])
+        findings += name_file(file.path, outside_head(usable, derivatives.masks[stem]))
     for finding in findings:
-        issues.append(Issue(subject, f'{file.path}: {finding.message}.', finding.severity))
+        issues.append(Issue(file.image.subject, finding.message, finding.severity))
+    if points is None:
+        return None
     given = points.reindex(protocol.labels)
     return RaterPoints(file, given, usable_points(points, findings, protocol))
+
+
+def mark_doubtful(
+    read: Sequence[RaterPoints], methods: pd.DataFrame
+) -> tuple[list[RaterPoints], list[Issue]]:
+    """Find files whose points are far from those of every method, and mark them.
+
+    Parameters
+    ----------
+    read : sequence of RaterPoints
+        Result of `read_raters`.
+    methods : pandas.DataFrame
+        Points of the methods, see `tmsprep.group.points.COLUMNS`.
+
+    Returns
+    -------
+    read : list of RaterPoints
+        In the same order. Points that are marked are used all the same.
+    issues : list of Issue
+        A warning for each file that is marked.
+    """
+    rated = {points.file.image.stem for points in read}
+    located: dict[str, dict[str, PointSet]] = {}
+    for (image, method), rows in methods[methods['image'].isin(rated)].groupby(
+        ['image', 'method']
+    ):
+        places = PointSet(tuple(rows['label']), rows[AXES].to_numpy())
+        located.setdefault(str(image), {})[str(method)] = places
+    marked, issues = [], []
+    for points in read:
+        found = far_from_methods(points.usable, located.get(points.file.image.stem, {}))
+        marked.append(replace(points, doubtful=bool(found)))
+        issues += [
+            Issue(points.file.image.subject, finding.message, finding.severity)
+            for finding in name_file(points.file.path, found)
+        ]
+    return marked, issues
 
 
 def rater_table(read: Iterable[RaterPoints], *, as_given: bool = False) -> pd.DataFrame:
@@ -165,7 +201,8 @@ def rater_table(read: Iterable[RaterPoints], *, as_given: bool = False) -> pd.Da
 
 def _statuses(points: RaterPoints) -> list[str]:
     refused = points.given.found & ~points.usable.found
-    return np.select([refused, points.usable.found], ['refused', 'given'], 'missing').tolist()
+    given = 'doubtful' if points.doubtful else 'given'
+    return np.select([refused, points.usable.found], ['refused', given], 'missing').tolist()
 
 
 def compare_raters(

@@ -11,8 +11,8 @@ import pandas as pd
 
 from tmsprep.group.analysis import Group
 from tmsprep.group.issues import Issue
+from tmsprep.registration.guarded import TransformReader
 from tmsprep.registration.names import DEFAULT_ATLAS
-from tmsprep.registration.transforms import move_coordinates
 
 _AXES = ['x', 'y', 'z']
 
@@ -63,14 +63,15 @@ def template_points(group: Group) -> InTemplate:
             without.append(_subject(rows))
         else:
             registered.append((rows, path))
-    for rows, path in _evenly(registered):
-        try:
-            places = move_coordinates(rows[_AXES].to_numpy(dtype=float), path)
-        except ValueError as error:
-            message = f'{error}. Its points are not on the glass brain'
-            issues.append(Issue(_subject(rows), message, 'warning'))
-        else:
-            moved.append(rows.assign(**dict(zip(_AXES, places.T, strict=True))))
+    with TransformReader() as reader:
+        for rows, path in _evenly(registered):
+            try:
+                places = reader.move(rows[_AXES].to_numpy(dtype=float), path)
+            except ValueError as error:
+                message = f'{error}. Its points are not on the glass brain'
+                issues.append(Issue(_subject(rows), message, 'warning'))
+            else:
+                moved.append(rows.assign(**dict(zip(_AXES, places.T, strict=True))))
     if not moved:
         return InTemplate(None, DEFAULT_ATLAS, issues)
     issues += [Issue(subject, _WITHOUT, 'note') for subject in dict.fromkeys(without)]

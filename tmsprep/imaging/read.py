@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
+from scipy.ndimage import binary_propagation
 
 from tmsprep.imaging.findings import cut_by_zeros, overflowed, slice_order
 from tmsprep.imaging.nifti_file import AGAIN, NiftiFile, open_nifti
@@ -23,9 +24,13 @@ __all__ = [
     'read_source',
 ]
 
-#: Up to this share of NaN and infinite voxels is taken as background: programs that correct or
-#: mask an image leave some, but more would hide a part of the head.
+#: Up to this share of NaN and infinite voxels is taken as background wherever they are: programs
+#: that correct or mask an image leave some, but more would hide a part of the head. Those that
+#: reach the faces of the field of view are padding.
 MAX_NON_FINITE = 0.01
+
+#: Up to this share of the voxels may be such padding; a brain fills over 5 % of a view of 300 mm.
+MAX_PADDING = 0.97
 
 logger = logging.getLogger(__name__)
 
@@ -48,9 +53,10 @@ class SourceImage(NamedTuple):
 def read_image(path: Path) -> nib.Nifti1Image:
     """Read an image for localization and refuse what could only give wrong points.
 
-    A fourth dimension of size 1 is dropped. A few voxels that are not finite become 0, with a
-    warning. An invalid slope is ignored, with a warning, as the scale of the intensities does not
-    matter here. Integers that overflowed are mended, with a warning.
+    A fourth dimension of size 1 is dropped. A few voxels that are not finite, and padding of such
+    voxels, become 0 (or as dark as air, if that is negative), with a warning. An invalid slope is
+    ignored, with a warning, as the scale of the intensities does not matter here. Integers that
+    overflowed are mended, with a warning.
 
     Parameters
     ----------
@@ -62,9 +68,9 @@ def read_image(path: Path) -> nib.Nifti1Image:
     nibabel.Nifti1Image
         3D, float32, finite. Its qform and sform are the same matrix, from voxel indices to mm,
         RAS+; `scanner_affine` describes which of the two in the file it is.
-        ``extra['findings']`` lists in words what is suspicious about its voxels, see
-        `tmsprep.imaging.findings`, and ``extra['doubts']`` those of them by which no point can be
-        relied on.
+        ``extra['findings']`` lists in words what was replaced and what is suspicious about its
+        voxels, see `tmsprep.imaging.findings`, and ``extra['doubts']`` those of them by which no
+        point can be relied on.
 
     Raises
     ------
@@ -94,7 +100,7 @@ def read_source(path: Path) -> SourceImage:
         with np.errstate(over='ignore', invalid='ignore'):
             data = np.asarray(voxels, dtype=np.float32).reshape(shape)
         findings = _check_stored(file, data, path)
-    _check_voxels(data, path)
+    findings += _check_voxels(data, path)
     doubts = list(filter(None, [slice_order(data)]))
     findings += doubts
     for finding in findings:
@@ -222,23 +228,29 @@ def _check_stored(file: NiftiFile, data: np.ndarray, path: Path) -> list[str]:
     return [finding]
 
 
-def _check_voxels(data: np.ndarray, path: Path) -> None:
-    """Set a few non-finite voxels to 0; refuse many of them, and an image without contrast."""
+def _check_voxels(data: np.ndarray, path: Path) -> list[str]:
+    """Fill non-finite voxels, and say so; refuse many of them, and an image without contrast."""
+    findings = []
     # NaN and infinity show in the extremes, which are needed anyway and are faster than a count.
     if not np.isfinite([data.min(), data.max()]).all():
-        _zero_non_finite(data, path)
+        findings.append(_fill_non_finite(data, path))
     if data.min() == data.max():
         raise ImageError(f'{path}: all voxels are {data.flat[0]:g}: an empty image. {AGAIN}')
+    return findings
 
 
-def _zero_non_finite(data: np.ndarray, path: Path) -> None:
+def _fill_non_finite(data: np.ndarray, path: Path) -> str:
     bad = ~np.isfinite(data)
     count = int(bad.sum())
-    if count > MAX_NON_FINITE * data.size:
+    outline = np.pad(np.zeros(tuple(n - 2 for n in data.shape), bool), 1, constant_values=True)
+    inside = count - int(binary_propagation(bad & outline, mask=bad).sum())
+    if inside > MAX_NON_FINITE * data.size or count > MAX_PADDING * data.size:
         raise ImageError(
             f'{path}: {count} voxels ({count / data.size:.1%}) are NaN or infinite, more than '
-            f'{MAX_NON_FINITE:.0%}. Find the step that made them, or, if they are all background, '
-            'set them to 0: fslmaths FILE -nan OUT.'
+            f'{MAX_NON_FINITE:.0%} of the image inside its padding. Find the step that made them, '
+            'or, if they are all background, set them to 0: fslmaths FILE -nan OUT.'
         )
-    data[bad] = 0
-    logger.warning('%s: %d voxels are NaN or infinite and are set to 0.', path, count)
+    # 0 would be brighter than everything where all intensities are negative.
+    value = min(0.0, float(np.percentile(data[~bad], 5)))
+    data[bad] = value
+    return f'{count} voxels are NaN or infinite; set to {value:g}, as air'

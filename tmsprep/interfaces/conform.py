@@ -29,8 +29,6 @@ class ConformInputSpec(BaseInterfaceInputSpec):
     lower = traits.Float(5.0, usedefault=True, desc='percentile that becomes 0')
     upper = traits.Float(95.0, usedefault=True, desc='percentile that becomes 1')
     voxel_mm = traits.Float(desc='edge of cubic voxels on a grid of its own, not the common one')
-    fingerprint = traits.Str(desc='size and time of the image, so that a new one is noticed')
-    version = traits.Str(desc='of tmsprep, so that new code is not answered from the cache')
 
 
 class ConformOutputSpec(TraitedSpec):
@@ -45,25 +43,31 @@ class Conform(SimpleInterface):
 
     input_spec = ConformInputSpec
     output_spec = ConformOutputSpec
+    # The image or the files of an earlier run may have changed since; no step of an image trusts
+    # Nipype's cache.
+    always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
         import nibabel as nib
         import numpy as np
 
         from tmsprep.imaging.conform import conform
+        from tmsprep.imaging.intensities import mend_image
         from tmsprep.imaging.isotropic import conform_isotropic
         from tmsprep.imaging.nifti_file import require_memory
         from tmsprep.imaging.read import read_source
         from tmsprep.imaging.volume import percentile_window
 
         path = Path(self.inputs.in_file)
-        image, sha256 = read_source(path)
+        voxel_mm = self.inputs.voxel_mm
+        on_own_grid = isdefined(voxel_mm)
+        source, sha256 = read_source(path)
+        image, findings = mend_image(source, path, shift=not on_own_grid)
         window = percentile_window(
             np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
         )
         conformed = Path(runtime.cwd) / 'conformed.nii'
-        voxel_mm = self.inputs.voxel_mm
-        if isdefined(voxel_mm):
+        if on_own_grid:
             voxels = abs(np.linalg.det(image.affine[:3, :3])) * np.prod(image.shape) / voxel_mm**3
             require_memory(BYTES_PER_VOXEL * voxels, path, f'its grid of {voxel_mm:g} mm')
             result = conform_isotropic(image, voxel_mm)
@@ -76,8 +80,8 @@ class Conform(SimpleInterface):
             'affine': image.affine.tolist(),
             'sha256': sha256,
             'window': list(window),
-            'findings': image.extra['findings'],
-            'doubts': image.extra['doubts'],
+            'findings': list(findings),
+            'doubts': source.extra['doubts'],
         }
         self._results['conformed'] = str(conformed)
         self._results['properties'] = str(

@@ -45,7 +45,6 @@ class WriteDerivatives(TakesOutcomes):
 
     input_spec = WriteDerivativesInputSpec
     output_spec = WriteDerivativesOutputSpec
-    # The outputs may have been deleted since: writing is cheap, so it is never skipped.
     always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
@@ -61,8 +60,7 @@ class WriteDerivatives(TakesOutcomes):
             given.random_seed,
         )
         for method, outcome in outcomes.items():
-            folder = files[method].parent
-            record_error(given.layout, given.image, method, outcome.error, folder)
+            record_error(given.layout, given.image, method, outcome.error, tables_written=True)
         self._results['tables'] = {method: str(path) for method, path in tables.items()}
         self._results['outcomes'] = {method: str(path) for method, path in files.items()}
         return runtime

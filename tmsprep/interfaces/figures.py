@@ -19,6 +19,7 @@ from nipype.interfaces.base import (
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import EXPERT
+from tmsprep.evaluation.status import RADIUS
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method
 from tmsprep.outcome import Outcome
@@ -145,7 +146,7 @@ def error_circles(tables: Mapping[str, Path]) -> dict[str, dict[str, float]]:
     """Return target to method to the radius in mm that the table states, if it does."""
     circles: dict[str, dict[str, float]] = {}
     for method, path in tables.items():
-        for label, radius in _column(path, 'error90_mm').items():
+        for label, radius in _column(path, RADIUS).items():
             named = circles.setdefault(label, {})
             if math.isfinite(radius):
                 named[method] = radius

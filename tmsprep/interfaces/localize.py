@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,13 @@ from nipype.interfaces.base import (
 )
 from nipype.interfaces.io import add_traits
 
+from tmsprep.files import SEAL, broken_seal, file_sha256, remove_inside, seal, text_sha256
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request
-from tmsprep.outcome import Outcome
+from tmsprep.outcome import INPUTS, Outcome, inputs_of
 from tmsprep.tables import read_json
+
+logger = logging.getLogger(__name__)
 
 
 class TakesOutcomes(SimpleInterface):
@@ -49,16 +55,18 @@ class LocateInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     """Inputs of `Locate`."""
 
     method = traits.Str(mandatory=True, desc='name of the method')
+    folder = traits.Str(mandatory=True, desc='where the outcome is kept between runs')
     conformed = File(exists=True, mandatory=True, desc='conformed image')
     properties = File(exists=True, mandatory=True, desc='of the image, see `Conform`')
-    # Hashed by its representation, so that a changed list of targets is noticed.
     protocol = traits.Any(mandatory=True, desc='a `Protocol`')
-    resources = traits.Dict(mandatory=True, desc='of the method, with checksums of its files')
+    resources = traits.Dict(mandatory=True, desc='of the method, see `Method.resources`')
     random_seed = traits.Int(1, usedefault=True)
     # Not called num_threads: Nipype would set that to the node's n_procs.
     threads = traits.Int(1, usedefault=True, desc='the result may depend on it')
-    version = traits.Str(desc='of tmsprep, so that new code is not answered from the cache')
-    use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='compute on CUDA')
+    version = traits.Str(
+        '', usedefault=True, desc='of the method, so that new code is not answered by old results'
+    )
+    use_gpu = traits.Bool(False, usedefault=True, desc='compute on CUDA')
 
 
 class LocateOutputSpec(TraitedSpec):
@@ -68,31 +76,73 @@ class LocateOutputSpec(TraitedSpec):
 
 
 class Locate(TakesOutcomes):
-    """Find all targets by one method; a failure is an outcome, not a crash."""
+    """Find all targets by one method; a failure is an outcome, not a crash.
+
+    An outcome without an error is kept, with all its files and their checksums. The next run takes
+    it, rather than computing it again, if it depends on the same and every file is intact.
+    """
 
     input_spec = LocateInputSpec
     output_spec = LocateOutputSpec
+    always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
-        folder = Path(runtime.cwd)
-        try:
-            method = get_method(self.inputs.method)
-            outcome = method.locate(self._request(folder))
-        except Exception as error:
-            outcome = Outcome.failed(self.inputs.method, error)
-        self._results['outcome'] = str(outcome.write(folder / 'outcome.json'))
+        earlier = {name: Outcome.read(path) for name, path in self.outcome_files().items()}
+        inputs = self._inputs_of(earlier)
+        folder = Path(self.inputs.folder) / self._key(inputs)
+        path = folder / 'outcome.json'
+        reason = broken_seal(folder)
+        if reason:
+            if (folder / SEAL).exists():
+                logger.warning('%s: %s, so it is made again', folder, reason)
+            # With what was made from other inputs.
+            remove_inside(folder.parent, folder.parent.parent)
+            folder.mkdir(parents=True)
+            outcome = self._locate(folder, earlier)
+            replace(outcome, details={**outcome.details, INPUTS: inputs}).write(path)
+            if outcome.error is None:
+                seal(folder)
+        self._results['outcome'] = str(path)
         return runtime
 
-    def _request(self, folder: Path) -> Request:
+    def _locate(self, folder: Path, earlier: Mapping[str, Outcome]) -> Outcome:
         given = self.inputs
-        return Request(
-            conformed=Path(given.conformed),
-            properties=read_json(given.properties),
+        try:
+            method = get_method(given.method)
+            request = Request(
+                conformed=Path(given.conformed),
+                properties=read_json(given.properties),
+                protocol=given.protocol,
+                resources=given.resources,
+                earlier=earlier,
+                folder=folder,
+                device='cuda' if given.use_gpu else 'cpu',
+                random_seed=given.random_seed,
+                threads=given.threads,
+            )
+            return method.check(method.locate(request), request)
+        except Exception as error:
+            return Outcome.failed(given.method, error)
+
+    def _inputs_of(self, earlier: Mapping[str, Outcome]) -> dict[str, Any]:
+        given = self.inputs
+        return inputs_of(
+            image_sha256=read_json(given.properties).get('sha256', ''),
             protocol=given.protocol,
             resources=given.resources,
-            earlier={name: Outcome.read(path) for name, path in self.outcome_files().items()},
-            folder=folder,
-            device='cuda' if given.use_gpu else 'cpu',
+            version=given.version,
             random_seed=given.random_seed,
             threads=given.threads,
+            after={name: outcome.details.get(INPUTS, {}) for name, outcome in earlier.items()},
         )
+
+    def _key(self, inputs: Mapping[str, Any]) -> str:
+        """Return a name that changes with everything that the outcome depends on.
+
+        The conformed image belongs to it, which code makes from the image; so does the folder, as
+        the outcome names files in it.
+        """
+        files = [self.inputs.conformed, self.inputs.properties, *self.outcome_files().values()]
+        checksums = [file_sha256(path) for path in files]
+        content = [inputs, checksums, self.inputs.folder]
+        return text_sha256(json.dumps(content, sort_keys=True))[:16]

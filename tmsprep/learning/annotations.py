@@ -12,11 +12,11 @@ import pandas as pd
 
 from tmsprep.bids.annotations import AnnotationFile, find_annotations
 from tmsprep.bids.names import ImageRef, shorten
-from tmsprep.evaluation.annotation_checks import check_points, usable_points
+from tmsprep.evaluation.annotation_checks import usable_points
 from tmsprep.evaluation.consensus import Agreement, consensus
 from tmsprep.evaluation.rater_checks import copied_between_participants, describe_copy
+from tmsprep.evaluation.rater_files import read_checked
 from tmsprep.evaluation.status import DISAGREEMENT_MM
-from tmsprep.formats import PointsFileError, read_points
 from tmsprep.imaging.read import ImageError, read_geometry
 from tmsprep.learning.examples import Example
 from tmsprep.points import PointSet
@@ -119,24 +119,17 @@ def _read_all(
     for file in files:
         subject = file.image.subject
         try:
-            points = read_points(file.path)
-        except PointsFileError as error:
-            problems[subject].append(str(error))
-            continue
-        except OSError as error:
-            problems[subject].append(f'{file.path}: cannot be read ({error}). Check the file.')
-            continue
-        try:
             shape, affine, _ = read_geometry(file.image.path)
         except ImageError as error:
             if str(error) not in problems[subject]:
                 problems[subject].append(str(error))
             continue
-        findings = check_points(points, protocol, shape, affine)
+        points, findings = read_checked(file, protocol, shape, affine)
         for finding in findings:
             home = problems[subject] if finding.severity == 'error' else notes
-            home.append(f'{file.path}: {finding.message}.')
-        read[file] = usable_points(points, findings, protocol)
+            home.append(finding.message)
+        if points is not None:
+            read[file] = usable_points(points, findings, protocol)
     return read
 
 

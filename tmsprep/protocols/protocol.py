@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from tmsprep.text import parse_toml, read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,11 +18,15 @@ _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type', 'mirror'}
 
 #: Key of a protocol file to its type.
 _PROTOCOL_KEYS: dict[str, Any] = {
-    **dict.fromkeys(('name', 'title', 'source', 'filter'), str),
+    **dict.fromkeys(('name', 'title', 'source', 'filter', 'head', 'shape'), str),
     **dict.fromkeys(('methods', 'targets'), list),
     **dict.fromkeys(('words', 'weights', 'atlas', 'defaults'), dict),
     'voxel_mm': (int, float),
 }
+
+#: Smallest and largest edge of isotropic voxels, mm: the finest whole heads that are published
+#: have 0.25 mm, and in the coarsest grid a head still has ten voxels along each axis.
+VOXEL_MM = 0.1, 20.0
 
 #: Labels of figures that show all targets.
 _RESERVED = {'overview', 'brain', 'registration'}
@@ -89,6 +94,12 @@ class Protocol:
     atlas : mapping
         'image', the template that is registered by default, and 'points', the table of the
         targets in it; empty if there is none.
+    shape : str
+        Table of the targets in MNI152, by which points of raters are checked; '' for those of the
+        atlas, if there is one.
+    head : str
+        File of the mean head that images are compared with, see `tmsprep.evaluation.head`; '' if
+        there is none.
     defaults : mapping
         Option to its default value under this protocol; a mapping named like an analysis level
         holds those of that level alone.
@@ -98,7 +109,7 @@ class Protocol:
     Raises
     ------
     ValueError
-        If the voxels have no size, a label is repeated, or a word is unknown.
+        If no voxels have this size, a label is repeated, or a word is unknown.
     """
 
     name: str
@@ -111,12 +122,15 @@ class Protocol:
     words: Mapping[str, str] = field(default_factory=dict, hash=False)
     weights: Mapping[str, str] = field(default_factory=dict, hash=False)
     atlas: Mapping[str, str] = field(default_factory=dict, hash=False)
+    shape: str = ''
+    head: str = ''
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        if not self.voxel_mm > 0:
-            raise ValueError(f'voxel_mm must be above 0, not {self.voxel_mm}')
+        low, high = VOXEL_MM
+        if not low <= self.voxel_mm <= high:
+            raise ValueError(f'voxel_mm must be from {low} to {high}, not {self.voxel_mm}')
         repeated = sorted({name for name in self.labels if self.labels.count(name) > 1})
         if repeated:
             raise ValueError(f'target {repeated[0]!r} is listed twice')
@@ -182,8 +196,8 @@ def load_protocol(name: str | Path) -> Protocol:
             'a TOML file'
         )
     try:
-        content = tomllib.loads(resource.read_text(encoding='utf-8'))
-    except ValueError as error:
+        content = parse_toml(read_text(Path(str(resource))))
+    except (OSError, ValueError) as error:
         raise ValueError(f'protocol {name}: not a TOML file ({error})') from error
     return _parse(content, str(name), path.absolute().parent if own else None)
 
@@ -215,6 +229,8 @@ def _check_types(content: Mapping[str, Any]) -> None:
     for key, value in content.items():
         if not isinstance(value, _PROTOCOL_KEYS[key]) or isinstance(value, bool):
             raise ValueError(f'{key!r} cannot be {value!r}')
+    if not all(isinstance(method, str) for method in content.get('methods', ())):
+        raise ValueError("'methods' must be a list of names")
     for key in ('words', 'weights', 'atlas'):
         for name, value in content.get(key, {}).items():
             if not isinstance(value, str):

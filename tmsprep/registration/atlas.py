@@ -9,9 +9,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
+from tmsprep.evaluation.shape import read_places
 from tmsprep.evaluation.status import outside_field_of_view
-from tmsprep.formats import read_points
 from tmsprep.imaging.conform import conform, resample_mask
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
@@ -51,11 +52,11 @@ def default_atlas(protocol: Protocol) -> Atlas:
     Raises
     ------
     ValueError
-        If the protocol names none, or a table with none of its targets.
+        If the protocol names none, a table with none of its targets, or with one outside the head.
     """
     points = PointSet.from_mapping({}, protocol.labels)
     if protocol.atlas:
-        points = read_points(protocol.file(protocol.atlas['points'])).reindex(protocol.labels)
+        points = read_places(protocol.file(protocol.atlas['points']), protocol)
     if not points.found.any():
         raise ValueError(
             f'the default atlas has no target of the protocol {protocol.name!r}: give another '
@@ -83,16 +84,27 @@ def user_atlas(image: Path, points: PointSet, mask: Path | None = None) -> Atlas
         If no point is known, a point lies outside the image, or a whole head has no mask. An
         unreadable image raises its subclass `tmsprep.imaging.read.ImageError`.
     """
-    if not points.found.any():
-        raise ValueError(f'no target is known in the atlas {image}')
-    source = read_image(image)
-    _require_inside(points, source, Path(image))
-    grid = conform(source)
+    grid = conform(read_atlas_image(image, points))
     own = resample_mask(read_image(mask), grid) if mask is not None else None
     try:
         return Atlas(USER_ATLAS, grid, brain_mask(grid, own), points)
     except ValueError as error:
         raise ValueError(f'atlas {image}: {error}') from error
+
+
+def read_atlas_image(image: Path, points: PointSet) -> nib.Nifti1Image:
+    """Read a user's own T1w, and refuse points that cannot be in it.
+
+    Raises
+    ------
+    ValueError
+        As `user_atlas`, but for the mask.
+    """
+    if not points.found.any():
+        raise ValueError(f'no target is known in the atlas {image}')
+    source, _ = mend_image(read_image(image), image)
+    _require_inside(points, source, Path(image))
+    return source
 
 
 @lru_cache(maxsize=1)

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 
+from tmsprep.outcome import ImplausibleImage
 from tmsprep.registration.transforms import move_coordinates
 
 #: mm in the subject per mm of the atlas, along any direction. The MNI template is large (1880 mL):
@@ -33,7 +34,7 @@ _CURE = (
 )
 
 
-class ImplausibleRegistration(RuntimeError):
+class ImplausibleRegistration(ImplausibleImage):
     """A registration that is impossible for a human brain; the message gives the reason."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,12 +10,11 @@ from typing import Any, TypeVar
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import EXPERT
+from tmsprep.failures import ErrorRecord, read_record
+from tmsprep.text import parse_json, read_text
 
 _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 _Read = TypeVar('_Read')
-
-#: Step that runs after the tables are written.
-_FIGURES = 'figures'
 
 
 @dataclass(frozen=True)
@@ -51,32 +49,6 @@ class TargetsTable:
     path: Path
     rows: tuple[Mapping[str, str], ...]
     sidecar: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class ErrorRecord:
-    """A step that failed, as its record in the logs says."""
-
-    node: str
-    image: str
-    message: str
-    cure: str
-    traceback: str
-    node_dir: str = ''
-
-    @property
-    def tables_are_older(self) -> bool:
-        """Whether the step stopped its run before the tables were written.
-
-        The record of a method that failed as foreseen names its working directory; such a run
-        goes on. The figures come after the tables.
-        """
-        return not self.node_dir and self.node != _FIGURES
-
-    @property
-    def figures_are_older(self) -> bool:
-        """Whether the step stopped its run before all figures were drawn."""
-        return not self.node_dir
 
 
 @dataclass(frozen=True)
@@ -182,7 +154,7 @@ def collect_subject(layout: Layout, subject: str) -> SubjectResults:
                     problems.append(f'{item.path.name} could not be read: {error}')
         return found
 
-    tables, errors = read('table', read_targets), read('error', read_error)
+    tables, errors = read('table', read_targets), read('error', read_record)
     figures = [(item, item.path) for item in items if item.kind == 'figure']
     names = {item.image for item, _ in [*tables, *errors, *figures] if item.image}
     images = [
@@ -237,12 +209,6 @@ def read_targets(path: Path) -> TargetsTable:
     return TargetsTable(path, rows, _json_object(path.with_suffix('.json')))
 
 
-def read_error(path: Path) -> ErrorRecord:
-    """Read the record of a failed step; a missing key becomes empty text."""
-    content = _json_object(path)
-    return ErrorRecord(**{key: _text(content.get(key)) for key in ErrorRecord.__annotations__})
-
-
 def entities_in_words(name: str) -> str:
     """Write the entities of an image in words: 'session A, run 1'; '' if there are none."""
     pairs = [part.split('-', 1) for part in name.split('_') if '-' in part]
@@ -259,14 +225,8 @@ _ENTITY_WORDS = {
 }
 
 
-def _text(value: object) -> str:
-    if isinstance(value, list):
-        return ''.join(str(item) for item in value)
-    return '' if value is None else str(value)
-
-
 def _json_object(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding='utf-8'))
+    content = parse_json(read_text(path))
     if not isinstance(content, dict):
         raise ValueError(f'{path.name} is not a JSON object')
     return content

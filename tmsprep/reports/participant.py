@@ -10,7 +10,7 @@ from typing import Any
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import Layout
 from tmsprep.derivatives import EXPERT
-from tmsprep.evaluation.status import DISAGREEMENT_MM
+from tmsprep.evaluation.status import DISAGREEMENT_MM, RADIUS
 from tmsprep.methods import get_method, method_names, names_of
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import (
@@ -22,10 +22,11 @@ from tmsprep.reports.references import PIPELINE
 from tmsprep.reports.sections import Page, Picture, Section, render
 from tmsprep.reports.styles import method_order, method_style
 from tmsprep.reports.summary import (
-    ERROR_RADIUS,
     TargetRow,
     count_found,
+    far_experts,
     further_columns,
+    image_findings,
     largest_separation,
     target_rows,
     warnings,
@@ -98,10 +99,16 @@ def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, S
     """Arrange the results of one image for the template."""
     rows = target_rows(image.tables)
     found = list(sections.values())
-    warned = [*warnings(rows), *(text for section in found for text in section.warnings)]
+    warned = [
+        *warnings(rows),
+        *image_findings(image.tables),
+        *far_experts(rows),
+        *(text for section in found for text in section.warnings),
+    ]
     concerns = _concerns(image, rows)
     facts = [*_facts(rows, protocol), *(text for section in found for text in section.facts)]
-    level = 'bad' if image.errors or not rows else 'look' if warned else 'good'
+    unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
+    level = 'bad' if image.errors or unusable else 'look' if warned else 'good'
     own = {
         method_style(name).name: image.tables[name].sidecar for name in method_order(image.tables)
     }
@@ -149,6 +156,8 @@ def _verdict(
         return f'No {protocol.words["targets"]}: no method left a table.'
     if image.errors:
         return f'Incomplete: {concerns}.'
+    if not any(estimate.usable for row in rows for estimate in row.estimates):
+        return 'No point of this image may be used: see the warnings.'
     if warned:
         return f'Look before use: {concerns or "see the warnings"}.'
     return 'No warnings. Check every target in the figures below all the same.'
@@ -228,7 +237,7 @@ def _target_part(row: TargetRow, picture: Picture) -> Section:
 
 
 def _each_target(rows: list[TargetRow]) -> str:
-    circles = any(e.values.get(ERROR_RADIUS) for row in rows for e in row.estimates)
+    circles = any(e.values.get(RADIUS) for row in rows for e in row.estimates)
     return (
         'Faint marks lie out of the slice. Above the whole slices, below the same slices enlarged.'
         + (
@@ -249,8 +258,8 @@ def _common_text(protocol: Protocol) -> str:
     )
     return (
         'Images were read from and results written to the Brain Imaging Data Structure (BIDS; '
-        'Gorgolewski et al., 2016) with PyBIDS (Yarkoni et al., 2019); the steps were run as a '
-        f'Nipype workflow (Gorgolewski et al., 2011). The image was brought to {grid}; all points '
+        'Gorgolewski et al., 2016); the steps were run as a Nipype workflow (Gorgolewski et al., '
+        f'2011). The image was brought to {grid}; all points '
         'are given in the scanner frame of the original image. The targets are those of protocol '
         f'{protocol.name} ({protocol.source}).'
     )

@@ -24,6 +24,4 @@ PIPELINE = """\
 Gorgolewski K, et al. (2011). Nipype: a flexible, lightweight and extensible neuroimaging data \
 processing framework in Python. Frontiers in Neuroinformatics 5:13. doi:10.3389/fninf.2011.00013
 Gorgolewski KJ, et al. (2016). The brain imaging data structure. Scientific Data 3:160044. \
-doi:10.1038/sdata.2016.44
-Yarkoni T, et al. (2019). PyBIDS: Python tools for BIDS datasets. Journal of Open Source \
-Software 4:1294. doi:10.21105/joss.01294""".splitlines()
+doi:10.1038/sdata.2016.44""".splitlines()

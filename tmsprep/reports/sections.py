@@ -19,6 +19,7 @@ from tmsprep import __version__
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.protocols import Protocol
+from tmsprep.text import printable, shown, without_folders
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -258,10 +259,11 @@ def render(
         loader=FunctionLoader(lambda name: data.joinpath(name).read_text(encoding='utf-8')),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_visible,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(prose=_prose, plain=_plain)
+    environment.filters.update(prose=_prose, plain=_plain, local=_local)
     return environment.get_template('report.html.jinja').render(
         protocol=protocol,
         version=__version__,
@@ -282,9 +284,20 @@ def render(
     )
 
 
+def _visible(value: object) -> object:
+    """Escape characters that would change the look of what is around them; HTML has no such."""
+    plain = isinstance(value, str) and not isinstance(value, Markup)
+    return printable(value, keep='\n\t') if plain else value
+
+
+def _local(text: object) -> str:
+    """Cut a message, and shorten the paths in it to names in the data set; the log has it all."""
+    return without_folders(shown(text))
+
+
 def _prose(text: object) -> Markup:
     """Escape a text, then turn its few marks into HTML."""
-    html = re.sub(r'`([^`]+)`', r'<code>\1</code>', str(escape(text)))
+    html = re.sub(r'`([^`]+)`', r'<code>\1</code>', str(escape(printable(text, keep='\n'))))
     html = re.sub(r'\*\*([^*]+)\*\*', r'<strong>\1</strong>', html)
     html = re.sub(r'\[([^\]]+)\]\((#[\w-]+)\)', r'<a href="\2">\1</a>', html)
     return Markup(_DOI.sub(r'<a href="https://doi.org/\1">doi:\1</a>', html))

@@ -9,14 +9,13 @@ from itertools import combinations
 
 from tmsprep.derivatives import EXPERT
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
-from tmsprep.evaluation.status import STATUSES
+from tmsprep.evaluation.head_checks import far_from_methods
+from tmsprep.evaluation.status import STATUSES, UNUSABLE
 from tmsprep.methods import get_method, method_names
+from tmsprep.points import PointSet
 from tmsprep.reports.collect import TargetsTable
 from tmsprep.reports.sections import Number
 from tmsprep.reports.styles import MethodStyle, method_order, method_style, pair_name
-
-#: Column of the radius of the ball that holds 90 % of errors, drawn around the points.
-ERROR_RADIUS = 'error90_mm'
 
 _COMMON = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 
@@ -51,6 +50,11 @@ class Estimate:
         if self.x is None or self.y is None or self.z is None:
             return None
         return self.x.value, self.y.value, self.z.value
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a point whose status does not forbid its use."""
+        return self.point is not None and self.status not in UNUSABLE
 
     @property
     def warns(self) -> bool:
@@ -183,6 +187,35 @@ def warnings(rows: list[TargetRow]) -> list[str]:
         f'{" and ".join(names)}: {words} ({_which(labels, len(rows))}).'
         for (words, names), labels in by_words.items()
     ]
+
+
+def far_experts(rows: list[TargetRow]) -> list[str]:
+    """Return a sentence if the raters' points are far from those of every method, else nothing."""
+    points: dict[str, dict[str, tuple[float, float, float]]] = {}
+    for row in rows:
+        for estimate in row.estimates:
+            if estimate.point is not None:
+                points.setdefault(estimate.method, {})[row.label] = estimate.point
+    located = {name: PointSet.from_mapping(places) for name, places in points.items()}
+    expert = located.pop(EXPERT, None)
+    findings = [] if expert is None else far_from_methods(expert, located)
+    return [f'Raters: {finding.message}.' for finding in findings]
+
+
+def image_findings(tables: Mapping[str, TargetsTable]) -> list[str]:
+    """Return what the sidecars say is doubtful about the image, each once, one sentence each."""
+    found: list[str] = []
+    for method in method_order(tables):
+        sidecar = tables[method].sidecar
+        found += [f'The image: {text}.' for text in _texts(sidecar.get('ImageFindings'))]
+        name = method_style(method).name
+        found += [f'{name}: {text}.' for text in _texts(sidecar.get('Findings'))]
+    return list(dict.fromkeys(found))
+
+
+def _texts(value: object) -> list[str]:
+    """Strings of a list from a sidecar, which anybody may have written."""
+    return [text for text in value if isinstance(text, str)] if isinstance(value, list) else []
 
 
 def _which(labels: list[str], total: int) -> str:

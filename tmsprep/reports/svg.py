@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from tmsprep.atomic import write_text
+from tmsprep.text import printable
 
 #: Attributes of an element by name, with ``_`` for ``-``; text or numbers, None is left out.
 Attributes = dict[str, Any]
@@ -79,7 +80,7 @@ def element(tag: str, content: Sequence[str] = (), **attributes: Any) -> str:
     for name, value in attributes.items():
         if value is not None:
             written = value if isinstance(value, str) else number(value)
-            words.append(f'{name.replace("_", "-")}={quoteattr(written)}')
+            words.append(f'{name.replace("_", "-")}={quoteattr(printable(written))}')
     start = ' '.join(words)
     return f'<{start}>{"".join(content)}</{tag}>' if content else f'<{start}/>'
 
@@ -100,7 +101,7 @@ def text(
     if halo:
         edge: Attributes = {'stroke': 'black', 'stroke_opacity': 0.65, 'stroke_width': _HALO}
         attributes = {**edge, 'stroke_linejoin': 'round', 'paint_order': 'stroke', **attributes}
-    return element('text', [escape(words)], x=x, y=y, text_anchor=anchor, **attributes)
+    return element('text', [escape(printable(words))], x=x, y=y, text_anchor=anchor, **attributes)
 
 
 def line(

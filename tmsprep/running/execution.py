@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,8 +39,16 @@ def prepare_nipype(execution: Execution) -> None:
     os.environ.setdefault('MPLCONFIGDIR', str(execution.work_dir / '.matplotlib'))
     # In a file, because worker processes and batch jobs start from it as well.
     write_text(folder / 'nipype.cfg', _as_ini(_nipype_settings(execution)))
+    from nipype import config
     from nipype import logging as nipype_logging
 
+    # A nipype.cfg in the current folder overrides the file.
+    config.update_config(
+        {
+            section: {key: value.replace('%', '%%') for key, value in values.items()}
+            for section, values in _nipype_settings(execution).items()
+        }
+    )
     # Nipype reports each crash with its traceback, which the error records hold as well.
     if execution.verbose == 0:
         nipype_logging.getLogger('nipype.workflow').setLevel(logging.CRITICAL)
@@ -55,7 +63,7 @@ def _nipype_settings(execution: Execution) -> dict[str, dict[str, str]]:
             'crashfile_format': 'txt',
             # Its files would be shared by runs with one working directory.
             'create_report': 'false',
-            'hash_method': 'timestamp',
+            'hash_method': 'content',
             # Shared disks may show a file long after its job has ended.
             'job_finished_timeout': '60',
             'poll_sleep_duration': str(poll_seconds(execution.use_plugin)),
@@ -124,9 +132,8 @@ def prepare_run(
     layout: Layout,
     protocol: Protocol,
     bids_dir: Path,
-    images: Sequence[ImageRef],
 ) -> None:
-    """Describe the outputs, set Nipype up, and forget what failed earlier.
+    """Describe the outputs and set Nipype up.
 
     Parameters
     ----------
@@ -138,19 +145,14 @@ def prepare_run(
         The targets.
     bids_dir : Path
         The data set.
-    images : sequence of ImageRef
-        Images of the run; their failed steps are repeated.
     """
     from tmsprep.bids import write_dataset_description
-    from tmsprep.failures import forget_failed_nodes
 
     with short_lock(layout.out_dir / 'logs', 'descriptions'):
         for name in ('dataset_description.json', '.bidsignore'):
             remove_partials(layout.out_dir, name)
         write_dataset_description(layout.out_dir, bids_dir, protocol)
     prepare_nipype(execution)
-    for image in images:
-        forget_failed_nodes(layout, execution.work_dir, image)
 
 
 def execute(

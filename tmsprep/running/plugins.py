@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.running.machine import Execution
+from tmsprep.text import parse_yaml, read_text
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
@@ -31,7 +32,7 @@ BATCH_POLL_SECONDS = 5.0
 MIN_MB = 600
 
 _CPUS, _MEMORY, _GPUS = ('--cpus', '-c'), ('--mem',), ('--gres', '--gpus', '-G')
-_OUTPUT = ('--output', '-o')
+_OUTPUT, _FOLDER = ('--output', '-o'), ('--chdir', '-D')
 
 
 def read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
@@ -52,11 +53,9 @@ def read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
     ValueError
         If the file cannot be used; the message names it and the cure.
     """
-    import yaml
-
     try:
-        settings = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        settings = parse_yaml(read_text(path))
+    except (OSError, ValueError) as error:
         reason = ' '.join(str(error).split())
         raise ValueError(f'--use-plugin {path}: cannot be read as YAML: {reason}') from error
     if not isinstance(settings, dict) or 'plugin' not in settings:
@@ -169,12 +168,14 @@ def _user() -> str:
 
 
 def find_template(path: Path, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Find the first lines of each job, which the plugin looks for in the current folder alone.
+    """Find the first lines of each job beside the file that names them.
+
+    The plugin looks for them in the current folder, which may be a data set from elsewhere.
 
     Parameters
     ----------
     path : Path
-        The file of --use-plugin, whose directory is searched first.
+        The file of --use-plugin.
     arguments : dict
         Arguments of the plugin.
 
@@ -186,9 +187,8 @@ def find_template(path: Path, arguments: dict[str, Any]) -> dict[str, Any]:
     template = arguments.get('template')
     if template is None or str(template).startswith('#!'):
         return arguments
-    for folder in (path.parent, Path.cwd()):
-        if (folder / template).is_file():
-            return {**arguments, 'template': str(folder / template)}
+    if (path.parent / template).is_file():
+        return {**arguments, 'template': str(path.parent / template)}
     raise ValueError(
         f'--use-plugin {path}: no file {path.parent / template}, which template names. Write the '
         'first lines of each job into it, or into template itself, from "#!/bin/bash" on'
@@ -217,6 +217,8 @@ def ask_slurm(workflow: Workflow, arguments: dict[str, Any]) -> None:
 def _wanted(node: Node, own: list[str], logs: Path) -> list[str]:
     """List the options for a node that the user has not given."""
     wanted = [
+        # The job would start where the command was started, and read settings that lie there.
+        (_FOLDER, f'--chdir={logs}'),
         (_CPUS, f'--cpus-per-task={node.n_procs}'),
         (_MEMORY, f'--mem={max(MIN_MB, math.ceil(1000 * node.mem_gb))}M'),
         # Nipype names the log itself, unless it meets "-o" anywhere in the options.

@@ -76,6 +76,8 @@ class Worker:
         # A fresh process: one forked from a process that has used Torch could hang, and one from
         # a fork server would not be this one's child.
         context = multiprocessing.get_context('spawn')
+        # Where the worker starts and reads settings: not where this process was started.
+        multiprocessing.process.ORIGINAL_DIR = str(Path.cwd())  # type: ignore[attr-defined]
         self._connection, child_end = context.Pipe()
         self._process = context.Process(
             target=_serve, args=(child_end, os.getpid(), str(Path.cwd())), daemon=True

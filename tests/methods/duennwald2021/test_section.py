@@ -90,7 +90,7 @@ def test_earlier_run(output: FakeOutput) -> None:
 
 def test_failed_segmentation(output: FakeOutput, tmp_path: Path) -> None:
     segment(output, 'lpp', 'failed', 'n/a')
-    output.error(f'{IMAGE}_T1w', 'coreunet', message='no memory', node_dir=str(tmp_path))
+    output.error(f'{IMAGE}_T1w', 'coreunet', message='no memory', tables_written=True)
     text = output.write().text
     assert 'Incomplete: 1 step failed' in text
     assert 'no memory' in text

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import permutations, product
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,12 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from tmsprep.evaluation.conformal import LEVEL, ErrorRadius
+from tmsprep.evaluation.conformal import ErrorRadius
 from tmsprep.evaluation.errors import dispersion
+from tmsprep.evaluation.head import MeanHead
 from tmsprep.imaging.volume import average_pyramid, normalise, to_world_mm
 from tmsprep.methods.base import Request
-from tmsprep.methods.baxter2021.locate import locate
+from tmsprep.methods.baxter2021.locate import locate, locate_coarsely, moved
 from tmsprep.methods.baxter2021.network import Sampler, pyramid_sampler
 from tmsprep.methods.baxter2021.weights import Localizer, load_localizer
 from tmsprep.outcome import Outcome
@@ -43,8 +46,13 @@ def localize(
     window: tuple[float, float],
     localizer: Localizer,
     device: str = 'cpu',
+    head: MeanHead | None = None,
 ) -> Localization:
     """Find all targets.
+
+    The networks find heads that lie within some 45 degrees of upright. If the points do not fit
+    the mean head, the first network takes a coarse look in the 23 other turns of a cube, in one of
+    which the head lies within 63 degrees of upright; all networks look at the one that fits best.
 
     Parameters
     ----------
@@ -56,18 +64,64 @@ def localize(
         The ensemble.
     device : str
         'cpu' or 'cuda'.
+    head : MeanHead, optional
+        Of the same targets; without it, the image is looked at as it lies alone.
     """
     volume = normalise(np.asanyarray(conformed.dataobj, dtype=np.float32), window)
     levels = max(len(m.settings.crops) for m in localizer.members)
     pyramid = [torch.from_numpy(v).to(device) for v in average_pyramid(volume, levels)]
+    look = partial(_look, pyramid, localizer, conformed.affine, device)
+    found = look(np.eye(3))
+    if head is None:
+        return found
+    coarse = head.coarse(conformed, window)
+    match = head.match(coarse, found.points)
+    if match >= head.limits.match:
+        return found
+    best = max(
+        _quarter_turns(), key=lambda turn: head.match(coarse, look(turn, coarsely=True).points)
+    )
+    again = look(best)
+    return again if head.match(coarse, again.points) > match else found
+
+
+def _look(
+    pyramid: Sequence[torch.Tensor],
+    localizer: Localizer,
+    affine: np.ndarray,
+    device: str,
+    turn: np.ndarray,
+    coarsely: bool = False,
+) -> Localization:
+    """Look at an image that is turned about its middle by a matrix, with all networks or one."""
     estimates = []
+    matrix = torch.from_numpy(turn).float().to(device)
     with torch.inference_mode():
-        for member in localizer.members:
-            sampler = _empty_outside(pyramid_sampler(pyramid, member.settings.extent))
-            found = locate(member.to(device), sampler, localizer.shape, localizer.mirror)
+        for member in localizer.members[: 1 if coarsely else None]:
+            extent = member.settings.extent
+            shift = extent / 2 - matrix @ torch.full((3,), extent / 2, device=device)
+            sampler = _empty_outside(pyramid_sampler(pyramid, extent))
+            # Upright, nothing is rounded on the way.
+            upright = bool((turn == np.eye(3)).all())
+            view = sampler if upright else moved(sampler, matrix, shift)
+            if coarsely:
+                found = locate_coarsely(member.to(device), view)
+            else:
+                found = locate(member.to(device), view, localizer.shape, localizer.mirror)
+            found = found if upright else found @ matrix.T + shift
             estimates.append(found.double().cpu().numpy())
-    world = to_world_mm(np.stack(estimates), conformed.affine)
+    world = to_world_mm(np.stack(estimates), affine)
     return Localization(PointSet(localizer.labels, world.mean(axis=0)), world)
+
+
+def _quarter_turns() -> list[np.ndarray]:
+    """Return the 23 rotations, but not the identity, that take a cube to itself; shape (3, 3)."""
+    turns = [
+        np.eye(3)[list(order)] * np.array(signs)
+        for order in permutations(range(3))
+        for signs in product((1.0, -1.0), repeat=3)
+    ]
+    return [t for t in turns if np.linalg.det(t) > 0 and not (t == np.eye(3)).all()]
 
 
 def localize_image(name: str, request: Request) -> Outcome:
@@ -82,16 +136,18 @@ def localize_image(name: str, request: Request) -> Outcome:
 
     Raises
     ------
-    ValueError
-        If the calibration of the weights is not one for `LEVEL`.
+    WeightsError
+        As `load_localizer`.
     """
     # One thread, whatever the machine: sums in another order differ in the last digits.
     torch.set_num_threads(1)
     weights = Path(request.resources['weights'])
-    localizer = load_localizer(weights)
+    localizer = load_localizer(weights, request.resources['weights_sha256'])
     lower, upper = request.properties['window']
     conformed = nib.Nifti1Image.from_filename(request.conformed)
-    found = localize(conformed, (lower, upper), localizer, request.device)
+    protocol = request.protocol
+    head = MeanHead.load(protocol.file(protocol.head)) if protocol.head else None
+    found = localize(conformed, (lower, upper), localizer, request.device, head)
     spread = dict(zip(localizer.labels, dispersion(found.members).tolist(), strict=True))
     known = {'dispersion_mm': spread} if len(found.members) > 1 else {}
     details: dict[str, Any] = {
@@ -103,28 +159,16 @@ def localize_image(name: str, request: Request) -> Outcome:
         'EnsembleSize': len(found.members),
     }
     if localizer.calibration is not None:
-        calibration = _read_calibration(weights, localizer.calibration)
+        calibration = ErrorRadius.from_dict(localizer.calibration)
         known['error90_mm'] = calibration.finite_radii(spread)
         details['Calibration'] = {
             'Level': calibration.level,
             'People': dict(zip(calibration.labels, calibration.n, strict=True)),
             'ScaledByDispersion': calibration.floor_mm is not None,
         }
-    labels = request.protocol.labels
+    labels = protocol.labels
     columns = {column: [of.get(label) for label in labels] for column, of in known.items()}
     return Outcome(name, found.points.reindex(labels), columns, details)
-
-
-def _read_calibration(weights: Path, content: Mapping[str, Any]) -> ErrorRadius:
-    try:
-        calibration = ErrorRadius.from_dict(content)
-        if calibration.level != LEVEL:
-            raise ValueError(f'the calibration is for {calibration.level}, not {LEVEL}')
-    except ValueError as error:
-        raise ValueError(
-            f'{weights}: {error}: calibrate the weights again, or use others'
-        ) from error
-    return calibration
 
 
 def _empty_outside(sampler: Sampler) -> Sampler:

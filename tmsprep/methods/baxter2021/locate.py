@@ -45,15 +45,23 @@ def locate(
     levels = len(network.settings.crops)
     if shape is None or levels <= _LEVELS_TO_ALIGN:
         return network([sampler])[0, -readout:].mean(dim=0)
-    coarse = network([sampler], levels=slice(_LEVELS_TO_ALIGN))[0, -1]
+    coarse = locate_coarsely(network, sampler)
     matrix, shift = _align(shape.to(coarse), coarse)
-    view = _moved(sampler, matrix, shift)
+    view = moved(sampler, matrix, shift)
     start = (coarse - shift) @ torch.linalg.inv(matrix).T
     fine = slice(min(_LEVELS_TO_ALIGN, levels - readout), None)
     if mirror is None or all(partner is None for partner in mirror):
         found = network([view], start=start[None], levels=fine)[0, -readout:].mean(dim=0)
         return found @ matrix.T + shift
     return _both_ways(network, view, start, fine, mirror) @ matrix.T + shift
+
+
+def locate_coarsely(network: MultiResolutionNet, sampler: Sampler) -> torch.Tensor:
+    """Find all targets at the coarse levels alone: enough to see how the head lies.
+
+    Parameters and result are those of `locate`, which starts with it.
+    """
+    return network([sampler], levels=slice(_LEVELS_TO_ALIGN))[0, -1]
 
 
 def _both_ways(
@@ -87,7 +95,8 @@ def _align(source: torch.Tensor, destination: torch.Tensor) -> tuple[torch.Tenso
     return torch.from_numpy(matrix).to(destination), torch.from_numpy(shift).to(destination)
 
 
-def _moved(sampler: Sampler, matrix: torch.Tensor, shift: torch.Tensor) -> Sampler:
+def moved(sampler: Sampler, matrix: torch.Tensor, shift: torch.Tensor) -> Sampler:
+    """Sample where ``positions @ matrix.T + shift`` lies, mm from the corner of the volume."""
     return lambda level, positions: sampler(level, positions @ matrix.T + shift)
 
 

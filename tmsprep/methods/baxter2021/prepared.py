@@ -13,6 +13,7 @@ from scipy.spatial import ConvexHull
 
 from tmsprep.atomic import atomic_path
 from tmsprep.imaging.conform import CONFORMED_SIZE, conform, resample_mask
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.placement import misplaced
 from tmsprep.imaging.read import ImageError, load_nifti, read_image
 from tmsprep.imaging.volume import (
@@ -88,7 +89,7 @@ def _load(example: Example, cache: Path) -> PreparedImage:
 
 
 def _prepare(example: Example, path: Path, details: Path) -> None:
-    image = read_image(example.image)
+    image, _ = mend_image(read_image(example.image), example.image)
     conformed = conform(image)
     volume = normalise(
         conformed.get_fdata(dtype=np.float32), percentile_window(np.asanyarray(image.dataobj))

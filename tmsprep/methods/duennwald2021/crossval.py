@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.read import read_image
 from tmsprep.learning.examples import Record
@@ -196,7 +197,8 @@ def evaluate_image(
     if segmenter is None:
         return points, segments
     guide, seconds_to_localise = located[0]
-    raw = conform_isotropic(read_image(record.example.image), protocol.voxel_mm)
+    path = record.example.image
+    raw = conform_isotropic(mend_image(read_image(path), path, shift=False)[0], protocol.voxel_mm)
     for method, labels, seconds in segmentations(segmenter, volume, guide, methods):
         took = seconds + (seconds_to_localise if method == 'lpp' else 0.0)
         segments += [

@@ -25,9 +25,11 @@ from tmsprep.group.issues import (
     known_participants,
     participants_table,
     participants_without,
+    refused_participants,
 )
 from tmsprep.group.points import COLUMNS as GROUP_POINTS
 from tmsprep.group.points import in_order
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import resample_labels
 from tmsprep.imaging.read import ImageError, load_nifti, read_source
@@ -97,6 +99,7 @@ def collect_group(request: GroupRequest, method: str) -> Group:
         'then group with --annotations DIR, the masks of one rater'
     )
     refuse_nothing(layout, points, issues, cure)
+    issues += refused_participants(request.bids_dir, wanted)
     roles = {name for given in measured.values() for name in given.roles}
     named = {name.removeprefix('sub-') for name in (*roles, *points['participant_id'])}
     participants = known_participants(request.bids_dir, layout.out_dir, named, wanted)
@@ -314,7 +317,7 @@ def _intensities(
             f'{image.path}: the segmentation in the outputs is of another image of this name; '
             'run the participant level again'
         )
-    volume = conform_isotropic(source.image, voxel_mm)
+    volume = conform_isotropic(mend_image(source.image, image.path, shift=False)[0], voxel_mm)
     if volume.shape != labels.shape or not np.allclose(volume.affine, labels.affine, atol=1e-3):
         raise ValueError(
             f'{image.path}: the segmentation in the outputs is on another grid; run the '

@@ -62,7 +62,8 @@ def pair_status(
     low, high = SIDE_DISTANCE_MM
     far = (apart < low) | (apart > high)
     diffuse = np.asarray(spread_mm, dtype=float) > MAX_SPREAD_MM
-    found = point_status(points, None, protocol, tuple(shape), np.asarray(affine))
+    # A slab of a few slices is never far from its edge.
+    found = point_status(points, None, protocol, tuple(shape), np.asarray(affine), edge_mm=0)
     return [
         status if status != 'ok' else 'far_apart' if far[i] else 'diffuse' if diffuse[i] else 'ok'
         for i, status in enumerate(found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 
 from tmsprep.atomic import atomic_path
 from tmsprep.evaluation.masks import centres_of_mass
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import resample_labels
 from tmsprep.imaging.read import load_nifti, read_image
@@ -65,8 +65,8 @@ def load_volumes(examples: Iterable[Example], cache: Path, protocol: Protocol) -
         Images with a mask (labels 1, left, and 2, right, at any resolution) or points. Without
         points the targets are the mask's centres of mass (Duennwald et al. 2021, section 2.3).
     cache : Path
-        Directory for about 5 bytes per voxel and image; a changed image or mask is prepared
-        again.
+        Directory for about 5 bytes per voxel and image, for images and masks of this content
+        alone.
     protocol : Protocol
         Targets, left then right, and edge of the isotropic voxels.
 
@@ -81,7 +81,7 @@ def load_volumes(examples: Iterable[Example], cache: Path, protocol: Protocol) -
 
 
 def _load(example: Example, cache: Path, protocol: Protocol) -> Volume:
-    path = cache / f'{example.name}_{_fingerprint(example, protocol.voxel_mm)}.npz'
+    path = cache / f'{example.name}.npz'
     if not path.is_file():
         prepared = _prepare(example, protocol.voxel_mm)
         with atomic_path(path) as partial:
@@ -100,18 +100,9 @@ def _load(example: Example, cache: Path, protocol: Protocol) -> Volume:
         )
 
 
-def _fingerprint(example: Example, voxel_mm: float) -> str:
-    """Hash that changes with the sizes and times of the files; their content is not read."""
-    parts = [repr(float(voxel_mm))]
-    for path in (example.image, example.mask):
-        if path is not None and Path(path).is_file():
-            state = Path(path).stat()
-            parts += [str(path), str(state.st_size), str(state.st_mtime_ns)]
-    return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:8]
-
-
 def _prepare(example: Example, voxel_mm: float) -> dict[str, np.ndarray]:
-    conformed = conform_isotropic(read_image(example.image), voxel_mm)
+    image, _ = mend_image(read_image(example.image), example.image, shift=False)
+    conformed = conform_isotropic(image, voxel_mm)
     data = conformed.get_fdata(dtype=np.float32)
     points, labels = np.full((2, 3), np.nan), np.empty(0, np.uint8)
     if example.mask is not None:

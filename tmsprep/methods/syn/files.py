@@ -10,11 +10,14 @@ from typing import Any
 from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import ImageRef, Layout, derivative_path, shorten
 from tmsprep.derivatives import sidecar_path
+from tmsprep.evaluation.shape import read_places
 from tmsprep.files import file_sha256
-from tmsprep.formats import read_points
 from tmsprep.methods.base import ResourceError
 from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries
+from tmsprep.networks.archive import open_archive
+from tmsprep.networks.settings import BRAIN_KIND, check_brain
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS
 from tmsprep.tables import write_json
@@ -38,8 +41,10 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     Raises
     ------
     ResourceError
-        If there is no atlas, or it has none of the targets.
+        If there is no atlas, it has none of the targets, or a file of it cannot be used.
     """
+    from tmsprep.registration.atlas import read_atlas_image
+
     image: Path | None = options.get('atlas')
     targets: Path | None = options.get('atlas_targets')
     if (image is None) != (targets is None):
@@ -57,7 +62,13 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     for path in (*files, brain):
         if not path.is_file():
             raise ResourceError(f'file not found: {path}')
-    _check_targets(targets, protocol)
+    points = _read_targets(targets, protocol, default=image is None)
+    try:
+        check_brain(open_archive(brain, BRAIN_KIND))
+        if image is not None:
+            read_atlas_image(image, points)
+    except ValueError as error:
+        raise ResourceError(str(error)) from error
     return {
         'atlas': DEFAULT_ATLAS if image is None else str(image),
         'atlas_targets': str(targets),
@@ -67,16 +78,18 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _check_targets(path: Path, protocol: Protocol) -> None:
+def _read_targets(path: Path, protocol: Protocol, *, default: bool) -> PointSet:
     try:
-        points = read_points(path)
+        points = read_places(path, protocol, mni=default)
     except ValueError as error:
-        raise ResourceError(f'--atlas-targets: {error}') from error
-    if not points.reindex(protocol.labels).found.any():
+        where = '' if default else '--atlas-targets: '
+        raise ResourceError(f'{where}{error}') from error
+    if not points.found.any():
         raise ResourceError(
             f'{path}: has none of the targets of protocol {protocol.name}, such as '
             f'{shorten(list(protocol.labels), 3)}; give --atlas and --atlas-targets with them'
         )
+    return points
 
 
 def atlas_name(atlas: str) -> str:

@@ -12,17 +12,20 @@ from tmsprep.derivatives import source_sha256
 from tmsprep.files import file_sha256
 from tmsprep.formats import read_points
 from tmsprep.imaging.conform import conform, resample_mask
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
 from tmsprep.methods.base import Request
 from tmsprep.methods.syn.files import atlas_name, describe_atlas
 from tmsprep.methods.syn.reuse import preset_of, usable_mask, usable_transforms
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.registration.atlas import Atlas, default_atlas, user_atlas
 from tmsprep.registration.brain import brain_mask, is_skull_stripped
 from tmsprep.registration.frames import read_linear, write_linear
+from tmsprep.registration.guarded import TransformReader
 from tmsprep.registration.names import DEFAULT_ATLAS
 from tmsprep.registration.syn import RegistrationResult, register
-from tmsprep.registration.transforms import move_points, warp_image
+from tmsprep.registration.transforms import warp_image
 
 #: Grid of the atlas images that are only drawn, mm.
 FIGURE_SPACING_MM = 2
@@ -111,7 +114,8 @@ def _read_atlas(request: Request) -> Atlas:
         return default_atlas(request.protocol)
     points = read_points(Path(given['atlas_targets'])).reindex(request.protocol.labels)
     image = Path(given['atlas'])
-    brain = _extract(conform(read_image(image)), given['brain_weights'])
+    readable, _ = mend_image(read_image(image), image)
+    brain = _extract(conform(readable), given['brain_weights'])
     mask = None
     if brain is not None:
         mask = request.folder / 'atlas_mask.nii.gz'
@@ -126,7 +130,13 @@ def _reuse(
     name: str, atlas: Atlas, transforms: list[str], files: dict[str, str], request: Request
 ) -> Outcome:
     to_atlas, from_atlas = transforms
-    points = move_points(atlas.points, Path(to_atlas))
+    found = atlas.points.found
+    coordinates = np.full((len(atlas.points), 3), np.nan)
+    with TransformReader() as reader:
+        coordinates[found] = reader.move(atlas.points.coordinates[found], Path(to_atlas))
+        # It becomes an output, from which the group level reads it.
+        reader.move(coordinates[found], Path(from_atlas))
+    points = PointSet(atlas.points.labels, coordinates)
     details: dict[str, Any] = {
         'Atlas': describe_atlas(request.resources),
         'ReusedTransform': Path(to_atlas).name,
