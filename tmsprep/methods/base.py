@@ -210,7 +210,7 @@ class Method(ABC):
             As in `Request`.
         """
         other = next((points_of(o, protocol) for o in others), None)
-        refused = any(o.refused for o in others)
+        refused = any(o.refused for o in others) or bool(properties.get('doubts'))
         radius = outcome.columns.get(RADIUS)
         return point_status(
             points_of(outcome, protocol),
