@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import logging
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -184,11 +184,17 @@ def forget_useless_records(layout: Layout, subject: str, bids_dir: Path) -> None
         except ValueError as error:
             logger.warning('%s', error)
         else:
-            names = (bids_dir / f'sub-{subject}').rglob(glob.escape(image)) if image else [path]
-            if next(iter(names), None) is not None:
+            if not image or _is_there(bids_dir, subject, image):
                 continue
             logger.warning('%s: deleted, as the data set holds no %s', path, image)
         _delete(path)
+
+
+def _is_there(bids_dir: Path, subject: str, image: str) -> bool:
+    """Tell whether the data set holds an image, or a link to one, at the place for its name."""
+    session = re.search(r'_(ses-[^_]+)_', image)
+    folder = Path(f'sub-{subject}', *([session[1]] if session else []), 'anat')
+    return os.path.lexists(bids_dir / folder / Path(image).name)
 
 
 def _delete(path: Path) -> None:

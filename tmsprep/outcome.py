@@ -179,11 +179,13 @@ def inputs_of(
     dict
         JSON-ready.
     """
+    # What images are compared with, seen from the points.
+    head = str(protocol.file(protocol.head)) if protocol.head else ''
     targets = {'targets': [asdict(t) for t in protocol.targets], 'voxel_mm': protocol.voxel_mm}
     return {
         'Image': image_sha256,
         'Targets': _digest(targets),
-        'Resources': _digest(_contents(dict(resources), checksum)),
+        'Resources': _digest(_contents([dict(resources), head], checksum)),
         'RandomSeed': random_seed,
         'Threads': threads,
         'Version': version,

@@ -101,7 +101,10 @@ class PointSet:
         array([[ 29.,  37., -13.],
                [ nan,  nan,  nan]])
         """
-        return PointSet.from_mapping(dict(zip(self.labels, self.coordinates, strict=True)), labels)
+        order = tuple(labels)
+        if order == self.labels:
+            return self
+        return PointSet.from_mapping(dict(zip(self.labels, self.coordinates, strict=True)), order)
 
     def distance(self, other: PointSet) -> np.ndarray:
         """Return the distances in mm to the points of the same names, shape (n,), NaN if missing.

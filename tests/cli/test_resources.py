@@ -20,6 +20,8 @@ from tmsprep.methods.duennwald2021.networks import (
     save_coeruleus,
 )
 
+CHECKOUT = Path(__file__).parents[2]
+
 
 @pytest.fixture
 def bids(tmp_path: Path) -> Path:
@@ -191,3 +193,18 @@ def test_atlas_image(
     assert f'LOFC: outside the atlas image {atlas}' in refusal(
         bids, capsys, 'participant', *options
     )
+
+
+def test_mean_head(bids: Path, random_weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That of a protocol of one's own, before an image is looked at."""
+    own, head = bids.parent / 'own.toml', bids.parent / 'mine.safetensors'
+    shipped = (CHECKOUT / 'tmsprep' / 'protocols' / 'tms.toml').read_text()
+    own.write_text(
+        shipped.replace('"tms"', '"own"')
+        .replace("'tms'", "'own'")
+        .replace('head_tms.safetensors', head.name)
+    )
+    head.write_bytes((CHECKOUT / 'tmsprep' / 'data' / 'head_tms.safetensors').read_bytes()[:-9])
+    options = ('--protocol', own, '--localizers', 'cnn', '--weights', random_weights)
+    line = refusal(bids, capsys, 'participant', *options)
+    assert f'{head} is not a safetensors file, or is damaged' in line

@@ -61,7 +61,7 @@ def test_no_points(tmp_path: Path) -> None:
     points, (finding,) = read_checked(file, PROTOCOL)
     assert points is None
     assert (finding.severity, finding.label) == ('error', None)
-    assert finding.message.startswith(f'{file.path}: a pipe')
+    assert finding.message.startswith(f'{file.path}: cannot be read as a file of points')
 
 
 def test_names_the_file(tmp_path: Path) -> None:

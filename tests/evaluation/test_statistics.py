@@ -86,6 +86,25 @@ def test_bootstrap_of_one(values: list[float]) -> None:
     assert found.reason == 'fewer than two participants'
 
 
+@pytest.mark.parametrize(('people', 'values'), [(2, 2), (7, 30), (300, 900), (2500, 2500)])
+def test_bootstrap_of_scipy(people: int, values: int) -> None:
+    """The same draws, and limits, as those of `scipy.stats.bootstrap`."""
+    who, errors = np.arange(values) % people, np.random.default_rng(5).gamma(2, 2, values)
+    sums, counts = np.bincount(who, weights=errors), np.bincount(who)
+    expected = scipy.stats.bootstrap(
+        (sums, counts),
+        lambda total, number, axis: total.sum(axis=axis) / number.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=9999 if people < 2000 else 20_000_000 // people,
+        batch=4_000_000 // people,
+        method='percentile',
+        random_state=np.random.default_rng(1),
+    ).confidence_interval
+    found = bootstrap_mean(errors, [f'{number:04}' for number in who])
+    assert (found.low, found.high) == pytest.approx(tuple(expected), rel=1e-12)
+
+
 def test_bootstrap_of_many() -> None:
     values = np.arange(4000.0) % 2
     found = bootstrap_mean(values, names(4000))

@@ -87,20 +87,18 @@ def test_cut_files(tmp_path_factory: pytest.TempPathFactory, name: str, cut: flo
 def test_no_regular_file(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.mkdir()
-    with pytest.raises(PointsFileError, match=rf'{name}: a folder'):
+    refused = pytest.raises(PointsFileError, match=rf'{name}: cannot be read as a file of points')
+    with refused:
         read_points(path)
     path.rmdir()
     os.mkfifo(path)
-    with pytest.raises(PointsFileError, match=rf'{name}: a pipe'):
+    with refused:
         read_points(path)
-    path.unlink()
-    path.symlink_to('/dev/zero')
-    with pytest.raises(PointsFileError, match=rf'{name}: a device'):
-        read_points(path)
-    path.unlink()
-    path.symlink_to(path)
-    with pytest.raises(PointsFileError, match=rf'{name}: cannot be looked up'):
-        read_points(path)
+    for target in ('/dev/zero', path):
+        path.unlink()
+        path.symlink_to(target)
+        with refused:
+            read_points(path)
 
 
 def test_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,7 +106,7 @@ def test_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with socket.socket(socket.AF_UNIX) as open_socket:
         open_socket.bind('p.tsv')
-        with pytest.raises(PointsFileError, match=r'p\.tsv: a socket'):
+        with pytest.raises(PointsFileError, match=r'p\.tsv: cannot be read'):
             read_points(tmp_path / 'p.tsv')
 
 
@@ -116,7 +114,7 @@ def test_socket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_giant_file(tmp_path: Path, name: str) -> None:
     with (tmp_path / name).open('wb') as file:
         file.truncate(MAX_BYTES + 1)
-    with pytest.raises(PointsFileError, match=rf'{name}: 50 MB are no file of points'):
+    with pytest.raises(PointsFileError, match=rf'{name}: cannot be read .*50 MiB'):
         read_points(tmp_path / name)
 
 

@@ -17,7 +17,6 @@ from tmsprep.evaluation.status import (
     on_wrong_side,
     outside_field_of_view,
     side_signs,
-    swapped_pairs,
 )
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
@@ -198,10 +197,12 @@ def _check_sides(points: PointSet, protocol: Protocol, centre: np.ndarray | None
     side, mirror = side_signs(protocol), protocol.mirror_permutation()
     if (points.found & protocol.has_mirror() & points.found[mirror]).any():
         across = on_wrong_side(points, protocol)
+        if not across.any():
+            return []
         # With every point moved outwards, only those far across the midline stay across.
         outwards = points.coordinates + MIDLINE_MM * np.outer(side, [1, 0, 0])
         far = on_wrong_side(PointSet(points.labels, outwards), protocol)
-        wrong = swapped_pairs(points, protocol) | far
+        wrong = (across & across[mirror] & protocol.has_mirror()) | far
     elif centre is not None:
         offset = side * (points.coordinates[:, 0] - centre[0])
         across = wrong = points.found & (offset < -OFF_CENTRE_MM)

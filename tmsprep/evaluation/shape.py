@@ -90,6 +90,7 @@ def fit_shape(points: PointSet, shape: PointSet) -> ShapeFit:
     known = np.isfinite(places).all(axis=1) & points.found
     used = known.copy()
     turn, residuals = _fit(places, given, used)
+    mirrored = _mirrored(places, given, known, residuals)
     for _ in range(known.sum() // 4):
         worst = int(np.nanargmax(np.where(used, residuals, -1.0)))
         if residuals[worst] <= max(SLIP_MM, 2 * _rms(residuals[used])):
@@ -103,7 +104,7 @@ def fit_shape(points: PointSet, shape: PointSet) -> ShapeFit:
         misfit = _rms(residuals[used]) / radius if radius else 1.0
     if used.sum() < 3:
         misfit, residuals = np.nan, np.full(len(points), np.nan)
-    return ShapeFit(used, size, turn, _mirrored(places, given, known), misfit, residuals)
+    return ShapeFit(used, size, turn, mirrored, misfit, residuals)
 
 
 def _fit(places: np.ndarray, given: np.ndarray, used: np.ndarray) -> tuple[float, np.ndarray]:
@@ -120,12 +121,14 @@ def _fit(places: np.ndarray, given: np.ndarray, used: np.ndarray) -> tuple[float
     return float(np.degrees(np.arccos(np.clip(cosine, -1.0, 1.0)))), residuals
 
 
-def _mirrored(places: np.ndarray, given: np.ndarray, known: np.ndarray) -> bool:
+def _mirrored(
+    places: np.ndarray, given: np.ndarray, known: np.ndarray, residuals: np.ndarray
+) -> bool:
+    """Tell whether the mirror image fits all known points twice as well."""
     if known.sum() < 4 or _spreads(places[known])[2] < FLAT_MM:
         return False
-    _, itself = _fit(places, given, known)
     _, image = _fit(places * [-1.0, 1.0, 1.0], given, known)
-    return bool(_rms(image[known]) < _rms(itself[known]) / 2)
+    return bool(_rms(image[known]) < _rms(residuals[known]) / 2)
 
 
 def _spreads(points: np.ndarray) -> np.ndarray:

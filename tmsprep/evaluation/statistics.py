@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -77,18 +78,31 @@ def bootstrap_mean(
     n = len(counts)
     if n < 2:
         return Interval(np.nan, np.nan, 'fewer than two participants')
-    low, high = stats.bootstrap(
-        (np.bincount(participant, weights=values[known]), counts),
-        lambda sums, numbers, axis: sums.sum(axis=axis) / numbers.sum(axis=axis),
-        paired=True,
-        vectorized=True,
-        n_resamples=min(resamples, max(_FEWEST_RESAMPLES, _DRAWS // n)),
-        batch=max(1, _DRAWS_AT_A_TIME // n),
-        confidence_level=level,
-        method='percentile',
-        random_state=np.random.default_rng(seed),
-    ).confidence_interval
+    sums = np.bincount(participant, weights=values[known])
+    draws = _draws(n, min(resamples, max(_FEWEST_RESAMPLES, _DRAWS // n)), seed)
+    size = max(1, _DRAWS_AT_A_TIME // n)
+    both = np.column_stack([sums, counts])
+    drawn = np.concatenate([draws[i : i + size] @ both for i in range(0, len(draws), size)])
+    outside = 50 * (1 - level)
+    low, high = np.percentile(drawn[:, 0] / drawn[:, 1], [outside, 100 - outside])
     return Interval(float(low), float(high), '')
+
+
+@lru_cache(maxsize=2)
+def _draws(n: int, resamples: int, seed: int) -> np.ndarray:
+    """Count how often each of n is drawn in each resample; shape (resamples, n).
+
+    Tables ask for the same draws again and again. They are those of `scipy.stats.bootstrap`.
+    """
+    random = np.random.default_rng(seed)
+    size = max(1, _DRAWS_AT_A_TIME // n)
+    counts = np.empty((resamples, n), np.min_scalar_type(n))
+    for start in range(0, resamples, size):
+        drawn = random.integers(0, n, (min(size, resamples - start), n))
+        rows = n * np.arange(len(drawn))[:, None]
+        times = np.bincount((drawn + rows).ravel(), minlength=drawn.size)
+        counts[start : start + size] = times.reshape(drawn.shape)
+    return counts
 
 
 class PairedTest(NamedTuple):

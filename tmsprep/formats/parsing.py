@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tmsprep import text
 from tmsprep.points import PointSet
 
 #: Decimals of written coordinates in mm: below any error, and the same digits on every machine.
 DECIMALS = 4
 
 #: A file of points is smaller, with all samples of a long session of a neuronavigator in it.
-MAX_BYTES = 50_000_000
+MAX_BYTES = 50 << 20
 
 #: Characters of the name of a point.
 MAX_LABEL = 200
@@ -32,48 +32,28 @@ class PointsFileError(ValueError):
 
 
 def read_text(path: Path) -> str:
-    """Return the content of a UTF-8 text file, with or without a byte order mark.
+    """Return the content of a text file, see `tmsprep.text.read_text`.
 
     Raises
     ------
     PointsFileError
         If it is missing, no regular file, larger than `MAX_BYTES`, not readable or not UTF-8.
     """
-    path = Path(path)
     try:
-        about = path.stat()
-    except (OSError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise PointsFileError(
-                f'file of points not found: {path}. Check the name, or fetch what a link leads to.'
-            ) from error
+        return text.read_text(path, MAX_BYTES)
+    except FileNotFoundError as error:
         raise PointsFileError(
-            f'{path}: cannot be looked up ({error}). Check the name and the permissions.'
+            f'file of points not found: {path}. Check the name, or fetch what a link leads to.'
         ) from error
-    if not stat.S_ISREG(about.st_mode):
-        # To open a pipe would block, to read a device never end.
-        raise PointsFileError(
-            f'{path}: a {_kind(about.st_mode)}, not a file of points. Take it away, or rename it.'
-        )
-    if about.st_size > MAX_BYTES:
-        raise PointsFileError(
-            f'{path}: {about.st_size / 1e6:.0f} MB are no file of points. Export the points alone.'
-        )
-    try:
-        return path.read_bytes().decode('utf-8-sig')
     except UnicodeDecodeError as error:
         raise PointsFileError(
             f'{path}: not a text file in UTF-8 ({error}). Save it again as UTF-8 text.'
         ) from error
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise PointsFileError(
-            f'{path}: cannot be read ({error}). Check the file and its permissions.'
+            f'{path}: cannot be read as a file of points ({error}). Check the file and its '
+            'permissions, or export the points alone.'
         ) from error
-
-
-def _kind(mode: int) -> str:
-    kinds = ((stat.S_ISDIR, 'folder'), (stat.S_ISFIFO, 'pipe'), (stat.S_ISSOCK, 'socket'))
-    return next((name for test, name in kinds if test(mode)), 'device')
 
 
 def read_lines(path: Path) -> list[str]:
@@ -157,8 +137,8 @@ def _number(value: Any) -> float:
 
 
 def _shortened(value: Any) -> str:
-    text = repr(value) if isinstance(value, (str, float)) else str(type(value).__name__)
-    return text if len(text) <= 40 else f'{text[:40]}...'
+    words = repr(value) if isinstance(value, (str, float)) else type(value).__name__
+    return words if len(words) <= 40 else f'{words[:40]}...'
 
 
 def add_point(points: dict[str, np.ndarray], label: str, position: np.ndarray, path: Path) -> None:

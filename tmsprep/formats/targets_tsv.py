@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,8 @@ from tmsprep.formats.parsing import (
 from tmsprep.points import PointSet
 
 _COLUMNS = ('label', 'x', 'y', 'z')
-_MISSING = ('n/a', 'NaN', 'nan', '')
+#: What a missing number is written as.
+MISSING = ('n/a', 'NaN', 'nan', '')
 
 
 def read_targets(path: Path) -> PointSet:
@@ -41,26 +42,47 @@ def read_targets(path: Path) -> PointSet:
     """
     path = Path(path)
     points: dict[str, np.ndarray] = {}
+    for number, row in read_rows(path, _COLUMNS):
+        add_point(points, row['label'], _position(row, f'{path}, line {number}'), path)
+    return PointSet.from_mapping(points)
+
+
+def read_rows(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Iterate over the rows of a table: number of the line, and column to text.
+
+    Parameters
+    ----------
+    path : Path
+        Tab-separated.
+    required : sequence of str
+        Columns that it must have, each once.
+
+    Raises
+    ------
+    PointsFileError
+        If the file cannot be read, lacks a column, or a row is shorter or longer than the header
+        or ends within quotation marks.
+    """
     columns: list[str] | None = None
     for number, line in enumerate(read_lines(path), 1):
         if not line.strip():
             continue
-        where = f'{path}, line {number}'
-        cells = _cells(line, where)
+        cells = _cells(line, f'{path}, line {number}')
         if columns is None:
             columns = cells
-            _check_columns(columns, path)
-            continue
-        if len(cells) != len(columns):
+            _check_columns(columns, required, path)
+        elif len(cells) != len(columns):
             raise PointsFileError(
-                f'{where}: {len(cells)} values under {len(columns)} columns, so it is not clear '
-                'which is which. Write n/a for each that is missing, and tabs between values.'
+                f'{path}, line {number}: {len(cells)} values under {len(columns)} columns, so it '
+                'is not clear which is which. Write n/a for each that is missing, and tabs '
+                'between values.'
             )
-        row = dict(zip(columns, cells, strict=True))
-        add_point(points, row['label'], _position(row, where), path)
+        else:
+            yield number, dict(zip(columns, cells, strict=True))
     if columns is None:
-        raise PointsFileError(f'{path}: no columns; the file is empty. Write label, x, y, z.')
-    return PointSet.from_mapping(points)
+        raise PointsFileError(
+            f'{path}: no columns; the file is empty. Write {", ".join(required)}.'
+        )
 
 
 def _cells(line: str, where: str) -> list[str]:
@@ -72,19 +94,19 @@ def _cells(line: str, where: str) -> list[str]:
     return cells
 
 
-def _check_columns(columns: Sequence[str], path: Path) -> None:
-    wrong = [name for name in _COLUMNS if columns.count(name) != 1]
+def _check_columns(columns: Sequence[str], required: Sequence[str], path: Path) -> None:
+    wrong = [name for name in required if columns.count(name) != 1]
     if wrong:
         what = 'twice' if wrong[0] in columns else 'missing'
         raise PointsFileError(
-            f'{path}: needs the columns label, x, y, z, each once, with tabs between them; '
+            f'{path}: needs the columns {", ".join(required)}, each once, with tabs between them; '
             f'{wrong[0]} is {what}'
         )
 
 
 def _position(row: Mapping[str, str], where: str) -> np.ndarray:
     cells = [row[axis].strip() for axis in 'xyz']
-    if all(cell in _MISSING for cell in cells):
+    if all(cell in MISSING for cell in cells):
         return np.full(3, np.nan)
     try:
         return three_numbers(cells)

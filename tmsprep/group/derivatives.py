@@ -14,11 +14,14 @@ import pandas as pd
 from tmsprep.bids.names import BidsError, ImageRef, Layout, labels_in
 from tmsprep.evaluation.status import has_usable
 from tmsprep.failures import read_records
+from tmsprep.formats.targets_tsv import MISSING, read_rows
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import COLUMNS, point_table
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
-from tmsprep.text import open_text
+
+_AXES = ('x', 'y', 'z')
 
 
 class Geometry(NamedTuple):
@@ -156,7 +159,8 @@ def _read_image(
         try:
             table = _read_table(path)
         except (OSError, ValueError) as error:
-            message = f'{path}: cannot be read ({error}). Run the participant level again.'
+            why = str(error).removeprefix(f'{path}: ')
+            message = f'{path}: cannot be read ({why}). Run the participant level again.'
             found.issues.append(Issue(image.subject, message))
             continue
         known = table[table['label'].isin(protocol.labels)]
@@ -179,20 +183,26 @@ def _read_table(path: Path) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If a column is missing, a number is none, or a point is known on some axes only.
+        If a column is missing, a number is none, a label repeats, or a point is known on some
+        axes only.
     """
-    table = pd.read_csv(open_text(path), sep='\t', dtype=str, keep_default_na=False)
-    missing = [name for name in ('label', 'x', 'y', 'z', 'status') if name not in table]
-    if missing:
-        raise ValueError(f'it has no column {missing[0]!r}')
-    numbers = ['x', 'y', 'z', 'dispersion_mm']
-    cells = table.reindex(columns=numbers).replace(['', 'n/a'], np.nan)
-    table[numbers] = cells.astype(np.float64)
-    known = table[['x', 'y', 'z']].notna()
-    partly = known.any(axis=1) & ~known.all(axis=1)
-    if partly.any():
-        raise ValueError(f'{table.loc[partly, "label"].iloc[0]} is known on some axes only')
-    return table.assign(repetition=np.nan)
+    rows = [row for _, row in read_rows(path, ('label', *_AXES, 'status'))]
+    labels = tuple(row['label'] for row in rows)
+    places = [[_number(row[axis]) for axis in _AXES] for row in rows]
+    points = PointSet(labels, np.array(places, dtype=np.float64).reshape(-1, 3))
+    return pd.DataFrame(
+        {
+            'label': labels,
+            **dict(zip(_AXES, points.coordinates.T, strict=True)),
+            'status': [row['status'] for row in rows],
+            'dispersion_mm': [_number(row.get('dispersion_mm', '')) for row in rows],
+            'repetition': np.nan,
+        }
+    )
+
+
+def _number(cell: str) -> float:
+    return np.nan if cell in MISSING else float(cell)
 
 
 def _source(stem: str, sidecars: Collection[Mapping[str, Any]], bids_dir: Path) -> ImageRef | None:

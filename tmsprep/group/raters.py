@@ -20,6 +20,7 @@ from tmsprep.evaluation.rater_checks import (
     describe_copy,
 )
 from tmsprep.evaluation.rater_files import name_file, read_checked
+from tmsprep.evaluation.status import UNUSABLE
 from tmsprep.group.derivatives import Derivatives, image_of
 from tmsprep.group.head import outside_head
 from tmsprep.group.issues import Issue
@@ -147,7 +148,7 @@ def _read(
 def mark_doubtful(
     read: Sequence[RaterPoints], methods: pd.DataFrame
 ) -> tuple[list[RaterPoints], list[Issue]]:
-    """Find files whose points are far from those of every method, and mark them.
+    """Find files whose points are far from the usable ones of every method, and mark them.
 
     Parameters
     ----------
@@ -164,10 +165,9 @@ def mark_doubtful(
         A warning for each file that is marked.
     """
     rated = {points.file.image.stem for points in read}
+    usable = methods['image'].isin(rated) & ~methods['status'].isin(UNUSABLE)
     located: dict[str, dict[str, PointSet]] = {}
-    for (image, method), rows in methods[methods['image'].isin(rated)].groupby(
-        ['image', 'method']
-    ):
+    for (image, method), rows in methods[usable].groupby(['image', 'method'], sort=False):
         places = PointSet(tuple(rows['label']), rows[AXES].to_numpy())
         located.setdefault(str(image), {})[str(method)] = places
     marked, issues = [], []

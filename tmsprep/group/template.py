@@ -17,8 +17,8 @@ from tmsprep.registration.names import DEFAULT_ATLAS
 _AXES = ['x', 'y', 'z']
 
 #: Largest number of images whose points are moved, chosen evenly from all: reading a registration
-#: takes up to two seconds, and the glass brain shows at most a hundred points of each target.
-MOST_IMAGES = 50
+#: takes up to two seconds, and a hundred points of each target on a glass brain hide each other.
+MOST_IMAGES = 25
 
 _WITHOUT = (
     f'an image has no registration to {DEFAULT_ATLAS} in the outputs, so its points are not on '

@@ -89,7 +89,7 @@ class Archive:
     metadata : mapping
         Its texts.
     arrays : mapping
-        Parameters by name, numbers in half, single or double precision, all finite.
+        Numbers by name, all finite.
     sha256 : str
         Checksum of the bytes that were read, hexadecimal.
     """
@@ -160,29 +160,39 @@ def open_archive(path: Path, kind: str, sha256: str | None = None) -> Archive:
     Raises
     ------
     WeightsError
-        If the file is missing, is not safetensors, holds something else than `kind` or numbers
-        that are not finite, or has changed.
+        As `read_safetensors`; and if the file holds something else than `kind`, or has changed.
     """
-    path = Path(path)
-    content = _read_bytes(path)
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256:
+    archive = read_safetensors(path)
+    if sha256 is not None and archive.sha256 != sha256:
         raise WeightsError(
             f'{path} has changed since the run began; leave it as it is, and start again'
         )
-    metadata = _read_metadata(path, content)
-    if metadata.get('format') != kind:
+    if archive.metadata.get('format') != kind:
         raise WeightsError(f'{path} does not hold {kind} weights; give another file')
-    arrays = _read_arrays(path, content)
-    for name, array in sorted(arrays.items()):
+    for name, array in sorted(archive.arrays.items()):
         if array.dtype.kind != 'f':
             raise WeightsError(f'{path}: {name} holds {array.dtype}, not weights; get it again')
-        if not np.isfinite(array).all():
+    return archive
+
+
+def read_safetensors(path: Path) -> Archive:
+    """Read any file of safetensors once, within bounds.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, is not safetensors, or holds numbers that are not finite.
+    """
+    path = Path(path)
+    content = _read_bytes(path)
+    metadata, arrays = _read_metadata(path, content), _read_arrays(path, content)
+    for name, array in sorted(arrays.items()):
+        if array.dtype.kind == 'f' and not np.isfinite(array).all():
             raise WeightsError(
                 f'{path}: {name} holds values that are not numbers (NaN or infinite); get the '
                 'file again, or train again'
             )
-    return Archive(path, metadata, arrays, found)
+    return Archive(path, metadata, arrays, hashlib.sha256(content).hexdigest())
 
 
 def _read_bytes(path: Path) -> bytes:

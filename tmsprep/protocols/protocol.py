@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -138,7 +139,7 @@ class Protocol:
         object.__setattr__(self, 'words', {**WORDS, **self.words})
         object.__setattr__(self, 'methods', tuple(self.methods))
 
-    @property
+    @cached_property
     def labels(self) -> tuple[str, ...]:
         """Target names, in table order."""
         return tuple(target.label for target in self.targets)

@@ -12,7 +12,7 @@ from tmsprep.bids.names import ImageRef, derivative_path, may_be, natural_key
 from tmsprep.files import file_sha256
 from tmsprep.imaging.conform import conform
 from tmsprep.imaging.intensities import mend_image
-from tmsprep.imaging.read import ImageError, read_image
+from tmsprep.imaging.read import ImageError, read_source
 from tmsprep.learning.kept import kept
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
 from tmsprep.registration.brain import brain_mask, is_skull_stripped
@@ -67,14 +67,15 @@ def extract_mask(image: Path, weights: Path, folder: Path) -> Path:
     content = file_sha256(image)
 
     def make(path: Path) -> None:
-        conformed = conform(mend_image(read_image(image), image)[0])
+        source = read_source(image)
+        if source.sha256 != content:
+            raise ImageError(f'{image}: was replaced while it was read; start again')
+        conformed = conform(mend_image(source.image, image)[0])
         # The network would strip a stripped image once more and lose the outer cortex.
         if is_skull_stripped(conformed):
             mask = brain_mask(conformed)
         else:
             mask = extract_brain(conformed, load_brain_unet(weights))
-        if file_sha256(image) != content:
-            raise ImageError(f'{image}: changed while it was read; start again')
         nib.save(mask, path / 'mask.nii.gz')
 
     made_by = [__version__, content, file_sha256(weights)]

@@ -97,6 +97,13 @@ def atlas_name(atlas: str) -> str:
     return DEFAULT_ATLAS if atlas == DEFAULT_ATLAS else USER_ATLAS
 
 
+def describe_atlas(resources: Mapping[str, Any]) -> dict[str, str]:
+    """Name of the atlas and, if it is the user's own, the checksum of its image; for sidecars."""
+    name = atlas_name(resources['atlas'])
+    own = {} if name == DEFAULT_ATLAS else {'SHA256': resources['checksums'][0]}
+    return {'Name': name, **own}
+
+
 def find_given(image: ImageRef, layout: Layout, folders: Sequence[Path]) -> dict[str, Any]:
     """Find the brain mask, and transforms of both directions, made for an image earlier.
 
@@ -177,7 +184,13 @@ def write_transforms(
             continue
         source = outcome.files[key]
         path = layout.derivative(image, 'xfm', Path(source).suffix, **_spaces(*spaces))
-        sidecar = {'Sources': [image.uri], 'Description': TRANSFORM_DESCRIPTION, **made}
+        sidecar: dict[str, Any] = {
+            'Sources': [image.uri],
+            'Description': TRANSFORM_DESCRIPTION,
+            **made,
+        }
+        if not unchecked:
+            sidecar['Atlas'] = outcome.details['Atlas']
         write_json(path.with_suffix('.json'), sidecar)
         _copy(source, path)
 
