@@ -51,7 +51,7 @@ def localize(
     """Find all targets.
 
     The networks find heads that lie within some 45 degrees of upright. If the points do not fit
-    the mean head, the first network takes a coarse look in the 23 other turns of a cube, in one of
+    the mean head, or the networks disagree, the first network takes a coarse look in the 23 other turns of a cube, in one of
     which the head lies within 63 degrees of upright; all networks look at the one that fits best.
 
     Parameters
@@ -76,7 +76,8 @@ def localize(
         return found
     coarse = head.coarse(conformed, window)
     match = head.match(coarse, found.points)
-    if match >= head.limits.match:
+    agree = dispersion(found.members).mean() <= head.limits.mean_dispersion_mm
+    if match >= head.limits.match and agree:
         return found
     best = max(
         _quarter_turns(), key=lambda turn: head.match(coarse, look(turn, coarsely=True).points)
