@@ -51,8 +51,9 @@ def localize(
     """Find all targets.
 
     The networks find heads that lie within some 45 degrees of upright. If the points do not fit
-    the mean head, or the networks disagree, the first network takes a coarse look in the 23 other turns of a cube, in one of
-    which the head lies within 63 degrees of upright; all networks look at the one that fits best.
+    the mean head, or the networks disagree, the first network takes a coarse look in the 23 other
+    turns of a cube, in one of which the head lies within 63 degrees of upright; all networks look
+    at the one that fits best.
 
     Parameters
     ----------
