@@ -16,6 +16,8 @@ from tmsprep.cli.run import main
 from tmsprep.phantoms import write_dataset
 
 GOOD = '01'
+#: A label that BIDS does not allow.
+ODD = 'jörg'
 AFFINE = np.diag([4.0, 4, 4, 1])
 
 
@@ -160,7 +162,6 @@ CASES = {
     'dangling': Case(_dangling, 'datalad get'),
     'space': Case(_good_voxels, 'Rename', 'sub-space_acq-a b_T1w.nii.gz'),
     'accent': Case(_good_voxels, 'Rename', 'sub-accent_acq-é_T1w.nii.gz'),
-    'jörg': Case(_good_voxels, 'Rename'),
     'checksum': Case(_wrong_checksum, 'incorrect data check'),
     'longer': Case(_longer, 'more bytes than its header announces'),
     'promises': Case(_promises, 'cannot hold them'),
@@ -204,6 +205,9 @@ def ran(
         path = bids / f'sub-{label}' / 'anat' / file_name(label)
         path.parent.mkdir(parents=True)
         case.make(path)
+    odd = bids / f'sub-{ODD}' / 'anat' / f'sub-{ODD}_T1w.nii.gz'
+    odd.parent.mkdir(parents=True)
+    _good_voxels(odd)
     options = ('--localizers', 'cnn', '--weights', shipped_weights, '--nprocs', 2)
     run = tmsprep(bids, out, 'participant', *options, '-w', folder / 'work')
     (log,) = (out / 'logs').glob('*/tmsprep.log')
@@ -213,7 +217,7 @@ def ran(
 @pytest.mark.slow
 def test_last_line(ran: Ran) -> None:
     assert ran.run.returncode == 1, ran.run.stderr
-    expected = f'{len(CASES)} of {len(CASES) + 1} participants failed'
+    expected = f'{len(CASES) + 1} of {len(CASES) + 2} participants failed'
     assert ran.run.stderr.splitlines()[-1].endswith(expected)
     assert ran.log[-1].endswith(expected)
     assert 'Traceback' not in ran.run.stderr
@@ -249,6 +253,14 @@ def test_report(ran: Ran, label: str) -> None:
     page = (ran.out / f'sub-{label}_protocol-tms.html').read_text(encoding='utf-8')
     assert file_name(label) in page
     assert CASES[label].message in page
+
+
+@pytest.mark.slow
+def test_odd_label(ran: Ran) -> None:
+    """Nothing is named after a label that is none."""
+    (told,) = [line for line in ran.log if f'sub-{ODD} failed: ' in line]
+    assert 'Rename' in told
+    assert not list(ran.out.rglob(f'sub-{ODD}*'))
 
 
 @pytest.mark.slow
