@@ -13,6 +13,7 @@ from tmsprep.learning.examples import participants_of
 from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.progress import Progress
 from tmsprep.tables import read_json
+from tmsprep.text import counted
 
 if TYPE_CHECKING:
     from nipype import Node
@@ -63,7 +64,7 @@ def _conclude(run: AnnotatedRun) -> int:
         if message:
             problems[image.subject].append(message)
             logger.error('sub-%s: %s', image.subject, message)
-    done = f'tmsprep finished without errors: {len(run.examples)} images'
+    done = f'tmsprep finished without errors: {counted(len(run.examples), "image")}'
     return conclude({k: v for k, v in problems.items() if v}, done)
 
 
@@ -93,7 +94,10 @@ def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
             node_dir = config.work_dir / workflow.name / prepare_name(example)
             remove_inside(node_dir, config.work_dir)
     logger.info(
-        '%d images, %d trainings, %d tests', len(examples), len(plan.trainings), len(plan.tests)
+        '%s, %s, %s',
+        counted(len(examples), 'image'),
+        counted(len(plan.trainings), 'training'),
+        counted(len(plan.tests), 'test'),
     )
     steps = {t.name for t in plan.trainings} | {t.name for t in plan.tests}
 
