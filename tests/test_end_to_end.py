@@ -93,7 +93,7 @@ def test_phantom(
     options = ('--sloppy', '--weights', shipped_weights, '-w', work, '--nprocs', 2)
     first = tmsprep(data_set, out, 'participant', *options)
     assert first.returncode == 0, first.stderr
-    assert 'finished without errors: 1 participants' in last_line(first)
+    assert 'finished without errors: 1 participant' in last_line(first)
     check_files(out)
     check_tables(out, data_set)
     check_truth(out, data_set)

@@ -180,7 +180,7 @@ def test_shared_folder(
     out = tmp_path / 'out'
     for protocol in order:
         options = ('--localizers', 'cnn', '--weights', weights[protocol])
-        check(call(out, protocol, *options), 0, 'finished without errors: 1 participants')
+        check(call(out, protocol, *options), 0, 'finished without errors: 1 participant')
         assert {path: path.read_bytes() for path in before} == before
         before = {path: path.read_bytes() for path in out.rglob('sub-01_*') if path.is_file()}
     names = {path.name for path in before}

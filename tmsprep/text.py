@@ -83,6 +83,17 @@ def shown(text: object, most: int = MOST_CHARACTERS) -> str:
     return printable(cut, keep='\n\t')
 
 
+def counted(number: int, noun: str) -> str:
+    """Write a number with its noun, in the plural unless it is 1.
+
+    Examples
+    --------
+    >>> counted(1, 'participant'), counted(0, 'image')
+    ('1 participant', '0 images')
+    """
+    return f'{number} {noun}' if number == 1 else f'{number} {noun}s'
+
+
 def cell(text: str) -> str:
     """Make text safe as a cell of a table: printable, and no formula in a spreadsheet.
 

@@ -208,7 +208,7 @@ def test_dry_run(config: ParticipantConfig, capsys: pytest.CaptureFixture[str]) 
     (config.annotations / 'sub-02_desc-ann_targets.tsv').write_text('nonsense\n')
     assert main(line) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert last.endswith('of 1 participants, named above: sub-02')
+    assert last.endswith('of 1 participant, named above: sub-02')
     assert not config.out_dir.exists()
 
 

@@ -91,7 +91,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
 def test_points(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command(data, 'train', '--members', 2, '--residual', 'none')) == 0
     log = capsys.readouterr().err
-    assert 'points for 2 images of 2 participants; 1 participants have none' in log
+    assert 'points for 2 images of 2 participants; 1 participant without any' in log
     assert log.strip().endswith('INFO tmsprep finished without errors: 2 images')
     assert 'mm: do not use the networks. Train with more --steps' in log
     localizer = load_localizer(data / 'out' / 'localizer_three.safetensors')
@@ -189,7 +189,7 @@ def test_crossval(data: Path, tmsprep: Callable) -> None:
     promise(folder / 'sub-04_desc-brain_mask.nii.gz')
     again = tmsprep(*line)
     assert again.returncode == 1
-    assert again.stderr.strip().endswith('points of 1 participants, named above: sub-04')
+    assert again.stderr.strip().endswith('points of 1 participant, named above: sub-04')
 
 
 @pytest.mark.slow
@@ -265,7 +265,9 @@ def mask_command(
 def test_masks(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(mask_command(masks, 'train')) == 0
     log = capsys.readouterr().err
-    assert 'masks for 3 images, points for 0 images of 3 participants; 1 participants have' in log
+    assert (
+        'masks for 3 images, points for 0 images of 3 participants; 1 participant without' in log
+    )
     assert 'training on 2 images, 1 in the validation set; localizer, segmenter' in log
     assert log.strip().endswith('INFO tmsprep finished without errors: 3 images')
     path = masks / 'out' / 'localizer_locus-coeruleus.safetensors'
@@ -274,7 +276,7 @@ def test_masks(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (model.labels, model.voxel_mm) == (('LLC', 'RLC'), 0.75)
     assert model.card['data'] == 'rods (simulated); masks or points from rater'
     assert model.card['participants'] == (
-        '2 participants, 2 images; validation set: 1 participants, 1 images'
+        '2 participants, 2 images; validation set: 1 participant, 1 image'
     )
     assert float(model.card['validation_mm']) > 0
     assert '| Data | rods (simulated)' in path.with_suffix('.md').read_text()
@@ -367,7 +369,7 @@ def test_masks_crossval(masks: Path, tmsprep: Callable) -> None:
     image.write_bytes(b'x')
     again = tmsprep(*line)
     assert again.returncode == 1
-    assert again.stderr.strip().endswith('points of 1 participants, named above: sub-03')
+    assert again.stderr.strip().endswith('points of 1 participant, named above: sub-03')
 
 
 @pytest.mark.slow

@@ -68,7 +68,7 @@ def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list) -> Non
         ('', 'no columns'),
         ('label\tx\ty\tz\nA\t1\t2\t3\t4\t5\t6\t7\nB\t1\n', 'line 2'),
         ('label\tx\ty\tz\nA\t1\t2\t3\nB\t1\n', 'line 3: 2 values'),
-        ('label\tx\ty\tz\nA\n', 'line 2: 1 values'),
+        ('label\tx\ty\tz\nA\n', 'line 2: 1 value under 4 columns'),
         ('label\tx\ty\tz\nA\t1,5\t2,5\t3,5\n', 'decimal point'),
         ('label\tx\ty\tz\tx\nA\t1\t2\t3\t4\n', 'x is twice'),
         ('label\tlabel\tx\ty\tz\nA\tB\t1\t2\t3\n', 'label is twice'),

@@ -95,7 +95,7 @@ def test_failed_participant(full: Callable[[], Study], capsys: pytest.CaptureFix
     study.rater('sub-02', 'eve', {'LA': (0, 0, 0)})
     assert run(study) == 1
     last = capsys.readouterr().err.strip().splitlines()[-1]
-    assert 'with errors in the images or points of 1 participants, named above: sub-02' in last
+    assert 'with errors in the images or points of 1 participant, named above: sub-02' in last
     assert read(study, 'participants')['outcome'].tolist() == ['complete', 'failed']
     assert len(read(study, 'errors')) > 0
 

@@ -43,7 +43,7 @@ def test_card(tmp_path: Path) -> None:
     ]
     entries = common_entries('my', 'Test | data', records, [])
     assert entries['participants'] == (
-        '1 participants, 2 images; validation set: 0 participants, 0 images'
+        '1 participant, 2 images; validation set: 0 participants, 0 images'
     )
     card = Card(entries, [('Network', 'none')], {'Error': ['not measured']})
     text = write_card(tmp_path / 'my.md', load_protocol('tms'), card).read_text()

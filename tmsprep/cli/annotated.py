@@ -17,6 +17,7 @@ from tmsprep.methods.base import ResourceError
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.running import EXIT_FAILED, EXIT_OK
 from tmsprep.tables import read_json
+from tmsprep.text import counted
 
 if TYPE_CHECKING:
     from tmsprep.bids import FoundImages
@@ -115,11 +116,11 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
     masks = sum(example.mask is not None for example in given.examples)
     points = len(given.examples) - masks
     logger.info(
-        '%spoints for %d images of %d participants; %d participants have none',
-        f'masks for {masks} images, ' if masks else '',
-        points,
-        len(used),
-        len(set(found.images) - used - set(given.problems)),
+        '%spoints for %s of %s; %s without any',
+        f'masks for {counted(masks, "image")}, ' if masks else '',
+        counted(points, 'image'),
+        counted(len(used), 'participant'),
+        counted(len(set(found.images) - used - set(given.problems)), 'participant'),
     )
     return AnnotatedRun(config, layout, method, learner, given.examples, images, problems)
 
@@ -199,9 +200,9 @@ def conclude(
         return EXIT_OK
     names = ', '.join(f'sub-{subject}' for subject in problems)
     logger.error(
-        '%s with errors in the images or points of %d participants, named above: %s',
+        '%s with errors in the images or points of %s, named above: %s',
         what,
-        len(problems),
+        counted(len(problems), 'participant'),
         names,
     )
     return EXIT_FAILED

@@ -15,6 +15,7 @@ from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.locks import claim_level
 from tmsprep.running.progress import Progress
 from tmsprep.tables import read_json
+from tmsprep.text import counted
 
 if TYPE_CHECKING:
     from nipype import Node
@@ -69,7 +70,7 @@ def _conclude(run: AnnotatedRun) -> int:
         if message:
             problems[image.subject].append(message)
             logger.error('sub-%s: %s', image.subject, message)
-    done = f'tmsprep finished without errors: {len(run.examples)} images'
+    done = f'tmsprep finished without errors: {counted(len(run.examples), "image")}'
     return conclude({k: v for k, v in problems.items() if v}, done)
 
 
@@ -97,7 +98,10 @@ def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
     remove_partials(kept_folder(crossval, config.work_dir), below=True)
     remove_unfinished(kept_folder(crossval, config.work_dir) / 'prepared')
     logger.info(
-        '%d images, %d trainings, %d tests', len(examples), len(plan.trainings), len(plan.tests)
+        '%s, %s, %s',
+        counted(len(examples), 'image'),
+        counted(len(plan.trainings), 'training'),
+        counted(len(plan.tests), 'test'),
     )
     steps = {t.name for t in plan.trainings} | {t.name for t in plan.tests}
 

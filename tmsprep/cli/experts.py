@@ -25,6 +25,7 @@ from tmsprep.files import file_sha256
 from tmsprep.group.experts import COLUMNS, collect_experts
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+from tmsprep.text import counted
 
 if TYPE_CHECKING:
     from tmsprep.config import ParticipantConfig
@@ -78,7 +79,7 @@ def read_experts(
         if image.stem in experts.tables:
             _check_owner(layout.table(image, EXPERT))
             _log_disagreements(image, experts)
-    logger.info('points of raters for %d images', len(experts.tables))
+    logger.info('points of raters for %s', counted(len(experts.tables), 'image'))
     return experts
 
 

@@ -16,6 +16,7 @@ from tmsprep.group.issues import errors_by_subject, in_common
 from tmsprep.methods import methods_of
 from tmsprep.protocols import load_protocol
 from tmsprep.reports.group import GroupContent, Remark, write_group_report
+from tmsprep.text import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +60,7 @@ def run_level(config: GroupConfig) -> int:
     problems = errors_by_subject(group.issues)
     if config.check_annotations:
         warnings = sum(issue.severity == 'warning' for issue in group.issues)
-        done = f'no errors in the files of points, {warnings} warnings'
+        done = f'no errors in the files of points, {counted(warnings, "warning")}'
         return conclude(problems, done, 'check of annotations ended')
     if config.dry_run:
         return conclude(problems, 'dry run: nothing was written', 'dry run')
@@ -70,7 +71,8 @@ def run_level(config: GroupConfig) -> int:
     for path in write_group(result):
         logger.info('%s', path)
     logger.info('report: %s', _write_report(result, lead.group_sections(result)))
-    done = f'tmsprep finished without errors: {group.n_participants} participants with points'
+    people = counted(group.n_participants, 'participant')
+    done = f'tmsprep finished without errors: {people} with points'
     return conclude(problems, done)
 
 
@@ -121,4 +123,5 @@ def _log_points(points: pd.DataFrame) -> None:
     found = points.dropna(subset=['x'])
     for method, rows in found.groupby('method', sort=False):
         n = rows['participant_id'].nunique()
-        logger.info('%s: %d participants, %d points', method, n, len(rows))
+        people, points = counted(n, 'participant'), counted(len(rows), 'point')
+        logger.info('%s: %s, %s', method, people, points)

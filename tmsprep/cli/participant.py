@@ -29,6 +29,7 @@ from tmsprep.running import EXIT_FAILED
 from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.locks import TAKEN, claim_participants
 from tmsprep.running.progress import Progress
+from tmsprep.text import counted
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
@@ -171,7 +172,7 @@ def _execute(
         return node.fullname.split('.')[1].removesuffix('_wf') if last else ''
 
     workflow = _workflow(run, every, resources)
-    logger.info('%d images of %d participants', len(every), len(images))
+    logger.info('%s of %s', counted(len(every), 'image'), counted(len(images), 'participant'))
     progress = Progress(len(workflow._get_all_nodes()), len(every), finished)
     names = {workflow_name(image): image for image in every}
     execute(workflow, run.config.execution, run.layout, progress, names)
@@ -252,7 +253,8 @@ def _conclude(
             _flagged(run, images),
         )
         return EXIT_FAILED
-    done = f'tmsprep finished without errors: {len(images)} participants{_flagged(run, images)}'
+    people = counted(len(images), 'participant')
+    done = f'tmsprep finished without errors: {people}{_flagged(run, images)}'
     return _conclude_experts(experts, done, 'tmsprep finished')
 
 

@@ -12,6 +12,7 @@ from tmsprep.bids.names import Layout
 from tmsprep.cli.annotated import AnnotatedRun, conclude, find_annotated
 from tmsprep.protocols import load_protocol
 from tmsprep.running.locks import claim_level, short_lock
+from tmsprep.text import counted
 
 if TYPE_CHECKING:
     from tmsprep.config import TrainConfig
@@ -73,7 +74,7 @@ def _run(config: TrainConfig) -> int:
     _check_number(run, records)
     weights = _train(run, records)
     logger.info('weights: %s; model card: %s', weights, weights.with_suffix('.md'))
-    return conclude(problems, f'tmsprep finished without errors: {len(records)} images')
+    return conclude(problems, f'tmsprep finished without errors: {counted(len(records), "image")}')
 
 
 def _prepare(run: AnnotatedRun, problems: dict[str, list[str]]) -> list[Record]:
@@ -117,8 +118,8 @@ def _train(run: AnnotatedRun, records: list[Record]) -> Path:
     config = run.config
     trainings = run.learner.trainings(training, config.random_seed)
     logger.info(
-        'training on %d images, %d in the validation set; %s',
-        len(training),
+        'training on %s, %d in the validation set; %s',
+        counted(len(training), 'image'),
         len(validation),
         ', '.join(training.name for training in trainings),
     )

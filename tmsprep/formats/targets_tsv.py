@@ -19,6 +19,7 @@ from tmsprep.formats.parsing import (
     three_numbers,
 )
 from tmsprep.points import PointSet
+from tmsprep.text import counted
 
 _COLUMNS = ('label', 'x', 'y', 'z')
 #: What a missing number is written as.
@@ -72,10 +73,10 @@ def read_rows(path: Path, required: Sequence[str]) -> Iterator[tuple[int, dict[s
             columns = cells
             _check_columns(columns, required, path)
         elif len(cells) != len(columns):
+            given, expected = counted(len(cells), 'value'), counted(len(columns), 'column')
             raise PointsFileError(
-                f'{path}, line {number}: {len(cells)} values under {len(columns)} columns, so it '
-                'is not clear which is which. Write n/a for each that is missing, and tabs '
-                'between values.'
+                f'{path}, line {number}: {given} under {expected}, so it is not clear which is '
+                'which. Write n/a for each that is missing, and tabs between values.'
             )
         else:
             yield number, dict(zip(columns, cells, strict=True))

@@ -14,6 +14,7 @@ from tmsprep.disclaimer import disclaimer
 from tmsprep.group.issues import Issue
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column, read_json, write_or_delete
+from tmsprep.text import counted
 
 if TYPE_CHECKING:
     from tmsprep.methods.base import Method
@@ -231,5 +232,4 @@ def describe_raters(folder: Path, raters: Sequence[str]) -> str:
     programs = described.get('GeneratedBy') or []
     words = [p['Description'] for p in programs if isinstance(p, dict) and p.get('Description')]
     source = '; '.join([str(described.get('Name') or folder.name), *map(str, words)])
-    many = f'{len(raters)} rater{"" if len(raters) == 1 else "s"}'
-    return f'{many} ({", ".join(raters)}) of: {source}.'
+    return f'{counted(len(raters), "rater")} ({", ".join(raters)}) of: {source}.'

@@ -11,6 +11,7 @@ from tmsprep import __version__
 from tmsprep.atomic import write_text
 from tmsprep.disclaimer import disclaimer
 from tmsprep.learning.examples import Record, participants_of
+from tmsprep.text import counted
 
 if TYPE_CHECKING:
     from tmsprep.protocols import Protocol
@@ -95,4 +96,5 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[s
 
 
 def _count(records: Sequence[Record]) -> str:
-    return f'{len(participants_of(records))} participants, {len(records)} images'
+    people = counted(len(participants_of(records)), 'participant')
+    return f'{people}, {counted(len(records), "image")}'

@@ -23,6 +23,7 @@ from tmsprep.reports.comparison import (
     participants_section,
 )
 from tmsprep.reports.sections import Number, Page, Section, Table, render
+from tmsprep.text import counted
 
 #: Number of remarks of a kind that are listed.
 MOST_REMARKS = 200
@@ -122,7 +123,7 @@ def write_group_report(layout: Layout, protocol: Protocol, content: GroupContent
     """
     sections = [*_comparisons(layout, protocol, content), *content.sections]
     texts = [_source_text(protocol), *(s.methods for s in sections if s.methods)]
-    count = f'{content.participants} participant{"" if content.participants == 1 else "s"}'
+    count = counted(content.participants, 'participant')
     html = render(
         protocol,
         kind='report for a group',
@@ -170,7 +171,7 @@ def summary_page(protocol: Protocol, content: GroupContent, sections: Sequence[S
     """Say first how far the methods are from the reference, and what is missing."""
     facts = [fact for section in sections for fact in section.facts]
     warnings = [warning for section in sections for warning in section.warnings]
-    verdict, tables = f'{content.participants} participants compared.', []
+    verdict, tables = f'{counted(content.participants, "participant")} compared.', []
     if content.points is not None and content.errors is not None:
         errors = _without(content.hidden, content.errors)
         table = distance_table(errors, protocol, content.seed)
@@ -198,7 +199,7 @@ def summary_page(protocol: Protocol, content: GroupContent, sections: Sequence[S
 def _remarks_text(total: int, serious: int) -> str:
     what = 'on participants and files that are missing, failed or need a look'
     more = f'; {serious} of them errors or warnings' if serious else ''
-    return f'[{total} remark{"" if total == 1 else "s"}](#remarks) {what}{more}.'
+    return f'[{counted(total, "remark")}](#remarks) {what}{more}.'
 
 
 def _verdict(table: Table) -> str:

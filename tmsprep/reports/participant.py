@@ -31,6 +31,7 @@ from tmsprep.reports.summary import (
     target_rows,
     warnings,
 )
+from tmsprep.text import counted
 
 #: Value of the entity desc of the figure of all targets; a target's figure has its label.
 OVERVIEW = 'overview'
@@ -137,7 +138,7 @@ def _concerns(image: ImageResults, rows: list[TargetRow]) -> str:
     failed, warned = len(image.errors), sum(row.warns for row in rows)
     counts = []
     if failed:
-        counts.append(f'{failed} step{"s" if failed > 1 else ""} failed')
+        counts.append(f'{counted(failed, "step")} failed')
     if warned:
         counts.append(f'{warned} of {len(rows)} targets carry a warning')
     return ', '.join(counts)
