@@ -56,7 +56,7 @@ class Conform(SimpleInterface):
         path = Path(self.inputs.in_file)
         voxel_mm = self.inputs.voxel_mm
         on_own_grid = isdefined(voxel_mm)
-        image, findings = mend_image(read_image(path), path, shift=not on_own_grid)
+        image, findings = mend_image(read_image(path), path, whole_head=not on_own_grid)
         window = percentile_window(
             np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
         )

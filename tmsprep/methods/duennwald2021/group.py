@@ -308,7 +308,7 @@ def _intensities(
             issues.append(issue)
         return None
     volume = conform_isotropic(
-        mend_image(read_image(image.path), image.path, shift=False)[0], voxel_mm
+        mend_image(read_image(image.path), image.path, whole_head=False)[0], voxel_mm
     )
     if volume.shape != labels.shape or not np.allclose(volume.affine, labels.affine, atol=1e-3):
         raise ValueError(
