@@ -128,7 +128,7 @@ def test_bright_background(case: str) -> None:
         shift = 150 if case == 'padded' else 1 + head().max()
         data = np.pad(head() - shift, 6).astype(np.float32)
         background = np.pad(np.zeros(SHAPE, bool), 6, constant_values=True)
-    mended = mend(data, shift=False)
+    mended = mend(data, whole_head=False)
     darkest = data[~background].min()
     assert np.ptp(mended.data[background]) == 0
     assert mended.data[background][0] == pytest.approx(darkest, abs=25)
@@ -146,7 +146,7 @@ def test_offset(make: object, offset: float) -> None:
     assert mended.data.min() == 0
     assert len(mended.findings) == 1
     assert 'is subtracted from all intensities' in mended.findings[0]
-    kept = mend(data + np.float32(offset), shift=False)
+    kept = mend(data + np.float32(offset), whole_head=False)
     assert kept.findings == ()
 
 
@@ -182,7 +182,7 @@ def test_inverted_contrast_is_kept(make: object) -> None:
 def test_drawn_image(levels: int) -> None:
     drawn = np.random.default_rng(0).integers(0, levels, SHAPE).astype(np.float32)
     drawn[drawn == levels - 1] = 100 * levels
-    assert mend(drawn).findings == ()
+    assert mend(drawn, whole_head=False).findings == ()
 
 
 @given(
@@ -207,7 +207,7 @@ def test_nan_padding(tmp_path: Path, offset: float, caplog: pytest.LogCaptureFix
     data[SLAB] = np.nan
     nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / 'x.nii')
     with caplog.at_level(logging.WARNING):
-        image, findings = mend_image(read_image(tmp_path / 'x.nii'), 'x.nii', shift=False)
+        image, findings = mend_image(read_image(tmp_path / 'x.nii'), 'x.nii', whole_head=False)
     found = np.asanyarray(image.dataobj)
     np.testing.assert_array_equal(found[2:], expected[2:])
     air = 0 if offset == 0 else np.percentile(expected[2:], 5)

@@ -38,7 +38,8 @@ def test_small_file_large_grid(tmp_path: Path) -> None:
 @pytest.mark.parametrize('voxel_mm', [None, 2.0])
 def test_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, voxel_mm: float | None) -> None:
     monkeypatch.chdir(tmp_path)
-    data = np.random.default_rng(0).uniform(0, 100, (20, 20, 20)).astype(np.float32)
+    data = np.zeros((20, 20, 20), np.float32)
+    data[4:16, 4:16, 4:16] = np.random.default_rng(0).uniform(0, 100, (12, 12, 12))
     data[:2], data[10, 10, 10] = 32767, np.nan
     nib.save(nib.Nifti1Image(data, np.diag([2.0, 2, 2, 1])), tmp_path / 'x_T1w.nii.gz')
     grid = {} if voxel_mm is None else {'voxel_mm': voxel_mm}
@@ -48,5 +49,5 @@ def test_findings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, voxel_mm: flo
         '1 voxels are NaN or infinite; set to 0, as air',
         '10.0 % of the voxels are padding at 32767; treated as air',
     ]
-    assert 90 < properties['window'][1] < 100
+    assert 50 < properties['window'][1] < 100
     assert 90 < nib.load(found.conformed).get_fdata().max() <= 100

@@ -21,12 +21,9 @@ def test_default_atlas() -> None:
     assert np.asarray(atlas.mask.dataobj)[tuple(np.rint(voxels).astype(int).T)].all()
 
 
-def _stripped(path: Path, air: float = 0.0) -> Path:
+def _stripped(path: Path) -> Path:
     grid = np.indices((80, 80, 80)) - 39.5
-    background = np.random.default_rng(0).uniform(0, air, grid[0].shape)
-    data = np.where(np.sum(grid**2, axis=0) < 33**2, 100.0, background) + grid[0] * (
-        np.sum(grid**2, axis=0) < 33**2
-    )
+    data = np.where(np.sum(grid**2, axis=0) < 33**2, 100.0 + grid[0], 0)
     affine = np.diag([2.0, 2, 2, 1])
     affine[:3, 3] = -79
     nib.save(nib.Nifti1Image(data.astype(np.float32), affine), path)
@@ -51,6 +48,9 @@ def test_points_of_another_frame(tmp_path: Path) -> None:
 
 
 def test_whole_head(tmp_path: Path) -> None:
-    path = _stripped(tmp_path / 'a.nii.gz', air=6.0)
+    path = _stripped(tmp_path / 'a.nii.gz')
+    stripped = nib.load(path)
+    air = np.random.default_rng(0).uniform(1, 3, stripped.shape).astype(np.float32)
+    nib.save(nib.Nifti1Image(stripped.get_fdata(dtype=np.float32) + air, stripped.affine), path)
     with pytest.raises(ValueError, match=r'a\.nii\.gz.*skull'):
         user_atlas(path, PointSet.from_mapping({'A': (0, 0, 0)}))

@@ -1,4 +1,4 @@
-"""Intensities that no head has: padding, hot voxels, air that is not 0; mended before all else.
+"""Intensities that no head has: padding, hot voxels, air that is not dark; mended at first.
 
 Percentiles, averages and networks would take them for a part of the head. All limits are relative
 to the contrast of the image, so gain and offset do not matter. What is called usual below was
@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+
+from tmsprep.imaging.noise import suppress_noise
 
 __all__ = ['Mended', 'mend', 'mend_image']
 
@@ -85,7 +89,7 @@ class Mended:
 
 
 def mend_image(
-    image: nib.Nifti1Image, name: Path | str, *, shift: bool = True
+    image: nib.Nifti1Image, name: Path | str, *, whole_head: bool = True
 ) -> tuple[nib.Nifti1Image, tuple[str, ...]]:
     """Apply `mend` to an image, and log what was replaced as warnings.
 
@@ -95,7 +99,7 @@ def mend_image(
         As from `read_image`.
     name : Path or str
         Name of the image in the log.
-    shift : bool
+    whole_head : bool
         As for `mend`.
 
     Returns
@@ -106,7 +110,8 @@ def mend_image(
         What was replaced, in words, here and by `read_image`.
     """
     read = tuple(image.extra.get('findings', ()))
-    mended = mend(np.asanyarray(image.dataobj), shift=shift)
+    size_mm = nib.affines.voxel_sizes(image.affine)
+    mended = mend(np.asanyarray(image.dataobj), tuple(size_mm.tolist()), whole_head=whole_head)
     for finding in mended.findings:
         logger.warning('%s: %s.', name, finding)
     if mended.findings:
@@ -114,18 +119,26 @@ def mend_image(
     return image, (*read, *mended.findings)
 
 
-def mend(data: np.ndarray, *, shift: bool = True) -> Mended:
+def mend(
+    data: np.ndarray,
+    size_mm: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    *,
+    whole_head: bool = True,
+) -> Mended:
     """Replace padding by air, and voxels that are far too bright or dark by plausible values.
 
-    If air is far from 0, an offset is subtracted: what lies outside the field of view is 0.
+    In an image of a whole head air also becomes 0 if it is far from it, as what lies outside the
+    field of view is 0, and noise that is as bright as tissue becomes air (see `suppress_noise`).
 
     Parameters
     ----------
     data : numpy.ndarray
         Shape (n, m, k), float32, finite.
-    shift : bool
-        Whether to subtract an offset. It is kept for an image that is measured, where 0 may be
-        that of the signal although no air is in view.
+    size_mm : tuple of float
+        Voxel sizes, mm.
+    whole_head : bool
+        False for a slab that is measured: its 0 may be that of the signal although no air is in
+        view, and its faces may be tissue.
 
     Examples
     --------
@@ -139,7 +152,10 @@ def mend(data: np.ndarray, *, shift: bool = True) -> Mended:
     0.0
     """
     findings: list[str] = []
-    for step in (_fill_padding, _winsorise, *([_zero_air] if shift else [])):
+    steps: list[Callable[[np.ndarray], tuple[np.ndarray, list[str]]]] = [_fill_padding, _winsorise]
+    if whole_head:
+        steps += [partial(suppress_noise, size_mm=size_mm), _zero_air]
+    for step in steps:
         data, found = step(data)
         findings += found
     return Mended(data, tuple(findings))
@@ -148,7 +164,7 @@ def mend(data: np.ndarray, *, shift: bool = True) -> Mended:
 def _fill_padding(data: np.ndarray) -> tuple[np.ndarray, list[str]]:
     """Give padding, and a background brighter than air, the lowest usual value."""
     values = _sample(data)
-    padding: list[np.float32] = []
+    padding: list[float] = []
     while (value := _separate_end(values)) is not None:
         padding.append(value)
         values = values[values != value]
@@ -159,14 +175,14 @@ def _fill_padding(data: np.ndarray) -> tuple[np.ndarray, list[str]]:
         return data, []
     findings, filled, air = [], data.copy(), np.quantile(values, _TAIL)
     for value in padding:
-        inside = data == value
+        inside = data == np.float32(value)
         filled[inside] = air
         share = 100 * inside.mean()
         findings.append(f'{share:.1f} % of the voxels are padding at {value:g}; treated as air')
     return filled, findings
 
 
-def _separate_end(values: np.ndarray) -> np.float32 | None:
+def _separate_end(values: np.ndarray) -> float | None:
     """Find one value that many voxels share at the bright or dark end, apart from all others."""
     for share in (1 - _TAIL, _TAIL):
         end = np.quantile(values, share, method='nearest')
@@ -176,11 +192,11 @@ def _separate_end(values: np.ndarray) -> np.float32 | None:
         if _is_measured(rest):
             low, high = _range(rest)
             if max(end - high, low - end) > _PADDING_GAP * (high - low):
-                return end
+                return float(end)
     return None
 
 
-def _bright_background(data: np.ndarray, values: np.ndarray) -> np.float32 | None:
+def _bright_background(data: np.ndarray, values: np.ndarray) -> float | None:
     """Find one value that fills much of the faces of the view, but is brighter than air."""
     faces = np.concatenate([np.ravel(data.take(i, axis)) for axis in range(3) for i in (0, -1)])
     levels, counts = np.unique(faces, return_counts=True)
@@ -194,7 +210,7 @@ def _bright_background(data: np.ndarray, values: np.ndarray) -> np.float32 | Non
         is_grey = np.mean(rest > value + margin) >= _AROUND_BACKGROUND
         is_frame = np.mean(rest < low + margin) >= _OWN_AIR
         if is_darker and (is_grey or is_frame):
-            return value
+            return float(value)
     return None
 
 
@@ -232,7 +248,7 @@ def _zero_air(data: np.ndarray) -> tuple[np.ndarray, list[str]]:
     if _ZERO_AIR[0] <= air / (tissue - air) <= _ZERO_AIR[1]:
         return data, []
     darkest = np.quantile(values, _TAIL, method='nearest')
-    shifted = np.maximum(data - darkest, 0)
+    shifted = np.maximum(data - np.float32(darkest), np.float32(0))
     return shifted, [f'air is at {air:g}, not 0; {darkest:g} is subtracted from all intensities']
 
 
@@ -248,11 +264,12 @@ def _sample(data: np.ndarray) -> np.ndarray:
     step = data.size // _SAMPLE + 1
     while any(math.gcd(step, n) > 1 for n in data.shape):
         step += 1
-    return np.ravel(data, order='K')[::step]
+    # Doubles, as the difference of two huge numbers may be beyond single precision.
+    return np.ravel(data, order='K')[::step].astype(np.float64)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
-    """Return the ends of the histogram, hot voxels aside; as doubles, for differences are huge."""
+    """Return the ends of the histogram, hot voxels aside."""
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
     return float(low), float(high)
 

@@ -62,7 +62,7 @@ class Conform(SimpleInterface):
         voxel_mm = self.inputs.voxel_mm
         on_own_grid = isdefined(voxel_mm)
         source, sha256 = read_source(path)
-        image, findings = mend_image(source, path, shift=not on_own_grid)
+        image, findings = mend_image(source, path, whole_head=not on_own_grid)
         window = percentile_window(
             np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
         )

@@ -198,7 +198,9 @@ def evaluate_image(
         return points, segments
     guide, seconds_to_localise = located[0]
     path = record.example.image
-    raw = conform_isotropic(mend_image(read_image(path), path, shift=False)[0], protocol.voxel_mm)
+    raw = conform_isotropic(
+        mend_image(read_image(path), path, whole_head=False)[0], protocol.voxel_mm
+    )
     for method, labels, seconds in segmentations(segmenter, volume, guide, methods):
         took = seconds + (seconds_to_localise if method == 'lpp' else 0.0)
         segments += [
