@@ -31,7 +31,8 @@ from tmsprep.methods.baxter2021.augmentation import Augmentation, draw_view
 from tmsprep.methods.baxter2021.prepared import PreparedImage, load_prepared
 from tmsprep.networks.brain_extraction import save_brain_unet
 from tmsprep.networks.crops import crop_positions, sample
-from tmsprep.networks.unet import BrainUNet, UNetSettings
+from tmsprep.networks.settings import UNetSettings
+from tmsprep.networks.unet import BrainUNet
 from tmsprep.protocols import load_protocol
 from tmsprep.tables import write_json
 

@@ -34,9 +34,10 @@ from torch import nn
 from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.learning.examples import Example
 from tmsprep.methods.baxter2021.augmentation import View, draw_view
-from tmsprep.methods.baxter2021.network import NetworkSettings, pyramid_sampler
+from tmsprep.methods.baxter2021.network import pyramid_sampler
 from tmsprep.methods.baxter2021.prepared import PreparedImage, load_prepared
 from tmsprep.methods.baxter2021.recipes import RECIPES, Recipe, recipe_named
+from tmsprep.methods.baxter2021.settings import NetworkSettings
 from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, load_protocol

@@ -30,7 +30,8 @@ def make_weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
     """Write the weights of a tiny untrained ensemble for the targets of a protocol."""
     import torch
 
-    from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings
+    from tmsprep.methods.baxter2021.network import MultiResolutionNet
+    from tmsprep.methods.baxter2021.settings import NetworkSettings
     from tmsprep.methods.baxter2021.weights import Localizer, save_localizer
     from tmsprep.protocols import load_protocol
 

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     'formats': set(),
     'networks': set(),
     'registration': {'evaluation', 'formats'},
-    'evaluation': {'formats'},
+    'evaluation': {'formats', 'networks.archive'},
     'phantoms': set(),
     'failures': set(),
     'derivatives': {'evaluation', 'formats', *METHOD},

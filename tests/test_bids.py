@@ -300,6 +300,7 @@ ODD_LABELS = {
     os.fsdecode(b'x\xff'): 'x\\xff',
     '\u0661': '\u0661',
     '\x1b[2J': '\\x1b[2J',
+    'x' * 200: 'x' * 200,
     '': '',
 }
 
@@ -541,6 +542,44 @@ def test_concurrent_descriptions(tmp_path: Path) -> None:
     before = (out / 'dataset_description.json').stat()
     write_dataset_description(out, root, TMS)
     assert (out / 'dataset_description.json').stat() == before
+
+
+@pytest.mark.parametrize('content', [b'', bytes(300), b'{"Name": "tmsp', b'[1]', b'[' * 99_999])
+def test_damaged_description(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After a power failure; that of another program is refused, whatever is left of it."""
+    root, out = dataset(tmp_path / 'raw'), tmp_path / 'out'
+    write_dataset_description(out, root, TMS)
+    whole = {path.name: path.read_bytes() for path in out.iterdir()}
+    for name in whole:
+        (out / name).write_bytes(content)
+    with pytest.raises(BidsError, match=r'dataset_description\.json: '):
+        write_dataset_description(out, root, TMS)
+    log = out / 'logs' / '20260101-000000_0' / 'config.toml'
+    log.parent.mkdir(parents=True)
+    log.write_text('# fMRIPrep\n')
+    with pytest.raises(BidsError, match=r'dataset_description\.json: '):
+        write_dataset_description(out, root, TMS)
+    log.write_text('# tmsprep 0.1.0\n')
+    write_dataset_description(out, root, TMS)
+    assert (out / 'dataset_description.json').read_bytes() == whole['dataset_description.json']
+    assert set(whole['.bidsignore'].splitlines()) <= set(
+        (out / '.bidsignore').read_bytes().split()
+    )
+    assert 'It is written again.' in caplog.text
+
+
+@pytest.mark.parametrize(
+    'odd', [{'Protocols': ['tms']}, {'Protocols': 3}, {'Protocols': {'afids': None}}]
+)
+def test_odd_protocols(tmp_path: Path, odd: dict[str, Any]) -> None:
+    root, out = dataset(tmp_path / 'raw'), tmp_path / 'out'
+    write_dataset_description(out, root, TMS)
+    path = out / 'dataset_description.json'
+    path.write_text(json.dumps({**json.loads(path.read_text()), **odd}))
+    write_dataset_description(out, root, TMS)
+    assert json.loads(path.read_text())['Protocols']['tms'] == 'stimulation targets'
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,6 +82,36 @@ def test_round_trip(
     path = config.to_toml(tmp_path_factory.mktemp('config') / 'run.toml')
     again = made(level, config_file=path)
     assert dataclasses.replace(again, run_id=config.run_id) == config
+
+
+ANYTHING = st.recursive(
+    st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats()
+    | st.text(st.characters(codec='utf-8'), max_size=20)
+    | st.sampled_from(['/dev/zero', '', '~no-such-user/x', '[', '{"t1w": {}}', 'x' * 5000, '\0']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text('ab1', max_size=3), inner),
+    max_leaves=5,
+)
+
+
+@given(
+    level=st.sampled_from(LEVELS),
+    content=st.dictionaries(st.sampled_from([*SETTINGS, 'recipe', 'syn_preset']), ANYTHING),
+)
+@settings(max_examples=150, deadline=None)
+def test_any_file(
+    tmp_path_factory: pytest.TempPathFactory, level: str, content: dict[str, Any]
+) -> None:
+    """A file of settings is used, or refused with a message."""
+    path = tmp_path_factory.mktemp('config') / 'run.toml'
+    path.write_text(tomli_w.dumps(content), encoding='utf-8')
+    try:
+        config = made(level, config_file=path)
+    except ValueError as error:
+        assert str(error)  # noqa: PT017
+    else:
+        assert config.analysis_level == level
 
 
 def test_level_settings() -> None:
@@ -205,7 +236,42 @@ def test_other_level_file(tmp_path: Path) -> None:
     assert group.analysis_level == 'group'
     assert group.random_seed == 5
     assert {'folds', 'recipe', 'work_dir'}.isdisjoint(group.options)
+    (note,) = group.notes
+    assert note.startswith(f'{path}: not used at the level group of this protocol: ')
+    assert {'folds', 'recipe', 'repetitions'} <= {*note.partition(' protocol: ')[2].split(', ')}
+    assert 'nprocs' not in note
+    assert 'random_seed' not in note
+    assert made('crossval', config_file=path).notes == ()
     assert made('train', config_file=path).method_options['recipe'] == 'quick'
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [
+        ('folds = 1', '--folds must be 2 or more, not 1'),
+        ('folds = "many"', "--folds: 'many' is not of type int"),
+        ('equivalence_margin = -3', '--equivalence-margin must be above 0, not -3.0'),
+        ('syn_preset = "nonsense"', "--syn-preset: 'nonsense' is not known; choose from"),
+        ('repetitions = inf', '--repetitions: inf is not of type int'),
+        ('segmentation = "all"', "--segmentation: 'all' is not a list"),
+    ],
+)
+def test_impossible_values_of_another_level(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / 'run.toml'
+    path.write_text(text)
+    level = 'group' if 'margin' not in text else 'participant'
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        made(level, config_file=path)
+    assert str(caught.value).startswith(f'{path}: {message}')
+
+
+def test_values_that_another_level_may_miss(tmp_path: Path) -> None:
+    """Neither the files of another level nor its GPU need be here."""
+    path = tmp_path / 'run.toml'
+    path.write_text('agreement_overrides = "/absent"')
+    assert made('train', config_file=path).notes[0].endswith(': agreement_overrides')
+    path.write_text('device = "cuda"')
+    assert made('group', config_file=path).notes == ()
 
 
 def test_other_protocol_file(tmp_path: Path) -> None:
@@ -215,6 +281,8 @@ def test_other_protocol_file(tmp_path: Path) -> None:
     config = made(config_file=path)
     assert config.protocol == 'locus-coeruleus'
     assert config.method_options == {'weights': None, 'segmentation': ('lpp',)}
+    (note,) = config.notes
+    assert 'syn_preset' in note
 
 
 TOY = """

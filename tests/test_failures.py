@@ -166,7 +166,8 @@ def test_record_of_lost_image(tmp_path: Path, caplog: pytest.LogCaptureFixture) 
     names = layout(tmp_path / 'out')
     there = tmp_path / 'bids' / 'sub-01' / 'ses-A' / 'anat' / 'sub-01_ses-A_T1w.nii.gz'
     there.parent.mkdir(parents=True)
-    there.touch()
+    # Its content has not been fetched.
+    there.symlink_to('../../../.git/annex/objects/nowhere')
     record_error(names, ImageRef.from_path(tmp_path / 'bids', there), 'cnn', ERROR)
     record_error(names, image('sub-01_run-2_T1w.nii.gz'), 'cnn', ERROR)
     record_problems(names, '01', ['one'])

@@ -50,6 +50,11 @@ def test_value(option: Option, value: Any, expected: Any) -> None:
         (KINDS, ['a', 'b'], '--kinds: train takes one of a, b'),
         (Option('own_file', '', Path), '/absent', '--own-file: no file /absent'),
         (Option('own', '', Path, exists='folder'), '/absent', '--own: no folder /absent'),
+        (
+            Option('own', '', Path, exists='folder'),
+            '~no-such-user/x',
+            '--own: no home directory for ~no-such-user/x',
+        ),
         (Option('own', '', Path), '', 'an empty path; is a variable of your script unset?'),
     ],
 )

@@ -95,6 +95,17 @@ def test_inputs_of_protocol() -> None:
         assert (inputs(protocol=protocol) == inputs()) == same
 
 
+def test_inputs_of_models(tmp_path: Path) -> None:
+    """The mean head that images are compared with decides statuses."""
+    (tmp_path / 'mine.safetensors').write_text('a mean head')
+    mine = replace(load_protocol('tms'), head='mine.safetensors', folder=tmp_path)
+    first = inputs(protocol=mine)['Resources']
+    assert first != inputs()['Resources']
+    (tmp_path / 'mine.safetensors').write_text('A mean head')
+    assert inputs(protocol=mine)['Resources'] != first
+    assert inputs(protocol=replace(mine, head=''))['Resources'] != first
+
+
 def test_inputs_of_others() -> None:
     assert inputs(after={'cnn': inputs(random_seed=2)}) != inputs(after={'cnn': inputs()})
     assert inputs(after={'cnn': inputs()}) != inputs()

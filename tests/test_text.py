@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmsprep.atomic import write_text
+from tmsprep.group.derivatives import _read_table as read_compared
+from tmsprep.reports.collect import read_targets as read_shown
 from tmsprep.reports.svg import text as svg_text
 from tmsprep.tables import read_json, write_json, write_table
 from tmsprep.text import (
@@ -196,3 +198,25 @@ def test_parsers_raise_only_value_errors(text: str) -> None:
             parse(text)
         except ValueError:
             continue
+
+
+HEAD = 'label\themisphere\tregion\tx\ty\tz\tstatus\n'
+
+
+@pytest.mark.parametrize('content', [b'\xff', b'"' * 999, b'\0', HEAD[:20].encode()])
+def test_damaged_table(tmp_path: Path, content: bytes) -> None:
+    """Tables of the outputs were written by anybody, and concern one participant."""
+    path = tmp_path / 'a.tsv'
+    path.write_bytes(content)
+    path.with_suffix('.json').write_text('{}')
+    for read in (read_shown, read_compared):
+        with pytest.raises(ValueError, match=r'.'):
+            read(path)
+    path.write_text(f'{HEAD}A{"x" * 200_000}\n')
+    with pytest.raises(ValueError, match='field larger'):
+        read_shown(path)
+    path.unlink()
+    os.mkfifo(path)
+    for read in (read_shown, read_compared):
+        with pytest.raises(OSError, match='no regular file'):
+            read(path)

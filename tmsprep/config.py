@@ -23,7 +23,7 @@ from tmsprep.running.machine import (
     parse_memory,
     resolve_device,
 )
-from tmsprep.text import parse_toml, read_text
+from tmsprep.text import MOST_SETTINGS, parse_toml, read_text
 
 #: Threads of one step. Another number moves the points of a registration by up to a millimetre,
 #: so the default does not depend on the machine; small machines have two.
@@ -110,6 +110,8 @@ class RunConfig:
     dry_run: bool = setting(False, 'check everything, list what would be done, and stop')
     verbose: int = setting(0)
     run_id: str = field(default_factory=new_run_id)
+    #: What the log says of the settings, such as those of a file that are not used.
+    notes: tuple[str, ...] = ()
 
     @property
     def log_dir(self) -> Path:
@@ -119,7 +121,7 @@ class RunConfig:
     @property
     def options(self) -> dict[str, Any]:
         """Every setting and option of a method, by name."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != 'notes'}
         return values | values.pop('method_options')
 
     def to_toml(self, path: Path) -> Path:
@@ -322,7 +324,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         If the file is not TOML.
     """
     try:
-        content = parse_toml(read_text(path))
+        content = parse_toml(read_text(path, MOST_SETTINGS))
     except (OSError, ValueError) as error:
         raise ValueError(f'{path}: cannot be read as TOML ({error})') from error
     return {name: value for name, value in content.items() if name not in _OF_ONE_RUN}

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep import __version__
-from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
 from tmsprep.formats.targets_tsv import read_targets
@@ -21,7 +21,7 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
-from tmsprep.text import shown, without_folders
+from tmsprep.text import open_text, shown, without_folders
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +190,7 @@ def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | Non
     if not (path.is_file() and sidecar):
         return None
     points = read_targets(path)
-    table = pd.read_csv(path, sep='\t', na_values=['n/a'], keep_default_na=False)
+    table = pd.read_csv(open_text(path), sep='\t', na_values=['n/a'], keep_default_na=False)
     described = {*COLUMNS, *get_method(method).columns} - set(FIRST_COLUMNS)
     columns = {
         name: [None if np.isnan(value) else value for value in table[name].astype(float).tolist()]
@@ -272,7 +272,7 @@ def delete_outdated(
 
 def is_own_table(path: Path) -> bool:
     """Tell whether this package has written a table, by its sidecar."""
-    return path.is_file() and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
+    return may_be(path, Path.is_file) and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
 
 
 def sidecar_path(path: str | Path) -> Path:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import glob
-import json
 import logging
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.running.machine import explain_shortage
 from tmsprep.tables import write_json
+from tmsprep.text import parse_json, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -137,15 +137,13 @@ def read_record(path: Path) -> ErrorRecord:
     """
     again = 'start the participant level again, which replaces it'
     try:
-        if not path.is_file() or path.stat().st_size > _MOST_BYTES:
-            raise ValueError('no regular file, or too large')
-        content = json.loads(path.read_text(encoding='utf-8'))
+        content = parse_json(read_text(path, _MOST_BYTES))
         kinds = {name: type(value) for name, value in asdict(ErrorRecord('')).items()}
         wrong = [n for n, kind in kinds.items() if not isinstance(content.get(n, kind()), kind)]
         if wrong:
             raise ValueError(f'{wrong[0]!r} is of another kind')
         return ErrorRecord(**{'node': ''} | {n: content[n] for n in kinds if n in content})
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         raise ValueError(
             f'{path}: this record of an earlier failure cannot be read ({error}); {again}'
         ) from error
@@ -186,11 +184,17 @@ def forget_useless_records(layout: Layout, subject: str, bids_dir: Path) -> None
         except ValueError as error:
             logger.warning('%s', error)
         else:
-            names = (bids_dir / f'sub-{subject}').rglob(glob.escape(image)) if image else [path]
-            if next(iter(names), None) is not None:
+            if not image or _is_there(bids_dir, subject, image):
                 continue
             logger.warning('%s: deleted, as the data set holds no %s', path, image)
         _delete(path)
+
+
+def _is_there(bids_dir: Path, subject: str, image: str) -> bool:
+    """Tell whether the data set holds an image, or a link to one, at the place for its name."""
+    session = re.search(r'_(ses-[^_]+)_', image)
+    folder = Path(f'sub-{subject}', *([session[1]] if session else []), 'anat')
+    return os.path.lexists(bids_dir / folder / Path(image).name)
 
 
 def _delete(path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
+from tmsprep.text import parse_json, read_text
 
 #: Name of the file that seals a folder.
 SEAL = 'checksums.json'
@@ -87,9 +88,9 @@ def broken_seal(folder: Path) -> str:
     if not path.is_file():
         return 'not finished'
     try:
-        files = json.loads(path.read_text(encoding='utf-8'))
+        files = parse_json(read_text(path))
         changed = {*files.items()} ^ {*_checksums(folder).items()}
-    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
+    except (OSError, ValueError, AttributeError, TypeError):
         return f'{path.name} is damaged'
     return f'{min(name for name, _ in changed)} is missing or damaged' if changed else ''
 

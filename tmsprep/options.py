@@ -157,7 +157,10 @@ class Option:
         raise ValueError(f'{self.flag} must be {limits}, not {number}')
 
     def _check_path(self, path: Path) -> Path:
-        path = path.expanduser().absolute()
+        try:
+            path = path.expanduser().absolute()
+        except RuntimeError:
+            raise ValueError(f'{self.flag}: no home directory for {path}') from None
         if self.exists and not (path.is_dir() if self.exists == 'folder' else path.is_file()):
             raise ValueError(f'{self.flag}: no {self.exists} {path}')
         return path

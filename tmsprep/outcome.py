@@ -16,6 +16,7 @@ from tmsprep.files import file_sha256, text_sha256
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.running.machine import explain_shortage
+from tmsprep.text import parse_json, read_text
 
 #: Entry of a sidecar, and of `Outcome.details`, that holds the result of `inputs_of`.
 INPUTS = 'Inputs'
@@ -114,14 +115,14 @@ class Outcome:
             If the file is missing, damaged, or holds something else.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding='utf-8'))
+            content = parse_json(read_text(path))
             if content['points'] is not None:
                 labels = tuple(content['points'])
                 rows = np.array([content['points'][label] for label in labels], dtype=np.float64)
                 content['points'] = PointSet(labels, rows.reshape(-1, 3))
             outcome = cls(**content)
             outcome._check()
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path}: damaged ({error}); start the command again') from error
         return outcome
 
@@ -178,11 +179,13 @@ def inputs_of(
     dict
         JSON-ready.
     """
+    # What images are compared with, seen from the points.
+    head = str(protocol.file(protocol.head)) if protocol.head else ''
     targets = {'targets': [asdict(t) for t in protocol.targets], 'voxel_mm': protocol.voxel_mm}
     return {
         'Image': image_sha256,
         'Targets': _digest(targets),
-        'Resources': _digest(_contents(dict(resources), checksum)),
+        'Resources': _digest(_contents([dict(resources), head], checksum)),
         'RandomSeed': random_seed,
         'Threads': threads,
         'Version': version,

@@ -83,7 +83,8 @@ COLUMNS: dict[str, Column] = {
     'match': column(
         'Correlation of the image in a ball of 36 mm around the point with the mean head of the '
         'protocol, laid over it by the points; 1 for a perfect match. It falls where the image is '
-        'cut, damaged or of another contrast, and where points are a centimetre off'
+        'cut, damaged or of another contrast, and where points are a centimetre off',
+        long_name='Match (-1 to 1)',
     ),
     'repetition': column('Number of the repetition, from 1'),
     'fold': column('Number of the fold, from 1'),
@@ -168,12 +169,9 @@ def write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> Path:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; empty if the file is missing, damaged or something else."""
-    # A pipe would be waited for.
-    if not Path(path).is_file():
-        return {}
     try:
         content = parse_json(read_text(path))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -15,6 +16,9 @@ from typing import Any
 #: Largest text file that is read, bytes: tables and sidecars of the largest studies are smaller,
 #: and a hundred times as much would still fit into memory.
 MOST_BYTES = 64 * 2**20
+
+#: Largest file of settings, bytes: TOML of megabytes takes minutes.
+MOST_SETTINGS = 2**20
 
 #: Most characters of one message that are shown; twenty names of files fit.
 MOST_CHARACTERS = 10_000
@@ -167,6 +171,11 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
     if len(content) > most:
         raise ValueError(f'it is larger than {most // 2**20} MiB, so not what its name says')
     return content.decode('utf-8-sig')
+
+
+def open_text(path: Path) -> io.StringIO:
+    """Read a file as `read_text` does, for readers of tables; line breaks stay as they are."""
+    return io.StringIO(read_text(path), newline='')
 
 
 def parse_json(text: str) -> Any:

@@ -16,7 +16,6 @@ from tmsprep.interfaces.crossval import Gather, Prepare, TestNetworks, Train
 from tmsprep.learning.examples import Example
 from tmsprep.learning.plan import Plan
 from tmsprep.methods.learner import Learner, as_json
-from tmsprep.workflows.image import fingerprint
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,11 @@ class CrossvalRun:
     mem_gb: float = 2.0
     use_gpu: bool = False
 
+    @property
+    def name(self) -> str:
+        """Name of the cross-validation, since protocols can share a working directory."""
+        return f'{self.layout.label}_{self.method}_crossval'
+
     def inputs(self, *options: str) -> dict[str, Any]:
         """Return the inputs of every step; it depends on the options that are named."""
         return {
@@ -74,8 +78,7 @@ def init_crossval_wf(*, run: CrossvalRun, work_dir: Path) -> Workflow:
     trainings and the records of its test set; all end in ``gather``, which writes the tables.
     Trainings do not depend on each other.
 
-    The name of the workflow, and so its directory, is that of the protocol and the method, since
-    protocols can share a working directory.
+    What the next run may take is kept in a directory beside that of the workflow.
 
     Parameters
     ----------
@@ -84,14 +87,14 @@ def init_crossval_wf(*, run: CrossvalRun, work_dir: Path) -> Workflow:
     work_dir : Path
         Directory of intermediate results.
     """
-    name = f'{run.layout.label}_{run.method}_crossval_wf'
-    workflow = Workflow(name=name, base_dir=str(work_dir))
-    records = _Records(workflow, run)
+    workflow = Workflow(name=f'{run.name}_wf', base_dir=str(work_dir))
+    folder = kept_folder(run, work_dir)
+    records = _Records(workflow, run, folder)
     trained = {
-        training.name: _train_node(workflow, run, records, training)
+        training.name: _train_node(workflow, run, folder, records, training)
         for training in run.plan.trainings
     }
-    tested = [_test_node(workflow, run, records, trained, test) for test in run.plan.tests]
+    tested = [_test_node(workflow, run, folder, records, trained, test) for test in run.plan.tests]
     gather = Node(
         Gather(
             layout=run.layout,
@@ -111,12 +114,19 @@ def init_crossval_wf(*, run: CrossvalRun, work_dir: Path) -> Workflow:
     return workflow
 
 
+def kept_folder(run: CrossvalRun, work_dir: Path) -> Path:
+    """Name the directory of what the next run may take."""
+    return work_dir / run.name
+
+
 class _Records:
     """Nodes that prepare the examples, and that join those of some participants."""
 
-    def __init__(self, workflow: Workflow, run: CrossvalRun) -> None:
+    def __init__(self, workflow: Workflow, run: CrossvalRun, folder: Path) -> None:
         self._workflow, self._run = workflow, run
-        self.prepared = {example.name: _prepare_node(run, example) for example in run.examples}
+        self.prepared = {
+            example.name: _prepare_node(run, folder, example) for example in run.examples
+        }
         self._joined: dict[tuple[str, ...], Node] = {}
 
     def connect(self, participants: Sequence[str], node: Node, field: str) -> None:
@@ -138,34 +148,33 @@ class _Records:
 
 def _joined(workflow: Workflow, name: str, nodes: Sequence[Node], output: str) -> Node:
     """Join single values to a list; not worth a job in a queue."""
-    merge = Node(Merge(len(nodes)), name=name, run_without_submitting=True)
+    # Without Nipype's cache, which does not notice damaged files.
+    merge = Node(Merge(len(nodes)), name=name, run_without_submitting=True, overwrite=True)
     for i, node in enumerate(nodes, start=1):
         workflow.connect(node, output, merge, f'in{i}')
     return merge
 
 
-def prepare_name(example: Example) -> str:
-    """Name of the node that prepares an example."""
-    return f'prepare_{re.sub(r"[^0-9a-zA-Z]", "_", example.name)}'
-
-
-def _prepare_node(run: CrossvalRun, example: Example) -> Node:
+def _prepare_node(run: CrossvalRun, folder: Path, example: Example) -> Node:
     return Node(
         Prepare(
             image=run.images[example.name],
             layout=run.layout,
             example=json.dumps(example.as_dict()),
-            fingerprint=' '.join(fingerprint(path) for path in example.files),
+            folder=str(folder / 'prepared'),
             **run.inputs(),
         ),
-        name=prepare_name(example),
+        name=f'prepare_{re.sub(r"[^0-9a-zA-Z]", "_", example.name)}',
         mem_gb=1.0,
     )
 
 
-def _train_node(workflow: Workflow, run: CrossvalRun, records: _Records, training: Any) -> Node:
+def _train_node(
+    workflow: Workflow, run: CrossvalRun, folder: Path, records: _Records, training: Any
+) -> Node:
     node = Node(
         Train(
+            folder=str(folder / 'trained'),
             training=json.dumps(asdict(training)),
             use_gpu=run.use_gpu,
             **run.inputs(*run.learner.train_options),
@@ -180,10 +189,16 @@ def _train_node(workflow: Workflow, run: CrossvalRun, records: _Records, trainin
 
 
 def _test_node(
-    workflow: Workflow, run: CrossvalRun, records: _Records, trained: Mapping[str, Node], test: Any
+    workflow: Workflow,
+    run: CrossvalRun,
+    folder: Path,
+    records: _Records,
+    trained: Mapping[str, Node],
+    test: Any,
 ) -> Node:
     node = Node(
         TestNetworks(
+            folder=str(folder / 'tested'),
             test=json.dumps(asdict(test)),
             use_gpu=run.use_gpu,
             **run.inputs(*run.learner.train_options, *run.learner.test_options),

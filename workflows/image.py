@@ -177,12 +177,3 @@ def _method_node(
 def workflow_name(image: ImageRef) -> str:
     """Name of an image's workflow: its entities, in letters that Nipype takes."""
     return re.sub(r'\W', '_', image.stem) + f'_{image.suffix}_wf'
-
-
-def fingerprint(path: Path) -> str:
-    """Size and modification time of an image; a changed file must not be answered from a cache."""
-    try:
-        status = path.stat()
-    except OSError:
-        return 'unreadable'
-    return f'{status.st_size}-{status.st_mtime_ns}'

@@ -78,29 +78,32 @@ class Site:
         self,
         bids: Path,
         out: Path,
-        work: Path,
+        work: Path | None,
         options: Sequence[str] = CNN,
         *,
+        level: str = 'participant',
         before: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> Running:
-        """Start a participant run.
+        """Start a run.
 
         Parameters
         ----------
         bids, out, work : Path
-            Its folders.
+            Its folders; no working folder for the group level.
         options : sequence of str
             Further arguments.
+        level : str
+            Analysis level.
         before : sequence of str
             Command that starts it, such as ``unshare -n``.
         environment : mapping, optional
             Variables to change.
         """
-        command = [sys.executable, '-m', 'tmsprep', str(bids), str(out), 'participant']
+        command = [sys.executable, '-m', 'tmsprep', str(bids), str(out), level]
         changed = {'PYTHONPATH': str(CHECKOUT), 'TMPDIR': str(self.temporary)}
         return Running(
-            [*before, *command, '-w', str(work), *options],
+            [*before, *command, *([] if work is None else ['-w', str(work)]), *options],
             {**os.environ, **changed, **(environment or {})},
             self.folder,
         )

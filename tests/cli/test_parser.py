@@ -319,6 +319,29 @@ def test_empty_path(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert 'empty path' in refusal(capsys, str(bids), 'out', 'participant', '-w', '')
 
 
+def test_foreign_bytes(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = os.fsdecode(b'\xe9t\xe9\x1b')
+    bids.rename(bids.with_name(name))
+    for line in ((name, 'out', 'participant'), (name, 'out', 'group')):
+        message = refusal(capsys, *line)
+        assert f'{bids.parent}/\\xe9t\\xe9\\x1b: this path has a byte that is not UTF-8' in message
+    bids.with_name(name).rename(bids)
+    for words in (('out', 'participant', '-w', name), (name, 'participant'), (name, 'group')):
+        assert 'not UTF-8' in refusal(capsys, 'bids', *words)
+
+
+@pytest.mark.parametrize(
+    'label', ['a b', '01\n--sloppy', '../01', "it's", '', '-', 'ü', 'x' * 101]
+)
+@pytest.mark.parametrize('option', ['--participant-label', '--session-label'])
+def test_odd_label(
+    bids: Path, capsys: pytest.CaptureFixture[str], option: str, label: str
+) -> None:
+    kind = {'--participant-label': 'sub', '--session-label': 'ses'}[option]
+    message = refusal(capsys, 'bids', 'out', 'participant', option, f'{kind}-{label}')
+    assert 'not a BIDS label of a ' in message
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may write everywhere')
 def test_unwritable_folder(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (bids.parent / 'locked').mkdir(mode=0o500)

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from tmsprep.bids.names import ImageRef, Layout
@@ -251,8 +253,8 @@ def test_damaged_record(config: ParticipantConfig) -> None:
 
 
 def test_other_protocol(config: ParticipantConfig, tmp_path: Path) -> None:
-    atlas = {name: tmp_path / f'{name}.tsv' for name in ('atlas', 'atlas_targets')}
-    atlas['atlas'].write_text('voxels')
+    atlas = {'atlas': tmp_path / 'atlas.nii', 'atlas_targets': tmp_path / 'points.tsv'}
+    nib.save(nib.Nifti1Image(np.arange(1000.0).reshape(10, 10, 10), np.eye(4)), atlas['atlas'])
     atlas['atlas_targets'].write_text('label\tx\ty\tz\n1\t1\t2\t3\n')
     other = replace(config, protocol='afids', localizers=('syn',), method_options=atlas)
     for method in config.localizers:

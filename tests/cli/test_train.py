@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +112,16 @@ def test_points(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tuned.card['started_from'].startswith('localizer_three, licence: set by the owner')
 
 
+def promise(path: Path) -> None:
+    """Write a file of a few bytes whose header announces 20 GB."""
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.int16)
+    header.set_data_shape((2000, 2000, 2500))
+    header.set_sform(np.diag([1.0, 1, 1, 1]), 1)
+    header['vox_offset'], header['magic'] = 352, b'n+1'
+    path.write_bytes(gzip.compress(header.binaryblock + bytes(20_000)))
+
+
 def test_bad_files(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     derived = data / 'bids' / 'derivatives' / 'points'
     write_participant(
@@ -114,12 +129,15 @@ def test_bad_files(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     )
     write_participant(data / 'bids', '05', {'A': (-30, 1, 2)}, 5)
     (derived / 'sub-05' / 'anat' / 'sub-05_desc-brain_mask.nii.gz').write_bytes(b'no mask')
+    write_participant(data / 'bids', '06', {'A': (-30, 1, 3)}, 6)
+    promise(data / 'bids' / 'sub-06' / 'anat' / 'sub-06_T1w.nii.gz')
     assert main(command(data, 'train')) == 1
     log = capsys.readouterr().err
     assert 'sub-04_desc-me_targets.tsv' in log
     assert 'sub-05_desc-brain_mask.nii.gz' in log
     last = log.strip().splitlines()[-1]
-    assert last.endswith('points of 2 participants, named above: sub-04, sub-05')
+    assert 'sub-06_T1w.nii.gz: cut short, or the header is broken: it announces 20,000' in log
+    assert last.endswith('points of 3 participants, named above: sub-04, sub-06, sub-05')
     assert load_localizer(data / 'out' / 'localizer_three.safetensors').card['participants'] == (
         '3 participants, 3 images; validation set: 0 participants, 0 images'
     )
@@ -168,7 +186,7 @@ def test_crossval(data: Path, tmsprep: Callable) -> None:
     }
     write_participant(data / 'bids', '04', {'A': (-30, 1, 2)}, 4)
     folder = data / 'bids' / 'derivatives' / 'points' / 'sub-04' / 'anat'
-    (folder / 'sub-04_desc-brain_mask.nii.gz').write_bytes(b'no mask')
+    promise(folder / 'sub-04_desc-brain_mask.nii.gz')
     again = tmsprep(*line)
     assert again.returncode == 1
     assert again.stderr.strip().endswith('points of 1 participant, named above: sub-04')
@@ -183,6 +201,44 @@ def test_no_brain(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # Clouds of noise hold no brain, and the shipped network says so.
     assert log.count('no brain mask, so no stripped and cut views of it are trained on') == 2
     assert log.count('the brain found measures') == 2
+
+
+@pytest.mark.parametrize('level', ['train', 'crossval'])
+def test_two_at_once(data: Path, capsys: pytest.CaptureFixture[str], level: str) -> None:
+    """The second run says which one is the first, and leaves its files alone."""
+    hold = (
+        'import sys; from pathlib import Path; from tmsprep.bids.names import Layout\n'
+        'from tmsprep.running.locks import claim_level\n'
+        f'with claim_level(Layout(Path({str(data / "out")!r}), "three"), Path("w"), {level!r}):\n'
+        '    print("held", flush=True); sys.stdin.readline()'
+    )
+    other = subprocess.Popen(
+        [sys.executable, '-c', hold],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=data,
+        env={**os.environ, 'PYTHONPATH': str(Path(__file__).parents[2])},
+    )
+    assert other.stdout.readline() == 'held\n'
+    assert main(command(data, level)) == 1
+    line = last_line(capsys)
+    assert f'{data / "out" / "logs"}: process {other.pid} on {socket.gethostname()}, since' in line
+    assert f'is running {level} for protocol-three here; wait for it to end' in line
+    assert not (data / 'out' / 'dataset_description.json').exists()
+    # Nothing is written, so that nothing is held.
+    assert main(command(data, level, '--dry-run')) == 0
+    other.communicate('\n')
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
 
 
 @pytest.fixture
@@ -232,13 +288,39 @@ def test_masks(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     # From the finished checkpoints, as after a kill between the two: the same bytes.
     before = path.read_bytes()
     path.unlink()
-    (segmenter,) = (masks / 'work' / 'train').glob('segmenter_*.pt')
+    (segmenter,) = (masks / 'work').rglob('segmenter_*.pt')
     segmenter.unlink()
     assert main(mask_command(masks, 'train')) == 0
     assert path.read_bytes() == before
+    # A damaged one is named and made again.
     segmenter.write_bytes(b'half')
-    assert main(mask_command(masks, 'train')) == 1
-    assert f'{segmenter}: damaged; delete it' in capsys.readouterr().err
+    capsys.readouterr()
+    assert main(mask_command(masks, 'train')) == 0
+    assert f'WARNING {segmenter}: damaged' in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_damaged_between_runs(masks: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is damaged is named and made again; the weights are the same."""
+    line = mask_command(masks, 'train', '--epochs', 1)
+    assert main(line) == 0
+    weights = masks / 'out' / 'localizer_locus-coeruleus.safetensors'
+    before = weights.read_bytes()
+    (image,) = (masks / 'work').rglob('prepared/sub-02_*/*.npz')
+    (checkpoint,) = (masks / 'work').rglob('localizer_*.pt')
+    times = image.stat()
+    for damage in (flip, Path.unlink, cut):
+        for path in (image, checkpoint):
+            damage(path)
+            if path.exists():
+                os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+        weights.unlink()
+        capsys.readouterr()
+        assert main(line) == 0
+        log = capsys.readouterr().err
+        assert f'{image.parent}: {image.name} is missing or damaged, so it is prepared' in log
+        assert (f'{checkpoint}: damaged' in log) == (damage is not Path.unlink)
+        assert weights.read_bytes() == before
 
 
 def test_points_without_masks(masks: Path) -> None:

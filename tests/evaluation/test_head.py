@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import nibabel as nib
@@ -212,5 +213,24 @@ def test_damaged(model: MeanHead, tmp_path, damage: str) -> None:
     if damage != 'labels':
         content = path.read_bytes()
         path.write_bytes({'cut': content[:-9], 'text': b'mean head', 'empty': b''}[damage])
+    with pytest.raises(ValueError, match=r'head\.safetensors'):
+        MeanHead.load(path)
+
+
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'limits': replace(LIMITS, match=math.nan)},
+        {'limits': replace(LIMITS, scale=(0.8, math.inf))},
+        {'landmarks': np.full((len(LABELS), 3), np.nan)},
+        {'affine': np.diag([np.inf, 4, 4, 1])},
+        {'affine': np.eye(3)},
+        {'inside': np.ones((2, 2, 2), bool)},
+        {'image': np.zeros((4, 4))},
+    ],
+)
+def test_no_number(model: MeanHead, tmp_path, changes: dict) -> None:
+    """With a limit that is no number, nothing would ever leave it."""
+    path = replace(model, **changes).save(tmp_path / 'head.safetensors')
     with pytest.raises(ValueError, match=r'head\.safetensors'):
         MeanHead.load(path)

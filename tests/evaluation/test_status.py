@@ -145,12 +145,13 @@ def test_near_edge() -> None:
 
 
 def test_unreliable() -> None:
-    """Worse than being near the edge, not as bad as lying outside or on the wrong side."""
+    """Not as bad as lying outside, but where nothing can be relied on, the side cannot either."""
     points = changed(LFACEMC=(55, -5, 35), LOFC=None, ROFC=(20, 40, -300))
-    doubted = ('LFACEMC', 'LOFC', 'ROFC', 'RDLPFC')
+    doubted = ('LOFC', 'ROFC', 'RDLPFC')
     found = point_status(points, None, PROTOCOL, SHAPE, AFFINE, unreliable=doubted)
     named = dict(zip(points.labels, found, strict=True))
-    assert [named[label] for label in doubted] == [
-        *('wrong_side', 'failed', 'outside_image', 'unreliable')
-    ]
+    assert [named[label] for label in doubted] == ['failed', 'outside_image', 'unreliable']
+    assert named['LFACEMC'] == 'wrong_side'
+    found = point_status(points, None, PROTOCOL, SHAPE, AFFINE, unreliable=points.labels)
+    assert dict(zip(points.labels, found, strict=True))['LFACEMC'] == 'unreliable'
     assert named['RULIMBMC'] == 'ok'

@@ -181,3 +181,49 @@ def test_killed_worker(site: Site, options: list[str]) -> None:
     assert ended.code == 1
     assert ended.says('sub-01 failed', 'memory ran out', '--nprocs 1')
     assert left_over(family) == 0
+
+
+@pytest.fixture(scope='module')
+def heads(site: Site) -> Path:
+    """Two participants with points and brain masks."""
+    return write_dataset(site.folder / 'heads', [1, 2], ['01', '02'], voxel_size=(4.0, 4.0, 4.0))
+
+
+LEARN = ('--recipe', 'quick', '--steps', '4', '--device', 'cpu', '--nprocs', '1')
+
+
+def start_learning(site: Site, heads: Path, level: str, name: str, *more: str) -> Running:
+    truth = str(heads / 'derivatives' / 'truth')
+    options = ['--annotations', truth, '--derivatives', truth, *LEARN, *more]
+    out, work = site.folder / name, site.folder / f'{name}_work'
+    return site.start(heads, out, work, options, level=level)
+
+
+@pytest.mark.parametrize(
+    ('level', 'begun', 'more'),
+    [
+        ('train', 'member1_*.pt', ('--members', '2')),
+        ('crossval', 'training.json', ('--repetitions', '1')),
+    ],
+)
+def test_killed_training(
+    site: Site, heads: Path, level: str, begun: str, more: tuple[str, ...]
+) -> None:
+    """The same files as those of an uninterrupted run, and nothing else."""
+    whole = site.folder / level
+    assert start_learning(site, heads, level, level, *more).end().code == 0
+    out, work = site.folder / f'{level}_killed', site.folder / f'{level}_killed_work'
+    with Watcher(out, outputs(whole)) as watcher:
+        running = start_learning(site, heads, level, out.name, *more)
+        running.wait_for(work, begun)
+        family = running.family()
+        family[0].kill()
+        running.end(10)
+        assert left_over(family) == 0
+        left = out / f'.0123abcd.{level}_protocol-tms_log.tsv'
+        left.touch()
+        ended = start_learning(site, heads, level, out.name, *more).end()
+    assert ended.code == 0, ended.lines
+    assert watcher.partial == []
+    assert differences(out, outputs(whole)) == []
+    assert partials(out) == []

@@ -7,6 +7,7 @@ import pytest
 
 from tmsprep.formats.targets_tsv import write_table
 from tmsprep.group.analysis import Group
+from tmsprep.text import cell
 
 if TYPE_CHECKING:
     from conftest import Study
@@ -61,6 +62,21 @@ def test_a_changed_cell_of_the_copy_does(three: Study) -> None:
     after = collect(three, path).agreements
     assert after['overridden'].tolist() == [False, True, False]
     assert after.loc[1, 'z'] == 40.0
+
+
+def test_name_like_a_formula(three: Study) -> None:
+    """As the writer of tables has made it safe for a spreadsheet."""
+    for path in three.points.parent.rglob('*desc-ann_*'):
+        path.rename(path.with_name(path.name.replace('desc-ann', 'desc-+ann')))
+    agreements = collect(three, None).agreements
+    assert agreements['agreeing'].str.startswith('+ann').any()
+    path = write_table(three.points.parent / 'copy.tsv', agreements.map(safe))
+    assert "\t'+ann" in path.read_text()
+    assert collect(three, path).agreements.equals(agreements)
+
+
+def safe(value: object) -> object:
+    return cell(value) if isinstance(value, str) else value
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,54 @@ def test_tall_field_of_view(order: str) -> None:
     assert found[2] > 230
 
 
+def head_in_air(sides: dict[int, tuple[int, int]]) -> nib.Nifti1Image:
+    """Head of 150 x 190 x 200 mm in voxels of 5 mm, with mm of air on two sides of some axes."""
+    widths = [np.array(sides.get(axis, (10, 10))) // 5 for axis in range(3)]
+    data = np.pad(np.full((30, 38, 40), 100, np.float32), widths)
+    affine = np.diag([5.0, 5, 5, 1])
+    affine[:3, 3] = np.array([-72, -92, -60]) - 5 * np.array([width[0] for width in widths])
+    return nib.Nifti1Image(data, affine)
+
+
+AROUND = [
+    *({axis: air} for axis in range(3) for air in ((200, 10), (10, 200), (700, 10), (300, 500))),
+    {0: (150, 20), 1: (20, 200), 2: (250, 0)},
+]
+
+
+@pytest.mark.parametrize(('sides', 'order'), list(zip(AROUND, ORDERS, strict=False)))
+def test_head_off_centre(sides: dict[int, tuple[int, int]], order: str) -> None:
+    image = head_in_air(sides)
+    axes = (nib.orientations.axcodes2ornt(code) for code in ('RAS', order))
+    conformed = conform(image.as_reoriented(nib.orientations.ornt_transform(*axes)))
+    assert_conformed(conformed)
+    for corner in np.array(list(product((-72, 73), (-92, 93), (-60, 135)))):
+        voxel = np.rint(nib.affines.apply_affine(np.linalg.inv(conformed.affine), corner))
+        assert ((voxel >= 0) & (voxel < 256)).all()
+        assert np.asarray(conformed.dataobj)[tuple(voxel.astype(int))] == 100
+
+
+@pytest.mark.parametrize('sides', [{}, {0: (40, 60)}, {0: (100, 60), 1: (50, 70)}])
+def test_grid_of_whole_head_is_kept(sides: dict[int, tuple[int, int]]) -> None:
+    # Nothing of the head is cut, so the grid has the middle of the view, as of a smaller one.
+    image = head_in_air(sides)
+    middle = nib.affines.apply_affine(image.affine, np.rint((np.array(image.shape) - 1) / 2))
+    at_mid_grid = nib.affines.apply_affine(conform(image).affine, [128] * 3)
+    # A middle between two voxels may be either.
+    np.testing.assert_allclose(at_mid_grid[:2], middle[:2], atol=5)
+
+
+def test_shoulders_do_not_move_the_grid() -> None:
+    # 500 mm wide 200 mm below the vertex, all to the right of the head.
+    data = np.zeros((120, 30, 60), np.float32)
+    data[10:40, 5:25, 20:58] = data[10:110, 5:25, :18] = 100
+    conformed = conform(nib.Nifti1Image(data, np.diag([5.0, 5, 5, 1])))
+    low, high = sorted(conformed.affine[0, 3] - np.array([0, 255]))
+    assert low <= 10 * 5
+    assert high >= 39 * 5
+    assert (low + high) / 2 == pytest.approx(24.5 * 5, abs=5)
+
+
 def test_middle_of_the_grid() -> None:
     conformed = conform(blob(grid_affine('RAS')))
     middle = nib.affines.apply_affine(conformed.affine, [128] * 3)

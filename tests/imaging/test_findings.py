@@ -142,6 +142,7 @@ def test_overflowed_file(
         image = read_image(path)
     np.testing.assert_array_equal(image.get_fdata(), scaled * slope + 7)
     (finding,) = image.extra['findings']
+    assert image.extra['doubts'] == []
     assert 'overflowed int16' in finding
     assert f'{path}: {finding}.' in caplog.text
 
@@ -155,3 +156,12 @@ def test_file_with_zeros_for_the_end(head: np.ndarray, tmp_path: Path) -> None:
     path.write_bytes(made)
     with pytest.raises(ImageError, match=r'T1w\.nii: cut short: the last 49% .* copy the file'):
         read_image(path)
+
+
+def test_file_with_mixed_slices(head: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / 'sub-01_T1w.nii'
+    order = np.r_[0 : SHAPE[2] : 2, 1 : SHAPE[2] : 2]
+    nib.save(nib.Nifti1Image(head[:, :, order], np.eye(4)), path)
+    image = read_image(path)
+    assert image.extra['findings'] == image.extra['doubts']
+    assert 'along the third axis' in image.extra['doubts'][0]

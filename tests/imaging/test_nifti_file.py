@@ -123,10 +123,11 @@ def test_damaged_end(tmp_path: Path, case: str) -> None:
     refused(tmp_path / 'a.nii.gz', word, 'copy the file again')
 
 
-@pytest.mark.parametrize('more', [-1, 1, 2, 4096])
+@pytest.mark.parametrize('more', [-1, 1, 2, 4096, 1_000_000])
 def test_length_of_plain_file(tmp_path: Path, more: int) -> None:
     made = content()[:more] if more < 0 else content() + bytes(more)
-    refused(write(tmp_path / 'a.nii', made), 'copy the file again')
+    path = write(tmp_path / 'a.nii', made)
+    refused(path, f'{more:,} bytes more than' if more > 0 else 'cut short', 'copy the file again')
 
 
 def test_several_members(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tmsprep.evaluation.conformal import ErrorRadius
+from tmsprep.files import file_sha256
 from tmsprep.interfaces.figures import error_circles
 from tmsprep.interfaces.localize import Locate
 from tmsprep.methods import register, unregister
@@ -53,7 +54,7 @@ def localize(
         conformed=str(conformed),
         properties=str(conformed.with_name('properties.json')),
         protocol=replace(PROTOCOL, targets=targets),
-        resources={'weights': str(path), 'weights_sha256': 'abc'},
+        resources={'weights': str(path), 'weights_sha256': file_sha256(path)},
     )
     (tmp_path / 'node').mkdir()
     return Outcome.read(node.run(cwd=str(tmp_path / 'node')).outputs.outcome)
@@ -265,3 +266,15 @@ def test_failure(tmp_path: Path, conformed: Path) -> None:
     outcome = Outcome.read(node.run(cwd=str(tmp_path)).outputs.outcome)
     assert (outcome.method, outcome.points) == ('cnn', None)
     assert 'weights file not found' in outcome.error['message']
+
+
+def test_doubts_of_the_reader(inputs: dict[str, Any]) -> None:
+    """Slices in a wrong order, as the reader found, make every point unreliable."""
+    path = Path(inputs['properties'])
+    properties = json.loads(path.read_text())
+    assert outcome_of(inputs).unreliable == []
+    path.write_text(json.dumps({**properties, 'doubts': ['slices are missing']}))
+    outcome = outcome_of(inputs)
+    assert outcome.points is not None
+    assert outcome.unreliable == list(np.array(outcome.points.labels)[outcome.points.found])
+    assert outcome.unreliable

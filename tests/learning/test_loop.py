@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from tmsprep.learning.kept import load_checked
 from tmsprep.learning.loop import Schedule, Task, Trained, cosine_rate, fit, rounded
 
 SGD = Schedule(4, 1, lambda p: torch.optim.SGD(p, lr=1.0), lambda step: 0.25)
@@ -145,10 +147,38 @@ def test_foreign_checkpoint(tmp_path: Path) -> None:
         fit(Shrinking(), 'two', tmp_path / 'run.pt')
 
 
-def test_damaged_checkpoint(tmp_path: Path) -> None:
-    (tmp_path / 'run.pt').write_bytes(b'half')
-    with pytest.raises(ValueError, match=r'run\.pt: damaged; delete it'):
-        fit(Shrinking(), 'one', tmp_path / 'run.pt')
+@pytest.mark.parametrize('damage', ['cut', 'zeros', 'flipped', 'empty', 'text', 'of_torch'])
+def test_damaged_checkpoint(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, damage: str
+) -> None:
+    """It is named and replaced, and the training gives what an uninterrupted one does."""
+    monkeypatch.setattr(logging.getLogger('tmsprep'), 'propagate', True)
+    path, task = tmp_path / 'run.pt', Shrinking
+    unbroken = weight(fit(task(), 'one', path))
+    content = path.read_bytes()
+    state = load_checked(path)
+    if damage == 'of_torch':
+        torch.save(state, path)
+    else:
+        # A bit of the weight itself, which Torch would not notice.
+        flipped = content.index(state['network']['weight'].numpy().tobytes())
+        path.write_bytes(
+            {
+                'cut': content[: len(content) // 2],
+                'zeros': bytes(len(content)),
+                'flipped': content[:flipped]
+                + bytes([content[flipped] ^ 1])
+                + content[flipped + 1 :],
+                'empty': b'',
+                'text': b'half',
+            }[damage]
+        )
+    told: list[dict] = []
+    assert weight(fit(task(), 'one', path, told.append)) == unbroken
+    assert [row['step'] for row in told] == [1, 2, 3, 4]
+    (message,) = (r.getMessage() for r in caplog.records)
+    assert message.startswith(f'{path}: damaged')
+    assert load_checked(path)['step'] == 4
 
 
 def test_diverged() -> None:
@@ -176,3 +206,19 @@ def test_rounded() -> None:
     network = nn.Linear(1, 1)
     nn.init.constant_(network.weight, 1 + 2**-12)
     assert rounded(network).weight.item() == 1.0
+    # The largest number of half precision is 65504.
+    nn.init.constant_(network.weight, 70_000)
+    with pytest.raises(FloatingPointError, match='too large for the weights file'):
+        rounded(network)
+
+
+def test_not_finite() -> None:
+    """Weights, and what else a network keeps, are looked at once more when the training ends."""
+    for name in ('weight', 'running_mean'):
+        task = Shrinking(replace(SGD, steps=1))
+        network = nn.BatchNorm1d(1)
+        task.networks = [network]
+        getattr(network, name).data.fill_(math.nan)
+        task.loss = lambda network, step: network.bias.square().sum()
+        with pytest.raises(FloatingPointError, match='its weights are not finite'):
+            fit(task)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tmsprep import __version__
 from tmsprep.methods import get_method, method_names, method_options
 from tmsprep.methods.baxter2021.method import MultiResolutionCNN
+from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
+from tmsprep.protocols import load_protocol
 
 MODULE = """
 from tmsprep.methods.base import Method
@@ -68,3 +72,16 @@ def test_broken_package(install: Install, entry: str, message: str) -> None:
 def test_shipped_name(install: Install) -> None:
     install('cnn = other_package.method:Other')
     assert isinstance(get_method('cnn'), MultiResolutionCNN)
+
+
+@pytest.mark.parametrize('doubts', [[], ['slices are in a wrong order']])
+def test_status_of_a_doubtful_image(doubts: list[str]) -> None:
+    """Findings by which no point can be relied on concern the points of every method."""
+    protocol = load_protocol('tms')
+    places = {t.label: (-30 if t.hemisphere == 'L' else 30, 0, 0) for t in protocol.targets}
+    outcome = Outcome('cnn', PointSet.from_mapping(places, protocol.labels))
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = -100
+    properties = {'shape': [100, 100, 100], 'affine': affine.tolist(), 'doubts': doubts}
+    statuses = get_method('cnn').status(outcome, [], protocol, properties)
+    assert set(statuses) == ({'unreliable'} if doubts else {'ok'})

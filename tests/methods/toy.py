@@ -110,7 +110,8 @@ class ToyMethod(Method):
         return find_weights(self.name, 'toy-1', protocol, options.get('weights'))[0]
 
     def locate(self, request: Request) -> Outcome:
-        tensors, metadata = read_archive(Path(request.resources['weights']), 'toy-1')
+        weights, known = request.resources['weights'], request.resources['weights_sha256']
+        tensors, metadata = read_archive(Path(weights), 'toy-1', known)
         here = centre(request.properties['shape'], request.properties['affine'])
         points = here + tensors['offset'].double().numpy()
         return Outcome(self.name, PointSet(tuple(json.loads(metadata['labels'])), points))

@@ -15,7 +15,8 @@ from tmsprep.networks.brain_extraction import (
     load_brain_unet,
     save_brain_unet,
 )
-from tmsprep.networks.unet import BrainUNet, UNetSettings
+from tmsprep.networks.settings import UNetSettings
+from tmsprep.networks.unet import BrainUNet
 
 
 def decided(log_odds: float) -> BrainUNet:

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tmsprep.networks.unet import BrainUNet, UNetSettings, fold, unfold
+from tmsprep.networks.settings import UNetSettings
+from tmsprep.networks.unet import BrainUNet, fold, unfold
 
 
 @pytest.mark.parametrize('block', [1, 2, 4])

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tmsprep.config import read_settings
 from tmsprep.protocols import load_protocol
 
 # Baxter et al. 2021, Table 1, from top to bottom.
@@ -128,3 +134,75 @@ def test_mirrored_pair(tmp_path: Path) -> None:
 def test_unknown_protocol(name: str) -> None:
     with pytest.raises(FileNotFoundError, match='tms'):
         load_protocol(name)
+
+
+@pytest.mark.parametrize('size', ['nan', 'inf', '-1', '0', '1e-6', '1e6', 'true'])
+def test_no_voxel(tmp_path: Path, size: str) -> None:
+    path = tmp_path / 'own.toml'
+    path.write_text(f'voxel_mm = {size}\n{GOOD}')
+    with pytest.raises(ValueError, match=r'own\.toml: .*voxel_mm'):
+        load_protocol(path)
+
+
+@pytest.mark.parametrize('methods', ['[1]', '[["cnn"]]', '[{a = 1}]'])
+def test_methods_are_names(tmp_path: Path, methods: str) -> None:
+    path = tmp_path / 'own.toml'
+    path.write_text(f'methods = {methods}\n{GOOD}')
+    with pytest.raises(ValueError, match=r"own\.toml: 'methods' must be a list of names"):
+        load_protocol(path)
+
+
+#: What TOML can hold where something else is expected.
+ODD = st.recursive(
+    st.booleans()
+    | st.integers(-(2**40), 2**40)
+    | st.floats()
+    | st.text(max_size=4)
+    | st.sampled_from(['LA', 'L', 'R', 'n/a', 'cnn', '../x', 'a\tb', '\x1b[2J']),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+KEYS = ('name', 'title', 'methods', 'voxel_mm', 'filter', 'words', 'weights', 'atlas', 'defaults')
+
+
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_any_protocol(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """It is read, or refused with its name: nothing else."""
+    content = {
+        'name': 'n',
+        'title': 't',
+        'source': 's',
+        'targets': [{'label': 'A', 'hemisphere': 'L', 'region': 'r', 'type': 'x'}],
+    }
+    for key in data.draw(st.lists(st.sampled_from([*KEYS, 'targets', 'other']), max_size=2)):
+        content[key] = data.draw(ODD)
+    if data.draw(st.booleans()):
+        content['targets'] = [
+            data.draw(st.dictionaries(st.sampled_from(['label', 'hemisphere', 'mirror']), ODD))
+        ]
+    path = tmp_path_factory.getbasetemp() / 'fuzzed.toml'
+    path.write_bytes(tomli_w.dumps(content).encode())
+    protocol = read_or_refused(load_protocol, path)
+    if protocol is not None:
+        assert 0 < protocol.voxel_mm < 100
+        assert len(protocol.mirror_permutation()) == len(protocol.labels)
+        hash(protocol)
+
+
+@given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode))
+@settings(max_examples=100, deadline=None)
+def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+    path = tmp_path_factory.getbasetemp() / 'fuzzed.toml'
+    path.write_bytes(content)
+    assert read_or_refused(load_protocol, path) is None
+    read_or_refused(read_settings, path)
+
+
+def read_or_refused(read: Callable[[Path], Any], path: Path) -> Any:
+    try:
+        return read(path)
+    except ValueError as error:
+        message = str(error)
+    assert path.name in message
+    return None

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import logging
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from tmsprep.bids.names import Layout
-from tmsprep.running.locks import LOCK_NAME, TAKEN, claim_participants, lock_labels, short_lock
+from tmsprep.running.locks import (
+    LOCK_NAME,
+    TAKEN,
+    InUseError,
+    claim_level,
+    claim_participants,
+    lock_labels,
+    short_lock,
+)
 
 HOLD = """
 import sys
@@ -84,3 +95,68 @@ def test_claim(
     for other in others:
         other.communicate('\n')
     assert {r.getMessage() for r in caplog.records} == {f'sub-02: {TAKEN}', f'sub-03: {TAKEN}'}
+
+
+HOLD_LEVEL = """
+import sys
+from pathlib import Path
+from tmsprep.bids.names import Layout
+from tmsprep.running.locks import claim_level
+with claim_level(Layout(Path(sys.argv[1]), 'tms'), Path(sys.argv[2]), 'train'):
+    print('held', flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_level(tmp_path: Path) -> None:
+    """The second run is refused and told of the first; a killed one leaves nothing in the way."""
+    out, work = tmp_path / 'out', tmp_path / 'work'
+    other = subprocess.Popen(
+        [sys.executable, '-c', HOLD_LEVEL, str(out), str(work)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
+    assert other.stdout.readline() == 'held\n'
+    named = f'process {other.pid} on {socket.gethostname()}, since'
+    for folder, paths in (
+        (out / 'logs', (out, tmp_path / 'other')),
+        (work, (tmp_path / 'other', work)),
+    ):
+        with (
+            pytest.raises(InUseError, match=f'{folder}: {named}') as raised,
+            claim_level(Layout(paths[0], 'tms'), paths[1], 'train'),
+        ):
+            pass
+        assert 'is running train for protocol-tms here; wait for it to end' in str(raised.value)
+    # Another level or protocol writes other files.
+    with claim_level(Layout(out, 'tms'), work, 'crossval'):
+        pass
+    with claim_level(Layout(out, 'afids'), work, 'train'):
+        pass
+    other.kill()
+    other.wait()
+    (note,) = (out / 'logs').glob('in_use_*.json')
+    assert json.loads(note.read_text())['pid'] == other.pid
+    partial = out / '.0123abcd.train_protocol-tms_log.tsv'
+    partial.touch()
+    with claim_level(Layout(out, 'tms'), work, 'train'):
+        assert json.loads(note.read_text())['pid'] == os.getpid()
+        assert not partial.exists()
+    assert [p.name for p in (out / 'logs').iterdir()] == [LOCK_NAME]
+
+
+@pytest.mark.parametrize(
+    'text', ['', '{"host": "a"', '[1]', '{"host": "a", "pid": 1, "since": "\\u001b[2J"}']
+)
+def test_damaged_note(tmp_path: Path, text: str) -> None:
+    """What says who holds a level is read in the folder of outputs, which others may write."""
+    held = hold(tmp_path / 'out' / 'logs', 'train_protocol-tms')
+    (tmp_path / 'out' / 'logs' / 'in_use_train_protocol-tms.json').write_text(text)
+    with (
+        pytest.raises(InUseError, match='logs: another run is running train for protocol-tms'),
+        claim_level(Layout(tmp_path / 'out', 'tms'), tmp_path / 'work', 'train'),
+    ):
+        pass
+    held.communicate('\n')

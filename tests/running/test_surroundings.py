@@ -69,7 +69,7 @@ def test_settings_in_the_data_set(hostile: Path, random_weights: Path, processes
 
 def test_program_in_the_folder_of_settings(tmp_path: Path) -> None:
     (tmp_path / 'nipype.cfg').write_text(
-        '[execution]\nstop_on_first_crash = true\nhash_method = content'
+        '[execution]\nstop_on_first_crash = true\njob_finished_timeout = 1'
     )
     code = (
         'from pathlib import Path\n'
@@ -77,13 +77,11 @@ def test_program_in_the_folder_of_settings(tmp_path: Path) -> None:
         'from tmsprep.running.machine import Execution\n'
         'prepare_nipype(Execution(Path("work").absolute(), Path("100% log").absolute()))\n'
         'from nipype import config\n'
-        'names = "stop_on_first_crash", "hash_method", "crashdump_dir"\n'
+        'names = "stop_on_first_crash", "job_finished_timeout", "crashdump_dir"\n'
         'print(*(config.get("execution", name) for name in names), sep="\\n")'
     )
     run = run_inside(tmp_path, '-c', code)
-    assert run.stdout.splitlines() == ['false', 'timestamp', str(tmp_path / '100% log')], (
-        run.stderr
-    )
+    assert run.stdout.splitlines() == ['false', '60', str(tmp_path / '100% log')], run.stderr
 
 
 STREAMS = """

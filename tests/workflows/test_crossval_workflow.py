@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from scipy.ndimage import gaussian_filter
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.learning.examples import Example, participants_of
+from tmsprep.learning.kept import load_checked
 from tmsprep.learning.plan import Training
 from tmsprep.methods import get_method
 from tmsprep.points import PointSet
@@ -92,17 +95,15 @@ def sidecar(folder: Path, name: str, protocol: str = 'tms') -> dict[str, Any]:
 def trained(folder: Path) -> dict[str, int]:
     """Time of writing of every finished training."""
     paths = (folder / 'work').rglob('training.json')
-    return {path.parent.name: path.stat().st_mtime_ns for path in paths}
+    return {path.parts[-3]: path.stat().st_mtime_ns for path in paths}
 
 
 def weights(folder: Path) -> dict[str, bytes]:
     """Content of every trained network below a folder."""
-    import torch
-
     found = {}
     for path in folder.rglob('network.pt'):
-        state = torch.load(path, weights_only=True)['network']
-        found[path.parent.name] = b''.join(v.numpy().tobytes() for v in state.values())
+        state = load_checked(path)['network']
+        found[path.parts[-3]] = b''.join(v.numpy().tobytes() for v in state.values())
     return found
 
 
@@ -167,15 +168,49 @@ def test_tables(finished: Path) -> None:
     assert (entries['Data'], entries['Variants'], entries['Images']) == ('a test', ['shared'], 3)
 
 
-def test_rerun_missing(examples: list[Example], finished: Path) -> None:
-    before, content = trained(finished), table(finished, 'predictions')
-    lost = next(p for p in (finished / 'work').rglob('shared_rep2_fold03') if p.is_dir())
-    for path in lost.iterdir():
-        path.unlink() if path.is_file() else None
+def flip(path: Path) -> None:
+    """Turn one bit over, without a trace in size or time."""
+    times, content = path.stat(), bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+#: Damage, where, and the trainings that it costs.
+DAMAGE: dict[str, tuple[Callable[[Path], None], str, set[str]]] = {
+    'network_flipped': (flip, 'shared_rep1_fold02/*/network.pt', {'shared_rep1_fold02'}),
+    'summary_cut': (cut, 'shared_rep2_fold03/*/training.json', {'shared_rep2_fold03'}),
+    'training_gone': (shutil.rmtree, 'trained/shared_rep2_fold01', {'shared_rep2_fold01'}),
+    'seal_cut': (cut, 'trained/shared_rep1_fold03/*/checksums.json', {'shared_rep1_fold03'}),
+    'rows_flipped': (flip, 'test_shared_rep1_fold01/*/rows.json', set()),
+    'rows_gone': (Path.unlink, 'test_shared_rep1_fold03/*/rows.json', set()),
+    'image_flipped': (flip, 'prepared/sub-02_*/sub-02.npy', set()),
+    'facts_cut': (cut, 'prepared/sub-03_*/facts.json', set()),
+    'prepared_gone': (shutil.rmtree, 'prepared', set()),
+    'nipype': (cut, 'crossval_wf/gather/result_gather.pklz', set()),
+    'nipype_merge': (cut, 'crossval_wf/records01/result_records01.pklz', set()),
+    'nipype_training': (flip, 'crossval_wf/shared_rep1_fold01/result_*.pklz', set()),
+}
+
+
+@pytest.mark.parametrize('name', DAMAGE)
+def test_damage(examples: list[Example], finished: Path, name: str) -> None:
+    """What is damaged is made again, and nothing else; the tables are the same."""
+    damage, pattern, lost = DAMAGE[name]
+    before, content, times = weights(finished), table(finished, 'predictions'), trained(finished)
+    (path,) = (
+        p for p in (finished / 'work').rglob(pattern.split('/')[-1]) if p.match(f'*{pattern}')
+    )
+    damage(path)
     Layout(finished / 'out', 'tms').level('crossval', 'summary').unlink()
     build(examples, finished).run(plugin='Linear')
     after = trained(finished)
-    assert {n for n in TRAININGS if after[n] != before[n]} == {'shared_rep2_fold03'}
+    assert {n for n in TRAININGS if after[n] != times[n]} == lost
+    assert weights(finished) == before
     pd.testing.assert_frame_equal(table(finished, 'predictions'), content)
     assert len(table(finished, 'summary')) == 39
 
@@ -217,13 +252,12 @@ def test_bad_image(examples: list[Example], tmp_path: Path) -> None:
 
 
 def test_resume(finished: Path, tmp_path: Path) -> None:
-    import torch
     from nipype import Node
 
     from tmsprep.interfaces.crossval import Train
 
-    first = next((finished / 'work').rglob('shared_rep1_fold01/network.pt'))
-    records = torch.load(first, weights_only=True)['records']
+    first = next((finished / 'work').rglob('shared_rep1_fold01/*/network.pt'))
+    records = load_checked(first)['records']
 
     def node(seed: int) -> Node:
         interface = Train(
@@ -231,18 +265,16 @@ def test_resume(finished: Path, tmp_path: Path) -> None:
             protocol=load_protocol('tms'),
             options='{"recipe": "quick", "steps": 3}',
             training=json.dumps(vars(Training('t', variant='none', seed=seed))),
+            folder=str(tmp_path / 'kept'),
             records=records,
         )
         return Node(interface, name='train', base_dir=str(tmp_path))
 
     node(1).run()
-    folder, unbroken = tmp_path / 'train', weights(tmp_path)
-    # What a kill leaves: the file that says "unfinished", no result, and a checkpoint.
+    (folder,), unbroken = (tmp_path / 'kept' / 't').iterdir(), weights(tmp_path)
+    # What a kill leaves: no result, and a checkpoint.
     for seed in (1, 2):
-        (running,) = folder.glob('_0x*.json')
-        if not running.stem.endswith('_unfinished'):
-            running.rename(running.with_name(running.stem + '_unfinished.json'))
-        for name in ('result_train.pklz', 'network.pt', 'training.json'):
+        for name in ('checksums.json', 'network.pt', 'training.json'):
             (folder / name).unlink()
         stopped_training(records, seed, folder / 'checkpoint.pt')
         if seed == 1:

@@ -16,6 +16,7 @@ from tmsprep.bids.names import (
     BidsError,
     ImageRef,
     labels_in,
+    may_be,
     natural_key,
     refused_labels,
     shorten,
@@ -146,7 +147,7 @@ def choose_participants(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]
         If a participant does not exist; the message lists those that do.
     """
     folders = [bids_dir / f'sub-{label}' for label in wanted]
-    if folders and all(_is_there(folder) and folder.parent == bids_dir for folder in folders):
+    if folders and all(may_be(f, Path.is_dir) and f.parent == bids_dir for f in folders):
         return sorted(set(wanted), key=natural_key)
     there = labels_in(bids_dir, 'sub')
     if not there:
@@ -161,14 +162,6 @@ def choose_participants(bids_dir: Path, wanted: Sequence[str] = ()) -> list[str]
             f'{shorten(there)}'
         )
     return [label for label in there if not wanted or label in wanted]
-
-
-def _is_there(folder: Path) -> bool:
-    try:
-        return folder.is_dir()
-    except OSError:
-        # It may not be looked at; reading it says so.
-        return True
 
 
 def _could_match(path: Path, suffix: object) -> bool:

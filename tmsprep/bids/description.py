@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,8 @@ from tmsprep import __version__, atomic
 from tmsprep.bids.names import BidsError
 from tmsprep.protocols import Protocol
 from tmsprep.text import parse_json, read_text
+
+logger = logging.getLogger(__name__)
 
 BIDS_VERSION = '1.10.0'
 
@@ -47,12 +50,13 @@ def write_dataset_description(out_dir: Path, bids_dir: Path, protocol: Protocol)
     """
     check_out_dir(out_dir)
     path = out_dir / 'dataset_description.json'
-    earlier = read_description(path).get('Protocols', {}) if path.is_file() else {}
-    protocols = dict(sorted({**earlier, protocol.name: protocol.words['targets']}.items()))
+    earlier = _read_own(out_dir).get('Protocols', {})
+    named = {str(name): str(words) for name, words in earlier.items()}
+    protocols = dict(sorted({**named, protocol.name: protocol.words['targets']}.items()))
     description = _describe(out_dir, bids_dir, protocols)
     _replace(path, json.dumps(description, indent=2, ensure_ascii=False) + '\n')
     ignore = out_dir / '.bidsignore'
-    lines = ignore.read_text(encoding='utf-8').splitlines() if ignore.is_file() else []
+    lines = _lines(ignore)
     missing = [line for line in BIDSIGNORE if line not in lines]
     _replace(ignore, '\n'.join([*lines, *missing]) + '\n')
 
@@ -65,18 +69,62 @@ def check_out_dir(out_dir: Path) -> None:
     BidsError
         With what is in the folder and the cure.
     """
-    path = Path(out_dir) / 'dataset_description.json'
-    if not path.is_file():
+    if not (Path(out_dir) / 'dataset_description.json').is_file():
         return
-    description = read_description(path)
-    programs = description.get('GeneratedBy', [])
-    names = [program.get('Name') for program in programs if isinstance(program, dict)]
+    names = _programs(_read_own(Path(out_dir)))
     if 'tmsprep' not in names:
-        owner = ', '.join(map(str, names)) or 'a raw data set'
+        owner = ', '.join(names) or 'a raw data set'
         raise BidsError(
             f'{out_dir}: this folder holds {owner} (see its dataset_description.json). '
             f'Give tmsprep a folder of its own, such as {Path(out_dir) / "tmsprep"}.'
         )
+
+
+def _read_own(out_dir: Path) -> dict[str, Any]:
+    """Read the description of the outputs.
+
+    One that a power failure has damaged must not stop all later runs: in a folder with the logs of
+    this program it is written again.
+    """
+    path = out_dir / 'dataset_description.json'
+    if not path.is_file():
+        return {}
+    try:
+        description = read_description(path)
+    except BidsError as error:
+        if not _has_our_logs(out_dir):
+            raise
+        logger.warning('%s It is written again.', error)
+        return {'GeneratedBy': [{'Name': 'tmsprep'}]}
+    if not isinstance(description.get('Protocols', {}), dict):
+        del description['Protocols']
+    return description
+
+
+def _has_our_logs(out_dir: Path) -> bool:
+    for path in (out_dir / 'logs').glob('*/config.toml'):
+        try:
+            if read_text(path).startswith('# tmsprep '):
+                return True
+        except (OSError, ValueError):
+            continue
+    return False
+
+
+def _programs(description: Mapping[str, Any]) -> list[str]:
+    """List the programs that made a data set."""
+    programs = description.get('GeneratedBy')
+    entries = programs if isinstance(programs, list) else []
+    return [str(program.get('Name')) for program in entries if isinstance(program, dict)]
+
+
+def _lines(path: Path) -> list[str]:
+    """Return the lines of a text file; none of a file that is missing or damaged."""
+    try:
+        lines = read_text(path).splitlines() if path.is_file() else []
+    except (OSError, ValueError):
+        return []
+    return [line for line in lines if line.isprintable()]
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -101,8 +149,7 @@ def generated_by_tmsprep(path: Path) -> bool:
     for parent in path.absolute().parents:
         description = parent / 'dataset_description.json'
         if description.is_file():
-            programs = read_description(description).get('GeneratedBy', [])
-            return any(isinstance(p, dict) and p.get('Name') == 'tmsprep' for p in programs)
+            return 'tmsprep' in _programs(read_description(description))
     return False
 
 
@@ -150,5 +197,5 @@ def link_to_raw(out_dir: Path, bids_dir: Path) -> str:
 
 
 def _replace(path: Path, text: str) -> None:
-    if not path.is_file() or path.read_text(encoding='utf-8') != text:
+    if not path.is_file() or path.read_bytes() != text.encode():
         atomic.write_text(path, text)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep.bids.names import ENTITIES, EXTENSIONS, BidsError, ImageRef
-from tmsprep.text import parse_json, read_text
+from tmsprep.text import MOST_SETTINGS, parse_json, read_text
 
 #: Entities of the images that are used without a filter, which replaces them key by key.
 DEFAULT_ENTITIES = {'datatype': 'anat', 'suffix': 'T1w', 'part': [None, 'mag']}
@@ -54,7 +54,7 @@ def load_filters(name: str | Path) -> dict[str, Any]:
     if not text.startswith('{'):
         path = Path(name) if Path(name).is_file() else _preset(text)
     try:
-        filters = parse_json(text if path is None else read_text(path))
+        filters = parse_json(text if path is None else read_text(path, MOST_SETTINGS))
     except (OSError, ValueError) as error:
         raise BidsError(f'{name}: cannot be read as JSON ({error})') from error
     check_filters(filters, str(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -47,6 +47,9 @@ MAX_STEM = 150
 
 _LABEL = r'[a-zA-Z0-9+]+'
 _WHAT = {'sub': 'participant', 'ses': 'session'}
+
+#: Longest label of a participant or session: reports and records are named after it.
+MAX_LABEL = 100
 _NAME = re.compile(
     rf'(?P<stem>sub-{_LABEL}(?:_[a-z]+-{_LABEL})*)_(?P<suffix>[a-zA-Z0-9]+)(?P<extension>\.nii(?:\.gz)?)'
 )
@@ -322,14 +325,18 @@ def check_label(label: str, key: str = 'sub') -> str:
     Raises
     ------
     BidsError
-        If it holds anything but letters and digits; the message names the cure.
+        If it holds anything but letters and digits, or too many; the message names the cure.
     """
-    if re.fullmatch(_LABEL, label):
+    if _is_label(label):
         return label
     raise BidsError(
         f'{key}-{printable(label)}: not a BIDS label of a {_WHAT[key]}. Use only the letters a-z, '
-        'A-Z and digits (no space, quote, accent, dash or underscore)'
+        f'A-Z and digits (no space, quote, accent, dash or underscore), at most {MAX_LABEL}'
     )
+
+
+def _is_label(label: str) -> bool:
+    return len(label) <= MAX_LABEL and re.fullmatch(_LABEL, label) is not None
 
 
 def labels_in(folder: Path, key: str) -> list[str]:
@@ -347,8 +354,7 @@ def labels_in(folder: Path, key: str) -> list[str]:
     list of str
         Those that keep the rule of BIDS; see `refused_labels`.
     """
-    found = [label for label in _labels(folder, key) if re.fullmatch(_LABEL, label)]
-    return sorted(found, key=natural_key)
+    return sorted(filter(_is_label, _labels(folder, key)), key=natural_key)
 
 
 def refused_labels(bids_dir: Path) -> dict[str, str]:
@@ -384,6 +390,22 @@ def _is_folder(entry: os.DirEntry[str], prefix: str) -> bool:
         return entry.name.startswith(prefix) and entry.is_dir()
     except OSError:
         # A link into a folder that may not be entered, or to itself: reading it says so.
+        return True
+
+
+def may_be(path: Path, kind: Callable[[Path], bool]) -> bool:
+    """Tell whether a path is of a kind, or may not be looked at: then reading it says why.
+
+    Parameters
+    ----------
+    path : Path
+        In a folder that perhaps may not be entered.
+    kind : callable
+        Such as ``Path.is_file``, which raises PermissionError there, and so would stop everybody.
+    """
+    try:
+        return kind(path)
+    except OSError:
         return True
 
 

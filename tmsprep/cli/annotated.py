@@ -92,10 +92,11 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
     BidsError
         If there are no annotations.
     ResourceError
-        If no method of the protocol learns.
+        If no method of the protocol learns, or weights to start from cannot be used.
     """
     protocol = load_protocol(config.protocol)
     method, learner = learner_of(protocol, config.options)
+    learner.check()
     found = find_images(config.image_query)
     assert config.annotations is not None
     given = learner.collect(

@@ -27,6 +27,8 @@ def check_paths(config: RunConfig) -> None:
     ValueError
         With one line that names the argument and the cure.
     """
+    for folder in (config.bids_dir, config.out_dir, getattr(config, 'work_dir', config.out_dir)):
+        _check_text(folder)
     _check_bids_dir(config.bids_dir, validate=not config.skip_bids_validation)
     _check_out_dir(config.out_dir, config.bids_dir)
     _check_annotations(config)
@@ -35,6 +37,17 @@ def check_paths(config: RunConfig) -> None:
         _check_files(config)
         check_filters(config.bids_filters, 'bids_filters')
         _check_labels(config)
+
+
+def _check_text(folder: Path) -> None:
+    """Refuse a path that cannot stand in a settings file of UTF-8."""
+    try:
+        str(folder).encode('utf-8')
+    except UnicodeEncodeError:
+        raise ValueError(
+            f'{folder}: this path has a byte that is not UTF-8; rename the folder, or give a '
+            'link to it with another name'
+        ) from None
 
 
 def _check_bids_dir(bids_dir: Path, validate: bool) -> None:

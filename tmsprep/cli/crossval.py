@@ -6,11 +6,13 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from tmsprep.atomic import remove_partials
+from tmsprep.bids.names import Layout
 from tmsprep.cli.annotated import AnnotatedRun, conclude, find_annotated
-from tmsprep.failures import forget_records
-from tmsprep.files import remove_inside
 from tmsprep.learning.examples import participants_of
+from tmsprep.protocols import load_protocol
 from tmsprep.running.execution import execute, prepare_run
+from tmsprep.running.locks import claim_level
 from tmsprep.running.progress import Progress
 from tmsprep.tables import read_json
 from tmsprep.text import counted
@@ -47,12 +49,16 @@ def run_level(config: CrossvalConfig) -> int:
         If a training failed.
     ValueError
         If the participants cannot be divided as the settings want.
+    InUseError
+        If another run cross-validates for the protocol in the same folders.
     """
-    run = find_annotated(config)
     if config.dry_run:
-        return run.describe()
-    _execute(run, config)
-    return _conclude(run)
+        return find_annotated(config).describe()
+    layout = Layout(config.out_dir, load_protocol(config.protocol).name)
+    with claim_level(layout, config.work_dir, 'crossval'):
+        run = find_annotated(config)
+        _execute(run, config)
+        return _conclude(run)
 
 
 def _conclude(run: AnnotatedRun) -> int:
@@ -73,7 +79,8 @@ def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
     prepare_run(config.execution, run.layout, run.learner.protocol, config.bids_dir)
     config.to_toml(config.log_dir / 'config.toml')
     # Nipype reads its settings, which are prepared above, when it is first imported.
-    from tmsprep.workflows.crossval import CrossvalRun, init_crossval_wf, prepare_name
+    from tmsprep.learning.kept import remove_unfinished
+    from tmsprep.workflows.crossval import CrossvalRun, init_crossval_wf, kept_folder
 
     examples = run.complete()
     crossval = CrossvalRun(
@@ -88,11 +95,8 @@ def _execute(run: AnnotatedRun, config: CrossvalConfig) -> None:
         use_gpu=config.device == 'cuda',
     )
     workflow = init_crossval_wf(run=crossval, work_dir=config.work_dir)
-    for example in examples:
-        if forget_records(run.layout, run.images[example.name]):
-            # Nipype would take the failure for a result.
-            node_dir = config.work_dir / workflow.name / prepare_name(example)
-            remove_inside(node_dir, config.work_dir)
+    remove_partials(kept_folder(crossval, config.work_dir), below=True)
+    remove_unfinished(kept_folder(crossval, config.work_dir) / 'prepared')
     logger.info(
         '%s, %s, %s',
         counted(len(examples), 'image'),

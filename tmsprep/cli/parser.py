@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -85,7 +86,7 @@ def make_config(
         One of `tmsprep.options.LEVELS`.
     config_file : Path, optional
         TOML file whose settings replace the defaults; those of other levels and protocols are
-        skipped.
+        checked, and named in the notes of the result.
     **given : Any
         Settings and options of methods, as on the command line, which replace all others.
 
@@ -106,12 +107,14 @@ def make_config(
         '': given,
     }
     values = settle(options.values(), sources, analysis_level)
+    unused = _unused(saved, options, analysis_level, str(config_file))
     if 'localizers' in values:
         values['localizers'] = names_of(protocol, values['localizers'])
     return CONFIGS[analysis_level](
         bids_dir=bids_dir.absolute(),
         out_dir=out_dir.absolute(),
         method_options={name: values.pop(name) for name in of_methods if name in values},
+        notes=unused,
         **values,
     )
 
@@ -160,6 +163,35 @@ def _refuse_misplaced(
         raise ValueError(
             f'{option.flag} is an option of {levels}, not of {level}{reason}; leave it out'
         )
+
+
+def _unused(
+    saved: Mapping[str, Any], options: Mapping[str, Option], level: str, where: str
+) -> tuple[str, ...]:
+    """Name the settings of a file that this level or protocol has not, and check their values.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range, which would be found only when its level is run.
+    """
+    declared = {o.name: o for name in method_names() for o in method_options(name)}
+    names = []
+    for name, value in saved.items():
+        option = options.get(name) or {**declared, **SETTINGS}[name]
+        neutral = option.group in NEUTRAL_GROUPS
+        # What text of a resource means is decided by the machine, and no GPU need be here.
+        if (name in options and level in option.levels) or (neutral and option.read):
+            continue
+        try:
+            # Files of another level need not be there.
+            replace(option, exists='').check(value, option.levels[0])
+        except ValueError as error:
+            raise ValueError(f'{where}: {error}') from error
+        if not neutral:
+            names.append(name)
+    reason = f'{where}: not used at the level {level} of this protocol: {", ".join(names)}'
+    return (reason,) if names else ()
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -55,6 +55,8 @@ def run(config: RunConfig) -> int:
     try:
         _start_logging(config)
         logger.info('tmsprep %s, run %s', __version__, config.run_id)
+        for note in config.notes:
+            logger.warning('%s', note)
         level = import_module(f'tmsprep.cli.{config.analysis_level}')
         return level.run_level(_in_private(config))
     except (BidsError, ResourceError) as error:

@@ -7,7 +7,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tmsprep.atomic import remove_partials
+from tmsprep.bids.names import Layout
 from tmsprep.cli.annotated import AnnotatedRun, conclude, find_annotated
+from tmsprep.protocols import load_protocol
+from tmsprep.running.locks import claim_level, short_lock
 from tmsprep.text import counted
 
 if TYPE_CHECKING:
@@ -41,16 +45,29 @@ def run_level(config: TrainConfig) -> int:
         If too few participants are left, or they cannot be trained on.
     FloatingPointError
         If a training diverged.
+    InUseError
+        If another run trains for the protocol in the same folders.
     """
-    run = find_annotated(config)
     if config.dry_run:
-        return run.describe()
+        return find_annotated(config).describe()
+    layout = Layout(config.out_dir, load_protocol(config.protocol).name)
+    with claim_level(layout, config.work_dir, 'train'):
+        return _run(config)
+
+
+def _run(config: TrainConfig) -> int:
     import torch
 
     from tmsprep.bids import write_dataset_description
+    from tmsprep.learning.kept import remove_unfinished
 
+    run = find_annotated(config)
     torch.set_num_threads(config.nprocs)
-    write_dataset_description(config.out_dir, config.bids_dir, run.learner.protocol)
+    remove_partials(config.out_dir, run.layout.weights().stem)
+    remove_partials(_folder(run))
+    remove_unfinished(_folder(run) / 'prepared')
+    with short_lock(config.out_dir / 'logs', 'descriptions'):
+        write_dataset_description(config.out_dir, config.bids_dir, run.learner.protocol)
     config.to_toml(config.log_dir / 'config.toml')
     problems: dict[str, list[str]] = defaultdict(list, run.problems)
     records = _prepare(run, problems)
@@ -62,24 +79,22 @@ def run_level(config: TrainConfig) -> int:
 
 def _prepare(run: AnnotatedRun, problems: dict[str, list[str]]) -> list[Record]:
     """Prepare all examples; those that cannot be used are named and left out."""
-    from tmsprep.learning.examples import Record, fingerprint
-    from tmsprep.learning.train import prepare_record
+    from tmsprep.learning.kept import prepare_record
 
     records = []
     for example in run.complete():
-        try:
-            content = fingerprint(example, run.learner.version)
-        except OSError as error:
-            record = Record(example, '', Path(), f'{example.image}: {error}')
-        else:
-            cache = run.config.work_dir / 'prepared' / f'{example.name}_{content[:12]}'
-            record, _ = prepare_record(run.learner, example, content, cache)
+        record, _ = prepare_record(run.learner, example, _folder(run) / 'prepared')
         if record.error:
             logger.error('%s', record.error)
             problems[run.images[record.name].subject].append(record.error)
         else:
             records.append(record)
     return records
+
+
+def _folder(run: AnnotatedRun) -> Path:
+    """Name the directory of checkpoints and prepared images, of this protocol alone."""
+    return run.config.work_dir / 'train' / run.layout.label
 
 
 def _check_number(run: AnnotatedRun, records: list[Record]) -> None:
@@ -113,7 +128,7 @@ def _train(run: AnnotatedRun, records: list[Record]) -> Path:
         return train_weights(
             WeightsRun(run.learner, training, validation, config.random_seed, config.device),
             run.layout,
-            config.work_dir / 'train',
+            _folder(run),
             run.data,
             progress,
         )

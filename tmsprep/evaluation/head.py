@@ -9,6 +9,7 @@ something else, they do not. The check knows no method: it sees the points and t
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -18,7 +19,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
@@ -26,6 +26,7 @@ from scipy.spatial.transform import Rotation
 from tmsprep.atomic import atomic_path
 from tmsprep.imaging.similarity import similarity
 from tmsprep.imaging.volume import halve, normalise
+from tmsprep.networks.archive import read_safetensors
 from tmsprep.points import PointSet
 
 #: Radius of the ball around a point in which the image is compared with the mean head, mm: large
@@ -39,6 +40,9 @@ CEILING = 2.0
 MIN_POINTS = 4
 
 _KIND = 'tmsprep-head-1'
+
+#: Most voxels of a mean head, far above the shipped one: those of a whole head at 1 mm.
+_MOST_VOXELS = 256**3
 
 
 @dataclass(frozen=True)
@@ -191,19 +195,17 @@ class MeanHead:
         ValueError
             If the file is damaged or of another kind; the message names it.
         """
+        archive = read_safetensors(path)
         try:
-            with safe_open(path, framework='numpy') as file:
-                metadata = file.metadata() or {}
-                if metadata.get('kind') != _KIND:
-                    raise ValueError(f'not a mean head ({_KIND})')
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if archive.metadata.get('kind') != _KIND:
+                raise ValueError(f'not a mean head ({_KIND})')
+            tensors = archive.arrays
             limits: dict[str, Any] = {
                 key: tuple(value) if isinstance(value, list) else float(value)
-                for key, value in json.loads(metadata['limits']).items()
+                for key, value in archive.value('limits').items()
             }
-            labels = tuple(json.loads(metadata['labels']))
-            if tensors['landmarks'].shape != (len(labels), 3):
-                raise ValueError('landmarks and labels do not fit together')
+            labels = tuple(archive.value('labels'))
+            _check_shapes(tensors, len(labels))
             return cls(
                 labels,
                 tensors['landmarks'].astype(np.float64),
@@ -211,9 +213,9 @@ class MeanHead:
                 tensors['inside'] > 0,
                 tensors['affine'].astype(np.float64),
                 Limits(**limits),
-                json.loads(metadata['card']),
+                archive.value('card'),
             )
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError, ValueError) as error:
             raise ValueError(f'{path}: {error}. Give another file, or install again') from error
 
     @staticmethod
@@ -398,3 +400,11 @@ def stretch(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
     _, sizes, vt = np.linalg.svd(linear)
     lengths = np.linalg.norm((vt.T * sizes) @ vt, axis=0)
     return lengths / np.cbrt(lengths.prod()) if lengths.all() else np.full(3, np.nan)
+
+
+def _check_shapes(tensors: Mapping[str, np.ndarray], targets: int) -> None:
+    grid = tensors['image'].shape
+    shapes = {'landmarks': (targets, 3), 'inside': grid, 'affine': (4, 4)}
+    wrong = [name for name, shape in shapes.items() if tensors[name].shape != shape]
+    if wrong or len(grid) != 3 or math.prod(grid) > _MOST_VOXELS:
+        raise ValueError(f'{", ".join(wrong) or "image"}: the parts do not fit together')

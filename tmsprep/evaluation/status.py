@@ -58,8 +58,8 @@ def point_status(
 ) -> list[str]:
     """Find the status of every target of a protocol.
 
-    The most serious one wins: missing, outside, wrong side, unreliable, near the edge,
-    disagreement.
+    The first that applies: missing, outside, unreliable (then no more is known), wrong side, near
+    the edge, disagreement.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def point_status(
     findings = (
         ('failed', ~points.found),
         ('outside_image', outside_field_of_view(points, shape, affine)),
-        ('wrong_side', on_wrong_side(points, protocol)),
         ('unreliable', np.isin(protocol.labels, list(unreliable))),
+        ('wrong_side', on_wrong_side(points, protocol)),
         ('near_edge', near_edge(points, shape, affine, radius_mm, edge_mm)),
         ('disagreement', far),
     )

@@ -13,6 +13,7 @@ from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL
 from tmsprep.group.issues import Issue
 from tmsprep.group.points import COLUMNS
 from tmsprep.protocols import Protocol
+from tmsprep.text import open_text
 
 #: Every status of a predicted point, with its meaning.
 STATUSES = {
@@ -65,7 +66,7 @@ def read_crossval(
         return None
     try:
         # A variant may be called 'none' and a label 'NA': only n/a is missing.
-        table = pd.read_csv(path, sep='\t', keep_default_na=False, na_values=['n/a'])
+        table = pd.read_csv(open_text(path), sep='\t', keep_default_na=False, na_values=['n/a'])
         table = table.rename(columns={'participant_id': participant})
         missing = [name for name in columns if name not in table]
         if missing:

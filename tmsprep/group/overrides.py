@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tmsprep.evaluation.errors import AXES, RATER
+from tmsprep.text import open_text, plain
 
 #: Written in place of raters, it leaves the point without a consensus.
 NO_RATER = 'none'
@@ -74,7 +75,9 @@ def _read(path: Path) -> list[tuple[str, str, str, str]]:
     """Read participant, image, label and agreeing raters of each row, without blanks around."""
     required = ('participant_id', 'label', 'agreeing')
     try:
-        table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False, index_col=False)
+        table = pd.read_csv(
+            open_text(path), sep='\t', dtype=str, keep_default_na=False, index_col=False
+        )
     except (OSError, ValueError) as error:
         raise ValueError(f'{path}: cannot be read as a table ({error})') from error
     missing = [name for name in required if name not in table]
@@ -83,7 +86,7 @@ def _read(path: Path) -> list[tuple[str, str, str, str]]:
             f'{path}: needs the columns {", ".join(required)}, separated by tabs; it has no '
             f'{missing[0]}'
         )
-    names, labels, agreeing = (table[name].str.strip() for name in required)
+    names, labels, agreeing = (table[name].map(plain).str.strip() for name in required)
     images = table['image'].str.strip() if 'image' in table else [''] * len(table)
     participants = 'sub-' + names.str.removeprefix('sub-')
     return list(zip(participants, images, labels, agreeing, strict=True))

@@ -19,6 +19,9 @@ _SKEW_TOLERANCE_MM = 1e-3
 #: Room kept above the head if the field of view is too tall for the grid; not given in the paper.
 _AIR_ABOVE_VERTEX_MM = 10.0
 
+#: Height of an adult head above the shoulders, as far as it counts for its middle.
+_HEAD_MM = 180.0
+
 
 def conform(image: nib.spatialimages.SpatialImage) -> nib.Nifti1Image:
     """Resample an image to the grid that all localizers share, by linear interpolation.
@@ -26,9 +29,10 @@ def conform(image: nib.spatialimages.SpatialImage) -> nib.Nifti1Image:
     The world frame is kept: a point found in the result, through its affine, is a point in mm,
     RAS+, in the input's own scanner frame, whatever its axis order, voxel size or obliqueness.
     The grid is aligned with the world axes and one of its voxel centres falls on a voxel centre
-    of the input, so that an axis-aligned 1 mm image is copied, not blurred. A field of view larger
-    than the grid is cut below the head rather than through the vertex. Voxels outside the field of
-    view are 0.
+    of the input, so that an axis-aligned 1 mm image is copied, not blurred. The grid has the
+    middle of the field of view. A larger field of view is cut below the head rather than through
+    the vertex, and the grid is moved across to the head if it would cut it. Voxels outside the
+    field of view are 0.
 
     Parameters
     ----------
@@ -104,23 +108,40 @@ def _reorient(image: nib.spatialimages.SpatialImage) -> tuple[np.ndarray, np.nda
 
 def _grid_affine(data: np.ndarray, affine: np.ndarray) -> np.ndarray:
     """Affine of the conformed grid, anchored on the input voxel nearest the wanted centre."""
+    size_mm = np.linalg.norm(affine[:3, :3], axis=0)
     anchor = np.rint((np.array(data.shape) - 1) / 2)
-    thickness = float(np.linalg.norm(affine[:3, 2]))
-    if data.shape[2] * thickness > CONFORMED_SIZE:
-        anchor[2] = _slice_below_vertex(data, thickness)
+    too_large = np.array(data.shape) * size_mm > CONFORMED_SIZE
+    if too_large.any():
+        around_head = _middle_of_head(data > data.mean(), size_mm)
+        anchor = np.where(too_large, around_head, anchor)
     grid = np.diag([-1.0, -1.0, 1.0, 1.0])
     grid[:3, 3] = apply_affine(affine, anchor) - grid[:3, :3] @ np.full(3, CONFORMED_SIZE // 2)
     return grid
 
 
-def _slice_below_vertex(data: np.ndarray, thickness_mm: float) -> float:
-    """Index of the slice to put at mid-grid so that the vertex lies just below the top."""
-    bright = data > data.mean()
-    profile = bright.mean(axis=(0, 1))
-    head = np.flatnonzero(profile > 0.05 * profile.max())
-    top_mm = head[-1] * thickness_mm + _AIR_ABOVE_VERTEX_MM
-    middle = np.rint((top_mm - CONFORMED_SIZE / 2) / thickness_mm)
-    return float(np.clip(middle, 0, data.shape[2] - 1))
+def _middle_of_head(bright: np.ndarray, size_mm: np.ndarray) -> np.ndarray:
+    """Index of the voxel to put at mid-grid, so that a grid smaller than the view shows the head.
+
+    Its vertex comes just below the top. Across, the view's own middle is kept as long as the whole
+    head is on the grid; arms and shoulders do not count.
+    """
+    vertex = _extent(bright, 2)[1]
+    top_mm = vertex * size_mm[2] + _AIR_ABOVE_VERTEX_MM
+    height = np.rint((top_mm - CONFORMED_SIZE / 2) / size_mm[2])
+    head = bright[..., max(0, vertex - round(_HEAD_MM / size_mm[2])) : vertex + 1]
+    middle = np.rint((np.array(bright.shape) - 1) / 2)
+    middle[2] = np.clip(height, 0, bright.shape[2] - 1)
+    for axis in (0, 1):
+        ends = _extent(head, axis)
+        if (np.abs(ends - middle[axis]) * size_mm[axis] > CONFORMED_SIZE / 2).any():
+            middle[axis] = np.rint(ends.mean())
+    return middle
+
+
+def _extent(bright: np.ndarray, axis: int) -> np.ndarray:
+    """First and last index along an axis at which more than a trace is bright."""
+    profile = bright.mean(axis=tuple({0, 1, 2} - {axis}))
+    return np.flatnonzero(profile > 0.05 * profile.max())[[0, -1]]
 
 
 def _resample(data: np.ndarray, affine: np.ndarray, grid: np.ndarray) -> np.ndarray:

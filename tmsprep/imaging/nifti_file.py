@@ -37,7 +37,7 @@ AGAIN = 'Convert the DICOM files again (dcm2niix), or copy the file again from i
 _COARSER = 'If it is a head, resample it to 1 mm (e.g. flirt -applyisoxfm 1)'
 
 #: Bytes that are read, and unpacked, at a time.
-_PIECE = 2**18
+_PIECE = 2**16
 
 _UNREADABLE = (
     OSError,
@@ -276,7 +276,9 @@ class NiftiFile:
     def _wrong_length(self, found: int, expected: int) -> str:
         if found < expected:
             return f'cut short: {found:,} of {expected:,} bytes are there.'
-        beyond = 'more bytes' if self._path.suffix == '.gz' else f'{found - expected:,} bytes more'
+        # What is behind the last voxel of a compressed file is not unpacked.
+        more = f'{self._state.st_size - expected:,} bytes more'
+        beyond = 'more bytes' if self._path.suffix == '.gz' else more
         return (
             f'{beyond} than its header announces (shape {self.header.get_data_shape()}), so '
             'either the header or the end of the file is wrong.'

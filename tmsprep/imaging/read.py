@@ -69,7 +69,8 @@ def read_image(path: Path) -> nib.Nifti1Image:
         3D, float32, finite. Its qform and sform are the same matrix, from voxel indices to mm,
         RAS+; `scanner_affine` describes which of the two in the file it is.
         ``extra['findings']`` lists in words what was replaced and what is suspicious about its
-        voxels, see `tmsprep.imaging.findings`.
+        voxels, see `tmsprep.imaging.findings`, and ``extra['doubts']`` those of them by which no
+        point can be relied on.
 
     Raises
     ------
@@ -100,10 +101,11 @@ def read_source(path: Path) -> SourceImage:
             data = np.asarray(voxels, dtype=np.float32).reshape(shape)
         findings = _check_stored(file, data, path)
     findings += _check_voxels(data, path)
-    findings += filter(None, [slice_order(data)])
+    doubts = list(filter(None, [slice_order(data)]))
+    findings += doubts
     for finding in findings:
         logger.warning('%s: %s.', path, finding)
-    clean = nib.Nifti1Image(data, affine, extra={'findings': findings})
+    clean = nib.Nifti1Image(data, affine, extra={'findings': findings, 'doubts': doubts})
     clean.header.set_xyzt_units('mm')
     clean.set_sform(affine, code)
     clean.set_qform(affine, code)

@@ -81,6 +81,7 @@ class Conform(SimpleInterface):
             'sha256': sha256,
             'window': list(window),
             'findings': list(findings),
+            'doubts': source.extra['doubts'],
         }
         self._results['conformed'] = str(conformed)
         self._results['properties'] = str(

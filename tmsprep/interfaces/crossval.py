@@ -1,8 +1,13 @@
-"""Nipype interfaces of the cross-validation."""
+"""Nipype interfaces of the cross-validation.
+
+No step trusts Nipype's cache, which does not see that a file is damaged: each keeps its result
+itself, with checksums and all that it depends on (`tmsprep.learning.kept`).
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +20,7 @@ from nipype.interfaces.base import (
 )
 
 from tmsprep.failures import record_error
+from tmsprep.files import file_sha256
 from tmsprep.learning.examples import Example, Record
 from tmsprep.learning.plan import Plan, Test, Training
 from tmsprep.methods import get_method
@@ -31,12 +37,13 @@ class LearnerInputSpec(BaseInterfaceInputSpec):
     # Hashed by its representation, so that a changed list of targets is noticed.
     protocol = traits.Any(mandatory=True, desc='a `Protocol`')
     options = traits.Str('{}', usedefault=True, desc='JSON: options the step depends on')
-    version = traits.Str(desc='of tmsprep, so that new code is not answered from the cache')
+    version = traits.Str(desc='of tmsprep, so that results of other code are not taken')
 
 
 class NetworkInputSpec(LearnerInputSpec):
     """Inputs of a step that runs a network."""
 
+    folder = traits.Str(mandatory=True, desc='directory in which the result is kept')
     records = traits.List(traits.Str, mandatory=True, desc=_RECORDS)
     threads = traits.Int(1, usedefault=True, nohash=True, desc='of Torch')
     use_gpu = traits.Bool(False, usedefault=True, nohash=True, desc='compute on CUDA')
@@ -44,6 +51,8 @@ class NetworkInputSpec(LearnerInputSpec):
 
 class _Step(SimpleInterface):
     """Interface that calls a learner."""
+
+    always_run = True
 
     def learner(self) -> Learner:
         """Return the learner of the method."""
@@ -71,7 +80,7 @@ class PrepareInputSpec(LearnerInputSpec):
     image = traits.Any(mandatory=True, desc='an `ImageRef`')
     layout = traits.Any(mandatory=True, desc='a `Layout`')
     example = traits.Str(mandatory=True, desc='JSON, see `tmsprep.learning.examples.Example`')
-    fingerprint = traits.Str(mandatory=True, desc='of the files, so that new ones are seen')
+    folder = traits.Str(mandatory=True, desc='directory of all that is prepared')
 
 
 class PrepareOutputSpec(TraitedSpec):
@@ -88,13 +97,11 @@ class Prepare(_Step):
     output_spec = PrepareOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        from tmsprep.learning.train import prepare_record
+        from tmsprep.learning.kept import prepare_record
 
-        given, folder = self.inputs, Path(runtime.cwd)
+        given = self.inputs
         example = Example.from_dict(json.loads(given.example))
-        record, failure = prepare_record(
-            self.learner(), example, given.fingerprint, folder / 'cache'
-        )
+        record, failure = prepare_record(self.learner(), example, Path(given.folder))
         record_error(given.layout, given.image, 'prepare', failure)
         self._results['record'] = record.to_json()
         return runtime
@@ -119,21 +126,24 @@ class Train(_Step):
 
     input_spec = TrainInputSpec
     output_spec = TrainOutputSpec
-    # Nipype keeps the directory of a node that was killed, if its inputs are still the same.
-    _can_resume = True
 
     def _run_interface(self, runtime: Any) -> Any:
         from tmsprep.learning.crossval import run_training
+        from tmsprep.learning.kept import intact_records, kept
+        from tmsprep.learning.train import identity_of
 
-        device = self.device()
-        network, summary = run_training(
-            self.learner(),
-            Training.from_dict(json.loads(self.inputs.training)),
-            self.read_records(self.inputs.records),
-            self.read_records(self.inputs.validation),
-            Path(runtime.cwd),
-            device,
-        )
+        given, learner = self.inputs, self.learner()
+        training = Training.from_dict(json.loads(given.training))
+        records, validation = map(self.read_records, (given.records, given.validation))
+
+        def make(folder: Path) -> None:
+            device = self.device()
+            seen, others = (intact_records(learner, group) for group in (records, validation))
+            run_training(learner, training, seen, others, folder, device)
+
+        identity = [asdict(training), identity_of(learner, training, records, validation)]
+        folder = kept(Path(given.folder) / training.name, identity, make)
+        network, summary = folder / 'network.pt', folder / 'training.json'
         self._results.update(network=str(network), summary=str(summary))
         return runtime
 
@@ -165,16 +175,31 @@ class TestNetworks(_Step):
 
     def _run_interface(self, runtime: Any) -> Any:
         from tmsprep.learning.crossval import run_test
+        from tmsprep.learning.kept import check_unchanged, intact_records, kept
 
-        device = self.device()
-        rows = run_test(
-            self.learner(),
-            Test.from_dict(json.loads(self.inputs.test)),
-            [Path(path) for path in self.inputs.networks],
-            self.read_records(self.inputs.records),
-            device,
-        )
-        self._results['rows'] = str(write_json(Path(runtime.cwd) / 'rows.json', rows))
+        given, learner = self.inputs, self.learner()
+        test, records = Test.from_dict(json.loads(given.test)), self.read_records(given.records)
+        networks = [Path(path) for path in given.networks]
+
+        def make(folder: Path) -> None:
+            device = self.device()
+            rows = run_test(learner, test, networks, intact_records(learner, records), device)
+            # Images are read once more where results are compared with their intensities.
+            check_unchanged(learner, records)
+            write_json(folder / 'rows.json', rows)
+
+        content = {
+            'version': given.version,
+            'protocol': repr(given.protocol),
+            'options': given.options,
+            'test': given.test,
+            'networks': [file_sha256(path) for path in networks],
+            'records': [
+                [record.fingerprint, record.error, record.example.as_dict()] for record in records
+            ],
+        }
+        folder = kept(Path(given.folder) / test.name, content, make)
+        self._results['rows'] = str(folder / 'rows.json')
         return runtime
 
 
@@ -200,8 +225,6 @@ class Gather(_Step):
 
     input_spec = GatherInputSpec
     output_spec = GatherOutputSpec
-    # The outputs may have been deleted since: writing is cheap, so it is never skipped.
-    always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
         from tmsprep.learning.crossval import write_tables

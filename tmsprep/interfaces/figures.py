@@ -24,6 +24,7 @@ from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
+from tmsprep.text import open_text
 
 
 class PlotFiguresInputSpec(BaseInterfaceInputSpec):
@@ -187,7 +188,7 @@ def _column(path: Path, name: str) -> dict[str, float]:
     """Target to a number of its row, NaN where missing; empty if there is no such column."""
     import pandas as pd
 
-    table = pd.read_csv(path, sep='\t', dtype=str, keep_default_na=False)
+    table = pd.read_csv(open_text(path), sep='\t', dtype=str, keep_default_na=False)
     if name not in table:
         return {}
     numbers = pd.to_numeric(table[name], errors='coerce')

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from tmsprep.atomic import atomic_path
 from tmsprep.bids.names import Layout
 from tmsprep.disclaimer import disclaimer
 from tmsprep.learning.examples import Record, participants_of, usable
+from tmsprep.learning.kept import load_checked, save_checked
 from tmsprep.learning.loop import rounded
 from tmsprep.learning.plan import Plan, Test, Training
 from tmsprep.learning.train import summary, train_network
@@ -57,6 +56,9 @@ def run_training(
         trained = train_network(
             learner, training, records, validation, checkpoint=checkpoint, device=device
         )
+        if learner.half_precision:
+            # Refused here, rather than when it is tested.
+            rounded(copy.deepcopy(trained.network))
     except FloatingPointError as error:
         content = {**asdict(training), 'error': str(error)}
     else:
@@ -69,8 +71,7 @@ def run_training(
     }
     texts = [record.to_json() for record in usable(records)]
     network = folder / 'network.pt'
-    with atomic_path(network) as partial:
-        torch.save({'training': asdict(training), 'records': texts, 'network': state}, partial)
+    save_checked(network, {'training': asdict(training), 'records': texts, 'network': state})
     path = write_json(folder / 'training.json', content)
     checkpoint.unlink(missing_ok=True)
     return network, path
@@ -104,7 +105,7 @@ def run_test(
 
 def _model(learner: Learner, path: Path) -> tuple[Training, Any]:
     """Read a training and make the model of its network; None if it diverged."""
-    content = torch.load(path, weights_only=True)
+    content = load_checked(path)
     training = Training.from_dict(content['training'])
     if content['network'] is None:
         return training, None

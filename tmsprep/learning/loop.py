@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
+import logging
 import math
-import pickle
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,8 +16,10 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tmsprep.atomic import atomic_path
+from tmsprep.learning.kept import DamagedError, load_checked, save_checked
 from tmsprep.learning.log import Row
+
+logger = logging.getLogger('tmsprep')
 
 #: Called after each round with its line of the log.
 Report = Callable[[Row], None]
@@ -25,8 +27,6 @@ Report = Callable[[Row], None]
 #: What of a training is kept: the last weights, their running mean, or those of the round with the
 #: lowest validation loss.
 KEEP = ('last', 'average', 'best')
-
-_DAMAGED = (OSError, RuntimeError, KeyError, EOFError, pickle.UnpicklingError)
 
 
 @dataclass(frozen=True)
@@ -158,21 +158,23 @@ def fit(
     identity : str
         All that the training depends on, as a text; it is kept in the checkpoint.
     checkpoint : Path, optional
-        Written after each round.
+        Written after each round. One that is damaged is named in the log and replaced: the
+        training starts from its first step.
     report : callable, optional
         Called after each round.
 
     Raises
     ------
     ValueError
-        If the checkpoint is damaged, or of another training.
+        If the checkpoint is of another training.
     FloatingPointError
         If the training diverged.
     """
     runs = [_Run(task, network, identity) for network in task.networks]
     run = runs[0]
-    if checkpoint is not None and Path(checkpoint).is_file():
-        run.load(Path(checkpoint))
+    state = None if checkpoint is None else _read(Path(checkpoint), task)
+    if state is not None:
+        run.load(state, Path(checkpoint or ''))
     elif len(runs) > 1:
         run = _best_start(runs)
         _finish_round(run, checkpoint, report, run.log)
@@ -180,6 +182,17 @@ def fit(
         row = run.advance()
         _finish_round(run, checkpoint, report, [row])
     return run.result()
+
+
+def _read(checkpoint: Path, task: Task) -> dict[str, Any] | None:
+    """Read a checkpoint; None if there is none, or a damaged one, which the log names."""
+    if not checkpoint.exists():
+        return None
+    try:
+        return load_checked(checkpoint, next(task.networks[0].parameters()).device)
+    except DamagedError as error:
+        logger.warning('%s: the training starts from its first step', error)
+        return None
 
 
 def _finish_round(
@@ -278,11 +291,7 @@ class _Run:
         network = self.kept
         if self.schedule.keep == 'best':
             network.load_state_dict(self.best_state)
-        if not all(values.isfinite().all() for values in network.parameters()):
-            raise FloatingPointError(
-                'the training diverged: its weights are not finite. Train with another recipe, a '
-                'lower learning rate or another --random-seed'
-            )
+        _check_finite(network)
         return Trained(network.cpu().eval(), self.log, self.best, self.schedule.unit)
 
     def save(self, path: Path) -> None:
@@ -296,18 +305,11 @@ class _Run:
             'log': self.log,
             'best': (self.best, self.best_loss, self.best_state),
         }
-        with atomic_path(path) as partial:
-            torch.save(state, partial)
+        save_checked(path, state)
 
-    def load(self, path: Path) -> None:
-        """Resume from a checkpoint."""
-        device = next(self.network.parameters()).device
-        try:
-            state = torch.load(path, weights_only=True, map_location=device)
-            identity = state['identity']
-        except _DAMAGED as error:
-            raise ValueError(f'{path}: damaged; delete it and run again') from error
-        if identity != self.identity:
+    def load(self, state: dict[str, Any], path: Path) -> None:
+        """Resume from the content of a checkpoint."""
+        if state['identity'] != self.identity:
             raise ValueError(
                 f'{path} belongs to another training (other images, recipe, seed or settings). '
                 'Delete it, or train in another directory.'
@@ -321,10 +323,25 @@ class _Run:
 
 
 def rounded(network: nn.Module) -> nn.Module:
-    """Round weights to half precision, so that what is measured is what the file will hold."""
+    """Round weights to half precision, so that what is measured is what the file will hold.
+
+    Raises
+    ------
+    FloatingPointError
+        If half precision cannot hold one.
+    """
     state = {name: value.half().float() for name, value in network.state_dict().items()}
     network.load_state_dict(state)
+    _check_finite(network)
     return network.eval()
+
+
+def _check_finite(network: nn.Module) -> None:
+    if not all(values.isfinite().all() for values in network.state_dict().values()):
+        raise FloatingPointError(
+            'the training diverged: its weights are not finite, or too large for the weights '
+            'file. Train with another recipe, a lower learning rate or another --random-seed'
+        )
 
 
 def generator_of(*numbers: int) -> torch.Generator:

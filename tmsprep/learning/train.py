@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.learning.card import common_entries, write_card
-from tmsprep.learning.examples import Example, Record, points_as_dict, usable
+from tmsprep.learning.examples import Record, points_as_dict, usable
 from tmsprep.learning.log import Row, plot_log, write_log
 from tmsprep.learning.loop import Trained, fit, rounded
 from tmsprep.learning.plan import Training, check_disjoint
@@ -27,39 +26,6 @@ logger = logging.getLogger(__name__)
 
 #: Called after each round with the name of the training, the last count of its log and the line.
 Progress = Callable[[str, int, Row], None]
-
-
-def prepare_record(
-    learner: Learner, example: Example, fingerprint: str, cache: Path
-) -> tuple[Record, dict[str, str] | None]:
-    """Prepare one example, so that a damaged file does not stop the training on the others.
-
-    Parameters
-    ----------
-    learner : Learner
-        Of the method.
-    example : Example
-        The image and its annotation.
-    fingerprint : str
-        Changes with the files.
-    cache : Path
-        Directory for what is prepared.
-
-    Returns
-    -------
-    tuple
-        The record, and 'message' and 'traceback' if the example cannot be used.
-    """
-    try:
-        facts = learner.prepare(example, cache)
-    except Exception as error:
-        text = str(error) or type(error).__name__
-        mask = '' if example.mask is None else f' (mask: {example.mask})'
-        named = any(str(path) in text for path in example.files)
-        message = text if named else f'{example.image}{mask}: {text}'
-        failure = {'message': message, 'traceback': traceback.format_exc()}
-        return Record(example, fingerprint, cache, message), failure
-    return Record(example, fingerprint, cache, facts=facts), None
 
 
 def train_network(
@@ -95,8 +61,8 @@ def train_network(
     Raises
     ------
     ValueError
-        If a participant is in both sets, nothing is left to train on, or the checkpoint is
-        damaged or of another training.
+        If a participant is in both sets, nothing is left to train on, or the checkpoint is of
+        another training.
     FloatingPointError
         If the training diverged.
     """

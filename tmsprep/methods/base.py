@@ -6,9 +6,8 @@ no method and no protocol. All they know is in the classes here.
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,8 +16,9 @@ import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout, shorten
 from tmsprep.evaluation.status import RADIUS, STATUSES, point_status
-from tmsprep.files import code_version, file_sha256
-from tmsprep.networks.archive import WeightsError, read_metadata
+from tmsprep.files import code_version
+from tmsprep.networks.archive import Archive, WeightsError, open_archive
+from tmsprep.networks.settings import check_labels
 from tmsprep.options import Option
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -46,8 +46,8 @@ class Request:
         `Protocol.voxel_mm` if `Method.isotropic`; see `tmsprep.imaging`.
     properties : mapping
         Of the input image: 'path', 'shape', 'affine', 'sha256', 'window', its 5th and 95th
-        percentile of intensity, and 'findings', what is suspicious about its voxels, or was
-        replaced, in words.
+        percentile of intensity, 'findings', what is suspicious about its voxels, or was replaced,
+        in words, and 'doubts', those of them by which no point can be relied on.
     protocol : Protocol
         The targets.
     resources : mapping
@@ -172,39 +172,22 @@ class Method(ABC):
         """Localise all targets in one image; an exception becomes a failed outcome."""
 
     def check(self, outcome: Outcome, request: Request) -> Outcome:
-        """Compare the image, seen from the points, with the mean head of the protocol.
+        """Find the targets that are not to be relied on, and what is doubtful about the image.
 
-        Adds the column 'match', the targets that are not to be relied on, and what is doubtful
-        about the image; see `tmsprep.evaluation.head`. Without a mean head, nothing is checked.
+        By what was found when the image was read, and by comparing it, seen from the points, with
+        the mean head of the protocol, if it has one; see `tmsprep.evaluation.head`. Adds the
+        column 'match'.
         """
-        if outcome.points is None or self.isotropic or not request.protocol.head:
+        if outcome.points is None:
             return outcome
-        import nibabel as nib
-
-        from tmsprep.evaluation.head import MeanHead
-
-        protocol = request.protocol
-        model = MeanHead.load(protocol.file(protocol.head))
-        points = outcome.points.reindex(protocol.labels)
-        lower, upper = request.properties['window']
-        conformed = nib.Nifti1Image.from_filename(request.conformed)
-        fit = model.fit(model.coarse(conformed, (lower, upper)), points)
-        spread = dict(zip(protocol.labels, outcome.columns.get('dispersion_mm', ()), strict=False))
-        known = np.array([spread.get(label) for label in model.labels], dtype=np.float64)
-        judgement = model.judge(fit, known)
-        doubtful = set(np.array(model.labels)[judgement.unreliable])
-        if judgement.findings:
-            doubtful.update(protocol.labels)
-        match = (
-            {} if fit is None else dict(zip(model.labels, fit.local_match.tolist(), strict=True))
-        )
-        found = (label for label, there in zip(points.labels, points.found, strict=True) if there)
-        return replace(
-            outcome,
-            columns={**outcome.columns, 'match': [match.get(label) for label in protocol.labels]},
-            findings=[*outcome.findings, *judgement.findings],
-            unreliable=[*outcome.unreliable, *(label for label in found if label in doubtful)],
-        )
+        doubtful = set(request.protocol.labels if request.properties.get('doubts') else ())
+        if request.protocol.head and not self.isotropic:
+            outcome, more = _compare(outcome, request)
+            doubtful |= more
+        found = points_of(outcome, request.protocol)
+        doubtful &= set(np.array(found.labels)[found.found])
+        unreliable = [label for label in found.labels if label in doubtful]
+        return replace(outcome, unreliable=[*outcome.unreliable, *unreliable])
 
     def status(
         self,
@@ -227,7 +210,7 @@ class Method(ABC):
             As in `Request`.
         """
         other = next((points_of(o, protocol) for o in others), None)
-        refused = any(o.refused for o in others)
+        refused = any(o.refused for o in others) or bool(properties.get('doubts'))
         radius = outcome.columns.get(RADIUS)
         return point_status(
             points_of(outcome, protocol),
@@ -337,6 +320,27 @@ class Method(ABC):
         return []
 
 
+def _compare(outcome: Outcome, request: Request) -> tuple[Outcome, set[str]]:
+    """Compare with the mean head; return the outcome with findings, and the doubtful labels."""
+    import nibabel as nib
+
+    from tmsprep.evaluation.head import MeanHead
+
+    labels = request.protocol.labels
+    model = MeanHead.load(request.protocol.file(request.protocol.head))
+    lower, upper = request.properties['window']
+    conformed = nib.Nifti1Image.from_filename(request.conformed)
+    fit = model.fit(model.coarse(conformed, (lower, upper)), points_of(outcome, request.protocol))
+    spread = dict(zip(labels, outcome.columns.get('dispersion_mm', ()), strict=False))
+    known = np.array([spread.get(label) for label in model.labels], dtype=np.float64)
+    judgement = model.judge(fit, known)
+    match = {} if fit is None else dict(zip(model.labels, fit.local_match.tolist(), strict=True))
+    doubtful = labels if judgement.findings else np.array(model.labels)[judgement.unreliable]
+    columns = {**outcome.columns, 'match': [match.get(label) for label in labels]}
+    findings = [*outcome.findings, *judgement.findings]
+    return replace(outcome, columns=columns, findings=findings), set(doubtful)
+
+
 def points_of(outcome: Outcome, protocol: Protocol) -> PointSet:
     """Points of an outcome in the order of the protocol; NaN where missing."""
     if outcome.points is None:
@@ -355,7 +359,7 @@ def gather_resources(
         If one is missing or made for other targets; the message names all that are.
     """
     found: dict[str, dict[str, Any]] = {}
-    problems = []
+    problems = _head_problems(protocol)
     for method in methods:
         try:
             found[method.name] = method.resources(protocol, options)
@@ -366,31 +370,49 @@ def gather_resources(
     return found
 
 
+def _head_problems(protocol: Protocol) -> list[str]:
+    """Say why the mean head of a protocol cannot be used; nothing if it can, or there is none."""
+    from tmsprep.evaluation.head import MeanHead
+
+    try:
+        if protocol.head:
+            MeanHead.load(protocol.file(protocol.head))
+    except ValueError as error:
+        return [str(error)]
+    return []
+
+
 def find_weights(
-    method: str, kind: str, protocol: Protocol, given: Path | None
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Find the weights of a method, and refuse those of other targets; reads their header only.
+    method: str,
+    kind: str,
+    protocol: Protocol,
+    given: Path | None,
+    check: Callable[[Archive], object] | None = None,
+) -> tuple[dict[str, str], Archive]:
+    """Find the weights of a method, and refuse damaged ones and those of other targets; no Torch.
 
     Parameters
     ----------
     method : str
         Name of the method.
     kind : str
-        As in `tmsprep.networks.archive.read_metadata`.
+        As in `tmsprep.networks.archive.open_archive`.
     protocol : Protocol
         The targets, and the default weights.
     given : Path or None
         Weights to use instead of the default ones.
+    check : callable, optional
+        Raises `WeightsError` if the content is not that of a network of the method.
 
     Returns
     -------
-    tuple of dict
-        'weights' and 'weights_sha256'; and the texts of the file.
+    tuple
+        'weights' and 'weights_sha256', a dictionary; and the content of the file.
 
     Raises
     ------
     ResourceError
-        If there are none, or they lack a target.
+        If there are none, they cannot be used, or they lack a target.
     """
     path = given
     if path is None and method in protocol.weights:
@@ -403,9 +425,11 @@ def find_weights(
             f'WEIGHTS/localizer_{protocol.name}.safetensors'
         )
     try:
-        metadata = read_metadata(path, kind)
-        labels = json.loads(metadata['labels'])
-    except (WeightsError, KeyError, ValueError) as error:
+        archive = open_archive(path, kind)
+        labels = list(check_labels(archive))
+        if check is not None:
+            check(archive)
+    except WeightsError as error:
         raise ResourceError(f'{error}') from error
     missing = [label for label in protocol.labels if label not in labels]
     if missing:
@@ -413,4 +437,4 @@ def find_weights(
             f'{path}: trained for {shorten(labels)}, and lacks {shorten(missing)} of protocol '
             f'{protocol.name}; give --weights of this protocol, or the --protocol of these weights'
         )
-    return {'weights': str(path), 'weights_sha256': file_sha256(path)}, metadata
+    return {'weights': str(path), 'weights_sha256': archive.sha256}, archive

@@ -112,6 +112,17 @@ class Learner(ABC):
         """
         return code_version(type(self))
 
+    def check(self) -> None:
+        """Refuse files among the options that cannot be used, before anything is run.
+
+        Raises
+        ------
+        tmsprep.methods.base.ResourceError
+            With the file and the cure.
+        """
+        # By default no option names a file.
+        return
+
     def collect(
         self,
         images: Mapping[str, Sequence[ImageRef]],

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tmsprep.atomic import atomic_path
 
 if TYPE_CHECKING:
     import torch
+
+#: Largest weights file, bytes, as it is read whole; the shipped ones have 5 MB.
+MAX_BYTES = 2 * 10**9
+
+#: Largest header, bytes: ten thousand parameters; those of the shipped ensemble need 48 kB.
+MAX_HEADER = 10**6
 
 
 class WeightsError(ValueError):
@@ -33,11 +42,22 @@ def write_archive(
         Parameters by name.
     metadata : Mapping
         Texts stored with them.
+
+    Raises
+    ------
+    FloatingPointError
+        If a value is not finite, also one that half precision cannot hold.
     """
     import torch
     from safetensors.torch import save
 
     half = {name: t.detach().to(torch.float16).contiguous() for name, t in tensors.items()}
+    for name, tensor in half.items():
+        if not tensor.isfinite().all():
+            raise FloatingPointError(
+                f'{path} is not written: {name} is not finite, or too large for half precision. '
+                'Train with another recipe, a lower learning rate or another --random-seed'
+            )
     content = _in_order(save(half, metadata={'format': kind, **metadata}))
     with atomic_path(path) as partial:
         partial.write_bytes(content)
@@ -58,62 +78,194 @@ def _in_order(content: bytes) -> bytes:
     return len(ordered).to_bytes(8, 'little') + ordered + content[8 + length :]
 
 
-def read_metadata(path: Path, kind: str) -> dict[str, str]:
-    """Read the texts of a weights file from its header alone, without Torch.
+@dataclass(frozen=True)
+class Archive:
+    """Content of a weights file, checked.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    metadata : mapping
+        Its texts.
+    arrays : mapping
+        Numbers by name, all finite.
+    sha256 : str
+        Checksum of the bytes that were read, hexadecimal.
+    """
+
+    path: Path
+    metadata: Mapping[str, str]
+    arrays: Mapping[str, np.ndarray]
+    sha256: str
+
+    def value(self, key: str, default: str | None = None) -> Any:
+        """Read a text that is JSON.
+
+        Raises
+        ------
+        WeightsError
+            If it is missing without a default, or is not JSON, for which NaN is no number.
+        """
+        text = self.metadata.get(key, default)
+        if text is None:
+            raise WeightsError(f'{self.path}: its metadata lacks {key!r}; get the file again')
+        try:
+            return json.loads(text, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise WeightsError(
+                f'{self.path}: {key!r} of its metadata is damaged ({error}); get the file again'
+            ) from error
+
+    def check_shapes(self, expected: Mapping[str, tuple[int, ...]]) -> None:
+        """Refuse parameters that are not exactly those of a network.
+
+        Parameters
+        ----------
+        expected : mapping
+            Name of each parameter to its shape.
+
+        Raises
+        ------
+        WeightsError
+            If one is missing, is one too many, or has another shape.
+        """
+        names = expected.keys() ^ self.arrays.keys()
+        for name in sorted(names):
+            lack = 'lacks' if name in expected else 'has, beyond the network it describes,'
+            raise WeightsError(
+                f'{self.path} is damaged or of another network: it {lack} {name[:80]!r}; get the '
+                'file again'
+            )
+        for name, shape in expected.items():
+            if self.arrays[name].shape != shape:
+                raise WeightsError(
+                    f'{self.path} is damaged or of another network: {name} has the shape '
+                    f'{self.arrays[name].shape}, not {shape}; get the file again'
+                )
+
+
+def open_archive(path: Path, kind: str, sha256: str | None = None) -> Archive:
+    """Read a weights file once, and check all that can be told without its network; no Torch.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    kind : str
+        Kind of content.
+    sha256 : str, optional
+        Checksum that it must have, found when the run began.
 
     Raises
     ------
     WeightsError
-        If the file is missing, is not safetensors, or holds something else than `kind`.
+        As `read_safetensors`; and if the file holds something else than `kind`, or has changed.
+    """
+    archive = read_safetensors(path)
+    if sha256 is not None and archive.sha256 != sha256:
+        raise WeightsError(
+            f'{path} has changed since the run began; leave it as it is, and start again'
+        )
+    if archive.metadata.get('format') != kind:
+        raise WeightsError(f'{path} does not hold {kind} weights; give another file')
+    for name, array in sorted(archive.arrays.items()):
+        if array.dtype.kind != 'f':
+            raise WeightsError(f'{path}: {name} holds {array.dtype}, not weights; get it again')
+    return archive
+
+
+def read_safetensors(path: Path) -> Archive:
+    """Read any file of safetensors once, within bounds.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, is not safetensors, or holds numbers that are not finite.
     """
     path = Path(path)
+    content = _read_bytes(path)
+    metadata, arrays = _read_metadata(path, content), _read_arrays(path, content)
+    for name, array in sorted(arrays.items()):
+        if array.dtype.kind == 'f' and not np.isfinite(array).all():
+            raise WeightsError(
+                f'{path}: {name} holds values that are not numbers (NaN or infinite); get the '
+                'file again, or train again'
+            )
+    return Archive(path, metadata, arrays, hashlib.sha256(content).hexdigest())
+
+
+def _read_bytes(path: Path) -> bytes:
     if not path.is_file():
         raise WeightsError(f'weights file not found: {path}')
     try:
-        with path.open('rb') as stream:
-            length = int.from_bytes(stream.read(8), 'little')
-            if length > path.stat().st_size:
-                raise ValueError('its header is cut short')
-            metadata = json.loads(stream.read(length)).get('__metadata__', {})
-    except (ValueError, AttributeError) as error:
-        raise WeightsError(f'{path} is not a safetensors file: {error}') from error
-    _check_kind(path, metadata, kind)
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise WeightsError(
+                f'{path} has {size / 1e9:.1f} GB, more than weights can have '
+                f'({MAX_BYTES / 1e9:.0f} GB); give another file'
+            )
+        return path.read_bytes()
+    except OSError as error:
+        raise WeightsError(f'{path} cannot be read ({error}); check its permissions') from error
+
+
+def _read_metadata(path: Path, content: bytes) -> dict[str, str]:
+    """Read the texts of the header; see `_in_order` for the format."""
+    length = int.from_bytes(content[:8], 'little')
+    try:
+        if not 0 < length <= min(len(content) - 8, MAX_HEADER):
+            raise ValueError(f'its header would have {length} bytes')
+        header = json.loads(content[8 : 8 + length], object_pairs_hook=_without_repeats)
+        metadata = header.get('__metadata__', {})
+        if not all(isinstance(text, str) for text in metadata.values()):
+            raise ValueError('its metadata are not texts')
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise WeightsError(
+            f'{path} is not a safetensors file, or is damaged ({error}); get it again'
+        ) from error
     return metadata
 
 
-def _check_kind(path: Path, metadata: Mapping[str, str], kind: str) -> None:
-    if metadata.get('format') != kind:
-        raise WeightsError(f'{path} does not hold {kind} weights; give another file')
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that is there twice: readers differ in which of both they take."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError('a name occurs twice in its header')
+    return found
 
 
-def read_archive(path: Path, kind: str) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Read tensors (as float32) and metadata.
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f'{name} is not a number')
 
-    Raises
-    ------
-    WeightsError
-        If the file is missing, is not safetensors, or is of another kind.
-    """
-    from safetensors import safe_open
 
-    path = Path(path)
-    if not path.is_file():
-        raise WeightsError(f'weights file not found: {path}')
+def _read_arrays(path: Path, content: bytes) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
-        with safe_open(path, framework='pt') as archive:
-            metadata = archive.metadata() or {}
-            names = list(archive.keys())
-            tensors = {name: archive.get_tensor(name).float() for name in names}
-    except Exception as error:
-        raise WeightsError(f'{path} is not a safetensors file: {error}') from error
-    _check_kind(path, metadata, kind)
-    return tensors, metadata
+        # The package checks types, shapes and that the parts fill the file without overlap.
+        return load(content)
+    except (SafetensorError, KeyError, ValueError, TypeError, OverflowError) as error:
+        raise WeightsError(
+            f'{path} is not a safetensors file, or is damaged ({error}); get it again'
+        ) from error
 
 
-@contextmanager
-def rebuilding(path: Path) -> Iterator[None]:
-    """Name the file if its content does not fit the network in its metadata."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f'{path} is damaged; get it again: {error}') from error
+def read_archive(
+    path: Path, kind: str, sha256: str | None = None
+) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read tensors (as float32) and texts; see `open_archive` for parameters and errors."""
+    archive = open_archive(path, kind, sha256)
+    return as_tensors(archive.arrays), dict(archive.metadata)
+
+
+def as_tensors(arrays: Mapping[str, np.ndarray], prefix: str = '') -> dict[str, torch.Tensor]:
+    """Convert the arrays whose names begin with a prefix, without it, to float32 tensors."""
+    import torch
+
+    return {
+        name[len(prefix) :]: torch.from_numpy(array.astype(np.float32))
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }

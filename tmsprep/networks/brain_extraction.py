@@ -12,11 +12,10 @@ from scipy import ndimage
 
 from tmsprep.imaging.conform import as_image
 from tmsprep.imaging.volume import halve
-from tmsprep.networks.archive import read_archive, rebuilding, write_archive
-from tmsprep.networks.unet import BrainUNet, UNetSettings
+from tmsprep.networks.archive import as_tensors, open_archive, write_archive
+from tmsprep.networks.settings import BRAIN_KIND, check_brain
+from tmsprep.networks.unet import BrainUNet
 from tmsprep.outcome import ImplausibleImage
-
-_KIND = 'tmsprep-brain-1'
 
 #: Brain volumes of teenagers and adults, with a margin.
 PLAUSIBLE_ML = (700.0, 2300.0)
@@ -32,15 +31,14 @@ def save_brain_unet(path: Path, network: BrainUNet, card: dict[str, str]) -> Pat
         'settings': json.dumps(network.settings.as_dict()),
         'card': json.dumps(card),
     }
-    return write_archive(path, _KIND, network.state_dict(), metadata)
+    return write_archive(path, BRAIN_KIND, network.state_dict(), metadata)
 
 
 def load_brain_unet(path: Path) -> BrainUNet:
-    """Read a brain extraction network; errors are those of `read_archive`."""
-    tensors, metadata = read_archive(path, _KIND)
-    with rebuilding(path):
-        network = BrainUNet(UNetSettings(**json.loads(metadata['settings'])))
-        network.load_state_dict(tensors)
+    """Read a brain extraction network; errors are those of `open_archive` and `check_brain`."""
+    archive = open_archive(path, BRAIN_KIND)
+    network = BrainUNet(check_brain(archive))
+    network.load_state_dict(as_tensors(archive.arrays))
     return network.eval()
 
 

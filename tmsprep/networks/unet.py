@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-
-@dataclass(frozen=True)
-class UNetSettings:
-    """Shape of a `UNet`.
-
-    Parameters
-    ----------
-    features : tuple of int
-        Feature maps per level, finest first; its length is the depth.
-    block : int
-        Voxels per edge that the first layer folds into channels and the last unfolds: with 2 the
-        network computes at 4 mm what it reads and writes at 2 mm.
-    """
-
-    features: tuple[int, ...] = (16, 24, 32, 48)
-    block: int = 2
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, 'features', tuple(self.features))
-
-    def as_dict(self) -> dict:
-        """Return a JSON-ready dictionary; ``UNetSettings(**d)`` reads it back."""
-        return {**asdict(self), 'features': list(self.features)}
+from tmsprep.networks.settings import UNetSettings
 
 
 class UNet(nn.Module):

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tmsprep.text import parse_toml, read_text
+from tmsprep.text import MOST_SETTINGS, parse_toml, read_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +24,10 @@ _PROTOCOL_KEYS: dict[str, Any] = {
     **dict.fromkeys(('words', 'weights', 'atlas', 'defaults'), dict),
     'voxel_mm': (int, float),
 }
+
+#: Smallest and largest edge of isotropic voxels, mm: the finest whole heads that are published
+#: have 0.25 mm, and in the coarsest grid a head still has ten voxels along each axis.
+VOXEL_MM = 0.1, 20.0
 
 #: Labels of figures that show all targets.
 _RESERVED = {'overview', 'brain', 'registration'}
@@ -106,7 +110,7 @@ class Protocol:
     Raises
     ------
     ValueError
-        If the voxels have no size, a label is repeated, or a word is unknown.
+        If no voxels have this size, a label is repeated, or a word is unknown.
     """
 
     name: str
@@ -125,8 +129,9 @@ class Protocol:
     folder: Path | None = None
 
     def __post_init__(self) -> None:
-        if not self.voxel_mm > 0:
-            raise ValueError(f'voxel_mm must be above 0, not {self.voxel_mm}')
+        low, high = VOXEL_MM
+        if not low <= self.voxel_mm <= high:
+            raise ValueError(f'voxel_mm must be from {low} to {high}, not {self.voxel_mm}')
         repeated = sorted({name for name in self.labels if self.labels.count(name) > 1})
         if repeated:
             raise ValueError(f'target {repeated[0]!r} is listed twice')
@@ -192,7 +197,7 @@ def load_protocol(name: str | Path) -> Protocol:
             'a TOML file'
         )
     try:
-        content = parse_toml(read_text(Path(str(resource))))
+        content = parse_toml(read_text(Path(str(resource)), MOST_SETTINGS))
     except (OSError, ValueError) as error:
         raise ValueError(f'protocol {name}: not a TOML file ({error})') from error
     return _parse(content, str(name), path.absolute().parent if own else None)
@@ -225,6 +230,8 @@ def _check_types(content: Mapping[str, Any]) -> None:
     for key, value in content.items():
         if not isinstance(value, _PROTOCOL_KEYS[key]) or isinstance(value, bool):
             raise ValueError(f'{key!r} cannot be {value!r}')
+    if not all(isinstance(method, str) for method in content.get('methods', ())):
+        raise ValueError("'methods' must be a list of names")
     for key in ('words', 'weights', 'atlas'):
         for name, value in content.get(key, {}).items():
             if not isinstance(value, str):

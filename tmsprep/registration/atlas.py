@@ -84,16 +84,27 @@ def user_atlas(image: Path, points: PointSet, mask: Path | None = None) -> Atlas
         If no point is known, a point lies outside the image, or a whole head has no mask. An
         unreadable image raises its subclass `tmsprep.imaging.read.ImageError`.
     """
-    if not points.found.any():
-        raise ValueError(f'no target is known in the atlas {image}')
-    source, _ = mend_image(read_image(image), image)
-    _require_inside(points, source, Path(image))
-    grid = conform(source)
+    grid = conform(read_atlas_image(image, points))
     own = resample_mask(read_image(mask), grid) if mask is not None else None
     try:
         return Atlas(USER_ATLAS, grid, brain_mask(grid, own), points)
     except ValueError as error:
         raise ValueError(f'atlas {image}: {error}') from error
+
+
+def read_atlas_image(image: Path, points: PointSet) -> nib.Nifti1Image:
+    """Read a user's own T1w, and refuse points that cannot be in it.
+
+    Raises
+    ------
+    ValueError
+        As `user_atlas`, but for the mask.
+    """
+    if not points.found.any():
+        raise ValueError(f'no target is known in the atlas {image}')
+    source, _ = mend_image(read_image(image), image)
+    _require_inside(points, source, Path(image))
+    return source
 
 
 @lru_cache(maxsize=1)

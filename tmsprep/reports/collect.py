@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import EXPERT
 from tmsprep.failures import ErrorRecord, read_record
-from tmsprep.text import parse_json, read_text
+from tmsprep.text import open_text, parse_json, read_text
 
 _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 _Read = TypeVar('_Read')
@@ -200,12 +200,14 @@ def read_targets(path: Path) -> TargetsTable:
     OSError
         If one of the two files cannot be opened.
     """
-    with path.open(encoding='utf-8', newline='') as stream:
-        reader = csv.DictReader(stream, delimiter='\t', restval='n/a')
+    reader = csv.DictReader(open_text(path), delimiter='\t', restval='n/a')
+    try:
         missing = [name for name in _REQUIRED if name not in (reader.fieldnames or ())]
         if missing:
             raise ValueError(f'it has no column {missing[0]!r}')
         rows = tuple(reader)
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
     return TargetsTable(path, rows, _json_object(path.with_suffix('.json')))
 
 

@@ -1,4 +1,4 @@
-"""Locks, so that only one run at a time works on a participant."""
+"""Locks, so that only one run at a time works on a participant, or trains for a protocol."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ import fcntl
 import hashlib
 import logging
 import os
+import socket
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tmsprep.atomic import remove_partials
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.tables import read_json, write_json
 
 logger = logging.getLogger('tmsprep')
 
@@ -24,6 +27,11 @@ TAKEN = (
     'left out, because another run is working on this participant in the same output or working '
     'folder; wait for that run to end, then start the same command again'
 )
+
+
+class InUseError(RuntimeError):
+    """Another run is doing the same in the same folder; the message names it."""
+
 
 _HELD = (errno.EACCES, errno.EAGAIN)
 
@@ -63,6 +71,59 @@ def claim_participants(
             if subject not in held:
                 logger.warning('sub-%s: %s', subject, TAKEN)
         yield {subject: several for subject, several in images.items() if subject in held}
+
+
+@contextmanager
+def claim_level(layout: Layout, work_dir: Path, level: str) -> Iterator[None]:
+    """Hold an analysis level that concerns all participants, for one protocol.
+
+    Two simultaneous runs would replace each other's intermediate files. A lock that a killed run
+    left does not hold: the system has released it.
+
+    Parameters
+    ----------
+    layout : Layout
+        Names of the outputs.
+    work_dir : Path
+        Directory of intermediate results.
+    level : str
+        Such as 'train'.
+
+    Raises
+    ------
+    InUseError
+        If another run holds it, in the output or the working directory.
+    """
+    name = f'{level}_protocol-{layout.label}'
+    with _hold(layout.out_dir / 'logs', name), _hold(work_dir, name):
+        for folder in (layout.out_dir, layout.out_dir / 'figures'):
+            remove_partials(folder, name)
+        yield
+
+
+@contextmanager
+def _hold(folder: Path, name: str) -> Iterator[None]:
+    with lock_labels(folder, [name]) as held:
+        note = folder / f'in_use_{name}.json'
+        if not held:
+            raise InUseError(
+                f'{folder}: {_holder(note)} is running {name.replace("_", " for ")} here; wait '
+                'for it to end, then start the same command again, or give other folders'
+            )
+        now = time.strftime('%Y-%m-%d %H:%M:%S')
+        write_json(note, {'host': socket.gethostname(), 'pid': os.getpid(), 'since': now})
+        try:
+            yield
+        finally:
+            note.unlink(missing_ok=True)
+
+
+def _holder(note: Path) -> str:
+    """Describe the run that wrote a note when it began."""
+    known = {key: str(value)[:80] for key, value in read_json(note).items()}
+    if not {'host', 'pid', 'since'} <= known.keys() or not ''.join(known.values()).isprintable():
+        return 'another run'
+    return f'process {known["pid"]} on {known["host"]}, since {known["since"]},'
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.running.machine import Execution
-from tmsprep.text import parse_yaml, read_text
+from tmsprep.text import MOST_SETTINGS, parse_yaml, read_text
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
@@ -54,7 +54,7 @@ def read_plugin(path: Path) -> tuple[str, dict[str, Any]]:
         If the file cannot be used; the message names it and the cure.
     """
     try:
-        settings = parse_yaml(read_text(path))
+        settings = parse_yaml(read_text(path, MOST_SETTINGS))
     except (OSError, ValueError) as error:
         reason = ' '.join(str(error).split())
         raise ValueError(f'--use-plugin {path}: cannot be read as YAML: {reason}') from error

@@ -16,12 +16,12 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.imaging.volume import average_pyramid
 from tmsprep.learning.crossval import run_test, run_training
 from tmsprep.learning.examples import Example, Record
+from tmsprep.learning.kept import load_checked, prepare_record
 from tmsprep.learning.log import Row
 from tmsprep.learning.plan import Test, Training
 from tmsprep.learning.train import (
     WeightsRun,
     identity_of,
-    prepare_record,
     train_network,
     train_weights,
 )
@@ -259,7 +259,7 @@ def test_fold_by_hand(tmp_path: Path, records: list[Record]) -> None:
     assert not (tmp_path / 'checkpoint.pt').exists()
     made = learner()
     network = made.network(Training('t', variant='shared'))
-    network.load_state_dict(torch.load(path, weights_only=True)['network'])
+    network.load_state_dict(load_checked(path)['network'])
     images = made.load(records)
     localizer = make_localizer([network.eval()], images[:3], RECIPE, PROTOCOL)
     expected = CORNER + predict_images(localizer, images[3:])[0, 0] * [-1, -1, 1]
@@ -323,7 +323,7 @@ def write_image(path: Path, seed: int) -> Path:
 def test_prepare(tmp_path: Path) -> None:
     points = PointSet(('RA',), np.array([[100.0, 100, 100]]))
     good = Example('sub-01', write_image(tmp_path / 'sub-01_T1w.nii.gz', 1), points)
-    record, failure = prepare_record(learner(), good, 'f', tmp_path / 'a')
+    record, failure = prepare_record(learner(), good, tmp_path / 'a')
     assert (record.error, failure) == ('', None)
     (image,) = learner().load([record])
     # The affine of the facts leads from the volume back to the point.
@@ -332,7 +332,7 @@ def test_prepare(tmp_path: Path) -> None:
     assert image.points.isfinite().all()
     bad = replace(good, image=tmp_path / 'sub-02_T1w.nii.gz')
     bad.image.write_bytes(b'no image')
-    record, failure = prepare_record(learner(), bad, 'f', tmp_path / 'b')
+    record, failure = prepare_record(learner(), bad, tmp_path / 'b')
     assert failure is not None
     assert str(bad.image) in record.error == failure['message']
 
@@ -389,7 +389,7 @@ def test_learns_phantom(tmp_path: Path) -> None:
         protocol,
     )
     example = Example('sub-01', image, head.points.reindex(protocol.labels))
-    record, _ = prepare_record(made, example, '', tmp_path / 'cache')
+    record, _ = prepare_record(made, example, tmp_path / 'cache')
     trained = train_network(made, made.trainings([record], 1)[0], [record], [])
     found = made.predict(made.assemble({'member1': trained.network}, [record]), record)
     assert found.distance(example.points).max() < 1.0

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tmsprep.methods.baxter2021.localize import Localization, localize
-from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings
+from tmsprep.methods.baxter2021.network import MultiResolutionNet
+from tmsprep.methods.baxter2021.settings import NetworkSettings
 from tmsprep.methods.baxter2021.weights import Localizer
 
 LABELS = ('A', 'B', 'C')

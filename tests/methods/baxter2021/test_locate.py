@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tmsprep.methods.baxter2021.locate import locate
-from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings, Sampler
+from tmsprep.methods.baxter2021.network import MultiResolutionNet, Sampler
+from tmsprep.methods.baxter2021.settings import NetworkSettings
 from tmsprep.networks.crops import crop_positions
 
 # A left and a right point, and one on the left without a partner; mm from the corner.
@@ -131,5 +132,5 @@ def test_finest_levels_averaged() -> None:
 
 @pytest.mark.parametrize('readout', [0, 7])
 def test_a_readout_needs_levels(readout: int) -> None:
-    with pytest.raises(ValueError, match='readout must be from 1 to 6'):
+    with pytest.raises(ValueError, match='readout must be a whole number from 1 to 6'):
         NetworkSettings(3, readout=readout)

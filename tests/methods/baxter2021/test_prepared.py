@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gzip
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -9,6 +11,7 @@ import pytest
 import torch
 from brain_weights import segmentation_loss
 
+from tmsprep.imaging.read import ImageError
 from tmsprep.learning.examples import Example
 from tmsprep.methods.baxter2021.prepared import load_prepared
 from tmsprep.points import PointSet
@@ -71,3 +74,27 @@ def test_segmentation_loss() -> None:
     # Log-odds 0: cross-entropy log 2; Dice 2 * 0.5 / (8 * 0.25 + 1 + 1) = 0.25.
     loss = segmentation_loss(torch.zeros(1, 2, 2, 2), truth)
     assert loss.item() == pytest.approx(math.log(2) + 0.75)
+
+
+def test_mask_of_another_image(example: Example, tmp_path: Path) -> None:
+    mask = nib.load(example.mask)
+    moved = AFFINE.copy()
+    moved[0, 3] += 6
+    nib.save(nib.Nifti1Image(np.asarray(mask.dataobj), moved), tmp_path / 'moved.nii.gz')
+    other = replace(example, mask=tmp_path / 'moved.nii.gz')
+    with pytest.raises(ImageError, match=r'moved\.nii\.gz: no mask of .* up to 6.0 mm away'):
+        load_prepared([other], tmp_path / 'cache')
+
+
+def test_image_and_mask_within_bounds(example: Example, tmp_path: Path) -> None:
+    """A header that announces 20 GB is refused on this road, too."""
+    header = nib.Nifti1Header()
+    header.set_data_shape((2000, 2000, 2500))
+    header.set_data_dtype(np.int16)
+    header.set_sform(AFFINE, 1)
+    header['vox_offset'], header['magic'] = 352, b'n+1'
+    bomb = tmp_path / 'bomb.nii.gz'
+    bomb.write_bytes(gzip.compress(header.binaryblock + bytes(16_000)))
+    for changed in (replace(example, image=bomb), replace(example, mask=bomb)):
+        with pytest.raises(ImageError, match=r'bomb\.nii\.gz: .* cannot hold them'):
+            load_prepared([changed], tmp_path / 'cache')

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
 import torch
 
+from tmsprep.evaluation.conformal import ErrorRadius
 from tmsprep.files import file_sha256
-from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings
+from tmsprep.methods.baxter2021.network import MultiResolutionNet
+from tmsprep.methods.baxter2021.settings import NetworkSettings
 from tmsprep.methods.baxter2021.weights import Localizer, load_localizer, save_localizer
 from tmsprep.networks.archive import WeightsError, read_archive, write_archive
 from tmsprep.networks.brain_extraction import save_brain_unet
-from tmsprep.networks.unet import BrainUNet, UNetSettings
+from tmsprep.networks.settings import UNetSettings
+from tmsprep.networks.unet import BrainUNet
 
 SMALL = {'kernels': 3, 'channels': 2, 'hidden': 5, 'residual_layers': 2, 'residual_width': 4}
 
@@ -26,7 +30,7 @@ def localizer() -> Localizer:
         {'name': 'test', 'licence': 'none'},
         mirror=(1, None),
         shape=torch.tensor([[1.5, 2.25, 3.0], [1.0, 1.0, 0.125]]),
-        calibration={'level': 0.9, 'quantiles': [3.5, None]},
+        calibration=ErrorRadius(('A', 'B'), 0.9, (3.5, math.inf), (14, 8)).as_dict(),
     )
 
 

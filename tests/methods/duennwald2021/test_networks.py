@@ -20,7 +20,8 @@ from tmsprep.methods.duennwald2021.networks import (
 )
 from tmsprep.networks.archive import WeightsError
 from tmsprep.networks.brain_extraction import save_brain_unet
-from tmsprep.networks.unet import BrainUNet, UNetSettings, pad_to_multiple
+from tmsprep.networks.settings import UNetSettings
+from tmsprep.networks.unet import BrainUNet, pad_to_multiple
 
 TINY = {'features': (8, 8, 8)}
 

@@ -17,6 +17,7 @@ import torch
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.run import main
 from tmsprep.derivatives import write_outcomes
+from tmsprep.files import file_sha256
 from tmsprep.interfaces.conform import Conform
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request, ResourceError
@@ -29,7 +30,7 @@ from tmsprep.methods.duennwald2021.networks import (
     save_coeruleus,
 )
 from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
-from tmsprep.networks.archive import read_metadata
+from tmsprep.networks.archive import open_archive
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import load_protocol
 
@@ -258,14 +259,20 @@ def damaged(weights: Path, path: Path) -> Path:
     from safetensors.torch import load_file, save_file
 
     tensors = {k: v for k, v in load_file(weights).items() if k.startswith('segmenter')}
-    metadata = read_metadata(weights, WEIGHTS_KIND)
+    metadata = dict(open_archive(weights, WEIGHTS_KIND).metadata)
     save_file(tensors, path, metadata)
     return path
 
 
 def test_failed_localisation(tmp_path: Path, weights: Path, request_for: Callable) -> None:
     path = damaged(weights, tmp_path / 'damaged.safetensors')
-    outcome = get_method('coreunet').locate(request_for(resources(path, 'npp')))
+    with pytest.raises(ResourceError, match=r"damaged\.safetensors.* it lacks 'localizer\.0"):
+        resources(path)
+    # Damaged after the run began.
+    given = resources(weights, 'npp')
+    outcome = get_method('coreunet').locate(
+        request_for({**given, 'weights': str(path), 'weights_sha256': file_sha256(path)})
+    )
     assert outcome.points is None
     assert 'is damaged' in outcome.error['message']
     assert outcome.files == {}

@@ -113,6 +113,8 @@ def image(sha256: str) -> dict[str, Any]:
     return {'ReferenceImage': {'SHA256': sha256}}
 
 
+ATLAS = {'Name': 'user', 'SHA256': 64 * 'c'}
+
 #: Sidecar of the transforms, preset of the run, a word of the warning; '' if they are used.
 REUSED = {
     'same image': (image(SHA256), 'default', ''),
@@ -123,6 +125,12 @@ REUSED = {
     'both sloppy': ({**image(SHA256), 'SynPreset': 'sloppy'}, 'sloppy', ''),
     'made with care': ({**image(SHA256), 'SynPreset': 'paper'}, 'sloppy', ''),
     'another program': ({'Sources': ['x']}, 'default', ''),
+    'same atlas': ({**image(SHA256), 'Atlas': ATLAS}, 'default', ''),
+    'another atlas': (
+        {**image(SHA256), 'Atlas': {'Name': 'user', 'SHA256': 64 * 'd'}},
+        'default',
+        'another atlas',
+    ),
     'damaged sidecar': ({'ReferenceImage': ['x']}, 'default', ''),
 }
 
@@ -135,7 +143,7 @@ def test_transforms_of_this_image(
     pair = pair_of(tmp_path, **content)
     request = make(preset=preset)
     with caplog.at_level(logging.WARNING):
-        usable, reason = usable_transforms(pair, request.properties, preset)
+        usable, reason = usable_transforms(pair, request.properties, preset, ATLAS)
     assert usable == ([] if word else pair)
     assert word in reason
     if word:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tmsprep.bids.names import ImageRef
-from tmsprep.files import file_sha256
 from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.imaging.volume import to_volume_mm, to_world_mm
 from tmsprep.learning.card import Card, markdown_table
@@ -28,16 +27,19 @@ from tmsprep.methods.baxter2021.crossval_tables import (
     summarise,
     summary_table,
 )
+from tmsprep.methods.baxter2021.options import WEIGHTS_KIND
+from tmsprep.methods.baxter2021.settings import check_localizer
 from tmsprep.methods.learner import Learner, Rows, Table
+from tmsprep.networks.archive import Archive, WeightsError, open_archive
 from tmsprep.points import PointSet
 
 if TYPE_CHECKING:
     from torch import nn
 
     from tmsprep.learning.loop import Task, Trained
-    from tmsprep.methods.baxter2021.network import NetworkSettings
     from tmsprep.methods.baxter2021.prepared import PreparedImage
     from tmsprep.methods.baxter2021.recipes import Recipe
+    from tmsprep.methods.baxter2021.settings import NetworkSettings
     from tmsprep.methods.baxter2021.weights import Localizer
 
 logger = logging.getLogger(__name__)
@@ -72,26 +74,41 @@ class MultiResolutionLearner(Learner):
         return recipe_named(self.options['recipe'], steps=self.options.get('steps'))
 
     @cached_property
-    def start(self) -> Localizer | None:
-        """Weights to start from; refused if they do not fit."""
-        from tmsprep.methods.baxter2021.weights import load_localizer
+    def _given(self) -> Archive | None:
+        """Weights to start from, read once; refused if they do not fit."""
+        from tmsprep.methods.base import ResourceError
 
         path, labels = self.options.get('weights'), self.protocol.labels
         if path is None:
             return None
-        start = load_localizer(Path(path))
-        if tuple(start.labels) != labels:
-            raise ValueError(
-                f'--weights are for the targets {", ".join(start.labels)}, but protocol '
+        try:
+            archive = open_archive(Path(path), WEIGHTS_KIND)
+            content = check_localizer(archive)
+        except WeightsError as error:
+            raise ResourceError(str(error)) from error
+        if content.labels != labels:
+            raise ResourceError(
+                f'--weights are for the targets {", ".join(content.labels)}, but protocol '
                 f'{self.protocol.name} has {", ".join(labels)}: they must be the same, in order'
             )
-        given, wanted = start.members[0].settings.residual, self.options['residual'][0]
+        given, wanted = content.settings[0].residual, self.options['residual'][0]
         if given != wanted:
-            raise ValueError(
+            raise ResourceError(
                 f'--weights have {given} residual layers: give --residual {given} to start from '
                 'them'
             )
-        return start
+        return archive
+
+    @cached_property
+    def start(self) -> Localizer | None:
+        """Weights to start from."""
+        from tmsprep.methods.baxter2021.weights import load_localizer
+
+        return None if self._given is None else load_localizer(self._given)
+
+    def check(self) -> None:
+        """See `Learner.check`."""
+        _ = self._given
 
     def complete(
         self,
@@ -139,10 +156,9 @@ class MultiResolutionLearner(Learner):
 
     def identity(self) -> dict[str, Any]:
         """See `Learner.identity`."""
-        weights = self.options.get('weights')
         return {
             'recipe': asdict(self.recipe),
-            'start': '' if weights is None else file_sha256(Path(weights)),
+            'start': '' if self._given is None else self._given.sha256,
         }
 
     def trainings(self, training: Sequence[Record], seed: int) -> list[Training]:

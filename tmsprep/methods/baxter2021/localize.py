@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import permutations, product
@@ -13,7 +13,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from tmsprep.evaluation.conformal import LEVEL, ErrorRadius
+from tmsprep.evaluation.conformal import ErrorRadius
 from tmsprep.evaluation.errors import dispersion
 from tmsprep.evaluation.head import MeanHead
 from tmsprep.imaging.volume import average_pyramid, normalise, to_world_mm
@@ -51,8 +51,9 @@ def localize(
     """Find all targets.
 
     The networks find heads that lie within some 45 degrees of upright. If the points do not fit
-    the mean head, the first network takes a coarse look in the 23 other turns of a cube, in one of
-    which the head lies within 63 degrees of upright; all networks look at the one that fits best.
+    the mean head, or the networks disagree, the first network takes a coarse look in the 23 other
+    turns of a cube, in one of which the head lies within 63 degrees of upright; all networks look
+    at the one that fits best.
 
     Parameters
     ----------
@@ -76,7 +77,8 @@ def localize(
         return found
     coarse = head.coarse(conformed, window)
     match = head.match(coarse, found.points)
-    if match >= head.limits.match:
+    agree = dispersion(found.members).mean() <= head.limits.mean_dispersion_mm
+    if match >= head.limits.match and agree:
         return found
     best = max(
         _quarter_turns(), key=lambda turn: head.match(coarse, look(turn, coarsely=True).points)
@@ -136,13 +138,13 @@ def localize_image(name: str, request: Request) -> Outcome:
 
     Raises
     ------
-    ValueError
-        If the calibration of the weights is not one for `LEVEL`.
+    WeightsError
+        As `load_localizer`.
     """
     # One thread, whatever the machine: sums in another order differ in the last digits.
     torch.set_num_threads(1)
     weights = Path(request.resources['weights'])
-    localizer = load_localizer(weights)
+    localizer = load_localizer(weights, request.resources['weights_sha256'])
     lower, upper = request.properties['window']
     conformed = nib.Nifti1Image.from_filename(request.conformed)
     protocol = request.protocol
@@ -159,7 +161,7 @@ def localize_image(name: str, request: Request) -> Outcome:
         'EnsembleSize': len(found.members),
     }
     if localizer.calibration is not None:
-        calibration = _read_calibration(weights, localizer.calibration)
+        calibration = ErrorRadius.from_dict(localizer.calibration)
         known['error90_mm'] = calibration.finite_radii(spread)
         details['Calibration'] = {
             'Level': calibration.level,
@@ -169,18 +171,6 @@ def localize_image(name: str, request: Request) -> Outcome:
     labels = protocol.labels
     columns = {column: [of.get(label) for label in labels] for column, of in known.items()}
     return Outcome(name, found.points.reindex(labels), columns, details)
-
-
-def _read_calibration(weights: Path, content: Mapping[str, Any]) -> ErrorRadius:
-    try:
-        calibration = ErrorRadius.from_dict(content)
-        if calibration.level != LEVEL:
-            raise ValueError(f'the calibration is for {calibration.level}, not {LEVEL}')
-    except ValueError as error:
-        raise ValueError(
-            f'{weights}: {error}: calibrate the weights again, or use others'
-        ) from error
-    return calibration
 
 
 def _empty_outside(sampler: Sampler) -> Sampler:

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import nibabel as nib
 
-from tmsprep.atomic import atomic_path
-from tmsprep.bids.names import ImageRef, derivative_path, natural_key
+from tmsprep import __version__
+from tmsprep.bids.names import ImageRef, derivative_path, may_be, natural_key
 from tmsprep.files import file_sha256
 from tmsprep.imaging.conform import conform
 from tmsprep.imaging.intensities import mend_image
-from tmsprep.imaging.read import read_image
+from tmsprep.imaging.read import ImageError, read_source
+from tmsprep.learning.kept import kept
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
 from tmsprep.registration.brain import brain_mask, is_skull_stripped
 
@@ -31,7 +32,7 @@ def find_mask(image: ImageRef, folders: Sequence[Path]) -> Path | None:
     for folder in folders:
         path = derivative_path(folder, image, suffix='mask', extension='.nii.gz', desc='brain')
         for candidate in (path, folder / path.name):
-            if candidate.is_file():
+            if may_be(candidate, Path.is_file):
                 return candidate
         for home in (path.parent, folder):
             names = (f'{image.stem}_dseg.nii.gz', f'{image.stem}_desc-*_dseg.nii.gz')
@@ -51,7 +52,7 @@ def extract_mask(image: Path, weights: Path, folder: Path) -> Path:
     weights : Path
         Of the brain extraction.
     folder : Path
-        The mask is kept there under the checksum of the image.
+        The mask is kept there under the checksum of the image, with its own.
 
     Returns
     -------
@@ -63,14 +64,19 @@ def extract_mask(image: Path, weights: Path, folder: Path) -> Path:
     ImageError, BrainExtractionError
         If the image cannot be read, or no plausible brain is found.
     """
-    path = folder / f'{file_sha256(image)[:16]}_mask.nii.gz'
-    if not path.is_file():
-        conformed = conform(mend_image(read_image(image), image)[0])
+    content = file_sha256(image)
+
+    def make(path: Path) -> None:
+        source = read_source(image)
+        if source.sha256 != content:
+            raise ImageError(f'{image}: was replaced while it was read; start again')
+        conformed = conform(mend_image(source.image, image)[0])
         # The network would strip a stripped image once more and lose the outer cortex.
         if is_skull_stripped(conformed):
             mask = brain_mask(conformed)
         else:
             mask = extract_brain(conformed, load_brain_unet(weights))
-        with atomic_path(path) as partial:
-            nib.save(mask, partial)
-    return path
+        nib.save(mask, path / 'mask.nii.gz')
+
+    made_by = [__version__, content, file_sha256(weights)]
+    return kept(folder / content[:16], made_by, make) / 'mask.nii.gz'

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request, find_weights
 from tmsprep.methods.baxter2021.options import OPTIONS, WEIGHTS_KIND
+from tmsprep.methods.baxter2021.settings import check_localizer
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
@@ -41,7 +42,9 @@ class MultiResolutionCNN(Method):
 
     def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
         """See `Method.resources`."""
-        return find_weights(self.name, WEIGHTS_KIND, protocol, options.get('weights'))[0]
+        return find_weights(
+            self.name, WEIGHTS_KIND, protocol, options.get('weights'), check_localizer
+        )[0]
 
     def locate(self, request: Request) -> Outcome:
         """See `Method.locate`."""

@@ -3,78 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
 
+from tmsprep.methods.baxter2021.settings import NetworkSettings
 from tmsprep.networks.crops import crop_positions, sample, snap_to_voxels
 from tmsprep.networks.soft_argmax import map_centroids, weighted_point
 
 Sampler = Callable[[int, torch.Tensor], torch.Tensor]
 """Intensities of one image: (pyramid level, positions in mm) to values, see `pyramid_sampler`."""
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """Shape of a `MultiResolutionNet`.
-
-    The paper gives six levels, four convolutions, two linear layers and 20 residual layers, and
-    leaves the rest open: every number marked "ours" is our choice.
-
-    Parameters
-    ----------
-    targets : int
-        Points to localise.
-    extent : float
-        Edge of the conformed volume in mm.
-    crops : tuple of int
-        Crop width in voxels per level, coarsest first; its length is the number of levels. Ours:
-        at 32 mm the whole volume, then 12 voxels, which at 1 mm still cover a gyrus.
-    kernels : int
-        Feature maps of the first three convolutions. Ours.
-    channels : int
-        Probability maps per target, ``i`` in equation 1. Ours.
-    hidden : int
-        Width between the two linear layers that weigh the channels. Ours.
-    residual : str
-        'shared' by all levels as in the paper, 'separate' per level, or 'none'.
-    residual_layers : int
-        20 in the paper.
-    residual_width : int
-        Hidden width of a residual layer. Ours.
-    readout : int
-        Finest levels whose estimates are averaged to the network's point: 1 in the paper; on
-        2 mm images three are a tenth nearer.
-    """
-
-    targets: int
-    extent: float = 256.0
-    crops: tuple[int, ...] = (8, 12, 12, 12, 12, 12)
-    kernels: int = 32
-    channels: int = 8
-    hidden: int = 32
-    residual: str = 'shared'
-    residual_layers: int = 20
-    residual_width: int = 64
-    readout: int = 1
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, 'crops', tuple(self.crops))
-        if self.residual not in ('shared', 'separate', 'none'):
-            raise ValueError(f"residual must be 'shared', 'separate' or 'none': {self.residual!r}")
-        if not 1 <= self.readout <= len(self.crops):
-            raise ValueError(f'readout must be from 1 to {len(self.crops)}, not {self.readout}')
-
-    @property
-    def resolutions(self) -> tuple[float, ...]:
-        """Voxel size in mm of each level, coarsest first."""
-        finest = len(self.crops) - 1
-        return tuple(float(2 ** (finest - k)) for k in range(len(self.crops)))
-
-    def as_dict(self) -> dict:
-        """Return a JSON-ready dictionary; ``NetworkSettings(**d)`` reads it back."""
-        return {**asdict(self), 'crops': list(self.crops)}
 
 
 class SubNetwork(nn.Module):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tmsprep.methods.baxter2021.augmentation import Augmentation
-from tmsprep.methods.baxter2021.network import NetworkSettings
+from tmsprep.methods.baxter2021.settings import NetworkSettings
 
 
 @dataclass(frozen=True)

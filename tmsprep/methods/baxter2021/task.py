@@ -16,9 +16,10 @@ from torch import nn
 from tmsprep.learning.loop import Schedule, Task, generator_of
 from tmsprep.methods.baxter2021.augmentation import draw_view
 from tmsprep.methods.baxter2021.loss import multi_resolution_loss
-from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings, Sampler
+from tmsprep.methods.baxter2021.network import MultiResolutionNet, Sampler
 from tmsprep.methods.baxter2021.prepared import PreparedImage
 from tmsprep.methods.baxter2021.recipes import Recipe
+from tmsprep.methods.baxter2021.settings import NetworkSettings
 from tmsprep.methods.baxter2021.validation import errors_of, make_localizer, predict_images
 from tmsprep.protocols import Protocol
 

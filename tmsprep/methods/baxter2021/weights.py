@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 
-from tmsprep.methods.baxter2021.network import MultiResolutionNet, NetworkSettings
+from tmsprep.methods.baxter2021.network import MultiResolutionNet
 from tmsprep.methods.baxter2021.options import WEIGHTS_KIND
-from tmsprep.networks.archive import read_archive, rebuilding, write_archive
+from tmsprep.methods.baxter2021.settings import check_localizer
+from tmsprep.networks.archive import Archive, as_tensors, open_archive, write_archive
 
 
 @dataclass(frozen=True)
@@ -63,32 +64,33 @@ def save_localizer(path: Path, localizer: Localizer) -> Path:
     return write_archive(path, WEIGHTS_KIND, tensors, metadata)
 
 
-def load_localizer(path: Path) -> Localizer:
-    """Read an ensemble; see `read_archive` for what can go wrong."""
-    tensors, metadata = read_archive(path, WEIGHTS_KIND)
-    with rebuilding(path):
-        members = tuple(
-            _rebuild(NetworkSettings(**settings), tensors, f'{i}.')
-            for i, settings in enumerate(json.loads(metadata['settings']))
-        )
-        labels, card = json.loads(metadata['labels']), json.loads(metadata['card'])
-        mirror, shape, calibration = (
-            json.loads(metadata.get(key, 'null')) for key in ('mirror', 'shape', 'calibration')
-        )
-        return Localizer(
-            tuple(labels),
-            members,
-            card,
-            None if mirror is None else tuple(mirror),
-            None if shape is None else torch.tensor(shape),
-            calibration,
-        )
+def load_localizer(given: Path | Archive, sha256: str | None = None) -> Localizer:
+    """Read an ensemble.
 
+    Parameters
+    ----------
+    given : Path or Archive
+        A weights file, or its content.
+    sha256 : str, optional
+        Checksum that the file must have.
 
-def _rebuild(
-    settings: NetworkSettings, tensors: Mapping[str, torch.Tensor], prefix: str
-) -> MultiResolutionNet:
-    network = MultiResolutionNet(settings)
-    state = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-    network.load_state_dict(state)
-    return network.eval()
+    Raises
+    ------
+    WeightsError
+        As `open_archive` and `check_localizer`.
+    """
+    archive = given if isinstance(given, Archive) else open_archive(given, WEIGHTS_KIND, sha256)
+    content = check_localizer(archive)
+    members = []
+    for i, settings in enumerate(content.settings):
+        network = MultiResolutionNet(settings)
+        network.load_state_dict(as_tensors(archive.arrays, f'{i}.'))
+        members.append(network.eval())
+    return Localizer(
+        content.labels,
+        tuple(members),
+        content.card,
+        content.mirror,
+        None if content.shape is None else torch.tensor(content.shape),
+        content.calibration,
+    )

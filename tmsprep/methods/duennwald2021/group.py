@@ -48,6 +48,7 @@ from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 from tmsprep.methods.duennwald2021.volumes import read_labels
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, read_json
+from tmsprep.text import open_text
 
 #: Levels whose outputs are compared.
 CROSSVAL, PARTICIPANT = 'crossval', 'participant'
@@ -328,7 +329,7 @@ def _intensities(
 
 def _measures(path: Path) -> dict[str, dict[str, float]]:
     """Read the volume and the contrast ratios of each side that the participant level wrote."""
-    table = pd.read_csv(path, sep='\t', keep_default_na=False, na_values=['n/a'])
+    table = pd.read_csv(open_text(path), sep='\t', keep_default_na=False, na_values=['n/a'])
     missing = [name for name in ('hemisphere', *_MEASURES) if name not in table]
     if missing:
         raise ValueError(f'{path}: has no column {missing[0]!r}; run the participant level again')

@@ -146,7 +146,7 @@ def prepare_image(request: Request) -> Prepared:
     """Read the networks and the conformed image, and normalise its intensities."""
     # One thread on every machine: sums in another order differ in the last digits.
     torch.set_num_threads(1)
-    model = load_coeruleus(Path(request.resources['weights']))
+    model = load_coeruleus(Path(request.resources['weights']), request.resources['weights_sha256'])
     for network in (*model.localizers, *model.segmenters):
         network.to(request.device)
     volume = nib.Nifti1Image.from_filename(request.conformed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,8 @@ from nibabel.affines import voxel_sizes
 
 from tmsprep.imaging.read import ImageError, read_geometry
 from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
-from tmsprep.networks.archive import WeightsError, read_metadata
+from tmsprep.methods.duennwald2021.settings import check_coeruleus
+from tmsprep.networks.archive import WeightsError, open_archive
 
 if TYPE_CHECKING:
     from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
@@ -67,12 +67,12 @@ def applying_gb(images: Sequence[Path], weights: Path) -> float:
     WeightsError
         If the file holds something else, or no localising network.
     """
-    metadata = read_metadata(weights, WEIGHTS_KIND)
-    settings = next(iter(json.loads(metadata['localizer'])), None)
-    if settings is None:
+    content = check_coeruleus(open_archive(weights, WEIGHTS_KIND))
+    if not content.localizers:
         raise WeightsError(f'{weights} holds no network that localises; give other weights')
-    voxels = max((_voxels(path, float(metadata['voxel_mm'])) for path in images), default=0.0)
-    per_voxel = _APPLIED * settings['features'][0] / settings['block'] ** 3 + _VOLUMES
+    settings = content.localizers[0]
+    voxels = max((_voxels(path, content.voxel_mm) for path in images), default=0.0)
+    per_voxel = _APPLIED * settings.features[0] / settings.block**3 + _VOLUMES
     return _BASE_GB + voxels * per_voxel / 1e9
 
 

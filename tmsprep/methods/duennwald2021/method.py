@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request, ResourceError, find_weights, points_of
 from tmsprep.methods.duennwald2021.options import OPTIONS, WEIGHTS_KIND
+from tmsprep.methods.duennwald2021.settings import check_coeruleus
 from tmsprep.methods.duennwald2021.status import PAIR_STATUSES, pair_status
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -43,15 +43,18 @@ class CoReUNetMethod(Method):
 
     def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
         """See `Method.resources`."""
-        found, metadata = find_weights(self.name, WEIGHTS_KIND, protocol, options.get('weights'))
-        there = tuple(json.loads(metadata['labels'])), float(metadata['voxel_mm'])
+        found, archive = find_weights(
+            self.name, WEIGHTS_KIND, protocol, options.get('weights'), check_coeruleus
+        )
+        content = check_coeruleus(archive)
+        there = content.labels, content.voxel_mm
         wanted = protocol.labels, protocol.voxel_mm
         if there != wanted:
             raise ResourceError(
                 f'{found["weights"]}: trained for {there}, but protocol {protocol.name} has '
                 f'{wanted} (targets, edge of a voxel in mm); give weights of this protocol'
             )
-        if not json.loads(metadata['localizer']):
+        if not content.localizers:
             raise ResourceError(
                 f'{found["weights"]} holds no network that localises; give other weights'
             )

@@ -12,43 +12,21 @@ from typing import TypeVar
 import torch
 
 from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
-from tmsprep.networks.archive import read_archive, rebuilding, write_archive
+from tmsprep.methods.duennwald2021.settings import (
+    N_CLASSES,
+    CoReUNetSettings,
+    PatchUNetSettings,
+    check_coeruleus,
+)
+from tmsprep.networks.archive import Archive, as_tensors, open_archive, write_archive
 from tmsprep.networks.soft_argmax import expected_index, spatial_softmax
-from tmsprep.networks.unet import UNet, UNetSettings, initialise, pad_to_multiple
+from tmsprep.networks.unet import UNet, initialise, pad_to_multiple
 
 _Network = TypeVar('_Network', bound=UNet)
-
-#: Classes of the segmentation: background, left, right, as in the masks.
-N_CLASSES = 3
 
 #: Initial probability of left, and of right, in an untrained network; not given in the paper. With
 #: equal ones the rare labels are given up before they are learned (Lin et al. 2017, section 3.3).
 _EXPECTED = 0.01
-
-
-@dataclass(frozen=True)
-class CoReUNetSettings(UNetSettings):
-    """Shape of a `CoReUNet`; the paper does not state its numbers legibly.
-
-    Parameters
-    ----------
-    features : tuple of int
-        Feature maps per level, finest first; its length is the depth.
-    block : int
-        Voxels per edge that the first layer folds into channels: with 1 the network computes at
-        the resolution of the image, as in the paper; with 2 it costs an eighth.
-    targets : int
-        Number of points, one map each.
-    sharpness : float
-        Factor of the maps before the softmax; the initial weights of the last layer are divided
-        by it. The first heatmaps are the same, but an optimiser that moves all weights by similar
-        amounts, as Adam does, concentrates them this many times faster. 1 in the paper.
-    """
-
-    features: tuple[int, ...] = (16, 32, 64, 128)
-    block: int = 1
-    targets: int = 2
-    sharpness: float = 1.0
 
 
 class CoReUNet(UNet):
@@ -83,34 +61,6 @@ class CoReUNet(UNet):
         # No probability may lie in the padding.
         heatmaps = spatial_softmax(maps[..., :n, :m, :k])
         return expected_index(heatmaps), heatmaps
-
-
-@dataclass(frozen=True)
-class PatchUNetSettings(UNetSettings):
-    """Shape of a `PatchUNet`; its numbers are not given in the paper.
-
-    Parameters
-    ----------
-    features : tuple of int
-        Feature maps per level, finest first; its length is the depth.
-    block : int
-        Voxels per edge that the first layer folds into channels.
-    patch : tuple of int
-        Voxels along the edges of the patches. With voxels of 0.75 mm the default is 30 mm: the 10
-        to 15 mm of the locus coeruleus, both sides, and a margin for the error of localisation.
-    """
-
-    features: tuple[int, ...] = (16, 32, 64)
-    block: int = 1
-    patch: tuple[int, int, int] = (40, 40, 40)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        object.__setattr__(self, 'patch', tuple(self.patch))
-
-    def as_dict(self) -> dict:
-        """Return a JSON-ready dictionary; ``PatchUNetSettings(**d)`` reads it back."""
-        return {**super().as_dict(), 'patch': list(self.patch)}
 
 
 class PatchUNet(UNet):
@@ -189,25 +139,29 @@ def save_coeruleus(path: Path, model: CoeruleusModel) -> Path:
     return write_archive(path, WEIGHTS_KIND, tensors, metadata)
 
 
-def load_coeruleus(path: Path) -> CoeruleusModel:
-    """Read all networks; raises as `read_archive` does."""
-    tensors, metadata = read_archive(path, WEIGHTS_KIND)
-    with rebuilding(path):
-        localizers = tuple(
-            _rebuild(CoReUNet(CoReUNetSettings(**settings)), tensors, f'localizer.{i}.')
-            for i, settings in enumerate(json.loads(metadata['localizer']))
-        )
-        segmenters = tuple(
-            _rebuild(PatchUNet(PatchUNetSettings(**settings)), tensors, f'segmenter.{i}.')
-            for i, settings in enumerate(json.loads(metadata['segmenter']))
-        )
-        labels, card, voxel_mm = (
-            json.loads(metadata[key]) for key in ('labels', 'card', 'voxel_mm')
-        )
-        return CoeruleusModel(tuple(labels), localizers, segmenters, card, float(voxel_mm))
+def load_coeruleus(path: Path, sha256: str | None = None) -> CoeruleusModel:
+    """Read all networks; see `open_archive` for the parameters.
+
+    Raises
+    ------
+    WeightsError
+        As `open_archive` and `check_coeruleus`.
+    """
+    archive = open_archive(path, WEIGHTS_KIND, sha256)
+    content = check_coeruleus(archive)
+    localizers = [
+        _rebuild(CoReUNet(settings), archive, f'localizer.{i}.')
+        for i, settings in enumerate(content.localizers)
+    ]
+    segmenters = [
+        _rebuild(PatchUNet(settings), archive, f'segmenter.{i}.')
+        for i, settings in enumerate(content.segmenters)
+    ]
+    return CoeruleusModel(
+        content.labels, tuple(localizers), tuple(segmenters), content.card, content.voxel_mm
+    )
 
 
-def _rebuild(network: _Network, tensors: Mapping[str, torch.Tensor], prefix: str) -> _Network:
-    state = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-    network.load_state_dict(state)
+def _rebuild(network: _Network, archive: Archive, prefix: str) -> _Network:
+    network.load_state_dict(as_tensors(archive.arrays, prefix))
     return network.eval()

@@ -11,7 +11,7 @@ import torch
 
 from tmsprep.learning.loop import Schedule, cosine_rate
 from tmsprep.methods.duennwald2021.augmentation import VolumeAugmentation
-from tmsprep.methods.duennwald2021.networks import CoReUNetSettings, PatchUNetSettings
+from tmsprep.methods.duennwald2021.settings import CoReUNetSettings, PatchUNetSettings
 
 _PAPERS_VIEWS = VolumeAugmentation()
 _PATCH_VIEWS = VolumeAugmentation(translation=0.0)

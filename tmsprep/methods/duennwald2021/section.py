@@ -12,6 +12,7 @@ from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 from tmsprep.reports.sections import Number, Picture, Section, Table
 from tmsprep.reports.summary import side_in_words, status_words
 from tmsprep.tables import read_json
+from tmsprep.text import open_text
 
 _NAMES = (
     'sliding window',
@@ -90,9 +91,8 @@ def _segmentations(image: ImageRef, layout: Layout) -> Iterator[Section]:
             continue
         sidecar = read_json(path.with_suffix('.json'))
         try:
-            with path.open(encoding='utf-8', newline='') as stream:
-                rows = list(csv.DictReader(stream, delimiter='\t', restval='n/a'))
-        except (OSError, ValueError) as error:
+            rows = list(csv.DictReader(open_text(path), delimiter='\t', restval='n/a'))
+        except (OSError, ValueError, csv.Error) as error:
             yield Section(name, warnings=[f'{path.name} could not be read: {error}'])
             continue
         # Without labels the picture is of an earlier run.

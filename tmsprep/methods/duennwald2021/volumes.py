@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,8 +65,8 @@ def load_volumes(examples: Iterable[Example], cache: Path, protocol: Protocol) -
         Images with a mask (labels 1, left, and 2, right, at any resolution) or points. Without
         points the targets are the mask's centres of mass (Duennwald et al. 2021, section 2.3).
     cache : Path
-        Directory for about 5 bytes per voxel and image; a changed image or mask is prepared
-        again.
+        Directory for about 5 bytes per voxel and image, for images and masks of this content
+        alone.
     protocol : Protocol
         Targets, left then right, and edge of the isotropic voxels.
 
@@ -82,7 +81,7 @@ def load_volumes(examples: Iterable[Example], cache: Path, protocol: Protocol) -
 
 
 def _load(example: Example, cache: Path, protocol: Protocol) -> Volume:
-    path = cache / f'{example.name}_{_fingerprint(example, protocol.voxel_mm)}.npz'
+    path = cache / f'{example.name}.npz'
     if not path.is_file():
         prepared = _prepare(example, protocol.voxel_mm)
         with atomic_path(path) as partial:
@@ -99,16 +98,6 @@ def _load(example: Example, cache: Path, protocol: Protocol) -> Volume:
             torch.from_numpy(points.astype(np.float32)),
             torch.from_numpy(known['labels']),
         )
-
-
-def _fingerprint(example: Example, voxel_mm: float) -> str:
-    """Hash that changes with the sizes and times of the files; their content is not read."""
-    parts = [repr(float(voxel_mm))]
-    for path in (example.image, example.mask):
-        if path is not None and Path(path).is_file():
-            state = Path(path).stat()
-            parts += [str(path), str(state.st_size), str(state.st_mtime_ns)]
-    return hashlib.sha256('\n'.join(parts).encode()).hexdigest()[:8]
 
 
 def _prepare(example: Example, voxel_mm: float) -> dict[str, np.ndarray]:

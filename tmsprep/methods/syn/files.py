@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep.atomic import atomic_path
-from tmsprep.bids.names import ImageRef, Layout, derivative_path, shorten
+from tmsprep.bids.names import ImageRef, Layout, derivative_path, may_be, shorten
 from tmsprep.derivatives import sidecar_path
 from tmsprep.evaluation.shape import read_places
 from tmsprep.files import file_sha256
 from tmsprep.methods.base import ResourceError
 from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries
+from tmsprep.networks.archive import open_archive
+from tmsprep.networks.settings import BRAIN_KIND, check_brain
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS
 from tmsprep.tables import write_json
@@ -38,8 +41,10 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     Raises
     ------
     ResourceError
-        If there is no atlas, or it has none of the targets.
+        If there is no atlas, it has none of the targets, or a file of it cannot be used.
     """
+    from tmsprep.registration.atlas import read_atlas_image
+
     image: Path | None = options.get('atlas')
     targets: Path | None = options.get('atlas_targets')
     if (image is None) != (targets is None):
@@ -57,7 +62,13 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     for path in (*files, brain):
         if not path.is_file():
             raise ResourceError(f'file not found: {path}')
-    _check_targets(targets, protocol, default=image is None)
+    points = _read_targets(targets, protocol, default=image is None)
+    try:
+        check_brain(open_archive(brain, BRAIN_KIND))
+        if image is not None:
+            read_atlas_image(image, points)
+    except ValueError as error:
+        raise ResourceError(str(error)) from error
     return {
         'atlas': DEFAULT_ATLAS if image is None else str(image),
         'atlas_targets': str(targets),
@@ -67,7 +78,7 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _check_targets(path: Path, protocol: Protocol, *, default: bool) -> None:
+def _read_targets(path: Path, protocol: Protocol, *, default: bool) -> PointSet:
     try:
         points = read_places(path, protocol, mni=default)
     except ValueError as error:
@@ -78,11 +89,19 @@ def _check_targets(path: Path, protocol: Protocol, *, default: bool) -> None:
             f'{path}: has none of the targets of protocol {protocol.name}, such as '
             f'{shorten(list(protocol.labels), 3)}; give --atlas and --atlas-targets with them'
         )
+    return points
 
 
 def atlas_name(atlas: str) -> str:
     """Name of an atlas in the names of transforms, from the resource 'atlas'."""
     return DEFAULT_ATLAS if atlas == DEFAULT_ATLAS else USER_ATLAS
+
+
+def describe_atlas(resources: Mapping[str, Any]) -> dict[str, str]:
+    """Name of the atlas and, if it is the user's own, the checksum of its image; for sidecars."""
+    name = atlas_name(resources['atlas'])
+    own = {} if name == DEFAULT_ATLAS else {'SHA256': resources['checksums'][0]}
+    return {'Name': name, **own}
 
 
 def find_given(image: ImageRef, layout: Layout, folders: Sequence[Path]) -> dict[str, Any]:
@@ -116,7 +135,7 @@ def find_given(image: ImageRef, layout: Layout, folders: Sequence[Path]) -> dict
             found.setdefault('given_transforms', {})[atlas] = [str(path) for path in pair]
     given = [mask, *(p for pair in found.get('given_transforms', {}).values() for p in pair)]
     sidecars = [sidecar_path(path) for path in given if path is not None]
-    if there := [str(path) for path in sidecars if path.is_file()]:
+    if there := [str(path) for path in sidecars if may_be(path, Path.is_file)]:
         found['given_sidecars'] = there
     return found
 
@@ -130,7 +149,7 @@ def _find(image: ImageRef, layout: Layout, folders: Sequence[Path], **name: str)
         for protocol in ({'protocol': layout.label}, {}):
             path = derivative_path(folder, image, **{**protocol, **name})
             for candidate in (path, folder / path.name):
-                if candidate.is_file():
+                if may_be(candidate, Path.is_file):
                     return candidate
     return None
 
@@ -165,7 +184,13 @@ def write_transforms(
             continue
         source = outcome.files[key]
         path = layout.derivative(image, 'xfm', Path(source).suffix, **_spaces(*spaces))
-        sidecar = {'Sources': [image.uri], 'Description': TRANSFORM_DESCRIPTION, **made}
+        sidecar: dict[str, Any] = {
+            'Sources': [image.uri],
+            'Description': TRANSFORM_DESCRIPTION,
+            **made,
+        }
+        if not unchecked:
+            sidecar['Atlas'] = outcome.details['Atlas']
         write_json(path.with_suffix('.json'), sidecar)
         _copy(source, path)
 

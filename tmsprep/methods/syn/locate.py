@@ -15,7 +15,7 @@ from tmsprep.imaging.conform import conform, resample_mask
 from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
 from tmsprep.methods.base import Request
-from tmsprep.methods.syn.files import atlas_name
+from tmsprep.methods.syn.files import atlas_name, describe_atlas
 from tmsprep.methods.syn.reuse import preset_of, usable_mask, usable_transforms
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -57,6 +57,7 @@ def register_image(name: str, request: Request) -> Outcome:
             given.get('given_transforms', {}).get(atlas_name(given['atlas']), []),
             properties,
             given['preset'],
+            describe_atlas(given),
         )
         mask, other_reason = usable_mask(given.get('given_mask'), properties)
         try:
@@ -67,7 +68,7 @@ def register_image(name: str, request: Request) -> Outcome:
                 raise
         atlas = _read_atlas(request)
         if transforms:
-            outcome = _reuse(name, atlas, transforms, files)
+            outcome = _reuse(name, atlas, transforms, files, request)
         else:
             outcome = _register(name, atlas, files, request)
     except Exception as error:
@@ -125,7 +126,9 @@ def _read_atlas(request: Request) -> Atlas:
     return atlas
 
 
-def _reuse(name: str, atlas: Atlas, transforms: list[str], files: dict[str, str]) -> Outcome:
+def _reuse(
+    name: str, atlas: Atlas, transforms: list[str], files: dict[str, str], request: Request
+) -> Outcome:
     to_atlas, from_atlas = transforms
     found = atlas.points.found
     coordinates = np.full((len(atlas.points), 3), np.nan)
@@ -135,7 +138,7 @@ def _reuse(name: str, atlas: Atlas, transforms: list[str], files: dict[str, str]
         reader.move(coordinates[found], Path(from_atlas))
     points = PointSet(atlas.points.labels, coordinates)
     details: dict[str, Any] = {
-        'Atlas': {'Name': atlas.name},
+        'Atlas': describe_atlas(request.resources),
         'ReusedTransform': Path(to_atlas).name,
     }
     if preset := preset_of(to_atlas):
@@ -185,7 +188,7 @@ def _warp_atlas(
 def _details(atlas: Atlas, result: RegistrationResult, request: Request) -> dict[str, Any]:
     linear = result.linear_report
     return {
-        'Atlas': {'Name': atlas.name},
+        'Atlas': describe_atlas(request.resources),
         'SynPreset': request.resources['preset'],
         'Registration': {
             'Start': result.start,

@@ -41,7 +41,7 @@ def preset_of(path: str | Path) -> str:
 
 
 def usable_transforms(
-    paths: Sequence[str], properties: Mapping[str, Any], preset: str
+    paths: Sequence[str], properties: Mapping[str, Any], preset: str, atlas: Mapping[str, str]
 ) -> tuple[list[str], str]:
     """Return the transforms that may be used for an image, or none and the reason.
 
@@ -53,9 +53,12 @@ def usable_transforms(
         Of the image: 'path', 'sha256'.
     preset : str
         Preset of this run.
+    atlas : mapping
+        Its atlas: 'Name', and 'SHA256' of the image if it is the user's own.
     """
     reasons = [_of_another(Path(path), properties) for path in paths]
     reasons += [_sloppy(Path(path), preset) for path in paths]
+    reasons += [_of_another_atlas(Path(path), atlas) for path in paths]
     reason = next(filter(None, reasons), '')
     if not reason:
         return list(paths), ''
@@ -114,6 +117,15 @@ def _of_another(path: Path, properties: Mapping[str, Any]) -> str:
     if not known or known == properties.get('sha256'):
         return ''
     return 'it was made from another image of the same name (SHA-256 in its sidecar)'
+
+
+def _of_another_atlas(path: Path, atlas: Mapping[str, str]) -> str:
+    """Say so if a sidecar names another image as the atlas, which has the same name."""
+    made = read_json(sidecar_path(path)).get('Atlas')
+    known = made.get('SHA256') if isinstance(made, dict) else None
+    if known is None or known == atlas.get('SHA256'):
+        return ''
+    return 'it was made with another atlas (SHA-256 in its sidecar)'
 
 
 def _sloppy(path: Path, preset: str) -> str:
