@@ -122,6 +122,20 @@ def test_good_slices(head: np.ndarray) -> None:
         assert slice_order(good) == ''
 
 
+@pytest.mark.parametrize('axis', [0, 1, 2])
+@pytest.mark.parametrize('behind', [False, True])
+def test_padded_view(head: np.ndarray, axis: int, behind: bool) -> None:
+    """A view two and a half times as long as the head; and slices are named as in the file."""
+    count = 3 * head.shape[axis] // 2
+    widths = [(0, 0)] * 3
+    widths[axis] = (0, count) if behind else (count, 0)
+    assert slice_order(np.pad(head, widths)) == ''
+    middle = head.shape[axis] // 2
+    lost = np.delete(head, np.arange(middle, middle + 12), axis)
+    place = middle - 1 + widths[axis][0]
+    assert f'slices {place} and {place + 1} along' in slice_order(np.pad(lost, widths))
+
+
 def test_constant_has_no_order() -> None:
     assert slice_order(np.zeros(SHAPE, np.float32)) == ''
     assert slice_order(np.ones(SHAPE, np.float32)) == ''

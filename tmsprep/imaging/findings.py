@@ -142,6 +142,11 @@ def slice_order(voxels: np.ndarray) -> str:
     for axis, name in enumerate(('first', 'second', 'third')):
         # Every fourth voxel of a slice is enough; what is brighter than tissue would decide alone.
         slices = np.clip(np.moveaxis(voxels, axis, 0)[:, ::4, ::4], 0, top)
+        # Only with what holds something: in a view with much padding, parts of it are the air at
+        # both ends of the head, which is alike.
+        filled = np.flatnonzero(slices.any(axis=(1, 2)))
+        first = int(filled[0]) if len(filled) else 0
+        slices = slices[first : filled[-1] + 1] if len(filled) else slices
         if len(slices) < LEAST_SLICES:
             continue
         steps = _differences(slices, 1)
@@ -153,7 +158,7 @@ def slice_order(voxels: np.ndarray) -> str:
         ratio, place = _jump(steps)
         if ratio > JUMP:
             return (
-                f'slices {place} and {place + 1} along the {name} axis (from 0) differ '
+                f'slices {first + place} and {first + place + 1} along the {name} axis (from 0) differ '
                 f'{ratio:.1f} times as much as those around them, so slices are missing or in a '
                 'wrong order, or the head moved; convert the DICOM files again (dcm2niix)'
             )
