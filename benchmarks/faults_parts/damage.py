@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from faults_parts.kills import Level, crossval, participant, train
-from faults_parts.runs import Seen, Site, differences, outputs
+from faults_parts.kills import Level, crossval, train
+from faults_parts.runs import Running, Seen, Site, differences, outputs
 
 FAULT = 'Damaged files'
 
@@ -36,6 +36,15 @@ KINDS: dict[str, Callable[[Path], object]] = {
     'deleted': Path.unlink,
     'with one bit turned over': _flip,
 }
+
+
+def participant(site: Site) -> Level:
+    """Localise in one phantom, by the network alone."""
+
+    def start(out: Path, work: Path, nprocs: str) -> Running:
+        return site.start(site.bids, out, work)
+
+    return Level('`participant`, CNN', start)
 
 
 def damage_files(site: Site) -> Iterator[Seen]:

@@ -176,7 +176,7 @@ def test_damaged_checkpoint(
     told: list[dict] = []
     assert weight(fit(task(), 'one', path, told.append)) == unbroken
     assert [row['step'] for row in told] == [1, 2, 3, 4]
-    (message,) = (r.getMessage() for r in caplog.records)
+    (message,) = {record.getMessage() for record in caplog.records}
     assert message.startswith(f'{path}: damaged')
     assert load_checked(path)['step'] == 4
 
