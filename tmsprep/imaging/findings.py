@@ -158,9 +158,9 @@ def slice_order(voxels: np.ndarray) -> str:
         ratio, place = _jump(steps)
         if ratio > JUMP:
             return (
-                f'slices {first + place} and {first + place + 1} along the {name} axis (from 0) differ '
-                f'{ratio:.1f} times as much as those around them, so slices are missing or in a '
-                'wrong order, or the head moved; convert the DICOM files again (dcm2niix)'
+                f'slices {first + place} and {first + place + 1} along the {name} axis (from 0) '
+                f'differ {ratio:.1f} times as much as those around them, so slices are missing or '
+                'in a wrong order, or the head moved; convert the DICOM files again (dcm2niix)'
             )
     return ''
 
