@@ -15,8 +15,9 @@ import numpy as np
 from tmsprep.imaging.read import read_geometry
 from tmsprep.learning.examples import Record
 from tmsprep.learning.plan import Training
-from tmsprep.methods.base import Method, Request, find_weights
+from tmsprep.methods.base import Method, Request
 from tmsprep.methods.learner import Learner
+from tmsprep.methods.resources import find_weights
 from tmsprep.networks.archive import read_archive, write_archive
 from tmsprep.options import Option
 from tmsprep.outcome import Outcome

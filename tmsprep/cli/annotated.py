@@ -13,7 +13,7 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import located_points
 from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.methods import methods_of
-from tmsprep.methods.base import ResourceError
+from tmsprep.methods.resources import ResourceError
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.running import EXIT_FAILED, EXIT_OK
 from tmsprep.tables import read_json

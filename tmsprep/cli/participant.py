@@ -22,7 +22,8 @@ from tmsprep.failures import (
 )
 from tmsprep.group.issues import errors_by_subject
 from tmsprep.methods import methods_of
-from tmsprep.methods.base import Method, gather_resources
+from tmsprep.methods.base import Method
+from tmsprep.methods.resources import gather_resources
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.reports.participant import write_participant_report
 from tmsprep.running import EXIT_FAILED

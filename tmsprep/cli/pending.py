@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from tmsprep.bids import BidsError
     from tmsprep.bids.names import refused_labels
     from tmsprep.config import ParticipantConfig
-    from tmsprep.methods.base import ResourceError
+    from tmsprep.methods.resources import ResourceError
 
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run(config: RunConfig) -> int:
     """Run an analysis level; the last line of the log agrees with the exit code."""
     from tmsprep.bids import BidsError
-    from tmsprep.methods.base import ResourceError
+    from tmsprep.methods.resources import ResourceError
 
     try:
         _start_logging(config)

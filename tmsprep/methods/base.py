@@ -7,18 +7,16 @@ no method and no protocol. All they know is in the classes here.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tmsprep.bids.names import ImageRef, Layout, shorten
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.evaluation.status import RADIUS, STATUSES, point_status
 from tmsprep.files import code_version
-from tmsprep.networks.archive import Archive, WeightsError, open_archive
-from tmsprep.networks.settings import check_labels
 from tmsprep.options import Option
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -29,10 +27,6 @@ if TYPE_CHECKING:
     from tmsprep.group.analysis import Group, GroupRequest, GroupResult
     from tmsprep.methods.learner import Learner
     from tmsprep.reports.sections import Section
-
-
-class ResourceError(ValueError):
-    """Weights or an atlas that do not fit the protocol; the message names file and cure."""
 
 
 @dataclass(frozen=True)
@@ -346,95 +340,3 @@ def points_of(outcome: Outcome, protocol: Protocol) -> PointSet:
     if outcome.points is None:
         return PointSet.from_mapping({}, protocol.labels)
     return outcome.points.reindex(protocol.labels)
-
-
-def gather_resources(
-    methods: Sequence[Method], protocol: Protocol, options: Mapping[str, Any]
-) -> dict[str, dict[str, Any]]:
-    """Find the resources of all methods of a run: method to what `Method.resources` returned.
-
-    Raises
-    ------
-    ResourceError
-        If one is missing or made for other targets; the message names all that are.
-    """
-    found: dict[str, dict[str, Any]] = {}
-    problems = _head_problems(protocol)
-    for method in methods:
-        try:
-            found[method.name] = method.resources(protocol, options)
-        except ResourceError as error:
-            problems.append(f'{method.name}: {error}')
-    if problems:
-        raise ResourceError('; '.join(problems))
-    return found
-
-
-def _head_problems(protocol: Protocol) -> list[str]:
-    """Say why the mean head of a protocol cannot be used; nothing if it can, or there is none."""
-    from tmsprep.evaluation.head import MeanHead
-
-    try:
-        if protocol.head:
-            MeanHead.load(protocol.file(protocol.head))
-    except ValueError as error:
-        return [str(error)]
-    return []
-
-
-def find_weights(
-    method: str,
-    kind: str,
-    protocol: Protocol,
-    given: Path | None,
-    check: Callable[[Archive], object] | None = None,
-) -> tuple[dict[str, str], Archive]:
-    """Find the weights of a method, and refuse damaged ones and those of other targets; no Torch.
-
-    Parameters
-    ----------
-    method : str
-        Name of the method.
-    kind : str
-        As in `tmsprep.networks.archive.open_archive`.
-    protocol : Protocol
-        The targets, and the default weights.
-    given : Path or None
-        Weights to use instead of the default ones.
-    check : callable, optional
-        Raises `WeightsError` if the content is not that of a network of the method.
-
-    Returns
-    -------
-    tuple
-        'weights' and 'weights_sha256', a dictionary; and the content of the file.
-
-    Raises
-    ------
-    ResourceError
-        If there are none, they cannot be used, or they lack a target.
-    """
-    path = given
-    if path is None and method in protocol.weights:
-        path = protocol.file(protocol.weights[method])
-    if path is None:
-        raise ResourceError(
-            f'protocol {protocol.name} has no default weights. Give --weights FILE, or train '
-            f'them on your annotated images: tmsprep BIDS_DIR WEIGHTS train --protocol '
-            f'{protocol.name} --annotations DIR; then give --weights '
-            f'WEIGHTS/localizer_{protocol.name}.safetensors'
-        )
-    try:
-        archive = open_archive(path, kind)
-        labels = list(check_labels(archive))
-        if check is not None:
-            check(archive)
-    except WeightsError as error:
-        raise ResourceError(f'{error}') from error
-    missing = [label for label in protocol.labels if label not in labels]
-    if missing:
-        raise ResourceError(
-            f'{path}: trained for {shorten(labels)}, and lacks {shorten(missing)} of protocol '
-            f'{protocol.name}; give --weights of this protocol, or the --protocol of these weights'
-        )
-    return {'weights': str(path), 'weights_sha256': archive.sha256}, archive

@@ -20,7 +20,7 @@ from tmsprep.derivatives import write_outcomes
 from tmsprep.files import file_sha256
 from tmsprep.interfaces.conform import Conform
 from tmsprep.methods import get_method
-from tmsprep.methods.base import Request, ResourceError
+from tmsprep.methods.base import Request
 from tmsprep.methods.duennwald2021.networks import (
     CoeruleusModel,
     CoReUNet,
@@ -30,6 +30,7 @@ from tmsprep.methods.duennwald2021.networks import (
     save_coeruleus,
 )
 from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
+from tmsprep.methods.resources import ResourceError
 from tmsprep.networks.archive import open_archive
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import load_protocol

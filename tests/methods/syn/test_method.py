@@ -14,7 +14,8 @@ import pytest
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import sidecar_path
 from tmsprep.methods import get_method
-from tmsprep.methods.base import Request, ResourceError
+from tmsprep.methods.base import Request
+from tmsprep.methods.resources import ResourceError
 from tmsprep.methods.syn.reuse import usable_mask, usable_transforms
 from tmsprep.protocols import load_protocol
 from tmsprep.registration.atlas import default_atlas

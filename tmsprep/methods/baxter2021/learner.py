@@ -76,7 +76,7 @@ class MultiResolutionLearner(Learner):
     @cached_property
     def _given(self) -> Archive | None:
         """Weights to start from, read once; refused if they do not fit."""
-        from tmsprep.methods.base import ResourceError
+        from tmsprep.methods.resources import ResourceError
 
         path, labels = self.options.get('weights'), self.protocol.labels
         if path is None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.methods.base import Method, Request, find_weights
+from tmsprep.methods.base import Method, Request
 from tmsprep.methods.baxter2021.options import OPTIONS, WEIGHTS_KIND
 from tmsprep.methods.baxter2021.settings import check_localizer
+from tmsprep.methods.resources import find_weights
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column

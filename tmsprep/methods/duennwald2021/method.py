@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.methods.base import Method, Request, ResourceError, find_weights, points_of
+from tmsprep.methods.base import Method, Request, points_of
 from tmsprep.methods.duennwald2021.options import OPTIONS, WEIGHTS_KIND
 from tmsprep.methods.duennwald2021.settings import check_coeruleus
 from tmsprep.methods.duennwald2021.status import PAIR_STATUSES, pair_status
+from tmsprep.methods.resources import ResourceError, find_weights
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol

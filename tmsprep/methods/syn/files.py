@@ -12,7 +12,7 @@ from tmsprep.bids.names import ImageRef, Layout, derivative_path, may_be, shorte
 from tmsprep.derivatives import sidecar_path
 from tmsprep.evaluation.shape import read_places
 from tmsprep.files import file_sha256
-from tmsprep.methods.base import ResourceError
+from tmsprep.methods.resources import ResourceError
 from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries
 from tmsprep.networks.archive import open_archive
 from tmsprep.networks.settings import BRAIN_KIND, check_brain
