@@ -27,7 +27,7 @@ BASE = {
 }
 """What every room may use: points, names, files, images, settings, and the writer of tables."""
 
-METHOD = {'methods', 'methods.base', 'methods.learner'}
+METHOD = {'methods', 'methods.base', 'methods.learner', 'methods.resources'}
 """What a shared room knows of methods: the registry and the interface."""
 
 MAY_IMPORT = {

@@ -117,7 +117,7 @@ class Learner(ABC):
 
         Raises
         ------
-        tmsprep.methods.base.ResourceError
+        tmsprep.methods.resources.ResourceError
             With the file and the cure.
         """
         # By default no option names a file.

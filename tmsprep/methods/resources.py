@@ -1,4 +1,4 @@
-"""Weights, atlases and other files of the methods, found and checked before anything is computed."""
+"""Weights, atlases and other files of the methods, found and checked before a run."""
 
 from __future__ import annotations
 
