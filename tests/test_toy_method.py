@@ -38,8 +38,10 @@ def data(tmp_path: Path) -> Path:
         # The images lie at different places, with their centres at (number, 0, 5).
         shape, affine = np.array([41 + 2 * number, 51, 47]), np.diag([4.0, 4, 4, 1])
         affine[:3, 3] = np.array([number, 0, 5]) - 4.0 * (shape - 1) / 2
-        noise = np.random.default_rng(number).uniform(50, 100, shape).astype(np.float32)
-        nib.save(nib.Nifti1Image(noise, affine), anat / f'sub-{label}_T1w.nii.gz')
+        # A smooth ball in air: slices of noise are in no order.
+        away = np.square(np.indices(shape).T - (shape - 1) / 2).sum(axis=-1).T
+        ball = 100 * np.exp(-away / (shape.min() / 4) ** 2).astype(np.float32)
+        nib.save(nib.Nifti1Image(ball, affine), anat / f'sub-{label}_T1w.nii.gz')
         rows = ['label\themisphere\tx\ty\tz']
         rows += [f'A\tL\t{number - 10 + shift}\t0\t5', f'B\tR\t{number + 10 - shift}\t2\t5']
         (raters / f'sub-{label}_desc-me_targets.tsv').write_text('\n'.join(rows) + '\n')

@@ -91,11 +91,8 @@ class Work:
             if not has_usable(statuses):
                 counts = sorted(Counter(statuses).items())
                 words = ', '.join(f'{count} {status}' for status, count in counts)
-                findings = read_json(path.with_suffix('.json')).get('Findings')
-                reasons = findings if isinstance(findings, list) else []
-                yield '; '.join(
-                    [f'{path.name}: no point may be used ({words})', *map(shown, reasons)]
-                )
+                message = f'{path.name}: no point may be used ({words})'
+                yield '; '.join([message, *_findings(path.with_suffix('.json'))])
 
     def statuses(self, image: ImageRef) -> dict[Path, tuple[str, ...]]:
         """Read the statuses of all points of an image: table to those of its rows."""
@@ -160,6 +157,13 @@ class Work:
             after=after,
             checksum=self._checksum,
         )
+
+
+def _findings(sidecar: Path) -> list[str]:
+    """Read what a sidecar says is doubtful about the image."""
+    content = read_json(sidecar)
+    lists = (content.get('ImageFindings'), content.get('Findings'))
+    return [shown(text) for some in lists if isinstance(some, list) for text in some]
 
 
 def _difference(noted: object, inputs: Mapping[str, Any]) -> str:
