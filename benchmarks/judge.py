@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -22,14 +21,14 @@ import pandas as pd
 from tqdm import tqdm
 
 from tmsprep.atomic import atomic_path, write_text
-from tmsprep.imaging.conform import conform
 from tmsprep.imaging.read import load_nifti, read_image
-from tmsprep.imaging.volume import percentile_window
+from tmsprep.interfaces.conform import Conform
 from tmsprep.learning.examples import Example
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
+from tmsprep.tables import read_json
 
 from corruptions.catalogue import CORRUPTIONS, UNFIT, Corruption
 from corruptions.scan import Scan
@@ -101,16 +100,13 @@ def run(job: Job, out: Path) -> pd.DataFrame:
 
 def localise(image: nib.Nifti1Image) -> pd.DataFrame:
     """Localise, check, and find the status, as ``participant`` does it."""
-    properties: dict[str, Any] = {
-        'shape': image.shape,
-        'affine': image.affine,
-        'window': percentile_window(np.asanyarray(image.dataobj)),
-    }
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / 'conformed.nii'
-        nib.save(conform(image), path)
+        path = Path(folder) / 'sub-01_T1w.nii'
+        nib.save(image, path)
+        made = Conform(in_file=str(path)).run(cwd=folder).outputs
+        properties = read_json(made.properties)
         resources = METHOD.resources(PROTOCOL, {})
-        request = Request(path, properties, PROTOCOL, resources)
+        request = Request(Path(made.conformed), properties, PROTOCOL, resources)
         outcome = METHOD.check(METHOD.locate(request), request)
     assert outcome.points is not None
     rows = pd.DataFrame(outcome.points.coordinates, columns=list('xyz'))
