@@ -17,7 +17,8 @@ from tmsprep.reports.collect import TargetsTable
 from tmsprep.reports.sections import Number
 from tmsprep.reports.styles import MethodStyle, method_order, method_style, pair_name
 
-_COMMON = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
+#: Columns that are not shown as numbers in mm. Where the match is low, the status says so.
+_COMMON = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status', 'match')
 
 
 @dataclass(frozen=True)
