@@ -40,7 +40,7 @@ def image_workflow(name: str) -> Workflow:
         resources=nothing,
         mem_gb=dict.fromkeys(nothing, 1.0),
         computing=Computing(),
-        kept=Path('/work/kept'),
+        kept=Path('/scratch/kept'),
     )
 
 
