@@ -94,7 +94,7 @@ def test_cancelled_task(slurm: LocalSlurm, settings: Path, tmp_path: Path) -> No
     out, scratch = tmp_path / 'my out', tmp_path / 'scratch'
     submit(slurm, settings)
     end = time.monotonic() + 60
-    while len(list(scratch.glob('*/tms_wf'))) < 1 and time.monotonic() < end:
+    while len(list(scratch.glob('*/tmsprep-*/tms_wf'))) < 1 and time.monotonic() < end:
         time.sleep(0.1)
     jobs = (newest(out) / 'jobs.txt').read_text().split()
     subprocess.run(['scancel', *jobs], env=slurm.environment, check=True)
@@ -151,7 +151,7 @@ def test_plugin(slurm: LocalSlurm, bids: Path, shipped_weights: Path, tmp_path: 
         'figures': 'cpu=1,mem=1000M',
     }
     assert len(slurm.completed()) - before == 8
-    assert len(list((work / 'tms_wf' / 'batch').glob('slurm-*.out'))) == 8
+    assert len(list(work.glob('tmsprep-*/tms_wf/batch/slurm-*.out'))) == 8
 
 
 def test_plugin_crossval(slurm: LocalSlurm, bids: Path, head: Path, tmp_path: Path) -> None:
