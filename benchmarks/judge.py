@@ -160,7 +160,7 @@ def page(summary: pd.DataFrame, people: int, made: int) -> str:
         missed=sums['wrong_not_flagged'].sum(),
         between=sums['between'].sum(),
         between_missed=sums['between_not_flagged'].sum(),
-        table=markdown(summary.drop(columns='group')),
+        table=markdown(summary.drop(columns='group').replace({'kind': {'': 'as it is'}})),
     )
 
 
