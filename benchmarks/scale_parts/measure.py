@@ -68,7 +68,7 @@ def until_first_node(work_dir: Path, *arguments: object) -> Cost:
     with tempfile.TemporaryFile() as log:
         start = time.perf_counter()
         process = _start((*arguments, '-w', work_dir), log)
-        memory = _watch(process, lambda: any(work_dir.glob('*_wf/*_wf/conform')))
+        memory = _watch(process, lambda: any(work_dir.glob('tmsprep-*/*_wf/*_wf/conform')))
         seconds = time.perf_counter() - start
         if process.poll() is not None:
             log.seek(0)
