@@ -9,13 +9,12 @@ from functools import cached_property
 from pathlib import Path
 
 import nibabel as nib
-import numpy as np
 import pandas as pd
 
 from tmsprep.config import DEFAULT_THREADS
 from tmsprep.evaluation.conformal import ErrorRadius
 from tmsprep.evaluation.errors import dispersion
-from tmsprep.imaging.conform import conform
+from tmsprep.imaging.conform import conform, voxels_in_grid
 from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.volume import percentile_window
 from tmsprep.methods.baxter2021.localize import Localization, localize
@@ -62,7 +61,7 @@ class Measurement:
     @cached_property
     def found(self) -> Localization:
         """What the ensemble says."""
-        window = percentile_window(np.asanyarray(self.mended.dataobj))
+        window = percentile_window(voxels_in_grid(self.mended, self.conformed))
         return localize(self.conformed, window, self.localizer)
 
     @cached_property

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from tmsprep.imaging.conform import conform
+from tmsprep.imaging.conform import conform, voxels_in_grid
 from tmsprep.imaging.volume import percentile_window
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request
@@ -36,8 +36,10 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> tuple[np.ndarray, np.nd
 def locate(tmp_path: Path) -> Locate:
     def run(data: np.ndarray, affine: np.ndarray) -> tuple[Outcome, Counter]:
         image = nib.Nifti1Image(data.astype(np.float32), affine)
-        nib.save(conform(image), tmp_path / 'conformed.nii')
-        properties = {'shape': data.shape, 'affine': affine, 'window': percentile_window(data)}
+        conformed = conform(image)
+        nib.save(conformed, tmp_path / 'conformed.nii')
+        window = percentile_window(voxels_in_grid(image, conformed))
+        properties = {'shape': data.shape, 'affine': affine, 'window': window}
         method = get_method('cnn')
         resources = method.resources(PROTOCOL, {})
         request = Request(tmp_path / 'conformed.nii', properties, PROTOCOL, resources)
@@ -105,3 +107,15 @@ def test_cut_above(phantom: tuple, points: PointSet, locate: Locate) -> None:
     outcome, statuses = locate(cut, affine)
     assert outcome.points is not None
     assert statuses['near_edge'] + statuses['unreliable'] + statuses['outside_image'] >= 2
+
+
+def test_wide_view(phantom: tuple, points: PointSet, locate: Locate) -> None:
+    """110 mm of air, with a little noise, on all sides: only 3 % of the voxels are head."""
+    data, affine = phantom
+    wide = np.pad(data, 55) + np.random.default_rng(0).uniform(0, 2, np.array(data.shape) + 110)
+    moved = affine.copy()
+    moved[:3, 3] -= affine[:3, :3] @ [55, 55, 55]
+    outcome, statuses = locate(wide, moved)
+    assert outcome.points is not None
+    assert outcome.points.distance(points).max() < 1
+    assert statuses == {'ok': 11}

@@ -62,6 +62,40 @@ def conform(image: nib.spatialimages.SpatialImage) -> nib.Nifti1Image:
     return as_image(_resample(data, affine, grid), grid)
 
 
+def voxels_in_grid(
+    image: nib.spatialimages.SpatialImage, conformed: nib.spatialimages.SpatialImage
+) -> np.ndarray:
+    """Return the intensities of an image that lie in the grid, of which percentiles are taken.
+
+    In a field of view that is much larger than a head, percentiles of all voxels are those of air.
+
+    Parameters
+    ----------
+    image : nibabel spatial image
+        The input of `conform`.
+    conformed : nibabel spatial image
+        Its result.
+
+    Returns
+    -------
+    numpy.ndarray
+        All voxels, in the shape of the image, unless the image is longer than the grid along one
+        of its axes; then those inside the grid, at most some 16 million of them evenly spread,
+        shape (n,).
+    """
+    data = np.asanyarray(image.dataobj)
+    if (data.shape * np.linalg.norm(image.affine[:3, :3], axis=0) <= CONFORMED_SIZE).all():
+        return data
+    step = int(np.ceil((data.size / 2**24) ** (1 / 3)))
+    mapping = np.linalg.inv(conformed.affine) @ image.affine
+    axes = np.ogrid[tuple(slice(0, n, step) for n in data.shape)]
+    inside = np.ones(tuple(axis.size for axis in axes), bool)
+    for row in mapping[:3]:
+        place = sum(factor * axis for factor, axis in zip(row, axes, strict=False)) + row[3]
+        inside &= (place >= -0.5) & (place <= CONFORMED_SIZE - 0.5)
+    return data[::step, ::step, ::step][inside]
+
+
 def resample_mask(
     mask: nib.spatialimages.SpatialImage, like: nib.spatialimages.SpatialImage
 ) -> nib.Nifti1Image:

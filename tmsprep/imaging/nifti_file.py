@@ -312,6 +312,12 @@ def check_file(path: Path) -> None:
         If it is not a regular file of bytes that `open_nifti` could read.
     """
     if path.is_symlink() and not path.exists():
+        goal = str(path.readlink())
+        if '.git/annex' not in goal:
+            raise ImageError(
+                f'{path}: a link that leads nowhere: {goal} is missing, or a link to itself. '
+                'Copy the file there, or correct the link.'
+            )
         raise ImageError(
             f'{path}: a link that leads nowhere; its content has not been fetched. Run: '
             f'datalad get {path.name} (or git annex get) in {path.parent}.'

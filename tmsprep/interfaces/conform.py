@@ -51,7 +51,7 @@ class Conform(SimpleInterface):
         import nibabel as nib
         import numpy as np
 
-        from tmsprep.imaging.conform import conform
+        from tmsprep.imaging.conform import conform, voxels_in_grid
         from tmsprep.imaging.intensities import mend_image
         from tmsprep.imaging.isotropic import conform_isotropic
         from tmsprep.imaging.nifti_file import require_memory
@@ -63,16 +63,16 @@ class Conform(SimpleInterface):
         on_own_grid = isdefined(voxel_mm)
         source, sha256 = read_source(path)
         image, findings = mend_image(source, path, whole_head=not on_own_grid)
-        window = percentile_window(
-            np.asanyarray(image.dataobj), self.inputs.lower, self.inputs.upper
-        )
         conformed = Path(runtime.cwd) / 'conformed.nii'
         if on_own_grid:
             voxels = abs(np.linalg.det(image.affine[:3, :3])) * np.prod(image.shape) / voxel_mm**3
             require_memory(BYTES_PER_VOXEL * voxels, path, f'its grid of {voxel_mm:g} mm')
             result = conform_isotropic(image, voxel_mm)
+            seen = np.asanyarray(image.dataobj)
         else:
             result = conform(image)
+            seen = voxels_in_grid(image, result)
+        window = percentile_window(seen, self.inputs.lower, self.inputs.upper)
         nib.save(result, conformed)
         properties = {
             'path': str(path),

@@ -12,7 +12,7 @@ import torch
 from scipy.spatial import ConvexHull
 
 from tmsprep.atomic import atomic_path
-from tmsprep.imaging.conform import CONFORMED_SIZE, conform, resample_mask
+from tmsprep.imaging.conform import CONFORMED_SIZE, conform, resample_mask, voxels_in_grid
 from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.placement import misplaced
 from tmsprep.imaging.read import ImageError, load_nifti, read_image
@@ -92,7 +92,7 @@ def _prepare(example: Example, path: Path, details: Path) -> None:
     image, _ = mend_image(read_image(example.image), example.image)
     conformed = conform(image)
     volume = normalise(
-        conformed.get_fdata(dtype=np.float32), percentile_window(np.asanyarray(image.dataobj))
+        conformed.get_fdata(dtype=np.float32), percentile_window(voxels_in_grid(image, conformed))
     )
     levels = average_pyramid(volume, N_LEVELS)
     hull = np.empty((0, 3), np.float32)
