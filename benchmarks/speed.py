@@ -73,7 +73,7 @@ def floor(path: Path) -> None:
 
 def cnn_path(path: Path, localizer: Localizer) -> PointSet:
     """Go from a file to points."""
-    image, _ = mend_image(read_image(path), path)
+    image = mend_image(read_image(path), path).image
     window = percentile_window(np.asanyarray(image.dataobj))
     return localize(conform(image), window, localizer).points
 

@@ -51,7 +51,7 @@ class Measurement:
     @cached_property
     def mended(self) -> nib.Nifti1Image:
         """The image as the methods get it."""
-        return mend_image(self.image, 'image')[0]
+        return mend_image(self.image, 'image').image
 
     @cached_property
     def conformed(self) -> nib.Nifti1Image:

@@ -9,6 +9,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from tmsprep.imaging.findings import cut_by_zeros, overflowed, slice_order
+from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import ImageError, read_image
 
 SHAPE = (60, 70, 80)
@@ -156,7 +157,6 @@ def test_overflowed_file(
         image = read_image(path)
     np.testing.assert_array_equal(image.get_fdata(), scaled * slope + 7)
     (finding,) = image.extra['findings']
-    assert image.extra['doubts'] == []
     assert 'overflowed int16' in finding
     assert f'{path}: {finding}.' in caplog.text
 
@@ -176,6 +176,18 @@ def test_file_with_mixed_slices(head: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / 'sub-01_T1w.nii'
     order = np.r_[0 : SHAPE[2] : 2, 1 : SHAPE[2] : 2]
     nib.save(nib.Nifti1Image(head[:, :, order], np.eye(4)), path)
-    image = read_image(path)
-    assert image.extra['findings'] == image.extra['doubts']
-    assert 'along the third axis' in image.extra['doubts'][0]
+    _, findings, doubts = mend_image(read_image(path), path)
+    assert findings == doubts
+    assert 'along the third axis' in doubts[0]
+
+
+@pytest.mark.parametrize('value', [32767, -32768])
+def test_file_with_padded_slices(head: np.ndarray, tmp_path: Path, value: int) -> None:
+    """Padding is no slice in a wrong order."""
+    path = tmp_path / 'sub-01_T1w.nii'
+    padded = head * 1000
+    padded[:2] = value
+    nib.save(nib.Nifti1Image(padded, np.eye(4)), path)
+    _, findings, doubts = mend_image(read_image(path), path)
+    assert f'padding at {value}' in findings[0]
+    assert doubts == ()

@@ -207,7 +207,7 @@ def test_nan_padding(tmp_path: Path, offset: float, caplog: pytest.LogCaptureFix
     data[SLAB] = np.nan
     nib.save(nib.Nifti1Image(data, np.eye(4)), tmp_path / 'x.nii')
     with caplog.at_level(logging.WARNING):
-        image, findings = mend_image(read_image(tmp_path / 'x.nii'), 'x.nii', whole_head=False)
+        image, findings, _ = mend_image(read_image(tmp_path / 'x.nii'), 'x.nii', whole_head=False)
     found = np.asanyarray(image.dataobj)
     np.testing.assert_array_equal(found[2:], expected[2:])
     air = 0 if offset == 0 else np.percentile(expected[2:], 5)
@@ -221,9 +221,9 @@ def test_findings_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     data[SLAB] = 32767
     image = nib.Nifti1Image(data, np.diag([-2.0, 2, 2, 1]))
     with caplog.at_level(logging.WARNING):
-        mended, findings = mend_image(image, 'sub-01_T1w.nii.gz')
+        mended, findings, _ = mend_image(image, 'sub-01_T1w.nii.gz')
     assert f'sub-01_T1w.nii.gz: {findings[0]}.' in caplog.text
     np.testing.assert_array_equal(mended.affine, image.affine)
     assert image.get_fdata().max() == 32767
     assert mended.get_fdata().max() < 600
-    assert mend_image(mended, 'again')[0] is mended
+    assert mend_image(mended, 'again').image is mended

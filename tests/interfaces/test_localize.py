@@ -266,15 +266,3 @@ def test_failure(tmp_path: Path, conformed: Path) -> None:
     outcome = Outcome.read(node.run(cwd=str(tmp_path)).outputs.outcome)
     assert (outcome.method, outcome.points) == ('cnn', None)
     assert 'weights file not found' in outcome.error['message']
-
-
-def test_doubts_of_the_reader(inputs: dict[str, Any]) -> None:
-    """Slices in a wrong order, as the reader found, make every point unreliable."""
-    path = Path(inputs['properties'])
-    properties = json.loads(path.read_text())
-    assert outcome_of(inputs).unreliable == []
-    path.write_text(json.dumps({**properties, 'doubts': ['slices are missing']}))
-    outcome = outcome_of(inputs)
-    assert outcome.points is not None
-    assert outcome.unreliable == list(np.array(outcome.points.labels)[outcome.points.found])
-    assert outcome.unreliable

@@ -267,10 +267,8 @@ class MeanHead:
 
         Parameters
         ----------
-        image : nibabel.Nifti1Image
-            Result of `coarse`.
-        points : PointSet
-            mm, RAS+, in the frame of the image.
+        image, points
+            As in `laid_over`.
 
         Returns
         -------

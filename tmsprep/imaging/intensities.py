@@ -14,13 +14,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
 
+from tmsprep.imaging.findings import slice_order
 from tmsprep.imaging.noise import suppress_noise
 
-__all__ = ['Mended', 'mend', 'mend_image']
+__all__ = ['Mended', 'MendedImage', 'mend', 'mend_image']
 
 #: Smallest share of voxels with exactly one value at the end of the histogram that can be padding.
 #: Usual: 0.0002 % at the bright end.
@@ -88,9 +90,27 @@ class Mended:
     findings: tuple[str, ...] = ()
 
 
+class MendedImage(NamedTuple):
+    """An image with the intensities of a head.
+
+    Parameters
+    ----------
+    image : nibabel.Nifti1Image
+        The input itself if nothing was replaced.
+    findings : tuple of str
+        What was replaced, in words, here and by `read_image`; and the doubts.
+    doubts : tuple of str
+        Findings by which no point in the image can be relied on; see `slice_order`.
+    """
+
+    image: nib.Nifti1Image
+    findings: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+
 def mend_image(
     image: nib.Nifti1Image, name: Path | str, *, whole_head: bool = True
-) -> tuple[nib.Nifti1Image, tuple[str, ...]]:
+) -> MendedImage:
     """Apply `mend` to an image, and log what was replaced as warnings.
 
     Parameters
@@ -101,22 +121,17 @@ def mend_image(
         Name of the image in the log.
     whole_head : bool
         As for `mend`.
-
-    Returns
-    -------
-    image : nibabel.Nifti1Image
-        The input itself if nothing was replaced.
-    findings : tuple of str
-        What was replaced, in words, here and by `read_image`.
     """
     read = tuple(image.extra.get('findings', ()))
     size_mm = nib.affines.voxel_sizes(image.affine)
     mended = mend(np.asanyarray(image.dataobj), tuple(size_mm.tolist()), whole_head=whole_head)
-    for finding in mended.findings:
+    # Only now: padding or hot voxels would stand out like slices that are missing.
+    doubts = tuple(filter(None, [slice_order(mended.data)]))
+    for finding in (*mended.findings, *doubts):
         logger.warning('%s: %s.', name, finding)
     if mended.findings:
         image = nib.Nifti1Image(mended.data, image.affine, image.header)
-    return image, (*read, *mended.findings)
+    return MendedImage(image, (*read, *mended.findings, *doubts), doubts)
 
 
 def mend(

@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from scipy.ndimage import binary_propagation
 
-from tmsprep.imaging.findings import cut_by_zeros, overflowed, slice_order
+from tmsprep.imaging.findings import cut_by_zeros, overflowed
 from tmsprep.imaging.nifti_file import AGAIN, NiftiFile, open_nifti
 from tmsprep.imaging.scanner_frame import ImageError, scanner_affine, unit_qform
 
@@ -68,9 +68,7 @@ def read_image(path: Path) -> nib.Nifti1Image:
     nibabel.Nifti1Image
         3D, float32, finite. Its qform and sform are the same matrix, from voxel indices to mm,
         RAS+; `scanner_affine` describes which of the two in the file it is.
-        ``extra['findings']`` lists in words what was replaced and what is suspicious about its
-        voxels, see `tmsprep.imaging.findings`, and ``extra['doubts']`` those of them by which no
-        point can be relied on.
+        ``extra['findings']`` lists in words what was replaced; see `tmsprep.imaging.findings`.
 
     Raises
     ------
@@ -101,11 +99,9 @@ def read_source(path: Path) -> SourceImage:
             data = np.asarray(voxels, dtype=np.float32).reshape(shape)
         findings = _check_stored(file, data, path)
     findings += _check_voxels(data, path)
-    doubts = list(filter(None, [slice_order(data)]))
-    findings += doubts
     for finding in findings:
         logger.warning('%s: %s.', path, finding)
-    clean = nib.Nifti1Image(data, affine, extra={'findings': findings, 'doubts': doubts})
+    clean = nib.Nifti1Image(data, affine, extra={'findings': findings})
     clean.header.set_xyzt_units('mm')
     clean.set_sform(affine, code)
     clean.set_qform(affine, code)

@@ -62,7 +62,7 @@ class Conform(SimpleInterface):
         voxel_mm = self.inputs.voxel_mm
         on_own_grid = isdefined(voxel_mm)
         source, sha256 = read_source(path)
-        image, findings = mend_image(source, path, whole_head=not on_own_grid)
+        image, findings, doubts = mend_image(source, path, whole_head=not on_own_grid)
         conformed = Path(runtime.cwd) / 'conformed.nii'
         if on_own_grid:
             voxels = abs(np.linalg.det(image.affine[:3, :3])) * np.prod(image.shape) / voxel_mm**3
@@ -81,7 +81,7 @@ class Conform(SimpleInterface):
             'sha256': sha256,
             'window': list(window),
             'findings': list(findings),
-            'doubts': source.extra['doubts'],
+            'doubts': list(doubts),
         }
         self._results['conformed'] = str(conformed)
         self._results['properties'] = str(

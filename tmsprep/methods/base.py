@@ -168,20 +168,12 @@ class Method(ABC):
     def check(self, outcome: Outcome, request: Request) -> Outcome:
         """Find the targets that are not to be relied on, and what is doubtful about the image.
 
-        By what was found when the image was read, and by comparing it, seen from the points, with
-        the mean head of the protocol, if it has one; see `tmsprep.evaluation.head`. Adds the
-        column 'match'.
+        By comparing the image, seen from the points, with the mean head of the protocol, if it has
+        one; see `tmsprep.evaluation.head`. Adds the column 'match'.
         """
-        if outcome.points is None:
+        if outcome.points is None or self.isotropic or not request.protocol.head:
             return outcome
-        doubtful = set(request.protocol.labels if request.properties.get('doubts') else ())
-        if request.protocol.head and not self.isotropic:
-            outcome, more = _compare(outcome, request)
-            doubtful |= more
-        found = points_of(outcome, request.protocol)
-        doubtful &= set(np.array(found.labels)[found.found])
-        unreliable = [label for label in found.labels if label in doubtful]
-        return replace(outcome, unreliable=[*outcome.unreliable, *unreliable])
+        return _compare(outcome, request)
 
     def status(
         self,
@@ -204,6 +196,7 @@ class Method(ABC):
             As in `Request`.
         """
         other = next((points_of(o, protocol) for o in others), None)
+        # A finding about the image, by another method or when it was read, concerns every point.
         refused = any(o.refused for o in others) or bool(properties.get('doubts'))
         radius = outcome.columns.get(RADIUS)
         return point_status(
@@ -314,8 +307,8 @@ class Method(ABC):
         return []
 
 
-def _compare(outcome: Outcome, request: Request) -> tuple[Outcome, set[str]]:
-    """Compare with the mean head; return the outcome with findings, and the doubtful labels."""
+def _compare(outcome: Outcome, request: Request) -> Outcome:
+    """Compare an image with the mean head; add what is found to the outcome."""
     import nibabel as nib
 
     from tmsprep.evaluation.head import MeanHead
@@ -324,15 +317,20 @@ def _compare(outcome: Outcome, request: Request) -> tuple[Outcome, set[str]]:
     model = MeanHead.load(request.protocol.file(request.protocol.head))
     lower, upper = request.properties['window']
     conformed = nib.Nifti1Image.from_filename(request.conformed)
-    fit = model.fit(model.coarse(conformed, (lower, upper)), points_of(outcome, request.protocol))
+    points = points_of(outcome, request.protocol)
+    fit = model.fit(model.coarse(conformed, (lower, upper)), points)
     spread = dict(zip(labels, outcome.columns.get('dispersion_mm', ()), strict=False))
     known = np.array([spread.get(label) for label in model.labels], dtype=np.float64)
     judgement = model.judge(fit, known)
     match = {} if fit is None else dict(zip(model.labels, fit.local_match.tolist(), strict=True))
     doubtful = labels if judgement.findings else np.array(model.labels)[judgement.unreliable]
-    columns = {**outcome.columns, 'match': [match.get(label) for label in labels]}
-    findings = [*outcome.findings, *judgement.findings]
-    return replace(outcome, columns=columns, findings=findings), set(doubtful)
+    unreliable = np.array(labels)[np.isin(labels, doubtful) & points.found].tolist()
+    return replace(
+        outcome,
+        columns={**outcome.columns, 'match': [match.get(label) for label in labels]},
+        findings=[*outcome.findings, *judgement.findings],
+        unreliable=[*outcome.unreliable, *unreliable],
+    )
 
 
 def points_of(outcome: Outcome, protocol: Protocol) -> PointSet:

@@ -102,7 +102,7 @@ def read_atlas_image(image: Path, points: PointSet) -> nib.Nifti1Image:
     """
     if not points.found.any():
         raise ValueError(f'no target is known in the atlas {image}')
-    source, _ = mend_image(read_image(image), image)
+    source = mend_image(read_image(image), image).image
     _require_inside(points, source, Path(image))
     return source
 

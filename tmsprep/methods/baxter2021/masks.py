@@ -70,7 +70,7 @@ def extract_mask(image: Path, weights: Path, folder: Path) -> Path:
         source = read_source(image)
         if source.sha256 != content:
             raise ImageError(f'{image}: was replaced while it was read; start again')
-        conformed = conform(mend_image(source.image, image)[0])
+        conformed = conform(mend_image(source.image, image).image)
         # The network would strip a stripped image once more and lose the outer cortex.
         if is_skull_stripped(conformed):
             mask = brain_mask(conformed)

@@ -89,7 +89,7 @@ def _load(example: Example, cache: Path) -> PreparedImage:
 
 
 def _prepare(example: Example, path: Path, details: Path) -> None:
-    image, _ = mend_image(read_image(example.image), example.image)
+    image = mend_image(read_image(example.image), example.image).image
     conformed = conform(image)
     volume = normalise(
         conformed.get_fdata(dtype=np.float32), percentile_window(voxels_in_grid(image, conformed))

@@ -199,7 +199,7 @@ def evaluate_image(
     guide, seconds_to_localise = located[0]
     path = record.example.image
     raw = conform_isotropic(
-        mend_image(read_image(path), path, whole_head=False)[0], protocol.voxel_mm
+        mend_image(read_image(path), path, whole_head=False).image, protocol.voxel_mm
     )
     for method, labels, seconds in segmentations(segmenter, volume, guide, methods):
         took = seconds + (seconds_to_localise if method == 'lpp' else 0.0)

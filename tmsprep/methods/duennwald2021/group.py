@@ -318,7 +318,9 @@ def _intensities(
             f'{image.path}: the segmentation in the outputs is of another image of this name; '
             'run the participant level again'
         )
-    volume = conform_isotropic(mend_image(source.image, image.path, whole_head=False)[0], voxel_mm)
+    volume = conform_isotropic(
+        mend_image(source.image, image.path, whole_head=False).image, voxel_mm
+    )
     if volume.shape != labels.shape or not np.allclose(volume.affine, labels.affine, atol=1e-3):
         raise ValueError(
             f'{image.path}: the segmentation in the outputs is on another grid; run the '

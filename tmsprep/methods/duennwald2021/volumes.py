@@ -101,7 +101,7 @@ def _load(example: Example, cache: Path, protocol: Protocol) -> Volume:
 
 
 def _prepare(example: Example, voxel_mm: float) -> dict[str, np.ndarray]:
-    image, _ = mend_image(read_image(example.image), example.image, whole_head=False)
+    image = mend_image(read_image(example.image), example.image, whole_head=False).image
     conformed = conform_isotropic(image, voxel_mm)
     data = conformed.get_fdata(dtype=np.float32)
     points, labels = np.full((2, 3), np.nan), np.empty(0, np.uint8)

@@ -114,7 +114,7 @@ def _read_atlas(request: Request) -> Atlas:
         return default_atlas(request.protocol)
     points = read_points(Path(given['atlas_targets'])).reindex(request.protocol.labels)
     image = Path(given['atlas'])
-    readable, _ = mend_image(read_image(image), image)
+    readable = mend_image(read_image(image), image).image
     brain = _extract(conform(readable), given['brain_weights'])
     mask = None
     if brain is not None:
