@@ -18,7 +18,7 @@ from nipype.interfaces.base import (
 )
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives import EXPERT, POINTS
 from tmsprep.evaluation.status import RADIUS
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method
@@ -38,6 +38,7 @@ class PlotFiguresInputSpec(BaseInterfaceInputSpec):
     conformed = File(exists=True, desc='image on the common grid')
     isotropic = File(exists=True, desc='image on isotropic voxels, for methods that want these')
     expert = File(exists=True, desc='table of the raters')
+    points = traits.Str(desc='table of points given in a template')
 
 
 class PlotFiguresOutputSpec(TraitedSpec):
@@ -73,6 +74,7 @@ class PlotFigures(SimpleInterface):
                 given.image,
                 given.layout,
                 mask=next((o.files['mask'] for o in outcomes.values() if 'mask' in o.files), None),
+                own=Path(given.points) if isdefined(given.points) and given.points else None,
             )
         ]
         for name, outcome in outcomes.items():
@@ -90,8 +92,9 @@ def plot_points(
     image: ImageRef,
     layout: Layout,
     mask: str | None = None,
+    own: Path | None = None,
 ) -> Iterator[Path]:
-    """Draw each target that any method found, and all targets together.
+    """Draw each target that any method found, all targets together, and points of the user.
 
     Parameters
     ----------
@@ -107,6 +110,8 @@ def plot_points(
         Names of the outputs.
     mask : str, optional
         File of a brain mask.
+    own : Path, optional
+        Table of points given in a template.
 
     Yields
     ------
@@ -139,6 +144,12 @@ def plot_points(
             circles=circles.get(target.label, {}),
             measures=measures.get(target.label),
         )
+    if own is not None:
+        found = read_targets(own)
+        for label in np.array(found.labels)[found.found].tolist():
+            yield plot_target(
+                volume, {POINTS: found[label]}, layout.figure(image, label), label=label
+            )
     brain = None if mask is None else nib.Nifti1Image.from_filename(mask)
     yield plot_overview(volume, points, layout.figure(image, 'overview'), mask=brain)
 

@@ -18,6 +18,7 @@ from tmsprep.reports.collect import (
     collect_subject,
     entities_in_words,
 )
+from tmsprep.reports.own_points import own_points_sections
 from tmsprep.reports.references import PIPELINE
 from tmsprep.reports.sections import Page, Picture, Section, render
 from tmsprep.reports.styles import method_order, method_style
@@ -99,7 +100,7 @@ def _without_pictures(section: Section) -> Section:
 def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, Section]) -> Page:
     """Arrange the results of one image for the template."""
     rows = target_rows(image.tables)
-    found = list(sections.values())
+    found = [*own_points_sections(image), *sections.values()]
     warned = [
         *warnings(rows),
         *image_findings(image.tables),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives import EXPERT, POINTS
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, ENSEMBLE, RATER
 from tmsprep.methods import get_method, method_names
 from tmsprep.reports.svg import marker
@@ -45,6 +45,7 @@ _MARKS = (
 )
 _EXPERT_STYLE = MethodStyle('Expert', '^', '#ff6b6b')
 _OTHER = '#f783ac'
+_POINTS_STYLE = MethodStyle('Given point', 'D', _OTHER)
 
 #: The same colours for white paper.
 _DARK = {
@@ -62,6 +63,8 @@ def method_style(method: str) -> MethodStyle:
     """Return the style of a method on grey; an unknown one is a diamond with its own name."""
     if method == EXPERT:
         return _EXPERT_STYLE
+    if method == POINTS:
+        return _POINTS_STYLE
     names = method_names()
     if method not in names:
         return MethodStyle(method, 'D', _OTHER)
