@@ -51,7 +51,18 @@ SPACES = {
     'MNI152NLin2009aAsym': _same(0.9, 2.8),
     'MNI152NLin2009bAsym': _same(0.9, 2.8),
     'MNI152NLin2009cAsym': _same(1.1, 4.0),
-    'MNI152NLin6Asym': Space(),
+    # FSL's, and in effect that of SPM12. The affine was fitted to a registration (SyN) of the two
+    # averages at 3,000 places of the cortex; without it they are 1.8 mm apart. The fiducials, from
+    # which it is independent, have the same yaw of 1.3 degrees.
+    'MNI152NLin6Asym': Space(
+        (
+            (1.0101, 0.0010, -0.0003, -0.6588),
+            (-0.0220, 1.0107, -0.0028, -0.1897),
+            (-0.0012, -0.0096, 1.0101, -0.4504),
+        ),
+        'an affine; it leaves 1.2 mm on average in the cortex (95 % below 2.3 mm), and 1.4 mm at '
+        '32 anatomical fiducials (Lau et al. 2019)',
+    ),
 }
 
 

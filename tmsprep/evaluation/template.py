@@ -8,9 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.shape import protocol_shape
+from tmsprep.evaluation.shape import FLAT_MM, protocol_shape
 from tmsprep.evaluation.status import UNUSABLE
-from tmsprep.imaging.similarity import similarity
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
@@ -21,13 +20,16 @@ logger = logging.getLogger(__name__)
 #: Columns of the coordinates in a template.
 MNI = ('mni_x', 'mni_y', 'mni_z')
 
-#: Fewest other targets from which the place of a target is estimated.
-FEWEST = 6
+#: Fewest other targets from which the place of a target is estimated: twice the four that an
+#: affine needs.
+FEWEST = 8
 
-#: How coordinates are estimated, for sidecars.
+#: How coordinates are estimated, for sidecars. In ten participants of IXI (training set) the
+#: estimates of the points of the network were 3.0 mm from those through the registration (95 %
+#: below 6.3 mm); a similarity transform in place of the affine gave 3.6 mm.
 ESTIMATED = (
-    'estimated: by a similarity transform (rotation, scale, shift) fitted to the other targets '
-    'of the table and their places in the atlas, without the point itself'
+    'estimated: by an affine fitted to the other targets of the table and their places in the '
+    'atlas, without the point itself; about 3 mm from a registration on average, 6 mm in one of 20'
 )
 
 _WHERE = ('towards the right', 'towards the front', 'towards the top')
@@ -57,8 +59,8 @@ def mni_columns(space: str, words: str) -> dict[str, Column]:
 def estimate_places(points: PointSet, shape: PointSet) -> np.ndarray:
     """Estimate where points lie in a template from where the other points lie.
 
-    The place of each point is that of a `similarity` from all other points to the shape, so the
-    shape's own place of a target is never its answer.
+    The place of each point is that of an affine from all other points to the shape, so the shape's
+    own place of a target is never its answer.
 
     Parameters
     ----------
@@ -70,8 +72,8 @@ def estimate_places(points: PointSet, shape: PointSet) -> np.ndarray:
     Returns
     -------
     numpy.ndarray
-        Shape (n, 3), mm, RAS+, in the template; NaN for a point that is missing, or has fewer than
-        `FEWEST` others.
+        Shape (n, 3), mm, RAS+, in the template; NaN for a point that is missing, has fewer than
+        `FEWEST` others, or others nearly in one plane, which determine no affine.
     """
     places = shape.reindex(points.labels)
     known = points.found & places.found
@@ -80,9 +82,20 @@ def estimate_places(points: PointSet, shape: PointSet) -> np.ndarray:
         others = known.copy()
         others[i] = False
         if others.sum() >= FEWEST:
-            matrix, shift = similarity(points.coordinates[others], places.coordinates[others])
-            estimated[i] = matrix @ points.coordinates[i] + shift
+            estimated[i] = _through_affine(
+                points.coordinates[i], points.coordinates[others], places.coordinates[others]
+            )
     return estimated
+
+
+def _through_affine(point: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Move a point by the affine that moves points nearest to others; NaN if there is none."""
+    centre = start.mean(axis=0)
+    spread = np.linalg.svd(start - centre, compute_uv=False) / np.sqrt(len(start))
+    if spread[-1] < FLAT_MM:
+        return np.full(3, np.nan)
+    matrix = np.linalg.lstsq(start - centre, end - end.mean(axis=0), rcond=None)[0]
+    return (point - centre) @ matrix + end.mean(axis=0)
 
 
 def add_mni(
