@@ -107,7 +107,7 @@ def write_point_table(
         'Method': POINTS,
         **image_entries(image, protocol, properties, random_seed),
         'PointSpace': {'Name': own.space, 'Accuracy': SPACES[own.space].accuracy},
-        'MNI': {'Space': space, 'Mapping': words},
+        'MNI': {'Space': space, 'Mapping': words, 'Estimated': False},
         INPUTS: own.inputs(_inputs(outcomes, way.method) if way else {}),
     }
     if way:

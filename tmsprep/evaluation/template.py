@@ -32,6 +32,9 @@ ESTIMATED = (
     'atlas, without the point itself; about 3 mm from a registration on average, 6 mm in one of 20'
 )
 
+#: Column of tables of several images that says how the coordinates were found.
+MNI_FROM = 'mni_from'
+
 _WHERE = ('towards the right', 'towards the front', 'towards the top')
 
 
@@ -116,7 +119,8 @@ def add_mni(
     Returns
     -------
     dict
-        Method to the entry 'MNI' of its sidecar: 'Space' and 'Mapping'; empty without columns.
+        Method to the entry 'MNI' of its sidecar: 'Space', 'Mapping' in words, and whether it is
+        'Estimated'; empty without columns.
     """
     space = template_of(protocol) or (way.space if way else '')
     if not space:
@@ -136,7 +140,7 @@ def add_mni(
             how = ESTIMATED
         for i, axis in enumerate(MNI):
             table[axis] = places[name][:, i]
-        entries[name] = {'Space': space, 'Mapping': how}
+        entries[name] = {'Space': space, 'Mapping': how, 'Estimated': how == ESTIMATED}
     return entries
 
 

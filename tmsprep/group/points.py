@@ -12,6 +12,7 @@ import pandas as pd
 from tmsprep.bids.names import natural_key
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES, Agreement, consensus
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, RATER
+from tmsprep.evaluation.template import MNI, MNI_FROM
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
@@ -35,6 +36,9 @@ AGREEMENT_COLUMNS: dict[str, Column] = {
         'Largest distance between two raters, whether they agree or not', 'mm'
     ),
 }
+
+#: Further columns of points of methods whose tables have them; NaN for others.
+TEMPLATE_COLUMNS = (*MNI, MNI_FROM)
 
 _AGREEMENTS = (
     *('participant_id', 'image', 'label', 'n_raters', 'agreeing', 'status'),
