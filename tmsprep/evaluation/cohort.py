@@ -27,6 +27,9 @@ LEAST_SD_MM = 1.0
 #: Position in the space of the template, mm.
 MNI_AXES = ['mni_x', 'mni_y', 'mni_z']
 
+#: Name of that space; points of different spaces are not compared.
+MNI_SPACE = 'mni_space'
+
 #: What is compared with the cohort: column to its words in a report.
 MEASURES = {
     RADIUS: 'radius',
@@ -70,8 +73,8 @@ def cohort_table(
     ----------
     points : pandas.DataFrame
         One row per participant, image, target and method of the participant level: `POINT`,
-        `method`, `status`, `x`, `y`, `z` (mm, RAS+, scanner frame), the radius and `MNI_AXES` (mm,
-        RAS+, space of the template); NaN where missing.
+        `method`, `status`, `x`, `y`, `z` (mm, RAS+, scanner frame), the radius, `MNI_AXES` (mm,
+        RAS+, space of a template) and `MNI_SPACE`; NaN where missing.
     protocol : Protocol
         The targets; which are mirror images of each other.
     chosen : mapping
@@ -82,7 +85,7 @@ def cohort_table(
     -------
     pandas.DataFrame
         One row per image and target, in the order of `points`: `POINT`, `method`, `status`, the
-        radius, `MNI_AXES` and the columns of `COLUMNS`; mm.
+        radius, `MNI_AXES`, `MNI_SPACE` and the columns of `COLUMNS`; mm.
     """
     key = list(zip(points['image'], points['label'], strict=True))
     first = points.drop_duplicates(POINT).index
@@ -91,7 +94,7 @@ def cohort_table(
     without = [row for row in first if not wanted[row]]
     table = points.loc[sorted({*named, *without})].copy()
     usable = ~table['status'].isin(UNUSABLE) & table['x'].notna()
-    table.loc[~usable, [RADIUS, *MNI_AXES]] = np.nan
+    table.loc[~usable, [RADIUS, *MNI_AXES, MNI_SPACE]] = np.nan
     table['method_distance_mm'] = _method_distances(table, points).where(usable)
     table['asymmetry_mm'] = _asymmetries(table, protocol)
     table['mni_distance_mm'] = _distances_from_cohort(table)
@@ -100,7 +103,7 @@ def cohort_table(
     table['outlier_z'] = scores.max(axis=1)
     table['outlier_measure'] = ''
     table.loc[known, 'outlier_measure'] = scores[known].idxmax(axis=1)
-    columns = [*POINT, 'method', 'status', RADIUS, *MNI_AXES, *list(COLUMNS)[1:]]
+    columns = [*POINT, 'method', 'status', RADIUS, *MNI_AXES, MNI_SPACE, *list(COLUMNS)[1:]]
     return table[columns].reset_index(drop=True)
 
 
@@ -200,5 +203,7 @@ def _asymmetries(table: pd.DataFrame, protocol: Protocol) -> pd.Series:
 
 def _distances_from_cohort(table: pd.DataFrame) -> pd.Series:
     """Distance of each row's point from the median of its target, in the template's space."""
-    middle = table.groupby('label')[MNI_AXES].transform('median')
+    # A missing space is a group of its own, whose positions are missing as well.
+    spaces = table[MNI_SPACE].fillna('')
+    middle = table.groupby([table['label'], spaces])[MNI_AXES].transform('median')
     return np.sqrt(((table[MNI_AXES] - middle) ** 2).sum(axis=1, skipna=False))
