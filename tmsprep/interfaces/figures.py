@@ -91,7 +91,7 @@ def plot_points(
     layout: Layout,
     mask: str | None = None,
 ) -> Iterator[Path]:
-    """Draw each target that any method found, and all targets together.
+    """Draw each target that any method found, all targets together, and a thumbnail.
 
     Parameters
     ----------
@@ -118,6 +118,7 @@ def plot_points(
     from tmsprep.reports.overview import plot_overview
     from tmsprep.reports.planes import Volume
     from tmsprep.reports.slices import plot_target
+    from tmsprep.reports.thumbnail import THUMBNAIL, plot_thumbnail
 
     points = {method: read_targets(path) for method, path in tables.items()}
     # Read once: a dozen figures look at the same voxels.
@@ -141,6 +142,7 @@ def plot_points(
         )
     brain = None if mask is None else nib.Nifti1Image.from_filename(mask)
     yield plot_overview(volume, points, layout.figure(image, 'overview'), mask=brain)
+    yield plot_thumbnail(volume, points, layout.figure(image, THUMBNAIL))
 
 
 def error_circles(tables: Mapping[str, Path]) -> dict[str, dict[str, float]]:

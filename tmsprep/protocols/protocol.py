@@ -31,7 +31,7 @@ _PROTOCOL_KEYS: dict[str, Any] = {
 VOXEL_MM = 0.1, 20.0
 
 #: Labels of figures that show all targets.
-_RESERVED = {'overview', 'brain', 'registration'}
+_RESERVED = {'overview', 'brain', 'registration', 'thumbnail'}
 
 #: Words of the reports and sidecars that a protocol file may replace.
 WORDS = {
