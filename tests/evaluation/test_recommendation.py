@@ -77,9 +77,7 @@ def test_distance_and_radius() -> None:
     found = choose(lead=row('ok', (1, 2, 3), error90_mm='2.5'), next=row('ok', (1, 6, 6)))
     assert (found.method, found.other_method) == ('lead', 'next')
     assert (found.radius_mm, found.distance_mm) == (2.5, 5.0)
-    assert found.reason == (
-        'Lead is preferred by this protocol and has no warning; Next lies 5.0 mm away'
-    )
+    assert found.reason == 'Lead is preferred by this protocol and has no warning'
     assert (found.name, found.hemisphere, found.doubt) == ('left a', 'L', 'Look at the gyrus.')
     assert found.row['error90_mm'] == '2.5'
 
@@ -87,8 +85,7 @@ def test_distance_and_radius() -> None:
 def test_disagreement() -> None:
     found = choose(lead=row('disagreement'), next=row('disagreement', (1, 2, 23)))
     assert found.reason == (
-        'Lead, though no method is without a warning: found, but over 12 mm from the other '
-        'method; Next lies 20.0 mm away'
+        'Lead, though no method is without a warning: found, but over 12 mm from the other method'
     )
 
 

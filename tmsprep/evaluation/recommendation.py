@@ -195,7 +195,8 @@ def _choose(candidates: Mapping[str, _Candidate]) -> dict[str, Any]:
         return {'reason': f'No point may be used ({"; ".join(reasons)})'}
     chosen = next((one for one in usable if one.clear), usable[0])
     others = [one for one in usable if one is not chosen]
-    return _describe(chosen, others, f'{_why(chosen, located)}; {_confirmed(chosen, others)}')
+    alone = '' if others else '; nothing confirms it'
+    return _describe(chosen, others, _why(chosen, located) + alone)
 
 
 def _why(chosen: _Candidate, located: Sequence[_Candidate]) -> str:
@@ -207,12 +208,6 @@ def _why(chosen: _Candidate, located: Sequence[_Candidate]) -> str:
         return f'{chosen.title} has no warning, but {lead.title} has: {lead.words}'
     first = 'is preferred by this protocol and' if len(located) > 1 else 'is the only method and'
     return f'{chosen.title} {first} has no warning'
-
-
-def _confirmed(chosen: _Candidate, others: Sequence[_Candidate]) -> str:
-    if not others:
-        return 'nothing confirms it'
-    return f'{others[0].title} lies {math.dist(chosen.point, others[0].point):.1f} mm away'
 
 
 def _review(one: _Candidate, usable: Sequence[_Candidate]) -> dict[str, Any]:
