@@ -18,6 +18,13 @@ from tmsprep.reports.collect import (
     collect_subject,
     entities_in_words,
 )
+from tmsprep.reports.first_screen import (
+    card_columns,
+    cards,
+    common_reason,
+    off_centre,
+    recommended,
+)
 from tmsprep.reports.references import PIPELINE
 from tmsprep.reports.sections import Page, Picture, Section, render
 from tmsprep.reports.styles import method_order, method_style
@@ -107,6 +114,8 @@ def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, S
         *(text for section in found for text in section.warnings),
     ]
     concerns = _concerns(image, rows)
+    chosen = recommended(image.tables, protocol)
+    shown = cards(chosen, protocol)
     facts = [*_facts(rows, protocol), *(text for section in found for text in section.facts)]
     unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
     level = 'bad' if image.errors or unusable else 'look' if warned else 'good'
@@ -123,6 +132,10 @@ def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, S
         concerns=concerns,
         facts=facts,
         warnings=[*warned, *_earlier(image)],
+        cards=shown,
+        card_columns=card_columns(shown),
+        common_reason=common_reason(shown),
+        notes=[note] if (note := off_centre(chosen, protocol)) else [],
         rows=rows,
         columns=further_columns(image.tables),
         reference=str(image.reference.get('Path', '')),
@@ -161,7 +174,7 @@ def _verdict(
         return 'No point of this image may be used: see the warnings.'
     if warned:
         return f'Look before use: {concerns or "see the warnings"}.'
-    return 'No warnings. Check every target in the figures below all the same.'
+    return 'No warnings. Look at every target below all the same.'
 
 
 def _facts(rows: list[TargetRow], protocol: Protocol) -> list[str]:
