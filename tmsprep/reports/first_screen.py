@@ -148,8 +148,10 @@ def _triple(row: Mapping[str, str], *names: str) -> list[Number]:
 
 def sketch_of(target: Target | None, protocol: Protocol) -> Picture | None:
     """Embed the drawing that the protocol names for a target; None if there is none."""
-    path = protocol.file(target.sketch) if target and target.sketch else None
-    if path is None or not path.is_file():
+    if target is None or not target.sketch:
+        return None
+    path = protocol.file(target.sketch)
+    if not path.is_file():
         return None
     return Picture.read(path, f'Drawing: good and bad points for {target.name}')
 
