@@ -53,11 +53,13 @@ def test_every_pair_of_statuses(first: str, second: str) -> None:
     for lead in KINDS[first]:
         for after in KINDS[second]:
             given = {'lead': lead, 'next': after}
-            found = choose(**{name: row(s) for name, s in given.items() if s is not None})
+            tables = {name: row(s) for name, s in given.items() if s is not None}
+            found = choose(**tables)
             assert found.method == expected, given
             assert found.usable == bool(expected)
             assert np.isfinite(found.point).all() == bool(expected)
             assert found.status == (given[expected] if expected else '')
+            assert found.fallback == (bool(expected) and expected != next(iter(tables)))
             assert found.warns == (bool(expected) and given[expected] != 'ok')
 
 

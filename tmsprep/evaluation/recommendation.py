@@ -47,6 +47,8 @@ class Recommendation:
         The next method that has a usable point; '' if nothing confirms this one.
     distance_mm : float
         From the point of `other_method`; NaN without one.
+    fallback : bool
+        Whether a method that comes before has a table, but no point without a warning.
     decision : str
         Of a reviewer, one of `DECISIONS`; '' if nobody decided.
     doubt : str
@@ -65,6 +67,7 @@ class Recommendation:
     reason: str = ''
     other_method: str = ''
     distance_mm: float = math.nan
+    fallback: bool = False
     decision: str = ''
     doubt: str = ''
     row: Mapping[str, Any] = field(default_factory=dict)
@@ -196,7 +199,8 @@ def _choose(candidates: Mapping[str, _Candidate]) -> dict[str, Any]:
     chosen = next((one for one in usable if one.clear), usable[0])
     others = [one for one in usable if one is not chosen]
     alone = '' if others else '; nothing confirms it'
-    return _describe(chosen, others, _why(chosen, located) + alone)
+    described = _describe(chosen, others, _why(chosen, located) + alone)
+    return {**described, 'fallback': chosen is not located[0]}
 
 
 def _why(chosen: _Candidate, located: Sequence[_Candidate]) -> str:

@@ -46,6 +46,8 @@ class Card:
         Name of that next method; '' without one.
     reason, warning : str
         Why this point, or why none, in one sentence; its status in words if it is a warning.
+    fallback : bool
+        Whether the preferred method has no point without a warning.
     doubt : str
         Landmarks to check; '' for none.
     sketch : Picture or None
@@ -67,6 +69,7 @@ class Card:
     other: str
     reason: str
     warning: str
+    fallback: bool
     doubt: str
     sketch: Picture | None
     twin: bool
@@ -76,7 +79,7 @@ class Card:
         """'good', 'look' or 'bad'."""
         if self.style is None:
             return 'bad'
-        return 'look' if self.warning else 'good'
+        return 'look' if self.warning or self.fallback else 'good'
 
 
 def recommended(tables: Mapping[str, TargetsTable], protocol: Protocol) -> list[Recommendation]:
@@ -135,6 +138,7 @@ def _card(
         method_style(one.other_method).name if one.other_method else '',
         f'{one.reason[0].upper()}{one.reason[1:]}.',
         words if one.warns else '',
+        one.fallback,
         one.doubt,
         sketch,
         twin,

@@ -10,9 +10,11 @@ from typing import Any
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import Layout
 from tmsprep.derivatives import EXPERT
+from tmsprep.evaluation.recommendation import Recommendation
 from tmsprep.evaluation.status import DISAGREEMENT_MM, RADIUS
 from tmsprep.methods import get_method, method_names, names_of
 from tmsprep.protocols import Protocol
+from tmsprep.reports.between_scans import scans_section
 from tmsprep.reports.collect import (
     ImageResults,
     collect_subject,
@@ -69,7 +71,12 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
     """
     results = collect_subject(layout, subject)
     sections = {image.name: method_sections(image, layout) for image in results.images}
-    pages = [image_page(image, protocol, sections[image.name]) for image in results.images]
+    chosen = {image.name: recommended(image.tables, protocol) for image in results.images}
+    pages = [
+        image_page(image, protocol, sections[image.name], chosen[image.name])
+        for image in results.images
+    ]
+    scans = scans_section(chosen)
     texts = method_texts(results.images, sections)
     every = [section for some in sections.values() for section in some.values()]
     html = render(
@@ -77,6 +84,7 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
         kind='report for one participant',
         heading=results.subject,
         pages=pages,
+        sections=[scans] if scans else [],
         errors=results.errors,
         problems=results.problems,
         methods=[_common_text(protocol), *texts] if texts else [],
@@ -103,8 +111,13 @@ def _without_pictures(section: Section) -> Section:
     return replace(section, pictures=(), parts=parts)
 
 
-def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, Section]) -> Page:
-    """Arrange the results of one image for the template."""
+def image_page(
+    image: ImageResults,
+    protocol: Protocol,
+    sections: Mapping[str, Section],
+    chosen: Sequence[Recommendation],
+) -> Page:
+    """Arrange the results of one image, and the points that are recommended, for the template."""
     rows = target_rows(image.tables)
     found = list(sections.values())
     warned = [
@@ -114,7 +127,6 @@ def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, S
         *(text for section in found for text in section.warnings),
     ]
     concerns = _concerns(image, rows)
-    chosen = recommended(image.tables, protocol)
     shown = cards(chosen, protocol)
     facts = [*_facts(rows, protocol), *(text for section in found for text in section.facts)]
     unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
