@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type'}
-_OPTIONAL_KEYS = {'mirror', 'name', 'doubt'}
+_OPTIONAL_KEYS = {'mirror', 'name', 'doubt', 'sketch'}
 
 #: Key of a protocol file to its type.
 _PROTOCOL_KEYS: dict[str, Any] = {
@@ -62,6 +62,8 @@ class Target:
         Short name in words, such as 'left hand M1'; the region if it is not given.
     doubt : str
         Landmarks by which a reader can check the point in the image, a few sentences; '' for none.
+    sketch : str
+        SVG file with a drawing of a good and a bad point, see `Protocol.file`; '' for none.
     """
 
     label: str
@@ -71,6 +73,7 @@ class Target:
     mirror: str = ''
     name: str = ''
     doubt: str = ''
+    sketch: str = ''
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'name', self.name or self.region)
