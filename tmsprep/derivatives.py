@@ -143,6 +143,7 @@ def image_entries(
             'Path': str(image.relative_path),
             'Shape': list(properties['shape']),
             'Affine': properties['affine'],
+            **properties.get('forms', {}),
             'SHA256': properties['sha256'],
         },
         **({'ImageFindings': list(findings)} if findings else {}),

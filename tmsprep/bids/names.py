@@ -285,6 +285,11 @@ class Layout:
         home = self.out_dir / image.folder / folder
         return sorted(home.glob(f'{image.stem}_protocol-{self.label}_*'))
 
+    def navigation(self, image: ImageRef) -> Path:
+        """Directory of the files for neuronavigators of one image; their names begin like it."""
+        name = f'{image.stem}_protocol-{self.label}'
+        return self.out_dir / image.folder / 'nav' / name
+
     def report(self, subject: str) -> Path:
         """Name the report of one participant; `subject` is the label without 'sub-'."""
         return self.out_dir / f'sub-{subject}_protocol-{self.label}.html'
