@@ -59,10 +59,12 @@ def export_subject(
     PointsFileError
         If a file is not read back as it was written; the directory is not complete then.
     """
+    # Those of images that have no tables any more, too.
+    for outdated in layout.navigations(subject):
+        remove_inside(outdated, layout.out_dir)
     written = []
     for results in collect_subject(layout, subject).images:
         folder = layout.navigation(results.image)
-        remove_inside(folder, layout.out_dir)
         if any(name != EXPERT for name in results.tables):
             written.append(_export_image(folder, results, layout, protocol, bids_dir))
     return written

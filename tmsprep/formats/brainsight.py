@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -187,9 +188,18 @@ def write_brainsight(
 
 def _axes(marker: Marker) -> Iterable[float]:
     """Return the x, y and z axis of a target, nine numbers."""
-    if marker.pose is None:
-        return _ORIENTATION
-    return (marker.pose @ _FROM_SIMNIBS)[:3, :3].T.ravel()
+    pose = oriented(marker).pose
+    assert pose is not None
+    return (pose @ _FROM_SIMNIBS)[:3, :3].T.ravel()
+
+
+def oriented(marker: Marker) -> Marker:
+    """Give a marker without a pose the axes of a target without orientation in Brainsight."""
+    if marker.pose is not None:
+        return marker
+    neutral = np.eye(4)
+    neutral[:3, :3] = np.array(_ORIENTATION).reshape(3, 3).T
+    return replace(marker, pose=neutral @ _FROM_SIMNIBS)
 
 
 def frame_name(forms: Forms, version: int, shape: tuple[int, ...]) -> str:
@@ -239,8 +249,6 @@ def _capitalised(name: str) -> str:
 def read_targets_with_axes(path: Path, codes: tuple[int, int] | None = None) -> list[Marker]:
     """Read targets with the axes of the coil; the centre of the pose is the target.
 
-    A target with the axes that Brainsight writes for one without orientation has no pose.
-
     Raises
     ------
     PointsFileError
@@ -261,8 +269,7 @@ def read_targets_with_axes(path: Path, codes: tuple[int, int] | None = None) -> 
                 raise PointsFileError(f'{path}: {cells[0]!r} has no axes ({error})') from error
             pose = np.eye(4)
             pose[:3, :3], pose[:3, 3] = np.array(axes).T, points[cells[0]]
-            if not np.array_equal(np.ravel(axes), _ORIENTATION):
-                poses[cells[0]] = pose @ _FROM_SIMNIBS
+            poses[cells[0]] = pose @ _FROM_SIMNIBS
     return [
         Marker(label, position, pose=poses.get(label))
         for label, position in zip(points.labels, points.coordinates, strict=True)

@@ -12,7 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from tmsprep.formats import localite, simnibs
-from tmsprep.formats.brainsight import frame_name, read_targets_with_axes, write_brainsight
+from tmsprep.formats.brainsight import (
+    frame_name,
+    oriented,
+    read_targets_with_axes,
+    write_brainsight,
+)
 from tmsprep.formats.invesalius import read_mkss, write_mkss
 from tmsprep.formats.markers import Marker
 from tmsprep.formats.navinibs import read_navinibs, write_navinibs
@@ -172,7 +177,7 @@ def _slicer(markers: Sequence[Marker], grid: Grid) -> Plan:
 
 def _brainsight(markers: Sequence[Marker], grid: Grid) -> Plan:
     plan: Plan = []
-    found, forms = _found(markers), grid.forms
+    found, forms = [oriented(m) for m in _found(markers)], grid.forms
     for version, system in BRAINSIGHT_VERSIONS.items():
         frame = '' if forms is None else frame_name(forms, version, grid.shape)
         if not found or not frame or forms is None:
