@@ -236,5 +236,5 @@ def test_hostile_names(tmp_path: Path) -> None:
     assert HOSTILE in page.text
     table.append({**table[0], 'label': 'a"b'})
     fake.table('sub-01', 'cnn', table, **reference())
-    with pytest.raises(PointsFileError, match='a"b.*cannot be written'):
+    with pytest.raises(PointsFileError, match=r'a"b.*cannot be written'):
         export(fake)
