@@ -43,6 +43,7 @@ MAY_IMPORT = {
     'learning': {'networks', 'formats', 'evaluation', *METHOD},
     'group': {'evaluation', 'formats', 'derivatives', 'failures', 'registration', *METHOD},
     'reports': {'evaluation', 'formats', 'derivatives', 'failures', *METHOD},
+    'export': {'evaluation', 'formats', 'derivatives', 'reports'},
     'methods': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
         'reports',
@@ -57,6 +58,7 @@ MAY_IMPORT = {
             'reports',
             'failures',
             'derivatives',
+            'export',
             'formats',
             'phantoms',
             'done',

@@ -14,6 +14,7 @@ from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
+from tmsprep.files import remove_inside
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
@@ -143,6 +144,7 @@ def image_entries(
             'Path': str(image.relative_path),
             'Shape': list(properties['shape']),
             'Affine': properties['affine'],
+            **properties.get('forms', {}),
             'SHA256': properties['sha256'],
         },
         **({'ImageFindings': list(findings)} if findings else {}),
@@ -228,7 +230,8 @@ def delete_outdated(
 
     The image may have been replaced under the same name; then all derivatives of it go, except
     tables that hold already. Or the list of targets has changed under the name of the protocol;
-    then its tables and figures go. Tables of other origin are left alone.
+    then its tables and figures go. Files for navigators go in both cases. Tables of other origin
+    are left alone.
 
     Parameters
     ----------
@@ -260,6 +263,8 @@ def delete_outdated(
             'same name',
             path,
         )
+    # Files for navigators are made of all tables, whichever of them holds.
+    remove_inside(layout.navigation(image), layout.out_dir)
     doomed = layout.files(image, 'figures')
     if any(source_sha256(path) != sha256 for path in outdated):
         kept = {file for path in tables.values() for file in (path, path.with_suffix('.json'))}

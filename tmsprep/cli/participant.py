@@ -14,6 +14,7 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
 from tmsprep.done import Work
+from tmsprep.export.files import export_subject
 from tmsprep.failures import (
     forget_records,
     forget_useless_records,
@@ -210,20 +211,35 @@ def _workflow(
 
 
 def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> dict[str, str]:
-    """Write the reports; return the participants without one, and why."""
-    failed = {}
+    """Write files for navigators, and reports, which list them; return who lacks one, and why."""
+    failed: dict[str, str] = {}
     for subject in subjects:
-        try:
-            path = write_participant_report(run.layout, run.protocol, subject)
-        except Exception as error:
-            logger.debug('', exc_info=True)
-            path = run.layout.report(subject)
-            # That of an earlier run must not pass for one of this run.
-            path.unlink(missing_ok=True)
-            failed[subject] = f'report: {path} could not be written: {str(error) or repr(error)}'
-        else:
-            logger.info('report: %s', path)
+        problems = [*_export(run, subject), *_write_report(run, subject)]
+        if problems:
+            failed[subject] = '; '.join(problems)
     return failed
+
+
+def _export(run: ParticipantRun, subject: str) -> Iterator[str]:
+    try:
+        for folder in export_subject(run.layout, run.protocol, subject, run.config.bids_dir):
+            logger.info('files for navigators: %s', folder)
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        yield f'files for navigators: {str(error) or repr(error)}'
+
+
+def _write_report(run: ParticipantRun, subject: str) -> Iterator[str]:
+    try:
+        path = write_participant_report(run.layout, run.protocol, subject)
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        path = run.layout.report(subject)
+        # That of an earlier run must not pass for one of this run.
+        path.unlink(missing_ok=True)
+        yield f'report: {path} could not be written: {str(error) or repr(error)}'
+    else:
+        logger.info('report: %s', path)
 
 
 def _conclude(
