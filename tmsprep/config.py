@@ -64,17 +64,20 @@ def _absolute(name: str) -> str:
     return str(Path(name).absolute()) if name.endswith('.toml') else name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Settings of every analysis level; nothing else decides what a run does.
 
-    `tmsprep.cli.parser.make_config` checks values and makes paths absolute. Each setting is
+    `tmsprep.cli.settings.make_config` checks values and makes paths absolute. Each setting is
     documented by the help of its option.
     """
 
     analysis_level: ClassVar[str]
+    #: What the level does, for the help.
+    summary: ClassVar[str]
+    #: Settings that stand before the level on the command line, in this order.
+    folders: ClassVar[tuple[str, ...]] = ('out_dir',)
 
-    bids_dir: Path
     out_dir: Path
     protocol: str = setting(
         'tms',
@@ -89,22 +92,6 @@ class RunConfig:
         group='images',
         metavar='LABEL',
         read=lambda label: check_label(label.removeprefix('sub-')),
-    )
-    skip_bids_validation: bool = setting(
-        False, 'accept a data set without dataset_description.json', group='images'
-    )
-    annotations: Path | None = setting(
-        None,
-        'directory of the raters: files of points (TSV, 3D Slicer or Brainsight) or masks',
-        group='raters',
-        metavar='DIR',
-        exists='folder',
-    )
-    consensus_threshold: float = setting(
-        12.0, 'largest distance between raters who agree', group='raters', metavar='MM', above=0
-    )
-    random_seed: int = setting(
-        1, 'seed of everything random', group='what', metavar='N', minimum=1, maximum=MAX_SEED
     )
     method_options: Mapping[str, Any] = field(default_factory=dict)
     dry_run: bool = setting(False, 'check everything, list what would be done, and stop')
@@ -136,8 +123,33 @@ class RunConfig:
         return atomic.write_text(path, f'# tmsprep {__version__}\n{tomli_w.dumps(content)}')
 
 
-@dataclass(frozen=True)
-class ImageConfig(RunConfig):
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(RunConfig):
+    """Settings of the levels that are given a data set."""
+
+    folders = ('bids_dir', 'out_dir')
+
+    bids_dir: Path
+    skip_bids_validation: bool = setting(
+        False, 'accept a data set without dataset_description.json', group='images'
+    )
+    annotations: Path | None = setting(
+        None,
+        'directory of the raters: files of points (TSV, 3D Slicer or Brainsight) or masks',
+        group='raters',
+        metavar='DIR',
+        exists='folder',
+    )
+    consensus_threshold: float = setting(
+        12.0, 'largest distance between raters who agree', group='raters', metavar='MM', above=0
+    )
+    random_seed: int = setting(
+        1, 'seed of everything random', group='what', metavar='N', minimum=1, maximum=MAX_SEED
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig(DataConfig):
     """Settings of the levels that read images and run a workflow."""
 
     session_label: tuple[str, ...] = setting(
@@ -234,11 +246,12 @@ class ImageConfig(RunConfig):
         return Execution(**{f.name: getattr(self, f.name) for f in fields(Execution)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ParticipantConfig(ImageConfig):
     """Settings of the level 'participant'."""
 
     analysis_level = 'participant'
+    summary = 'localise the targets in every image'
 
     localizers: tuple[str, ...] = setting(
         (), 'methods to run (default: all of the protocol)', group='what', metavar='METHOD'
@@ -249,18 +262,20 @@ class ParticipantConfig(ImageConfig):
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(ImageConfig):
     """Settings of the level 'train'."""
 
     analysis_level = 'train'
+    summary = 'train networks on your own images and points'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CrossvalConfig(ImageConfig):
     """Settings of the level 'crossval'."""
 
     analysis_level = 'crossval'
+    summary = 'measure how well such networks do on other participants'
 
     folds: int | None = setting(
         None,
@@ -274,11 +289,12 @@ class CrossvalConfig(ImageConfig):
     )
 
 
-@dataclass(frozen=True)
-class GroupConfig(RunConfig):
+@dataclass(frozen=True, kw_only=True)
+class GroupConfig(DataConfig):
     """Settings of the level 'group'."""
 
     analysis_level = 'group'
+    summary = 'compare methods and raters over all participants'
 
     agreement_overrides: Path | None = setting(
         None,

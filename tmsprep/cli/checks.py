@@ -11,6 +11,7 @@ from tmsprep.bids.filters import QUERY, check_filters
 from tmsprep.bids.names import labels_in, shorten
 from tmsprep.config import (
     CrossvalConfig,
+    DataConfig,
     ImageConfig,
     ParticipantConfig,
     RunConfig,
@@ -27,10 +28,13 @@ def check_paths(config: RunConfig) -> None:
     ValueError
         With one line that names the argument and the cure.
     """
-    for folder in (config.bids_dir, config.out_dir, getattr(config, 'work_dir', config.out_dir)):
-        _check_text(folder)
-    _check_bids_dir(config.bids_dir, validate=not config.skip_bids_validation)
-    _check_out_dir(config.out_dir, config.bids_dir)
+    for name in (*config.folders, 'work_dir'):
+        _check_text(getattr(config, name, config.out_dir))
+    if isinstance(config, DataConfig):
+        _check_bids_dir(config.bids_dir, validate=not config.skip_bids_validation)
+        _check_out_dir(config.out_dir, config.bids_dir)
+    elif not config.out_dir.is_dir():
+        raise ValueError(f'{config.out_dir}: no such folder; give one with outputs of tmsprep')
     _check_annotations(config)
     if isinstance(config, ImageConfig):
         _check_work_dir(config.work_dir, config.bids_dir, config.out_dir)
