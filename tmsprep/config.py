@@ -35,6 +35,9 @@ MAX_SEED = 2**31 - 1
 #: What a settings file says of the run that wrote it, rather than of the next one.
 _OF_ONE_RUN = ('analysis_level', 'run_id', 'bids_dir', 'out_dir')
 
+#: Fields that are neither settings nor written.
+_UNWRITTEN = ('notes', 'source')
+
 
 def new_run_id() -> str:
     """Name of a run: sorts by time, and is unique among parallel jobs."""
@@ -108,7 +111,7 @@ class RunConfig:
     @property
     def options(self) -> dict[str, Any]:
         """Every setting and option of a method, by name."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != 'notes'}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _UNWRITTEN}
         return values | values.pop('method_options')
 
     def to_toml(self, path: Path) -> Path:
@@ -253,6 +256,22 @@ class ParticipantConfig(ImageConfig):
     analysis_level = 'participant'
     summary = 'localise the targets in every image'
 
+    #: An image in place of a data set; it may be named after a patient, so it is not written.
+    source: Path | None = None
+    image_id: str = setting(
+        '01',
+        'label of the participant if one image is given',
+        group='images',
+        metavar='LABEL',
+        flags=('--id',),
+        read=lambda label: check_label(label.removeprefix('sub-')),
+    )
+    series: str | None = setting(
+        None,
+        'series to use if DICOM files are given (default: the T1w, by what their header says)',
+        group='images',
+        metavar='NUMBER',
+    )
     localizers: tuple[str, ...] = setting(
         (), 'methods to run (default: all of the protocol)', group='what', metavar='METHOD'
     )

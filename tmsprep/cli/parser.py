@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from tmsprep import __version__
 from tmsprep.cli.checks import check_paths
-from tmsprep.cli.places import Places, closest, read_places, usage
+from tmsprep.cli.places import IMAGE_FORM, Places, closest, read_places, usage
 from tmsprep.cli.settings import make_config
 from tmsprep.config import CONFIGS, SETTINGS, RunConfig
 from tmsprep.methods import method_names, method_options
@@ -77,7 +77,7 @@ def parse_args(argv: Sequence[str] | None = None) -> RunConfig:
     parser = build_parser()
     try:
         places, options = read_arguments(parser, argv)
-        config = make_config(places.level, places.folders, **options)
+        config = make_config(places.level, places.folders, source=places.source, **options)
         check_paths(config)
     except (ValueError, OSError) as error:
         parser.error(str(error))
@@ -181,6 +181,7 @@ def overview() -> str:
     return '\n'.join(
         [
             *(f'usage: {form} [options]' for form in forms),
+            f'usage: {IMAGE_FORM} [options]    (one T1w: NIfTI, DICOM folder or zip)',
             f'\n{_DESCRIPTION}\n\nanalysis levels:',
             *lines,
             '\noptions:',

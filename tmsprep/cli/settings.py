@@ -12,11 +12,19 @@ from tmsprep.methods import method_names, method_options, names_of
 from tmsprep.options import LEVELS, NEUTRAL_GROUPS, Option, settle
 from tmsprep.protocols import Protocol, load_protocol
 
+#: Settings for one image in place of a data set, and for data sets alone.
+_OF_IMAGES = ('image_id', 'series')
+_OF_DATA_SETS = (
+    *('participant_label', 'session_label', 'bids_filters', 'bids_database_dir'),
+    'skip_bids_validation',
+)
+
 
 def make_config(
     analysis_level: str,
     folders: Mapping[str, Path],
     config_file: Path | None = None,
+    source: Path | None = None,
     **given: Any,
 ) -> RunConfig:
     """Decide the settings of a run: defaults, replaced by those of the protocol, and so on.
@@ -30,6 +38,8 @@ def make_config(
     config_file : Path, optional
         TOML file whose settings replace the defaults; those of other levels and protocols are
         checked, and named in the notes of the result.
+    source : Path, optional
+        An image in place of a data set.
     **given : Any
         Settings and options of methods, as on the command line, which replace all others.
 
@@ -44,6 +54,7 @@ def make_config(
     of_methods = {o.name: o for name in names_of(protocol) for o in method_options(name)}
     options = {**of_methods, **SETTINGS}
     _refuse_misplaced(given, options, analysis_level, protocol)
+    _refuse_choices(given, source)
     sources = {
         f'protocol {protocol.name}': _defaults(protocol, analysis_level),
         str(config_file): saved,
@@ -54,6 +65,8 @@ def make_config(
     unused = _unused(saved, options, analysis_level, str(config_file))
     if 'localizers' in values:
         values['localizers'] = names_of(protocol, values['localizers'])
+    if source is not None:
+        values |= {'source': source.absolute(), 'participant_label': (values['image_id'],)}
     return CONFIGS[analysis_level](
         method_options={name: values.pop(name) for name in of_methods if name in values},
         notes=unused,
@@ -105,6 +118,19 @@ def _refuse_misplaced(
         raise ValueError(
             f'{option.flag} is an option of {levels}, not of {level}{reason}; leave it out'
         )
+
+
+def _refuse_choices(given: Iterable[str], source: Path | None) -> None:
+    """Refuse what chooses from a data set where there is an image, and the reverse."""
+    names, what = (_OF_IMAGES, 'a data set') if source is None else (_OF_DATA_SETS, 'one image')
+    for name in names:
+        if name in given:
+            hint = (
+                'participants are chosen by --participant-label'
+                if source is None
+                else ('its participant is named by --id')
+            )
+            raise ValueError(f'{SETTINGS[name].flag} has no use for {what}; {hint}')
 
 
 def _unused(
