@@ -15,7 +15,8 @@ from tmsprep.text import MOST_SETTINGS, parse_toml, read_text
 if TYPE_CHECKING:
     import numpy as np
 
-_TARGET_KEYS = {'label', 'hemisphere', 'region', 'type', 'mirror'}
+_TARGET_KEYS = {'label', 'hemisphere', 'region', 'type'}
+_OPTIONAL_KEYS = {'mirror', 'name', 'doubt'}
 
 #: Key of a protocol file to its type.
 _PROTOCOL_KEYS: dict[str, Any] = {
@@ -52,11 +53,15 @@ class Target:
     hemisphere : str
         'L', 'R', or 'n/a' for a midline point.
     region : str
-        Name in words: the brain region.
+        The brain region in words.
     type : str
         What the target is used for, according to the source.
     mirror : str
         Label of the same target in the other hemisphere, '' if the protocol has none.
+    name : str
+        Short name in words, such as 'left hand M1'; the region if it is not given.
+    doubt : str
+        Landmarks by which a reader can check the point in the image, a few sentences; '' for none.
     """
 
     label: str
@@ -64,6 +69,18 @@ class Target:
     region: str
     type: str
     mirror: str = ''
+    name: str = ''
+    doubt: str = ''
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, 'name', self.name or self.region)
+        object.__setattr__(self, 'doubt', ' '.join(self.doubt.split()))
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What points and tables depend on; words for readers are not part of it."""
+        keys = ('label', 'hemisphere', 'region', 'type', 'mirror')
+        return {key: getattr(self, key) for key in keys}
 
 
 @dataclass(frozen=True)
@@ -243,9 +260,9 @@ def _check_types(content: Mapping[str, Any]) -> None:
 def _target(row: Any) -> Target:
     if not isinstance(row, dict):
         raise ValueError(f'[[targets]] must be tables, not {row!r}')
-    _refuse_unknown(row, _TARGET_KEYS, '[[targets]]')
-    for key in sorted(_TARGET_KEYS):
-        if key not in row and key != 'mirror':
+    _refuse_unknown(row, _TARGET_KEYS | _OPTIONAL_KEYS, '[[targets]]')
+    for key in sorted(_TARGET_KEYS | _OPTIONAL_KEYS):
+        if key not in row and key in _TARGET_KEYS:
             raise ValueError(f'[[targets]]: missing key {key!r}')
         if not isinstance(row.get(key, ''), str):
             raise ValueError(f'[[targets]]: {key!r} must be text, not {row[key]!r}')
