@@ -275,10 +275,17 @@ class ParticipantConfig(ImageConfig):
     localizers: tuple[str, ...] = setting(
         (), 'methods to run (default: all of the protocol)', group='what', metavar='METHOD'
     )
+    targets: tuple[str, ...] = setting(
+        (),
+        'targets to write; all are localised, as checks need them (default: all of the protocol)',
+        group='what',
+        metavar='LABEL',
+    )
     sloppy: bool = setting(False, 'fast and rough, for testing; never for targets', group='what')
     reports_only: bool = setting(
         False, 'write the reports again from existing outputs', group='what'
     )
+    fail_on_warning: bool = setting(False, 'exit with code 3 if a point carries a warning')
 
 
 @dataclass(frozen=True, kw_only=True)

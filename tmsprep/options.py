@@ -161,7 +161,11 @@ class Option:
             path = path.expanduser().absolute()
         except RuntimeError:
             raise ValueError(f'{self.flag}: no home directory for {path}') from None
-        if self.exists and not (path.is_dir() if self.exists == 'folder' else path.is_file()):
+        try:
+            there = path.is_dir() if self.exists == 'folder' else path.is_file()
+        except OSError as error:
+            raise ValueError(f'{self.flag}: {path}: {error.strerror}') from error
+        if self.exists and not there:
             raise ValueError(f'{self.flag}: no {self.exists} {path}')
         return path
 

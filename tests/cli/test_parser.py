@@ -230,7 +230,10 @@ def test_crossval_options() -> None:
         ('bids bids participant', 'may not go into the data set itself'),
         ('bids bids/../bids participant', 'may not go into the data set itself'),
         ('bids bids/sub-01/out participant', 'folder of a participant'),
-        ('bids atlas.nii.gz participant', 'atlas.nii.gz is not a folder'),
+        (
+            'bids atlas.nii.gz participant',
+            'not a folder for outputs; type tmsprep atlas.nii.gz bids',
+        ),
         ('bids atlas.nii.gz/out participant', 'atlas.nii.gz is not a folder'),
         ('bids out participant -w bids', '--work-dir'),
         ('bids out participant -w bids/work', 'elsewhere with -w'),

@@ -1,4 +1,4 @@
-"""Write DICOM files of a made-up study, by the standard's encoding (PS3.5, explicit little endian)."""
+"""Write DICOM files of a made-up study, as PS3.5 encodes them (explicit, little endian)."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     -------
     int
         0 if everything was done, 1 if something failed, 2 for wrong arguments (which end the
-        process from within the parser) or files, 128 plus the signal if one stopped it.
+        process from within the parser) or files, 3 for warnings if asked for, 128 plus the
+        signal if one stopped it.
     """
     if argv is not None:
         # Called from a program, which must not be forked or moved.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tmsprep.bids.names import shorten
+from tmsprep.cli.places import closest
 from tmsprep.config import CONFIGS, SETTINGS, RunConfig, read_settings
 from tmsprep.methods import method_names, method_options, names_of
 from tmsprep.options import LEVELS, NEUTRAL_GROUPS, Option, settle
@@ -65,6 +67,8 @@ def make_config(
     unused = _unused(saved, options, analysis_level, str(config_file))
     if 'localizers' in values:
         values['localizers'] = names_of(protocol, values['localizers'])
+    if 'targets' in values:
+        values['targets'] = _in_order(values['targets'], protocol)
     if source is not None:
         values |= {'source': source.absolute(), 'participant_label': (values['image_id'],)}
     return CONFIGS[analysis_level](
@@ -118,6 +122,21 @@ def _refuse_misplaced(
         raise ValueError(
             f'{option.flag} is an option of {levels}, not of {level}{reason}; leave it out'
         )
+
+
+def _in_order(chosen: Sequence[str], protocol: Protocol) -> tuple[str, ...]:
+    """Return the labels of chosen targets in the order of the protocol."""
+    for label in chosen:
+        if label not in protocol.labels:
+            # Labels are in capitals, and typed in small letters.
+            near = {known.lower(): known for known in protocol.labels}
+            meant = closest(label.lower(), near)
+            hint = f'did you mean {near[meant]}? All are' if meant else 'there are'
+            raise ValueError(
+                f'--targets: no {label!r} in protocol {protocol.name}; {hint} '
+                f'{shorten(list(protocol.labels), 40)}'
+            )
+    return tuple(label for label in protocol.labels if label in chosen)
 
 
 def _refuse_choices(given: Iterable[str], source: Path | None) -> None:
