@@ -125,10 +125,10 @@ def plot_points(
     volume = Volume.from_image(nib.Nifti1Image.from_filename(conformed))
     circles, measures = error_circles(tables), scatter(tables)
     for target in protocol.targets:
-        named = {method: found[target.label] for method, found in points.items()}
+        named = {m: found[target.label] for m, found in points.items() if target.label in found}
         path = layout.figure(image, target.label)
         if not any(np.isfinite(point).all() for point in named.values()):
-            # A figure of an earlier run would show a point that was not found again.
+            # A figure of an earlier run would show a point that was not found or chosen again.
             path.unlink(missing_ok=True)
             continue
         yield plot_target(
