@@ -247,6 +247,15 @@ class ParticipantConfig(ImageConfig):
     reports_only: bool = setting(
         False, 'write the reports again from existing outputs', group='what'
     )
+    deface_report: bool = setting(
+        False, 'leave the face out of the viewer and the figures of the reports', group='what'
+    )
+    review: tuple[Path, ...] = setting(
+        (),
+        'decisions about targets, as saved by the viewer of a report: *_desc-reviewed_targets.tsv',
+        group='what',
+        metavar='FILE.tsv',
+    )
 
 
 @dataclass(frozen=True)

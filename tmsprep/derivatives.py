@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 #: Value of the entity ``desc`` of the table of the raters' consensus.
 EXPERT = 'expert'
 
+#: Value of the entity ``desc`` of the table of a reviewer's decisions.
+REVIEWED = 'reviewed'
+
 #: Columns that every table of targets begins with.
 FIRST_COLUMNS = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 

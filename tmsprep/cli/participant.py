@@ -206,6 +206,7 @@ def _workflow(
         ),
         work_dir=config.work_dir,
         derivatives=config.derivatives,
+        deface=config.deface_report,
     )
 
 

@@ -31,6 +31,7 @@ from tmsprep.reports.summary import (
     target_rows,
     warnings,
 )
+from tmsprep.reports.viewer import with_viewers
 from tmsprep.text import counted
 
 #: Value of the entity desc of the figure of all targets; a target's figure has its label.
@@ -63,6 +64,7 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
     results = collect_subject(layout, subject)
     sections = {image.name: method_sections(image, layout) for image in results.images}
     pages = [image_page(image, protocol, sections[image.name]) for image in results.images]
+    pages, unseen = with_viewers(pages, results.images, layout, protocol)
     texts = method_texts(results.images, sections)
     every = [section for some in sections.values() for section in some.values()]
     html = render(
@@ -71,7 +73,7 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
         heading=results.subject,
         pages=pages,
         errors=results.errors,
-        problems=results.problems,
+        problems=[*results.problems, *unseen],
         methods=[_common_text(protocol), *texts] if texts else [],
         references=sorted({*PIPELINE, *(t for s in every for t in s.references)}) if texts else [],
     )
