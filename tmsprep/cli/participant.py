@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.bids import find_images
-from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
 from tmsprep.done import Work
@@ -26,6 +26,7 @@ from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.reports.participant import write_participant_report
+from tmsprep.review import match_reviews, take_reviews
 from tmsprep.running import EXIT_FAILED
 from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.locks import TAKEN, claim_participants
@@ -33,6 +34,8 @@ from tmsprep.running.progress import Progress
 from tmsprep.text import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nipype import Node, Workflow
 
     from tmsprep.bids import FoundImages
@@ -124,8 +127,10 @@ def run_level(config: ParticipantConfig) -> int:
     """
     run = ParticipantRun.of(config)
     found = find_images(config.image_query)
+    reviews = match_reviews(config.review, run.layout, found.images)
     if config.reports_only and not config.dry_run:
-        return _conclude(run, found, unreported=_write_reports(run, found.images))
+        _refuse_defacing(config)
+        return _conclude(run, found, unreported=_write_reports(run, found.images, reviews))
     resources = run.resources()
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
@@ -136,7 +141,7 @@ def run_level(config: ParticipantConfig) -> int:
         try:
             _execute(run, claimed, resources, experts)
         finally:
-            unreported = _write_reports(run, claimed)
+            unreported = _write_reports(run, claimed, reviews)
         others = set(found.images) - set(claimed)
         return _conclude(run, found, experts, others, unreported)
 
@@ -210,10 +215,24 @@ def _workflow(
     )
 
 
-def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> dict[str, str]:
-    """Write the reports; return the participants without one, and why."""
+def _refuse_defacing(config: ParticipantConfig) -> None:
+    """Refuse to promise pictures without faces where no picture is made."""
+    if config.deface_report:
+        raise BidsError(
+            '--deface-report: --reports-only shows the pictures of an earlier run as they are. '
+            'Leave out --reports-only'
+        )
+
+
+def _write_reports(
+    run: ParticipantRun, images: Images, reviews: Mapping[str, Path]
+) -> dict[str, str]:
+    """Take up reviews and write the reports; return the participants with a failure, and why."""
     failed = {}
-    for subject in subjects:
+    for subject, several in images.items():
+        problems = take_reviews(run.layout, run.protocol, several, reviews)
+        if problems:
+            failed[subject] = '; '.join(problems)
         try:
             path = write_participant_report(run.layout, run.protocol, subject)
         except Exception as error:
@@ -221,7 +240,8 @@ def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> dict[str, st
             path = run.layout.report(subject)
             # That of an earlier run must not pass for one of this run.
             path.unlink(missing_ok=True)
-            failed[subject] = f'report: {path} could not be written: {str(error) or repr(error)}'
+            why = f'report: {path} could not be written: {str(error) or repr(error)}'
+            failed[subject] = '; '.join([*problems, why])
         else:
             logger.info('report: %s', path)
     return failed
