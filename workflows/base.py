@@ -26,6 +26,8 @@ def init_participant_wf(
     computing: Computing,
     work_dir: Path,
     derivatives: Sequence[Path] = (),
+    chosen: Sequence[str] = (),
+    deface: bool = False,
     own_points: OwnPoints | None = None,
 ) -> Workflow:
     """Join the workflows of all images, which do not depend on each other.
@@ -39,7 +41,8 @@ def init_participant_wf(
         The inputs.
     work_dir : Path
         Directory of intermediate results.
-    protocol, layout, methods, resources, mem_gb, computing, derivatives, own_points
+    protocol, layout, methods, resources, mem_gb, computing, derivatives, own_points, chosen
+    deface
         As for `init_image_wf`.
     """
     workflow = Workflow(name=f'{layout.label}_wf', base_dir=str(work_dir))
@@ -56,6 +59,8 @@ def init_participant_wf(
             computing=computing,
             kept=kept_folder(layout, work_dir, image),
             derivatives=derivatives,
+            chosen=chosen,
+            deface=deface,
             own_points=own_points,
             name=workflow_name(image),
         )

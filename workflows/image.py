@@ -57,6 +57,8 @@ def init_image_wf(
     computing: Computing,
     kept: Path,
     derivatives: Sequence[Path] = (),
+    chosen: Sequence[str] = (),
+    deface: bool = False,
     own_points: OwnPoints | None = None,
     name: str = 'image_wf',
 ) -> Workflow:
@@ -88,6 +90,10 @@ def init_image_wf(
         Directory of the methods' outcomes, which the next run may take.
     derivatives : sequence of Path
         Directories with earlier derivatives of the image.
+    chosen : sequence of str
+        Labels of the targets that the tables list; empty for all.
+    deface : bool
+        Whether figures leave out the face.
     own_points : OwnPoints, optional
         Points given in a template, for a table of their own.
     name : str
@@ -117,13 +123,14 @@ def init_image_wf(
             **where,
             random_seed=computing.random_seed,
             run_id=computing.run_id,
+            chosen=list(chosen),
             **({'own_points': own_points} if own_points else {}),
         ),
         name='derivatives',
         # Transforms of the finest preset are read here.
         mem_gb=1.0,
     )
-    figures = Node(PlotFigures(**where), name='figures', mem_gb=1.0)
+    figures = Node(PlotFigures(**where, deface=deface), name='figures', mem_gb=1.0)
     expert = layout.table(image, EXPERT)
     if expert.is_file():
         figures.inputs.expert = str(expert)

@@ -17,7 +17,7 @@ from tmsprep.evaluation.template import MNI, MNI_FROM
 from tmsprep.failures import read_records
 from tmsprep.formats.targets_tsv import MISSING, read_rows
 from tmsprep.group.issues import Issue
-from tmsprep.group.points import COLUMNS, TEMPLATE_COLUMNS, point_table
+from tmsprep.group.points import STATED, in_columns, point_table
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
@@ -159,7 +159,7 @@ def _read_image(
         if isinstance(atlas, dict):
             found.atlases[stem, method] = str(atlas.get('Name'))
         try:
-            table = _read_table(path, _mni_from(sidecars[method], protocol))
+            table = _read_table(path)
         except (OSError, ValueError) as error:
             why = str(error).removeprefix(f'{path}: ')
             message = f'{path}: cannot be read ({why}). Run the participant level again.'
@@ -174,24 +174,16 @@ def _read_image(
             )
             severity = 'warning' if len(known) else 'error'
             found.issues.append(Issue(image.subject, message, severity))
-        further = [name for name in TEMPLATE_COLUMNS if name in known]
-        yield known.assign(participant_id=f'sub-{image.subject}', image=stem, method=method)[
-            [*COLUMNS, *further]
-        ]
+        known = known.assign(participant_id=f'sub-{image.subject}', image=stem, method=method)
+        mapped = _mni_from(sidecars[method], protocol)
+        if not mapped:
+            known = known.assign(**dict.fromkeys(MNI, np.nan))
+        there = known[list(MNI)].notna().all(axis=1)
+        yield in_columns(known.assign(**{MNI_FROM: np.where(there, mapped, '')}))
 
 
-def _mni_from(sidecar: Mapping[str, Any], protocol: Protocol) -> str:
-    """Say how a table's coordinates in the template of the protocol were found; '' if not."""
-    mni = sidecar.get('MNI')
-    if not isinstance(mni, dict) or mni.get('Space') != template_of(protocol):
-        return ''
-    return 'estimate' if mni.get('Estimated') else 'registration'
-
-
-def _read_table(path: Path, mni_from: str = '') -> pd.DataFrame:
-    """Read 'label', 'x', 'y', 'z', 'status' and 'dispersion_mm' of a table of targets.
-
-    With `mni_from` the `TEMPLATE_COLUMNS` as well.
+def _read_table(path: Path) -> pd.DataFrame:
+    """Read 'label', 'x', 'y', 'z', 'status' and `STATED` of a table of targets.
 
     Raises
     ------
@@ -203,20 +195,23 @@ def _read_table(path: Path, mni_from: str = '') -> pd.DataFrame:
     labels = tuple(row['label'] for row in rows)
     places = [[_number(row[axis]) for axis in _AXES] for row in rows]
     points = PointSet(labels, np.array(places, dtype=np.float64).reshape(-1, 3))
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             'label': labels,
             **dict(zip(_AXES, points.coordinates.T, strict=True)),
             'status': [row['status'] for row in rows],
-            'dispersion_mm': [_number(row.get('dispersion_mm', '')) for row in rows],
+            **{name: [_number(row.get(name, '')) for row in rows] for name in STATED},
             'repetition': np.nan,
         }
     )
-    if mni_from:
-        for axis in MNI:
-            table[axis] = [_number(row.get(axis, '')) for row in rows]
-        table[MNI_FROM] = np.where(table[list(MNI)].notna().all(axis=1), mni_from, '')
-    return table
+
+
+def _mni_from(sidecar: Mapping[str, Any], protocol: Protocol) -> str:
+    """Say how a table's coordinates in the template of the protocol were found; '' if not."""
+    mni = sidecar.get('MNI')
+    if not isinstance(mni, dict) or mni.get('Space') != template_of(protocol):
+        return ''
+    return 'estimate' if mni.get('Estimated') else 'registration'
 
 
 def _number(cell: str) -> float:

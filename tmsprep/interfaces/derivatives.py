@@ -34,6 +34,7 @@ class WriteDerivativesInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     conformed = File(exists=True, desc='image on the grid of one method')
     own_points = traits.Any(desc='an `OwnPoints`')
     random_seed = traits.Int(mandatory=True)
+    chosen = traits.List(traits.Str(), desc='labels of the targets that tables list; none: all')
     run_id = traits.Str(nohash=True, desc='name of the run')
 
 
@@ -63,6 +64,7 @@ class WriteDerivatives(TakesOutcomes):
             given.protocol,
             properties,
             given.random_seed,
+            given.chosen,
         )
         for method, outcome in outcomes.items():
             record_error(given.layout, given.image, method, outcome.error, tables_written=True)
