@@ -36,9 +36,9 @@ class Space:
 
 
 #: The asymmetric averages against the symmetric ones: they have the torque of the brain, a yaw of
-#: 1.5 degrees. Like that of FSL's template, fitted to a registration (SyN, 2 mm) of the template
-#: to `REFERENCE` at 3,000 places of the cortex, of which none is a fiducial; without it the cortex
-#: is 1.5 mm apart (FSL's: 1.8 mm).
+#: 1.5 degrees. Like that of FSL's template, fitted to a diffeomorphic registration (2 mm) of the
+#: template to `REFERENCE` at 3,000 places of the cortex, of which none is a fiducial; without it
+#: the cortex is 1.5 mm apart (FSL's: 1.8 mm).
 _ASYMMETRIC_2009 = Space(
     (
         (1.0008, 0.0050, 0.0036, -0.1987),

@@ -94,9 +94,7 @@ def test_registration_to_another_template() -> None:
     np.testing.assert_allclose(places(tables['cnn']), expected)
     assert np.linalg.norm(expected - POINTS.coordinates + 10, axis=1).max() < 3
     assert entries['cnn']['Space'] == 'MNI152NLin2009aSym'
-    assert 'then to MNI152NLin2009aSym (by an affine, which leaves 1.0 mm' in str(
-        entries['cnn']['Mapping']
-    )
+    assert 'then to MNI152NLin2009aSym (by an affine' in str(entries['cnn']['Mapping'])
 
 
 def test_damaged_registration(caplog: pytest.LogCaptureFixture) -> None:
