@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tmsprep.bids import find_images
+from tmsprep.bids import FoundImages, find_images
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
+from tmsprep.config import ParticipantConfig
 from tmsprep.done import Work
 from tmsprep.failures import (
     forget_records,
@@ -20,6 +21,7 @@ from tmsprep.failures import (
     read_records,
     record_problems,
 )
+from tmsprep.group.experts import Experts
 from tmsprep.group.issues import errors_by_subject
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import Method
@@ -35,9 +37,6 @@ from tmsprep.text import counted
 if TYPE_CHECKING:
     from nipype import Node, Workflow
 
-    from tmsprep.bids import FoundImages
-    from tmsprep.config import ParticipantConfig
-    from tmsprep.group.experts import Experts
 
 logger = logging.getLogger('tmsprep')
 

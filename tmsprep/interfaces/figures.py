@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
+import pandas as pd
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
@@ -24,6 +26,9 @@ from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
+from tmsprep.reports.overview import plot_overview
+from tmsprep.reports.planes import Volume
+from tmsprep.reports.slices import plot_target
 from tmsprep.text import open_text
 
 
@@ -113,12 +118,6 @@ def plot_points(
     Path
         The figures.
     """
-    import nibabel as nib
-
-    from tmsprep.reports.overview import plot_overview
-    from tmsprep.reports.planes import Volume
-    from tmsprep.reports.slices import plot_target
-
     points = {method: read_targets(path) for method, path in tables.items()}
     # Read once: a dozen figures look at the same voxels.
     volume = Volume.from_image(nib.Nifti1Image.from_filename(conformed))
@@ -186,8 +185,6 @@ def scatter(tables: Mapping[str, Path]) -> dict[str, dict[str, float]]:
 
 def _column(path: Path, name: str) -> dict[str, float]:
     """Target to a number of its row, NaN where missing; empty if there is no such column."""
-    import pandas as pd
-
     table = pd.read_csv(open_text(path), sep='\t', dtype=str, keep_default_na=False)
     if name not in table:
         return {}

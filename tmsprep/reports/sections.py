@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -20,9 +20,6 @@ from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.protocols import Protocol
 from tmsprep.text import printable, shown, without_folders
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 _DOI = re.compile(r'doi:(10\.[^\s<>]*[^\s<>.,;])')
 
