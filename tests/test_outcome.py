@@ -82,12 +82,14 @@ def test_inputs_of_files(tmp_path: Path) -> None:
 
 
 def test_inputs_of_protocol() -> None:
-    """A list counts by its targets, not by its title or its folder."""
+    """A list counts by its targets, not by its title, its folder, or words for readers."""
     tms = load_protocol('tms')
+    reworded = tuple(replace(t, name='', doubt='') for t in tms.targets)
     moved = replace(tms, title='others', folder=Path('/elsewhere'))
     region = replace(tms.targets[0], region='left ear')
     for protocol, same in (
         (moved, True),
+        (replace(tms, targets=reworded), True),
         (replace(tms, targets=tms.targets[::-1]), False),
         (replace(tms, targets=(region, *tms.targets[1:])), False),
         (replace(tms, voxel_mm=0.5), False),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -181,7 +181,7 @@ def inputs_of(
     """
     # What images are compared with, seen from the points.
     head = str(protocol.file(protocol.head)) if protocol.head else ''
-    targets = {'targets': [asdict(t) for t in protocol.targets], 'voxel_mm': protocol.voxel_mm}
+    targets = {'targets': [t.identity for t in protocol.targets], 'voxel_mm': protocol.voxel_mm}
     return {
         'Image': image_sha256,
         'Targets': _digest(targets),

@@ -45,6 +45,12 @@ region = 'r'
 type = 'x'
 mirror = 'LA'
 """
+GIVEN = """
+type = 'x'
+mirror = 'RA'
+name = 'left spot'
+doubt = "Look at\\n the gyrus."
+"""
 
 
 def test_the_papers_table() -> None:
@@ -55,6 +61,33 @@ def test_the_papers_table() -> None:
     assert all(t.region for t in protocol.targets)
     sides = {'L': 'left', 'R': 'right'}
     assert all(t.region.startswith(sides[t.hemisphere]) for t in protocol.targets)
+
+
+def test_words_for_readers() -> None:
+    targets = {t.label: t for t in load_protocol('tms').targets}
+    assert targets['LULIMBMC'].name == 'left hand M1'
+    assert targets['RLLIMBMC'].name == 'right leg M1'
+    assert len({t.name for t in targets.values()}) == 11
+    for target in targets.values():
+        # The landmarks are those of both sides, and say nothing of one side alone.
+        mirror = targets.get(target.mirror, target)
+        assert target.doubt
+        assert target.doubt == mirror.doubt
+        assert '\n' not in target.doubt
+        assert '>good<' in load_protocol('tms').file(target.sketch).read_text()
+    landmarks = {'LULIMBMC': 'omega', 'LHESCHL': 'insula', 'LDLPFC': 'middle frontal gyrus',
+                 'LOFC': 'orbital surface', 'LLLIMBMC': 'paracentral lobule',
+                 'LFACEMC': 'inferior frontal sulcus'}  # fmt: skip
+    for label, landmark in landmarks.items():
+        assert landmark in targets[label].doubt
+
+
+def test_default_name(tmp_path: Path) -> None:
+    path = tmp_path / 'mine.toml'
+    path.write_text(GOOD.replace("type = 'x'\nmirror = 'RA'", GIVEN))
+    left, right = load_protocol(path).targets
+    assert (left.name, left.doubt) == ('left spot', 'Look at the gyrus.')
+    assert (right.name, right.doubt) == ('r', '')
 
 
 def test_reflecting_twice_changes_nothing() -> None:
