@@ -43,8 +43,9 @@ MAY_IMPORT = {
     'done': {'evaluation', *METHOD},
     'learning': {'networks', 'formats', 'evaluation', *METHOD},
     'group': {'evaluation', 'formats', 'derivatives', 'failures', 'registration', *METHOD},
-    'reports': {'evaluation', 'formats', 'derivatives', 'failures', *METHOD},
+    'reports': {'evaluation', 'formats', 'derivatives', 'failures', 'review', *METHOD},
     'export': {'evaluation', 'formats', 'derivatives', 'reports'},
+    'review': {'evaluation', 'formats', 'derivatives', *METHOD},
     'methods': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
         'reports',
@@ -68,6 +69,7 @@ MAY_IMPORT = {
             'failures',
             'derivatives',
             'export',
+            'review',
             'formats',
             'phantoms',
             'done',

@@ -21,7 +21,6 @@ from tmsprep.text import counted
 if TYPE_CHECKING:
     from nipype import Node
 
-
 logger = logging.getLogger('tmsprep')
 
 

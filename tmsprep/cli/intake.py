@@ -8,8 +8,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tmsprep.config import ParticipantConfig
 from tmsprep.files import file_sha256, make_private
 from tmsprep.imaging.nifti_file import open_nifti
 from tmsprep.intake import Kind, kind_of
@@ -17,14 +17,10 @@ from tmsprep.intake.dicom import convert
 from tmsprep.intake.metadata import allowed
 from tmsprep.intake.nifti import clean_content
 from tmsprep.intake.raw import add_image, image_of
-from tmsprep.intake.series import choose
+from tmsprep.intake.series import Choice, choose
 from tmsprep.protocols import load_protocol
 from tmsprep.running.locks import short_lock
 from tmsprep.text import counted
-
-if TYPE_CHECKING:
-    from tmsprep.config import ParticipantConfig
-    from tmsprep.intake.series import Choice
 
 logger = logging.getLogger('tmsprep')
 

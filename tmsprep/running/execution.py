@@ -22,7 +22,6 @@ from tmsprep.running.progress import Progress
 if TYPE_CHECKING:
     from nipype import Node, Workflow
 
-
 logger = logging.getLogger('tmsprep')
 
 StatusCallback = Callable[['Node', str], None]
