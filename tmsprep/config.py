@@ -11,6 +11,8 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
+import tomli_w
+
 from tmsprep import __version__, atomic
 from tmsprep.bids.collect import ImageQuery
 from tmsprep.bids.filters import load_filters
@@ -121,8 +123,6 @@ class RunConfig:
 
         TOML has no null: what is None is left out, and the filters are one string of JSON.
         """
-        import tomli_w
-
         content: dict[str, Any] = {'analysis_level': self.analysis_level}
         content |= {k: _as_toml(v) for k, v in self.options.items() if v is not None}
         return atomic.write_text(path, f'# tmsprep {__version__}\n{tomli_w.dumps(content)}')

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tmsprep.bids import find_images
+from tmsprep.bids import FoundImages, find_images
 from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
 from tmsprep.cli.points import own_points
 from tmsprep.cli.warned import Warned
+from tmsprep.config import ParticipantConfig
 from tmsprep.done import Work
 from tmsprep.export.files import export_subject
 from tmsprep.failures import (
@@ -22,6 +23,7 @@ from tmsprep.failures import (
     read_records,
     record_problems,
 )
+from tmsprep.group.experts import Experts
 from tmsprep.group.issues import errors_by_subject
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import Method
@@ -40,10 +42,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nipype import Node, Workflow
-
-    from tmsprep.bids import FoundImages
-    from tmsprep.config import ParticipantConfig
-    from tmsprep.group.experts import Experts
 
 logger = logging.getLogger('tmsprep')
 

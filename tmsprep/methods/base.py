@@ -12,9 +12,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import nibabel as nib
 import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.evaluation.head import MeanHead
 from tmsprep.evaluation.status import RADIUS, STATUSES, point_status
 from tmsprep.files import code_version
 from tmsprep.options import Option
@@ -353,10 +355,6 @@ class Method(ABC):
 
 def _compare(outcome: Outcome, request: Request) -> Outcome:
     """Compare an image with the mean head; add what is found to the outcome."""
-    import nibabel as nib
-
-    from tmsprep.evaluation.head import MeanHead
-
     labels = request.protocol.labels
     model = MeanHead.load(request.protocol.file(request.protocol.head))
     lower, upper = request.properties['window']
