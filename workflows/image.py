@@ -56,6 +56,7 @@ def init_image_wf(
     computing: Computing,
     kept: Path,
     derivatives: Sequence[Path] = (),
+    chosen: Sequence[str] = (),
     name: str = 'image_wf',
 ) -> Workflow:
     """Localise all targets in one image, write derivatives and figures.
@@ -86,6 +87,8 @@ def init_image_wf(
         Directory of the methods' outcomes, which the next run may take.
     derivatives : sequence of Path
         Directories with earlier derivatives of the image.
+    chosen : sequence of str
+        Labels of the targets that the tables list; empty for all.
     name : str
         Name of the workflow.
     """
@@ -113,6 +116,7 @@ def init_image_wf(
             **where,
             random_seed=computing.random_seed,
             run_id=computing.run_id,
+            chosen=list(chosen),
         ),
         name='derivatives',
         mem_gb=0.5,

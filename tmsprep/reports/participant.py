@@ -40,6 +40,7 @@ from tmsprep.reports.summary import (
     target_rows,
     warnings,
 )
+from tmsprep.reports.thumbnail import THUMBNAIL
 from tmsprep.text import counted
 
 #: Value of the entity desc of the figure of all targets; a target's figure has its label.
@@ -235,7 +236,7 @@ def _figures(
         elif what in regions:
             slices = 'axial, coronal and sagittal slices with the points of each method'
             targets[what] = Picture.read(path, f'{what}, {regions[what]}: {slices}')
-        else:
+        elif what != THUMBNAIL:
             further.append(Picture.read(path, what, what))
     parts = [_target_part(row, targets[row.label]) for row in rows if row.label in targets]
     further = [picture for picture in further if picture.uri not in shown]

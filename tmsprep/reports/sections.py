@@ -69,7 +69,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with text, numbers or links as cells; None is shown as n/a.
+    """A table with text, numbers, links or small pictures as cells; None is shown as n/a.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Table:
 
     caption: str
     head: Sequence[str]
-    rows: Sequence[Sequence[str | Number | Link | None]]
+    rows: Sequence[Sequence[str | Number | Link | Picture | None]]
     notes: str = ''
     warns: Collection[int] = ()
 
