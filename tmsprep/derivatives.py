@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
 from tmsprep.files import remove_inside
-from tmsprep.formats.targets_tsv import read_targets
+from tmsprep.formats.targets_tsv import read_rows, read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
@@ -32,6 +33,8 @@ EXPERT = 'expert'
 #: Entries of the sidecar of a table of some targets only: their labels, and the points of the
 #: others, from which statuses are computed again when another method is run.
 CHOSEN, NOT_CHOSEN = 'ChosenTargets', 'PointsNotChosen'
+#: Value of the entity ``desc`` of the table of a reviewer's decisions.
+REVIEWED = 'reviewed'
 
 #: Columns that every table of targets begins with.
 FIRST_COLUMNS = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
@@ -295,7 +298,7 @@ def delete_outdated(
     The image may have been replaced under the same name; then all derivatives of it go, except
     tables that hold already. Or the list of targets has changed under the name of the protocol;
     then its tables and figures go. Files for navigators go in both cases. Tables of other origin
-    are left alone.
+    are left alone. Decisions of a reviewer about another image are renamed.
 
     Parameters
     ----------
@@ -313,6 +316,7 @@ def delete_outdated(
     list of Path
         The deleted tables.
     """
+    set_aside_review(layout, image, sha256)
     names = [*(method.name for method in methods_of(protocol)), EXPERT]
     every = {name: layout.table(image, name) for name in names}
     tables = {name: path for name, path in every.items() if is_own_table(path)}
@@ -332,11 +336,69 @@ def delete_outdated(
     doomed = layout.files(image, 'figures')
     if any(source_sha256(path) != sha256 for path in outdated):
         kept = {file for path in tables.values() for file in (path, path.with_suffix('.json'))}
-        doomed += [path for path in layout.files(image) if path not in kept]
+        review = layout.table(image, REVIEWED).stem
+        doomed += [
+            path
+            for path in layout.files(image)
+            if path not in kept and not path.name.startswith(review)
+        ]
     # The tables last: if this is interrupted, the next run finds them.
     for path in (*doomed, *outdated, *(path.with_suffix('.json') for path in outdated)):
         path.unlink(missing_ok=True)
     return outdated
+
+
+def set_aside_review(layout: Layout, image: ImageRef, sha256: str) -> list[Path]:
+    """Rename a reviewer's decisions about another image of the same name, and say so.
+
+    They are a person's work, so they are not deleted; under their name they would be wrong points.
+
+    Parameters
+    ----------
+    layout : Layout
+        Names of the outputs.
+    image : ImageRef
+        The source.
+    sha256 : str
+        Checksum of the image as it is now; '' if it is not known, then nothing is done.
+
+    Returns
+    -------
+    list of Path
+        The new names, which end in the beginning of the checksum of the image that was looked at.
+    """
+    table = layout.table(image, REVIEWED)
+    of = _reviewed_sha256(table)
+    if not (of and sha256) or of == sha256:
+        return []
+    paths = [table.with_suffix(extension) for extension in ('.tsv', '.json', '.mrk.json')]
+    renamed = [set_aside(path, f'of-{of[:8]}') for path in paths if path.is_file()]
+    logger.warning(
+        '%s: decisions about another image of the same name; kept as %s. Decide again in the '
+        'viewer of the new report',
+        table,
+        renamed[0].name,
+    )
+    return renamed
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Add an ending to the name of a file, with a number if there is such a file already."""
+    target, number = path.with_name(f'{path.name}.{why}'), 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f'{path.name}.{why}-{number}')
+    return path.rename(target)
+
+
+def _reviewed_sha256(path: Path) -> str:
+    """Checksum of the image that decisions are about, by their first row; '' if not known."""
+    try:
+        row = next((row for _, row in read_rows(path, ('label', 'image_sha256'))), {})
+    except ValueError:
+        return ''
+    value = row.get('image_sha256', '')
+    return value if re.fullmatch('[0-9a-f]{64}', value) else ''
 
 
 def is_own_table(path: Path) -> bool:
