@@ -843,8 +843,9 @@ async function start(root) {
 function followLink() {
   const [id, label] = decodeURIComponent(location.hash.slice(1)).split('/');
   const root = label && document.getElementById(id);
-  if (!root?.viewer) return;
-  root.viewer.select(label);
+  if (!root) return;
+  root.viewer?.select(label);
+  // One that is far below starts when it is in sight, and comes back here.
   root.scrollIntoView();
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
-from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.bids.names import Layout
 from tmsprep.derivatives import EXPERT
 from tmsprep.disclaimer import disclaimer
 from tmsprep.export.source import frame_in_words, grid_of, recommended_markers
@@ -20,14 +20,11 @@ from tmsprep.formats.navigators import Grid, LeftOut, NavigatorFile, Plan, plan_
 from tmsprep.formats.parsing import PointsFileError
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults, TargetsTable, collect_subject
+from tmsprep.reports.navigation import MANIFEST
 from tmsprep.reports.styles import method_order, method_style
-from tmsprep.tables import read_json, write_json
+from tmsprep.tables import write_json
 
 logger = logging.getLogger(__name__)
-
-#: What was written, and what was not; the last file of a directory, so that one without is not
-#: complete.
-MANIFEST = 'export.json'
 
 README = 'README.txt'
 
@@ -111,7 +108,13 @@ def _contents(
     return {
         'Tolerance_mm': TOLERANCE_MM,
         'Points': [
-            {'Label': m.label, 'Name': m.name, 'Method': m.method, 'Status': m.status}
+            {
+                'Label': m.label,
+                'Name': m.name,
+                'Method': m.method,
+                'Status': m.status,
+                'Position': m.target.tolist(),
+            }
             for m in markers
             if m.found
         ],
@@ -248,8 +251,3 @@ def _readme(
         disclaimer(protocol),
     ]
     return '\n'.join(lines) + '\n'
-
-
-def read_manifest(layout: Layout, image: ImageRef) -> dict[str, Any]:
-    """Read what was written for an image; empty if its directory is not complete."""
-    return read_json(layout.navigation(image) / MANIFEST)
