@@ -69,12 +69,9 @@ def test_points_are_inside() -> None:
 
 
 def test_large_image_has_larger_voxels() -> None:
-    affine = nib.affines.from_matvec(0.5 * np.eye(3), [0, 0, 0])
-    data = np.broadcast_to(np.float32(1), (600, 600, 600))
+    data = np.broadcast_to(np.float32(1), (300, 300, 300))
     box = np.array([[0.0, 0, 0], [290, 290, 290]])
-    thin = Volume(
-        data[::2, ::2, ::2], nib.affines.from_matvec(np.eye(3), [0] * 3), (0.0, 1.0), box
-    )
+    thin = Volume(data, np.eye(4), (0.0, 1.0), box)
     head = head_volume(thin, NOWHERE)
     # 290 ** 3 mm of 9.5 million voxels: an edge of 1.36927 mm.
     assert head.spacing == pytest.approx(1.36927, abs=1e-5)
@@ -119,5 +116,5 @@ def test_written_by_hand(tmp_path: Path) -> None:
 def test_damaged(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / 'head.bin.gz'
     path.write_bytes(content)
-    with pytest.raises(ValueError, match='damaged|no file of the kind'):
+    with pytest.raises(ValueError, match=r'damaged|no file of the kind'):
         read_head(path)

@@ -18,6 +18,7 @@ import pytest
 from report_data import HOSTILE, FakeOutput, make_row
 
 from tmsprep.reports.head_volume import HeadVolume, write_head
+from tmsprep.review import COLUMNS
 
 SHA256 = 'ab' * 32
 SCRIPT = str(files('tmsprep.data') / 'viewer.js')
@@ -215,7 +216,8 @@ def test_surface_of_a_ball() -> None:
     const found = [[0, 0], [90, 0], [0, 89.99]].map(([a, e]) => {
       const cam = v.camera(a, e), picture = v.surface(head, cam, 61, 61);
       return {middle: picture.depth[30 * 61 + 30], corner: picture.depth[0] === Infinity,
-        left: v.project(head, cam, picture, [-40, 0, 0]), front: v.project(head, cam, picture, [0, 40, 0])};
+        left: v.project(head, cam, picture, [-40, 0, 0]),
+        front: v.project(head, cam, picture, [0, 40, 0])};
     });
     console.log(JSON.stringify(found))
     """
@@ -247,14 +249,20 @@ def test_saved_files() -> None:
       v.today(new Date(2030, 0, 5))]))
     """
     table, markups, date = node(code)
-    assert table.split('\n') == [
-        'label\themisphere\tregion\tx\ty\tz\tstatus\tdecision\tmethod\treviewer\tdate\tcomment\t'
-        'image_sha256\tsoftware_version',
-        'LA\tL\tgyrus\tn/a\tn/a\tn/a\trejected\trejected\tn/a\tAnna\t2030-01-31\tn/a\tabc\t1.0',
-        'LB\tL\tgyrus\t1.5000\t-2.0000\t0.1000\tmoved\tmoved\tn/a\tAnna\t2030-01-31\t'
-        '"\'=1+1 no ""tabs"""\tabc\t1.0',
-        '',
+    head, first, second, end = table.split('\n')
+    assert head.split('\t') == [
+        *('label', 'hemisphere', 'region', 'x', 'y', 'z', *COLUMNS),
     ]
+    missing = ['n/a'] * 3
+    assert first.split('\t') == [
+        *('LA', 'L', 'gyrus', *missing, 'rejected', 'rejected', 'n/a', 'Anna', '2030-01-31'),
+        *('n/a', 'abc', '1.0'),
+    ]
+    assert second.split('\t') == [
+        *('LB', 'L', 'gyrus', '1.5000', '-2.0000', '0.1000', 'moved', 'moved', 'n/a', 'Anna'),
+        *('2030-01-31', '"\'=1+1 no ""tabs"""', 'abc', '1.0'),
+    ]
+    assert end == ''
     (points,) = (markup['controlPoints'] for markup in markups['markups'])
     assert [(p['label'], p['position']) for p in points] == [('LB', [-1.5, 2, 0.1])]
     assert markups['markups'][0]['coordinateSystem'] == 'LPS'
@@ -264,7 +272,7 @@ def test_saved_files() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason='needs Chromium')
 def test_in_chromium(output: FakeOutput, tmp_path: Path) -> None:
-    """Opened from the disk at a target, the viewer says where it is, and the policy lets it run."""
+    """Opened from the disk at a target, the viewer runs under the policy and says where it is."""
     write(output)
     page = output.write()
     shown = subprocess.run(
