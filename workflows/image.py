@@ -57,6 +57,7 @@ def init_image_wf(
     kept: Path,
     derivatives: Sequence[Path] = (),
     deface: bool = False,
+    chosen: Sequence[str] = (),
     name: str = 'image_wf',
 ) -> Workflow:
     """Localise all targets in one image, write derivatives and figures.
@@ -89,6 +90,8 @@ def init_image_wf(
         Directories with earlier derivatives of the image.
     deface : bool
         Whether figures leave out the face.
+    chosen : sequence of str
+        Labels of the targets that the tables list; empty for all.
     name : str
         Name of the workflow.
     """
@@ -116,6 +119,7 @@ def init_image_wf(
             **where,
             random_seed=computing.random_seed,
             run_id=computing.run_id,
+            chosen=list(chosen),
         ),
         name='derivatives',
         mem_gb=0.5,

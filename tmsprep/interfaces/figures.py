@@ -101,7 +101,9 @@ def plot_points(
     *,
     defaced: bool = False,
 ) -> Iterator[Path]:
-    """Draw each target that any method found, and all targets together; write the head to view.
+    """Draw each target that any method found, all targets together, and a thumbnail.
+
+    The head for the viewer of the report is written as well.
 
     Parameters
     ----------
@@ -131,16 +133,17 @@ def plot_points(
     from tmsprep.reports.overview import plot_overview
     from tmsprep.reports.planes import Volume
     from tmsprep.reports.slices import plot_target
+    from tmsprep.reports.thumbnail import THUMBNAIL, plot_thumbnail
 
     points = {method: read_targets(path) for method, path in tables.items()}
     # Read once: a dozen figures look at the same voxels.
     volume = Volume.from_image(nib.Nifti1Image.from_filename(conformed))
     circles, measures = error_circles(tables), scatter(tables)
     for target in protocol.targets:
-        named = {method: found[target.label] for method, found in points.items()}
+        named = {m: found[target.label] for m, found in points.items() if target.label in found}
         path = layout.figure(image, target.label)
         if not any(np.isfinite(point).all() for point in named.values()):
-            # A figure of an earlier run would show a point that was not found again.
+            # A figure of an earlier run would show a point that was not found or chosen again.
             path.unlink(missing_ok=True)
             continue
         yield plot_target(
@@ -154,6 +157,7 @@ def plot_points(
         )
     brain = None if mask is None else nib.Nifti1Image.from_filename(mask)
     yield plot_overview(volume, points, layout.figure(image, 'overview'), mask=brain)
+    yield plot_thumbnail(volume, points, layout.figure(image, THUMBNAIL))
     every = np.concatenate([found.coordinates for found in points.values()])
     sha256 = source_sha256(next(iter(tables.values())))
     yield write_head(

@@ -70,7 +70,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with text, numbers or links as cells; None is shown as n/a.
+    """A table with text, numbers, links or small pictures as cells; None is shown as n/a.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class Table:
 
     caption: str
     head: Sequence[str]
-    rows: Sequence[Sequence[str | Number | Link | None]]
+    rows: Sequence[Sequence[str | Number | Link | Picture | None]]
     notes: str = ''
     warns: Collection[int] = ()
 
@@ -162,6 +162,12 @@ class Section:
         return self.anchor or re.sub(r'[^a-z0-9]+', '-', self.title.lower()).strip('-')
 
     @property
+    def only_pictures(self) -> bool:
+        """Whether it shows figures and no table, so that it can wait for a click."""
+        shown = bool(self.pictures) or any(part.only_pictures for part in self.parts)
+        return shown and not self.tables and not any(part.tables for part in self.parts)
+
+    @property
     def has_content(self) -> bool:
         """Whether it has more than text to show under its heading."""
         return bool(self.pictures or self.tables or self.parts)
@@ -187,6 +193,14 @@ class Page:
         Steps that failed: 'node', 'image', 'message', 'cure' and 'traceback'.
     details : mapping
         Title to the content of a sidecar.
+    cards : sequence of tmsprep.reports.first_screen.Card
+        One recommended point per target.
+    card_columns : mapping
+        Attribute of the cards to heading and explanation of its column.
+    common_reason : str
+        Why most points are recommended, said once; '' if no two cards have the same reason.
+    notes, steps : sequence of str
+        Remarks below the cards, and what to do next.
     rows, columns, reference, with_expert
         The table of targets: rows, its further columns with title and explanation, the image
         whose frame holds, and whether raters' points are in it.
@@ -205,11 +219,21 @@ class Page:
     sections: Sequence[Section] = ()
     errors: Sequence[Any] = ()
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cards: Sequence[Any] = ()
+    card_columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    common_reason: str = ''
+    notes: Sequence[str] = ()
+    steps: Sequence[str] = ()
     rows: Sequence[Any] = ()
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     reference: str = ''
     with_expert: bool = False
     viewer: Viewer | None = None
+
+    @property
+    def same_reason(self) -> bool:
+        """Whether every card has the same reason."""
+        return all(card.reason == self.common_reason for card in self.cards)
 
     @property
     def anchors(self) -> set[str]:
