@@ -12,6 +12,7 @@ from tmsprep.reports.head_volume import (
     BLACK,
     FORMAT,
     LEVELS,
+    WIDER_MM,
     HeadVolume,
     head_volume,
     read_head,
@@ -52,7 +53,7 @@ def test_oblique_is_resampled() -> None:
     world = nib.affines.apply_affine(affine, index)
     # Intensity rises along x by 1 per mm from -20.
     image = volume((world[..., 0] + 20).clip(0), affine)
-    box = np.array([[-10.0, 10, 0], [10, 20, 10]])
+    box = np.array([[-10.0, 10, 0], [10, 20, 10]]) - WIDER_MM
     head = head_volume(Volume(image.data, affine, image.window, box), NOWHERE)
     assert head.first.tolist() == [-9.5, 10.5, 0.5]
     expected = (10.5 + np.arange(20) - 100 * BLACK) / (100 * (1 - BLACK)) * (LEVELS - 1)
@@ -62,7 +63,8 @@ def test_oblique_is_resampled() -> None:
 def test_points_are_inside() -> None:
     affine = nib.affines.from_matvec(np.eye(3), [-100, -100, -100])
     data = np.zeros((200, 200, 200), np.float32)
-    image = Volume(data, affine, (0.0, 1.0), np.array([[-50.0, -50, -50], [50, 50, 50]]))
+    box = np.array([[-50.0, -50, -50], [50, 50, 50]]) - WIDER_MM
+    image = Volume(data, affine, (0.0, 1.0), box)
     head = head_volume(image, np.array([[70.0, 0, 0], [np.nan] * 3]))
     last = head.first + (np.array(head.levels.shape) - 1) * head.spacing
     assert (head.first.tolist(), last.tolist()) == ([-50, -50, -50], [85, 50, 50])
@@ -70,7 +72,7 @@ def test_points_are_inside() -> None:
 
 def test_large_image_has_larger_voxels() -> None:
     data = np.broadcast_to(np.float32(1), (300, 300, 300))
-    box = np.array([[0.0, 0, 0], [290, 290, 290]])
+    box = np.array([[0.0, 0, 0], [290, 290, 290]]) - WIDER_MM
     thin = Volume(data, np.eye(4), (0.0, 1.0), box)
     head = head_volume(thin, NOWHERE)
     # 290 ** 3 mm of 9.5 million voxels: an edge of 1.36927 mm.

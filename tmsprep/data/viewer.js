@@ -161,9 +161,9 @@ function surface(head, cam, size, span) {
       }
       const [x, y, z] = [0, 1, 2].map((axis) => p[axis] + away[axis] * high);
       const slope = [
-        sample(head, x + 1.5, y, z) - sample(head, x - 1.5, y, z),
-        sample(head, x, y + 1.5, z) - sample(head, x, y - 1.5, z),
-        sample(head, x, y, z + 1.5) - sample(head, x, y, z - 1.5),
+        sample(head, x + 2.5, y, z) - sample(head, x - 2.5, y, z),
+        sample(head, x, y + 2.5, z) - sample(head, x, y - 2.5, z),
+        sample(head, x, y, z + 2.5) - sample(head, x, y, z - 2.5),
       ];
       const facing = Math.max(0, dot(slope, away) / (Math.hypot(...slope) || 1));
       shade[row * size + column] = 45 + 195 * facing;
@@ -412,8 +412,8 @@ class Viewer {
 
   view(canvas) {
     const width = canvas.clientWidth || 300, height = canvas.clientHeight || 300;
-    // One scale for all planes, so that a millimetre has one length.
-    const longest = Math.max(...this.head.shape) * this.head.spacing;
+    // One scale for all planes, so that a millimetre has one length; with a margin for the letters.
+    const longest = Math.max(...this.head.shape) * this.head.spacing * 1.06;
     return { centre: this.centre, scale: this.zoom * Math.min(width, height) / longest, width, height };
   }
 
