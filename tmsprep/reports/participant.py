@@ -80,8 +80,8 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
         image_page(image, protocol, layout, sections[image.name], chosen[image.name])
         for image in results.images
     ]
-    scans = scans_section(chosen)
     pages, unseen = with_viewers(pages, results.images, layout, protocol)
+    scans = scans_section(chosen)
     texts = method_texts(results.images, sections)
     every = [section for some in sections.values() for section in some.values()]
     html = render(
