@@ -80,12 +80,19 @@ def write_outcomes(
         table = targets_table(method, outcome, others, protocol, properties)
         path = layout.table(image, name)
         if name in outcomes:
-            _write_table(path, table, method, {**entries, **_details(outcome)})
+            made_of = {**entries, 'Sources': [*entries['Sources'], *reused_files(outcome)]}
+            _write_table(path, table, method, {**made_of, **_details(outcome)})
             method.write(outcome, image, layout, protocol, entries)
             tables[name] = path
         else:
             _write_table(path, table, method, outcome.details)
     return tables
+
+
+def reused_files(outcome: Outcome) -> list[str]:
+    """BIDS URIs of what a method took from ``--derivatives``, by its entry 'Reused'."""
+    taken = outcome.details.get('Reused', [])
+    return list(dict.fromkeys(str(entry['File']) for entry in taken))
 
 
 def targets_table(

@@ -14,6 +14,7 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.evaluation.status import has_usable
 from tmsprep.files import file_sha256
 from tmsprep.methods.base import Method
+from tmsprep.options import NamedPath
 from tmsprep.outcome import INPUTS, inputs_of
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
@@ -47,7 +48,7 @@ class Work:
         Option name to value, of the command and of the methods.
     resources : mapping, optional
         Method to what `Method.resources` returned; if not given, tables may be made in any way.
-    derivatives : sequence of Path
+    derivatives : sequence of NamedPath
         Directories with earlier derivatives.
     """
 
@@ -56,7 +57,7 @@ class Work:
     methods: Sequence[Method]
     options: Mapping[str, Any]
     resources: Mapping[str, Mapping[str, Any]] | None = None
-    derivatives: Sequence[Path] = ()
+    derivatives: Sequence[NamedPath] = ()
     _checksum: Callable[[Path], str] = field(
         default_factory=lambda: cache(file_sha256), init=False, repr=False, compare=False
     )

@@ -17,6 +17,7 @@ from tmsprep.interfaces.derivatives import WriteDerivatives
 from tmsprep.interfaces.figures import PlotFigures
 from tmsprep.interfaces.localize import Locate
 from tmsprep.methods.base import Method
+from tmsprep.options import NamedPath
 from tmsprep.protocols import Protocol
 
 
@@ -55,7 +56,7 @@ def init_image_wf(
     mem_gb: Mapping[str, float],
     computing: Computing,
     kept: Path,
-    derivatives: Sequence[Path] = (),
+    derivatives: Sequence[NamedPath] = (),
     name: str = 'image_wf',
 ) -> Workflow:
     """Localise all targets in one image, write derivatives and figures.
@@ -84,7 +85,7 @@ def init_image_wf(
         Seed, threads and device.
     kept : Path
         Directory of the methods' outcomes, which the next run may take.
-    derivatives : sequence of Path
+    derivatives : sequence of NamedPath
         Directories with earlier derivatives of the image.
     name : str
         Name of the workflow.

@@ -31,6 +31,7 @@ from tmsprep.methods.baxter2021.options import WEIGHTS_KIND
 from tmsprep.methods.baxter2021.settings import check_localizer
 from tmsprep.methods.learner import Learner, Rows, Table
 from tmsprep.networks.archive import Archive, WeightsError, open_archive
+from tmsprep.options import NamedPath
 from tmsprep.points import PointSet
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class MultiResolutionLearner(Learner):
         self,
         examples: Sequence[Example],
         images: Mapping[str, ImageRef],
-        derivatives: Sequence[Path],
+        derivatives: Sequence[NamedPath],
         folder: Path,
     ) -> list[Example]:
         """Add brain masks: from the derivatives, else by brain extraction.

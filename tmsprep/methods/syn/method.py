@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
 from tmsprep.methods.syn.options import OPTIONS
+from tmsprep.options import NamedPath
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
@@ -35,7 +36,7 @@ class SynAtlas(Method):
         return find_atlas(protocol, options)
 
     def image_resources(
-        self, image: ImageRef, layout: Layout, derivatives: Sequence[Path]
+        self, image: ImageRef, layout: Layout, derivatives: Sequence[NamedPath]
     ) -> dict[str, Any]:
         """See `Method.image_resources`."""
         from tmsprep.methods.syn.files import find_given
