@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 BIDS_VERSION = '1.10.0'
 
+#: Where BIDS expects the data set if it is inside the outputs.
+RAW = 'sourcedata/raw'
 #: For data sets that are made of the raw one alone.
 NO_LINKS: Mapping[str, Path] = MappingProxyType({})
 
@@ -197,8 +199,7 @@ def link_to_raw(out_dir: Path, bids_dir: Path) -> str:
     -------
     str
         A relative path, percent-encoded as BIDS wants it. If the two have no folder in common
-        below ``/home`` or the like, ``sourcedata/raw``, where BIDS expects the data set inside the
-        outputs.
+        below ``/home`` or the like, `RAW`, where BIDS expects the data set inside the outputs.
 
     Examples
     --------
