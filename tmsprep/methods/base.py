@@ -19,7 +19,7 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.evaluation.head import MeanHead
 from tmsprep.evaluation.status import RADIUS, STATUSES, point_status
 from tmsprep.files import code_version
-from tmsprep.options import Option
+from tmsprep.options import NamedPath, Option
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
@@ -140,7 +140,7 @@ class Method(ABC):
         return {}
 
     def image_resources(
-        self, image: ImageRef, layout: Layout, derivatives: Sequence[Path]
+        self, image: ImageRef, layout: Layout, derivatives: Sequence[NamedPath]
     ) -> dict[str, Any]:
         """Find earlier derivatives of one image that replace a computation; JSON-ready.
 
@@ -155,6 +155,11 @@ class Method(ABC):
     def cpus(self, threads: int) -> int:
         """CPUs that `locate` keeps busy when a step may have this many threads."""
         return 1
+
+    @property
+    def takes_derivatives(self) -> bool:
+        """Whether it can use what others have made of an image; see `image_resources`."""
+        return type(self).image_resources is not Method.image_resources
 
     @property
     def version(self) -> str:

@@ -14,6 +14,7 @@ from tmsprep.methods.base import Method, Request
 from tmsprep.methods.syn.files import find_atlas, find_given, write_mask, write_transforms
 from tmsprep.methods.syn.options import OPTIONS
 from tmsprep.methods.syn.section import section
+from tmsprep.options import NamedPath
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
@@ -39,7 +40,7 @@ class SynAtlas(Method):
         return find_atlas(protocol, options)
 
     def image_resources(
-        self, image: ImageRef, layout: Layout, derivatives: Sequence[Path]
+        self, image: ImageRef, layout: Layout, derivatives: Sequence[NamedPath]
     ) -> dict[str, Any]:
         """See `Method.image_resources`."""
         return find_given(image, layout, derivatives)
