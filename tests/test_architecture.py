@@ -43,12 +43,20 @@ MAY_IMPORT = {
     'learning': {'networks', 'formats', 'evaluation', *METHOD},
     'group': {'evaluation', 'formats', 'derivatives', 'failures', 'registration', *METHOD},
     'reports': {'evaluation', 'formats', 'derivatives', 'failures', *METHOD},
-    'export': {'evaluation', 'formats', 'derivatives', 'reports'},
+    'export': {'evaluation', 'formats', 'derivatives', 'reports', 'scalp'},
     'methods': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
         'reports',
     },
-    'interfaces': {'scalp', 'learning', 'reports', 'derivatives', 'failures', 'evaluation', *METHOD},
+    'interfaces': {
+        'scalp',
+        'learning',
+        'reports',
+        'derivatives',
+        'failures',
+        'evaluation',
+        *METHOD,
+    },
     'workflows': {'interfaces', 'learning', 'derivatives', *METHOD},
     'running': {'failures'},
     'cli': {

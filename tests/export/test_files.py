@@ -9,7 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from formats.marker_data import GOOD, SHAPE, header, oblique
+from formats.marker_data import GOOD, POSE, SHAPE, header, oblique
 from report_data import HOSTILE, FakeOutput, Page
 
 from tmsprep.bids.description import write_dataset_description
@@ -95,6 +95,22 @@ def test_wrong_points_are_no_numbers(tmp_path: Path) -> None:
         assert '36.5' not in path.read_text(), path
     points = read_markups(folder / f'{folder.name}_slicer.mrk.json')
     assert not points.found[points.labels.index('ROFC')]
+
+
+def test_coil(tmp_path: Path) -> None:
+    """Entry, normal and handle of a coil above the vertex make its pose, 4 mm from the scalp."""
+    fake = FakeOutput(tmp_path)
+    table = rows({'LDLPFC': ((-10.0, 20.0, 70.5), 'ok'), 'LOFC': ((-29.0, 36.0, -14.0), 'ok')})
+    for name, vector in (('entry', (-10, 20, 90)), ('normal', (0, 0, 1)), ('handle', (0, -1, 0))):
+        table[0] |= {f'{name}_{axis}': value for axis, value in zip('xyz', vector, strict=True)}
+        table[1] |= {f'{name}_{axis}': 'n/a' for axis in 'xyz'}
+    fake.table('sub-01', 'cnn', table, **reference())
+    folder = export(fake)
+    assert read_json(folder / MANIFEST)['LeftOut'] == []
+    (coil,) = read_json(folder / f'{folder.name}_visor2.mrk')['TargetMarkers']
+    np.testing.assert_allclose(coil['CoilTarget']['CoilPose']['RigidTransformMatrix4x4'], POSE)
+    page = Page(folder / f'{folder.name}_sheet.html')
+    assert page.numbers[-3:] == ['-10.0000', '20.0000', '90.0000']
 
 
 def test_same_bytes(tmp_path: Path) -> None:
