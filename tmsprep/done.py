@@ -49,6 +49,8 @@ class Work:
         Method to what `Method.resources` returned; if not given, tables may be made in any way.
     derivatives : sequence of Path
         Directories with earlier derivatives.
+    chosen : sequence of str
+        Labels of the targets that the tables list; empty for all.
     """
 
     layout: Layout
@@ -57,6 +59,7 @@ class Work:
     options: Mapping[str, Any]
     resources: Mapping[str, Mapping[str, Any]] | None = None
     derivatives: Sequence[Path] = ()
+    chosen: Sequence[str] = ()
     _checksum: Callable[[Path], str] = field(
         default_factory=lambda: cache(file_sha256), init=False, repr=False, compare=False
     )
@@ -64,7 +67,7 @@ class Work:
     def left(self, image: ImageRef) -> Iterator[str]:
         """Say what of an image a run would do, or do again; nothing if it is done.
 
-        It is done if every table of every method can be read, has the targets of the protocol, and
+        It is done if every table of every method can be read, has the targets of the run, and
         was made of this very image with the same resources and options.
 
         Parameters
@@ -87,20 +90,22 @@ class Work:
 
         They are done nevertheless: the same run would give the same again.
         """
-        for path, statuses in self.statuses(image).items():
+        for method, rows in self.statuses(image).items():
+            statuses = [*rows.values()]
             if not has_usable(statuses):
+                path = self.layout.table(image, method)
                 counts = sorted(Counter(statuses).items())
                 words = ', '.join(f'{count} {status}' for status, count in counts)
                 message = f'{path.name}: no point may be used ({words})'
                 yield '; '.join([message, *_findings(path.with_suffix('.json'))])
 
-    def statuses(self, image: ImageRef) -> dict[Path, tuple[str, ...]]:
-        """Read the statuses of all points of an image: table to those of its rows."""
+    def statuses(self, image: ImageRef) -> dict[str, dict[str, str]]:
+        """Read the statuses of all points of an image: method to target to status."""
         found = {}
         for method in self.methods:
-            path = self.layout.table(image, method.name)
             try:
-                found[path] = _read(path)['status']
+                table = _read(self.layout.table(image, method.name))
+                found[method.name] = dict(zip(table['label'], table['status'], strict=True))
             except (OSError, ValueError, KeyError):
                 continue
         return found
@@ -135,7 +140,7 @@ class Work:
         reference = sidecar.get('ReferenceImage')
         of_image = reference.get('SHA256') if isinstance(reference, dict) else None
         change = ''
-        if labels != self.protocol.labels:
+        if labels != (tuple(self.chosen) or self.protocol.labels):
             change = 'Targets'
         elif sha256 is not None and of_image != sha256:
             change = 'Image'

@@ -25,6 +25,8 @@ def init_participant_wf(
     computing: Computing,
     work_dir: Path,
     derivatives: Sequence[Path] = (),
+    chosen: Sequence[str] = (),
+    deface: bool = False,
 ) -> Workflow:
     """Join the workflows of all images, which do not depend on each other.
 
@@ -37,7 +39,7 @@ def init_participant_wf(
         The inputs.
     work_dir : Path
         Directory of intermediate results.
-    protocol, layout, methods, resources, mem_gb, computing, derivatives
+    protocol, layout, methods, resources, mem_gb, computing, derivatives, chosen, deface
         As for `init_image_wf`.
     """
     workflow = Workflow(name=f'{layout.label}_wf', base_dir=str(work_dir))
@@ -54,6 +56,8 @@ def init_participant_wf(
             computing=computing,
             kept=kept_folder(layout, work_dir, image),
             derivatives=derivatives,
+            chosen=chosen,
+            deface=deface,
             name=workflow_name(image),
         )
         workflow.add_nodes([one])

@@ -56,6 +56,8 @@ def init_image_wf(
     computing: Computing,
     kept: Path,
     derivatives: Sequence[Path] = (),
+    chosen: Sequence[str] = (),
+    deface: bool = False,
     name: str = 'image_wf',
 ) -> Workflow:
     """Localise all targets in one image, write derivatives and figures.
@@ -86,6 +88,10 @@ def init_image_wf(
         Directory of the methods' outcomes, which the next run may take.
     derivatives : sequence of Path
         Directories with earlier derivatives of the image.
+    chosen : sequence of str
+        Labels of the targets that the tables list; empty for all.
+    deface : bool
+        Whether figures leave out the face.
     name : str
         Name of the workflow.
     """
@@ -113,11 +119,12 @@ def init_image_wf(
             **where,
             random_seed=computing.random_seed,
             run_id=computing.run_id,
+            chosen=list(chosen),
         ),
         name='derivatives',
         mem_gb=0.5,
     )
-    figures = Node(PlotFigures(**where), name='figures', mem_gb=1.0)
+    figures = Node(PlotFigures(**where, deface=deface), name='figures', mem_gb=1.0)
     expert = layout.table(image, EXPERT)
     if expert.is_file():
         figures.inputs.expert = str(expert)

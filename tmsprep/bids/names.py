@@ -280,6 +280,10 @@ class Layout:
         """Name a figure of the report."""
         return self.derivative(image, suffix, '.svg', desc=desc, folder='figures')
 
+    def head(self, image: ImageRef) -> Path:
+        """Name the head that the viewer of the report shows."""
+        return self.derivative(image, 'T1w', '.bin.gz', desc='viewer', folder='figures')
+
     def files(self, image: ImageRef, folder: str = 'anat') -> list[Path]:
         """List what lies in the folder 'anat' or 'figures' of one image, by name."""
         home = self.out_dir / image.folder / folder

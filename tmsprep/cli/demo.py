@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         With code 2 and one line on stderr if an argument is wrong, or if the folder holds
         something else than a demo.
     """
-    from tmsprep.cli.parser import build_parser
+    from tmsprep.cli.parser import build_parser, read_arguments
     from tmsprep.cli.run import main as run
 
     parser = argparse.ArgumentParser(
@@ -59,7 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     bids_dir, out_dir = folder / 'bids', folder / 'out'
     command = [str(bids_dir), str(out_dir), 'participant', '-w', str(folder / 'work')]
     # A misspelt option is refused before the data set is made.
-    build_parser().parse_args([*command, *arguments.options])
+    checked = build_parser()
+    try:
+        read_arguments(checked, [*command, *arguments.options])
+    except ValueError as error:
+        checked.error(str(error))
     try:
         image = phantom_image(bids_dir)
     except OSError as error:

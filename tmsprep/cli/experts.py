@@ -126,6 +126,7 @@ def write_expert_tables(
     images: Sequence[ImageRef],
     experts: Experts | None,
     threshold_mm: float,
+    chosen: Sequence[str] = (),
 ) -> None:
     """Write the raters' table of each image, and delete those of an earlier run that do not hold.
 
@@ -142,6 +143,8 @@ def write_expert_tables(
         same image and targets.
     threshold_mm : float
         Largest distance between raters who agree.
+    chosen : sequence of str
+        Labels of the targets that the tables list; empty for all.
     """
     for image in images:
         path = layout.table(image, EXPERT)
@@ -158,6 +161,7 @@ def write_expert_tables(
                     'sha256': _sha256(image.path),
                 },
                 COLUMNS,
+                chosen,
                 Raters=experts.raters[image.stem],
                 ConsensusThreshold=threshold_mm,
             )

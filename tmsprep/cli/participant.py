@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.bids import find_images
-from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
+from tmsprep.cli.warned import Warned
 from tmsprep.done import Work
 from tmsprep.export.files import export_subject
 from tmsprep.failures import (
@@ -27,13 +27,16 @@ from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.reports.participant import write_participant_report
-from tmsprep.running import EXIT_FAILED
+from tmsprep.review import match_reviews, take_reviews
+from tmsprep.running import EXIT_FAILED, EXIT_OK, EXIT_WARNED
 from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.locks import TAKEN, claim_participants
 from tmsprep.running.progress import Progress
 from tmsprep.text import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nipype import Node, Workflow
 
     from tmsprep.bids import FoundImages
@@ -86,6 +89,7 @@ class ParticipantRun:
             self.config.options,
             resources,
             self.config.derivatives,
+            self.config.targets,
         )
 
     def problems(self, subject: str, images: Sequence[ImageRef]) -> Iterator[str]:
@@ -112,7 +116,8 @@ def run_level(config: ParticipantConfig) -> int:
     Returns
     -------
     int
-        0 if everything was done, 1 if something failed.
+        0 if everything was done, 1 if something failed, 3 if a point carries a warning and the
+        settings ask for this code.
 
     Raises
     ------
@@ -125,8 +130,10 @@ def run_level(config: ParticipantConfig) -> int:
     """
     run = ParticipantRun.of(config)
     found = find_images(config.image_query)
+    reviews = match_reviews(config.review, run.layout, found.images)
     if config.reports_only and not config.dry_run:
-        return _conclude(run, found, unreported=_write_reports(run, found.images))
+        _refuse_defacing(config)
+        return _conclude(run, found, unreported=_write_reports(run, found.images, reviews))
     resources = run.resources()
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
@@ -137,7 +144,7 @@ def run_level(config: ParticipantConfig) -> int:
         try:
             _execute(run, claimed, resources, experts)
         finally:
-            unreported = _write_reports(run, claimed)
+            unreported = _write_reports(run, claimed, reviews)
         others = set(found.images) - set(claimed)
         return _conclude(run, found, experts, others, unreported)
 
@@ -163,7 +170,10 @@ def _execute(
     for image in every:
         forget_records(run.layout, image)
     # Before the workflow is built, which takes up the tables that are there.
-    write_expert_tables(run.protocol, run.layout, every, experts, run.config.consensus_threshold)
+    config = run.config
+    write_expert_tables(
+        run.protocol, run.layout, every, experts, config.consensus_threshold, config.targets
+    )
     if not every:
         return
     # Nipype reads its settings, which are prepared above, when it is first imported.
@@ -207,14 +217,31 @@ def _workflow(
         ),
         work_dir=config.work_dir,
         derivatives=config.derivatives,
+        chosen=config.targets,
+        deface=config.deface_report,
     )
 
 
-def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> dict[str, str]:
-    """Write files for navigators, and reports, which list them; return who lacks one, and why."""
+def _refuse_defacing(config: ParticipantConfig) -> None:
+    """Refuse to promise pictures without faces where no picture is made."""
+    if config.deface_report:
+        raise BidsError(
+            '--deface-report: --reports-only shows the pictures of an earlier run as they are. '
+            'Leave out --reports-only'
+        )
+
+
+def _write_reports(
+    run: ParticipantRun, images: Images, reviews: Mapping[str, Path]
+) -> dict[str, str]:
+    """Take up reviews, write files for navigators, and reports; return who lacks one, and why."""
     failed: dict[str, str] = {}
-    for subject in subjects:
-        problems = [*_export(run, subject), *_write_report(run, subject)]
+    for subject, several in images.items():
+        problems = [
+            *take_reviews(run.layout, run.protocol, several, reviews),
+            *_export(run, subject),
+            *_write_report(run, subject),
+        ]
         if problems:
             failed[subject] = '; '.join(problems)
     return failed
@@ -251,6 +278,9 @@ def _conclude(
 ) -> int:
     """Log which participants failed and why, or belong to another run; give the exit code."""
     images = found.images
+    warned = _warned(run, images)
+    if warned.named:
+        logger.warning('%s', warned.in_words)
     failed = {**dict.fromkeys(sorted(others), TAKEN), **found.refused}
     for subject, several in images.items():
         if subject in others:
@@ -267,24 +297,24 @@ def _conclude(
             'tmsprep finished with errors: %d of %d participants failed%s',
             len(failed),
             len(images) + len(found.refused),
-            _flagged(run, images),
+            _named_above(warned),
         )
         return EXIT_FAILED
     people = counted(len(images), 'participant')
-    done = f'tmsprep finished without errors: {people}{_flagged(run, images)}'
-    return _conclude_experts(experts, done, 'tmsprep finished')
+    done = f'tmsprep finished without errors: {people}{_named_above(warned)}'
+    code = _conclude_experts(experts, done, 'tmsprep finished')
+    return EXIT_WARNED if code == EXIT_OK and warned.named and run.config.fail_on_warning else code
 
 
-def _flagged(run: ParticipantRun, images: Images) -> str:
-    """Count the points of the run's tables that carry a warning, in words; '' if none does."""
-    every = [image for several in images.values() for image in several]
-    tables = [table for image in every for table in run.work().statuses(image).values()]
-    statuses = [status for table in tables for status in table]
-    flagged = Counter(status for status in statuses if status != 'ok')
-    if not flagged:
-        return ''
-    counts = ', '.join(f'{count} {status}' for status, count in sorted(flagged.items()))
-    return f'; look at {flagged.total()} of {len(statuses)} points: {counts}'
+def _warned(run: ParticipantRun, images: Images) -> Warned:
+    work = run.work()
+    every = (image for several in images.values() for image in several)
+    return Warned.of({image.stem: work.statuses(image) for image in every})
+
+
+def _named_above(warned: Warned) -> str:
+    count = counted(len(warned.named), 'target')
+    return f'; look at {count} with a warning, named above' if warned.named else ''
 
 
 def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:

@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = parse_args([*arguments, '--device', 'cpu'])
         if not isinstance(config, ParticipantConfig):
             raise BidsError(f'pending takes the level participant, not {config.analysis_level}')
+        if config.source is not None:
+            raise BidsError('pending takes a BIDS data set, not one image')
         waiting = pending(config)
         refused = {} if config.participant_label else refused_labels(config.bids_dir)
     except (BidsError, ResourceError) as error:

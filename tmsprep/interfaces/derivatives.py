@@ -30,6 +30,7 @@ class WriteDerivativesInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     properties = File(exists=True, mandatory=True, desc='of the image, see `Conform`')
     properties_again = File(exists=True, desc='of the image, where it was read for another grid')
     random_seed = traits.Int(mandatory=True)
+    chosen = traits.List(traits.Str(), desc='labels of the targets that tables list; none: all')
     run_id = traits.Str(nohash=True, desc='name of the run')
 
 
@@ -58,6 +59,7 @@ class WriteDerivatives(TakesOutcomes):
             given.protocol,
             properties,
             given.random_seed,
+            given.chosen,
         )
         for method, outcome in outcomes.items():
             record_error(given.layout, given.image, method, outcome.error, tables_written=True)

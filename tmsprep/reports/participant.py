@@ -41,6 +41,7 @@ from tmsprep.reports.summary import (
     warnings,
 )
 from tmsprep.reports.thumbnail import THUMBNAIL
+from tmsprep.reports.viewer import with_viewers
 from tmsprep.text import counted
 
 #: Value of the entity desc of the figure of all targets; a target's figure has its label.
@@ -78,6 +79,7 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
         for image in results.images
     ]
     scans = scans_section(chosen)
+    pages, unseen = with_viewers(pages, results.images, layout, protocol)
     texts = method_texts(results.images, sections)
     every = [section for some in sections.values() for section in some.values()]
     html = render(
@@ -87,7 +89,7 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
         pages=pages,
         sections=[scans] if scans else [],
         errors=results.errors,
-        problems=results.problems,
+        problems=[*results.problems, *unseen],
         methods=[_common_text(protocol), *texts] if texts else [],
         references=sorted({*PIPELINE, *(t for s in every for t in s.references)}) if texts else [],
     )

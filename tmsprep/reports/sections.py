@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 import re
@@ -22,7 +23,7 @@ from tmsprep.protocols import Protocol
 from tmsprep.text import printable, shown, without_folders
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
+    from tmsprep.reports.viewer import Viewer
 
 _DOI = re.compile(r'doi:(10\.[^\s<>]*[^\s<>.,;])')
 
@@ -203,6 +204,8 @@ class Page:
     rows, columns, reference, with_expert
         The table of targets: rows, its further columns with title and explanation, the image
         whose frame holds, and whether raters' points are in it.
+    viewer : Viewer, optional
+        The viewer of the image, above the table.
     """
 
     anchor: str
@@ -225,6 +228,7 @@ class Page:
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     reference: str = ''
     with_expert: bool = False
+    viewer: Viewer | None = None
 
     @property
     def same_reason(self) -> bool:
@@ -252,7 +256,7 @@ def render(
     most_remarks: int = 0,
     remarks_file: str = '',
 ) -> str:
-    """Fill in the template of all reports; everything is escaped but the style sheet.
+    """Fill in the template of all reports; all is escaped but the style sheet and the script.
 
     Parameters
     ----------
@@ -287,12 +291,17 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    names = ['report.css', *(['viewer.css'] if any(page.viewer for page in pages) else [])]
+    style = ''.join(data.joinpath(name).read_text(encoding='utf-8') for name in names)
+    script, policy = _script() if len(names) > 1 else ('', '')
     environment.filters.update(prose=_prose, plain=_plain, local=_local)
     return environment.get_template('report.html.jinja').render(
         protocol=protocol,
         version=__version__,
         disclaimer=disclaimer(protocol),
-        style=Markup(data.joinpath('report.css').read_text(encoding='utf-8')),
+        style=Markup(style),
+        script=script,
+        script_policy=policy,
         limit_mm=DISAGREEMENT_MM,
         kind=kind,
         heading=heading,
@@ -306,6 +315,16 @@ def render(
         most_remarks=most_remarks,
         remarks_file=remarks_file,
     )
+
+
+def _script() -> tuple[Markup, str]:
+    """Return the script of the viewer, and what the security policy of the page says of scripts.
+
+    It lets this one run and no other, whatever a name or a comment in the data holds.
+    """
+    text = files('tmsprep.data').joinpath('viewer.js').read_text(encoding='utf-8')
+    checksum = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')
+    return Markup(text), f"; script-src 'sha256-{checksum}'"
 
 
 def _visible(value: object) -> object:
