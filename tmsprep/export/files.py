@@ -10,7 +10,7 @@ from typing import Any
 from tmsprep import __version__
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives import EXPERT, REVIEWED
 from tmsprep.disclaimer import disclaimer
 from tmsprep.export.source import frame_in_words, grid_of, recommended_markers
 from tmsprep.files import remove_inside
@@ -65,7 +65,7 @@ def export_subject(
     written = []
     for results in collect_subject(layout, subject).images:
         folder = layout.navigation(results.image)
-        if any(name != EXPERT for name in results.tables):
+        if _methods(results.tables):
             written.append(_export_image(folder, results, layout, protocol, bids_dir))
     return written
 
@@ -102,6 +102,11 @@ def _export_image(
     for left in left_out:
         logger.info('%s: no file for %s: %s', results.name, left.system, left.reason)
     return folder
+
+
+def _methods(tables: Mapping[str, TargetsTable]) -> list[str]:
+    """Name the tables that are of methods, in order."""
+    return [name for name in method_order(tables) if name not in (EXPERT, REVIEWED)]
 
 
 def _contents(
@@ -208,7 +213,7 @@ def _of_methods(
     tables: Mapping[str, TargetsTable], protocol: Protocol, grid: Grid
 ) -> list[NavigatorFile]:
     """Plan a point list for Slicer for each method, if there are several, to compare them."""
-    names = [name for name in method_order(tables) if name != EXPERT]
+    names = _methods(tables)
     if len(names) < 2 or (grid.forms is not None and grid.forms.differ(grid.shape)):
         return []
     return [

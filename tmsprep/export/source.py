@@ -38,13 +38,14 @@ def recommended_markers(tables: Mapping[str, TargetsTable], protocol: Protocol) 
     protocol : Protocol
         The targets.
     """
-    return [_marker(one) for one in recommended(tables, protocol)]
+    return [_marker(one, tables) for one in recommended(tables, protocol)]
 
 
-def _marker(one: Recommendation) -> Marker:
+def _marker(one: Recommendation, tables: Mapping[str, TargetsTable]) -> Marker:
     if not one.usable:
         return Marker(one.label, name=one.name, status=one.status, reason=one.reason)
-    entry, normal, handle = (_vector(one.row, name) for name in ('entry', 'normal', 'handle'))
+    row = _row_with_entry(one, tables)
+    entry, normal, handle = (_vector(row, name) for name in ('entry', 'normal', 'handle'))
     return Marker(
         one.label,
         one.point,
@@ -54,9 +55,25 @@ def _marker(one: Recommendation) -> Marker:
         one.status,
         one.radius_mm,
         method_style(one.method).name,
-        one.status if one.warns else '',
+        _warning(one),
         one.reason,
     )
+
+
+def _warning(one: Recommendation) -> str:
+    if one.warns:
+        return one.status
+    return 'second choice' if one.fallback and not one.decision else ''
+
+
+def _row_with_entry(one: Recommendation, tables: Mapping[str, TargetsTable]) -> Mapping[str, Any]:
+    """Return the row that says where the point is entered: a reviewer accepts the point alone."""
+    rows = [one.row, *(row for table in tables.values() for row in table.rows)]
+    for row in rows:
+        same = row.get('label') == one.label and np.array_equal(_vector(row, ''), one.point)
+        if same and np.isfinite(_vector(row, 'entry')).all():
+            return row
+    return one.row
 
 
 def _pose(entry: np.ndarray, normal: np.ndarray, handle: np.ndarray) -> np.ndarray | None:
@@ -69,9 +86,12 @@ def _pose(entry: np.ndarray, normal: np.ndarray, handle: np.ndarray) -> np.ndarr
 
 
 def _vector(row: Mapping[str, Any], name: str) -> np.ndarray:
-    """Read three columns of a row, shape (3,); NaN if one of them is missing or no number."""
+    """Read three columns of a row, shape (3,); NaN if one of them is missing or no number.
+
+    `name` is '' for the point itself.
+    """
     try:
-        vector = np.array([float(row[f'{name}_{axis}']) for axis in 'xyz'])
+        vector = np.array([float(row[f'{name}_{axis}' if name else axis]) for axis in 'xyz'])
     except (KeyError, TypeError, ValueError):
         return np.full(3, np.nan)
     return vector if np.isfinite(vector).all() else np.full(3, np.nan)
