@@ -171,6 +171,19 @@ def test_methods_in_files_of_their_own(tmp_path: Path) -> None:
     assert '-25.0000' in (folder / f'{folder.name}_brainsight-v14.txt').read_text()
 
 
+def test_given_points(tmp_path: Path) -> None:
+    """Points that the user gave in a template go with the recommended ones."""
+    fake = output(tmp_path)
+    given = {'SMA': ((1.5, -6.25, 58.0), 'ok'), 'PMC': ((-22.0, -8.0, 60.0), 'off_cortex')}
+    fake.table('sub-01', 'points', rows(given), **reference())
+    manifest = read_json(export(fake) / MANIFEST)
+    assert [point['Label'] for point in manifest['Points']][-2:] == ['SMA', 'PMC']
+    assert manifest['Marked'] == ['RDLPFC', 'PMC']
+    for file in manifest['Files']:
+        text = (tmp_path / 'sub-01' / 'nav' / 'sub-01_protocol-tms' / file['Path']).read_text()
+        assert ('SMA' in text) is (file['Points'] > 1 or '_SMA' in file['Path'])
+
+
 def test_sidecar_without_grid(tmp_path: Path) -> None:
     fake = output(tmp_path, ReferenceImage={'Path': 'sub-01/anat/sub-01_T1w.nii.gz'})
     with pytest.raises(PointsFileError, match='do not say the grid'):
