@@ -70,6 +70,7 @@ def test_manifest(tmp_path: Path) -> None:
     (image,) = collect_subject(fake.layout, '01').images
     manifest = read_manifest(fake.layout, image.image)
     assert [point['Label'] for point in manifest['Points']] == ['LDLPFC', 'RDLPFC']
+    assert manifest['Points'][0]['Position'] == [-40, 30, 35]
     assert set(manifest['Missing']) == {'LOFC', 'ROFC'}
     assert manifest['Marked'] == ['RDLPFC']
     listed = {file['Path'] for file in manifest['Files']}
@@ -150,7 +151,7 @@ def test_outputs_of_an_early_version(tmp_path: Path) -> None:
         *('nibs-bids/sub-01_task-plan_markers.tsv', 'nibs-bids/sub-01_task-plan_markers.json'),
     }
     assert (
-        'codes of its header are not known'
+        'codes of the header are not known'
         in (tmp_path / 'out' / 'sub-01' / 'nav' / 'sub-01_protocol-tms' / README).read_text()
     )
 

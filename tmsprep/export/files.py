@@ -102,8 +102,9 @@ def _export_image(
         'Disclaimer': disclaimer(protocol),
     }
     write_json(folder / MANIFEST, content)
-    for left in left_out:
-        logger.info('%s: no file for %s: %s', results.name, left.system, left.reason)
+    if left_out:
+        reasons = '; '.join(f'{left.system} ({left.reason})' for left in left_out)
+        logger.info('%s: no files for %s', results.name, reasons)
     return folder
 
 
@@ -119,9 +120,15 @@ def _contents(
     return {
         'Tolerance_mm': TOLERANCE_MM,
         'Points': [
-            {'Label': m.label, 'Name': m.name, 'Method': m.method, 'Status': m.status}
-            for m in markers
-            if m.found
+            {
+                'Label': marker.label,
+                'Name': marker.name,
+                'Position': marker.target.tolist(),
+                'Method': marker.method,
+                'Status': marker.status,
+            }
+            for marker in markers
+            if marker.found
         ],
         'Missing': [marker.label for marker in markers if not marker.found],
         'Marked': [marker.label for marker in markers if marker.warning],
