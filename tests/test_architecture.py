@@ -49,7 +49,7 @@ MAY_IMPORT = {
         *('evaluation', 'formats', 'derivatives', 'failures', 'review', 'point_table'),
         *METHOD,
     },
-    'export': {'evaluation', 'formats', 'derivatives', 'reports'},
+    'export': {'evaluation', 'formats', 'derivatives', 'point_table', 'reports', 'scalp'},
     'review': {'evaluation', 'formats', 'derivatives', *METHOD},
     'point_table': {'evaluation', 'formats', 'derivatives', *METHOD},
     'methods': {

@@ -382,10 +382,18 @@ class GroupConfig(DataConfig):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(RunConfig):
+    """Settings of the level 'export'."""
+
+    analysis_level = 'export'
+    summary = 'write the files for navigators again, from the outputs alone'
+
+
 #: Analysis level to the class of its settings.
 CONFIGS: dict[str, type[RunConfig]] = {
     kind.analysis_level: kind
-    for kind in (ParticipantConfig, TrainConfig, CrossvalConfig, GroupConfig)
+    for kind in (ParticipantConfig, TrainConfig, CrossvalConfig, GroupConfig, ExportConfig)
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-LEVELS = ('participant', 'train', 'crossval', 'group')
+LEVELS = ('participant', 'train', 'crossval', 'group', 'export')
 
 #: Groups of options that decide how a run is carried out and never what it finds. Levels without
 #: them ignore them, so that one list of options serves all levels of a study.
