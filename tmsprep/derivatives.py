@@ -14,7 +14,7 @@ from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
-from tmsprep.formats.targets_tsv import read_targets
+from tmsprep.formats.targets_tsv import DECIMALS, read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
@@ -122,7 +122,7 @@ def narrow(
     if kept.all() or not len(chosen):
         return table, {}
     others = table[~kept]
-    points = others[list('xyz')].to_numpy(np.float64).round(3)
+    points = others[list('xyz')].to_numpy(np.float64).round(DECIMALS)
     return table[kept].reset_index(drop=True), {
         CHOSEN: table.loc[kept, 'label'].tolist(),
         NOT_CHOSEN: {
