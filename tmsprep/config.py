@@ -286,6 +286,15 @@ class ParticipantConfig(ImageConfig):
         False, 'write the reports again from existing outputs', group='what'
     )
     fail_on_warning: bool = setting(False, 'exit with code 3 if a point carries a warning')
+    deface_report: bool = setting(
+        False, 'leave the face out of the viewer and the figures of the reports', group='what'
+    )
+    review: tuple[Path, ...] = setting(
+        (),
+        'decisions about targets, as saved by the viewer of a report: *_desc-reviewed_targets.tsv',
+        group='what',
+        metavar='FILE.tsv',
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

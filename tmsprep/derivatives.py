@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,24 @@ from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
-from tmsprep.formats.targets_tsv import DECIMALS, read_targets
+from tmsprep.files import remove_inside
+from tmsprep.formats.targets_tsv import read_rows, read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
+from tmsprep.tables import (
+    CHOSEN,
+    COLUMNS,
+    FRAME,
+    Column,
+    all_points,
+    column,
+    narrow,
+    read_json,
+    write_table,
+)
 from tmsprep.text import open_text, shown, without_folders
 
 logger = logging.getLogger(__name__)
@@ -28,9 +40,8 @@ logger = logging.getLogger(__name__)
 #: Value of the entity ``desc`` of the table of the raters' consensus.
 EXPERT = 'expert'
 
-#: Entries of the sidecar of a table of some targets only: their labels, and the points of the
-#: others, from which statuses are computed again when another method is run.
-CHOSEN, NOT_CHOSEN = 'ChosenTargets', 'PointsNotChosen'
+#: Value of the entity ``desc`` of the table of a reviewer's decisions.
+REVIEWED = 'reviewed'
 
 #: Columns that every table of targets begins with.
 FIRST_COLUMNS = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
@@ -99,56 +110,6 @@ def write_outcomes(
     return tables
 
 
-def narrow(
-    table: pd.DataFrame, chosen: Sequence[str]
-) -> tuple[pd.DataFrame, dict[str, list[str] | dict[str, list[float] | None]]]:
-    """Keep the rows of some targets.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        One row per target of the protocol, with the columns 'label', 'x', 'y' and 'z'.
-    chosen : sequence of str
-        Labels; empty for all.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        The rows of the chosen targets.
-    entries : dict
-        What the sidecar says of it; nothing if all are chosen.
-    """
-    kept = table['label'].isin(chosen)
-    if kept.all() or not len(chosen):
-        return table, {}
-    others = table[~kept]
-    points = others[list('xyz')].to_numpy(np.float64).round(DECIMALS)
-    return table[kept].reset_index(drop=True), {
-        CHOSEN: table.loc[kept, 'label'].tolist(),
-        NOT_CHOSEN: {
-            label: point.tolist() if np.isfinite(point).all() else None
-            for label, point in zip(others['label'], points, strict=True)
-        },
-    }
-
-
-def all_points(path: Path) -> PointSet:
-    """Read the points of a table of targets, and those that were not chosen for it.
-
-    Raises
-    ------
-    ValueError
-        If the table is damaged.
-    """
-    points = read_targets(path)
-    others = read_json(path.with_suffix('.json')).get(NOT_CHOSEN)
-    if not isinstance(others, dict):
-        return points
-    places = dict(zip(points.labels, points.coordinates, strict=True))
-    places |= {label: np.array(place or [np.nan] * 3, float) for label, place in others.items()}
-    return PointSet(tuple(places), np.array([*places.values()]).reshape(-1, 3))
-
-
 def targets_table(
     method: Method,
     outcome: Outcome,
@@ -204,6 +165,7 @@ def image_entries(
             'Path': str(image.relative_path),
             'Shape': list(properties['shape']),
             'Affine': properties['affine'],
+            **properties.get('forms', {}),
             'SHA256': properties['sha256'],
         },
         **({'ImageFindings': list(findings)} if findings else {}),
@@ -292,7 +254,8 @@ def delete_outdated(
 
     The image may have been replaced under the same name; then all derivatives of it go, except
     tables that hold already. Or the list of targets has changed under the name of the protocol;
-    then its tables and figures go. Tables of other origin are left alone.
+    then its tables and figures go. Files for navigators go in both cases. Tables of other origin
+    are left alone. Decisions of a reviewer about another image are renamed.
 
     Parameters
     ----------
@@ -310,6 +273,7 @@ def delete_outdated(
     list of Path
         The deleted tables.
     """
+    set_aside_review(layout, image, sha256)
     names = [*(method.name for method in methods_of(protocol)), EXPERT]
     every = {name: layout.table(image, name) for name in names}
     tables = {name: path for name, path in every.items() if is_own_table(path)}
@@ -324,14 +288,74 @@ def delete_outdated(
             'same name',
             path,
         )
+    # Files for navigators are made of all tables, whichever of them holds.
+    remove_inside(layout.navigation(image), layout.out_dir)
     doomed = layout.files(image, 'figures')
     if any(source_sha256(path) != sha256 for path in outdated):
         kept = {file for path in tables.values() for file in (path, path.with_suffix('.json'))}
-        doomed += [path for path in layout.files(image) if path not in kept]
+        review = layout.table(image, REVIEWED).stem
+        doomed += [
+            path
+            for path in layout.files(image)
+            if path not in kept and not path.name.startswith(review)
+        ]
     # The tables last: if this is interrupted, the next run finds them.
     for path in (*doomed, *outdated, *(path.with_suffix('.json') for path in outdated)):
         path.unlink(missing_ok=True)
     return outdated
+
+
+def set_aside_review(layout: Layout, image: ImageRef, sha256: str) -> list[Path]:
+    """Rename a reviewer's decisions about another image of the same name, and say so.
+
+    They are a person's work, so they are not deleted; under their name they would be wrong points.
+
+    Parameters
+    ----------
+    layout : Layout
+        Names of the outputs.
+    image : ImageRef
+        The source.
+    sha256 : str
+        Checksum of the image as it is now; '' if it is not known, then nothing is done.
+
+    Returns
+    -------
+    list of Path
+        The new names, which end in the beginning of the checksum of the image that was looked at.
+    """
+    table = layout.table(image, REVIEWED)
+    of = _reviewed_sha256(table)
+    if not (of and sha256) or of == sha256:
+        return []
+    paths = [table.with_suffix(extension) for extension in ('.tsv', '.json', '.mrk.json')]
+    renamed = [set_aside(path, f'of-{of[:8]}') for path in paths if path.is_file()]
+    logger.warning(
+        '%s: decisions about another image of the same name; kept as %s. Decide again in the '
+        'viewer of the new report',
+        table,
+        renamed[0].name,
+    )
+    return renamed
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Add an ending to the name of a file, with a number if there is such a file already."""
+    target, number = path.with_name(f'{path.name}.{why}'), 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f'{path.name}.{why}-{number}')
+    return path.rename(target)
+
+
+def _reviewed_sha256(path: Path) -> str:
+    """Checksum of the image that decisions are about, by their first row; '' if not known."""
+    try:
+        row = next((row for _, row in read_rows(path, ('label', 'image_sha256'))), {})
+    except ValueError:
+        return ''
+    value = row.get('image_sha256', '')
+    return value if re.fullmatch('[0-9a-f]{64}', value) else ''
 
 
 def is_own_table(path: Path) -> bool:

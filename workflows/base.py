@@ -26,6 +26,7 @@ def init_participant_wf(
     work_dir: Path,
     derivatives: Sequence[Path] = (),
     chosen: Sequence[str] = (),
+    deface: bool = False,
 ) -> Workflow:
     """Join the workflows of all images, which do not depend on each other.
 
@@ -38,7 +39,7 @@ def init_participant_wf(
         The inputs.
     work_dir : Path
         Directory of intermediate results.
-    protocol, layout, methods, resources, mem_gb, computing, derivatives, chosen
+    protocol, layout, methods, resources, mem_gb, computing, derivatives, chosen, deface
         As for `init_image_wf`.
     """
     workflow = Workflow(name=f'{layout.label}_wf', base_dir=str(work_dir))
@@ -56,6 +57,7 @@ def init_participant_wf(
             kept=kept_folder(layout, work_dir, image),
             derivatives=derivatives,
             chosen=chosen,
+            deface=deface,
             name=workflow_name(image),
         )
         workflow.add_nodes([one])

@@ -57,6 +57,7 @@ def init_image_wf(
     kept: Path,
     derivatives: Sequence[Path] = (),
     chosen: Sequence[str] = (),
+    deface: bool = False,
     name: str = 'image_wf',
 ) -> Workflow:
     """Localise all targets in one image, write derivatives and figures.
@@ -89,6 +90,8 @@ def init_image_wf(
         Directories with earlier derivatives of the image.
     chosen : sequence of str
         Labels of the targets that the tables list; empty for all.
+    deface : bool
+        Whether figures leave out the face.
     name : str
         Name of the workflow.
     """
@@ -121,7 +124,7 @@ def init_image_wf(
         name='derivatives',
         mem_gb=0.5,
     )
-    figures = Node(PlotFigures(**where), name='figures', mem_gb=1.0)
+    figures = Node(PlotFigures(**where, deface=deface), name='figures', mem_gb=1.0)
     expert = layout.table(image, EXPERT)
     if expert.is_file():
         figures.inputs.expert = str(expert)

@@ -85,6 +85,8 @@ def _write_report(result: GroupResult, sections: Sequence[Section]) -> Path:
         points=points,
         errors=None if points is None else errors_against_consensus(points),
         agreement=None if points is None else result.tables.get('agreement'),
+        cohort=result.tables.get('cohort'),
+        images=group.images,
         template_points=result.template_points,
         template=result.template,
         hidden=result.hidden,

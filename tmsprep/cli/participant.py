@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.bids import find_images
-from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
 from tmsprep.cli.warned import Warned
 from tmsprep.done import Work
+from tmsprep.export.files import export_subject
 from tmsprep.failures import (
     forget_records,
     forget_useless_records,
@@ -26,6 +27,7 @@ from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.reports.participant import write_participant_report
+from tmsprep.review import match_reviews, take_reviews
 from tmsprep.running import EXIT_FAILED, EXIT_OK, EXIT_WARNED
 from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.locks import TAKEN, claim_participants
@@ -33,6 +35,8 @@ from tmsprep.running.progress import Progress
 from tmsprep.text import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from nipype import Node, Workflow
 
     from tmsprep.bids import FoundImages
@@ -126,8 +130,10 @@ def run_level(config: ParticipantConfig) -> int:
     """
     run = ParticipantRun.of(config)
     found = find_images(config.image_query)
+    reviews = match_reviews(config.review, run.layout, found.images)
     if config.reports_only and not config.dry_run:
-        return _conclude(run, found, unreported=_write_reports(run, found.images))
+        _refuse_defacing(config)
+        return _conclude(run, found, unreported=_write_reports(run, found.images, reviews))
     resources = run.resources()
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
@@ -138,7 +144,7 @@ def run_level(config: ParticipantConfig) -> int:
         try:
             _execute(run, claimed, resources, experts)
         finally:
-            unreported = _write_reports(run, claimed)
+            unreported = _write_reports(run, claimed, reviews)
         others = set(found.images) - set(claimed)
         return _conclude(run, found, experts, others, unreported)
 
@@ -212,24 +218,55 @@ def _workflow(
         work_dir=config.work_dir,
         derivatives=config.derivatives,
         chosen=config.targets,
+        deface=config.deface_report,
     )
 
 
-def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> dict[str, str]:
-    """Write the reports; return the participants without one, and why."""
-    failed = {}
-    for subject in subjects:
-        try:
-            path = write_participant_report(run.layout, run.protocol, subject)
-        except Exception as error:
-            logger.debug('', exc_info=True)
-            path = run.layout.report(subject)
-            # That of an earlier run must not pass for one of this run.
-            path.unlink(missing_ok=True)
-            failed[subject] = f'report: {path} could not be written: {str(error) or repr(error)}'
-        else:
-            logger.info('report: %s', path)
+def _refuse_defacing(config: ParticipantConfig) -> None:
+    """Refuse to promise pictures without faces where no picture is made."""
+    if config.deface_report:
+        raise BidsError(
+            '--deface-report: --reports-only shows the pictures of an earlier run as they are. '
+            'Leave out --reports-only'
+        )
+
+
+def _write_reports(
+    run: ParticipantRun, images: Images, reviews: Mapping[str, Path]
+) -> dict[str, str]:
+    """Take up reviews, write files for navigators, and reports; return who lacks one, and why."""
+    failed: dict[str, str] = {}
+    for subject, several in images.items():
+        problems = [
+            *take_reviews(run.layout, run.protocol, several, reviews),
+            *_export(run, subject),
+            *_write_report(run, subject),
+        ]
+        if problems:
+            failed[subject] = '; '.join(problems)
     return failed
+
+
+def _export(run: ParticipantRun, subject: str) -> Iterator[str]:
+    try:
+        for folder in export_subject(run.layout, run.protocol, subject, run.config.bids_dir):
+            logger.info('files for navigators: %s', folder)
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        yield f'files for navigators: {str(error) or repr(error)}'
+
+
+def _write_report(run: ParticipantRun, subject: str) -> Iterator[str]:
+    try:
+        path = write_participant_report(run.layout, run.protocol, subject)
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        path = run.layout.report(subject)
+        # That of an earlier run must not pass for one of this run.
+        path.unlink(missing_ok=True)
+        yield f'report: {path} could not be written: {str(error) or repr(error)}'
+    else:
+        logger.info('report: %s', path)
 
 
 def _conclude(

@@ -12,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import BidsError, ImageRef, Layout, labels_in
+from tmsprep.evaluation.cohort import MNI_SPACE
 from tmsprep.evaluation.status import has_usable
 from tmsprep.failures import read_records
 from tmsprep.formats.targets_tsv import MISSING, read_rows
 from tmsprep.group.issues import Issue
-from tmsprep.group.points import COLUMNS, point_table
+from tmsprep.group.points import STATED, in_columns, point_table
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
@@ -172,13 +173,12 @@ def _read_image(
             )
             severity = 'warning' if len(known) else 'error'
             found.issues.append(Issue(image.subject, message, severity))
-        yield known.assign(participant_id=f'sub-{image.subject}', image=stem, method=method)[
-            list(COLUMNS)
-        ]
+        known = known.assign(participant_id=f'sub-{image.subject}', image=stem, method=method)
+        yield in_columns(known.assign(**{MNI_SPACE: _space(sidecars[method])}))
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """Read 'label', 'x', 'y', 'z', 'status' and 'dispersion_mm' of a table of targets.
+    """Read 'label', 'x', 'y', 'z', 'status' and `STATED` of a table of targets.
 
     Raises
     ------
@@ -195,10 +195,16 @@ def _read_table(path: Path) -> pd.DataFrame:
             'label': labels,
             **dict(zip(_AXES, points.coordinates.T, strict=True)),
             'status': [row['status'] for row in rows],
-            'dispersion_mm': [_number(row.get('dispersion_mm', '')) for row in rows],
+            **{name: [_number(row.get(name, '')) for row in rows] for name in STATED},
             'repetition': np.nan,
         }
     )
+
+
+def _space(sidecar: Mapping[str, Any]) -> str | float:
+    """Name the space of the positions in a template; NaN if there are none."""
+    mapped = sidecar.get('MNI')
+    return str(mapped['Space']) if isinstance(mapped, dict) and 'Space' in mapped else np.nan
 
 
 def _number(cell: str) -> float:

@@ -35,7 +35,7 @@ class ConformOutputSpec(TraitedSpec):
     """Outputs of `Conform`."""
 
     conformed = File(exists=True, desc='RAI or, with voxel_mm, RAS+; intensities as they were')
-    properties = File(exists=True, desc='JSON: shape, affine, SHA-256, intensity window, findings')
+    properties = File(exists=True, desc='JSON: grid, forms, SHA-256, intensity window, findings')
 
 
 class Conform(SimpleInterface):
@@ -78,6 +78,7 @@ class Conform(SimpleInterface):
             'path': str(path),
             'shape': list(image.shape),
             'affine': image.affine.tolist(),
+            'forms': source.extra['forms'].entries(),
             'sha256': sha256,
             'window': list(window),
             'findings': list(findings),

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type'}
-_OPTIONAL_KEYS = {'mirror', 'name', 'doubt'}
+_OPTIONAL_KEYS = {'mirror', 'name', 'doubt', 'sketch', 'handle', 'handle_source'}
+_NUMBERS = {'handle'}
 
 #: Key of a protocol file to its type.
 _PROTOCOL_KEYS: dict[str, Any] = {
@@ -31,7 +32,7 @@ _PROTOCOL_KEYS: dict[str, Any] = {
 VOXEL_MM = 0.1, 20.0
 
 #: Labels of figures that show all targets.
-_RESERVED = {'overview', 'brain', 'registration'}
+_RESERVED = {'overview', 'brain', 'registration', 'thumbnail'}
 
 #: Words of the reports and sidecars that a protocol file may replace.
 WORDS = {
@@ -62,6 +63,19 @@ class Target:
         Short name in words, such as 'left hand M1'; the region if it is not given.
     doubt : str
         Landmarks by which a reader can check the point in the image, a few sentences; '' for none.
+    sketch : str
+        SVG file with a drawing of a good and a bad point, see `Protocol.file`; '' for none.
+    handle : float or None
+        Angle between the coil handle and the midline in the plane of the coil, degrees: 0 points
+        backwards, 90 away from the midline (for a midline target, to the right); None if the
+        protocol says nothing of a coil. See `tmsprep.scalp.pose`.
+    handle_source : str
+        Where the angle comes from, in words.
+
+    Raises
+    ------
+    ValueError
+        If the angle is not between -180 and 180 degrees, or only one of the two is given.
     """
 
     label: str
@@ -71,8 +85,15 @@ class Target:
     mirror: str = ''
     name: str = ''
     doubt: str = ''
+    sketch: str = ''
+    handle: float | None = None
+    handle_source: str = ''
 
     def __post_init__(self) -> None:
+        if self.handle is not None and not -180 <= self.handle <= 180:
+            raise ValueError(f"'handle' must be from -180 to 180 degrees, not {self.handle}")
+        if (self.handle is None) != (not self.handle_source):
+            raise ValueError("'handle' and 'handle_source' go together: give both, or none")
         object.__setattr__(self, 'name', self.name or self.region)
         object.__setattr__(self, 'doubt', ' '.join(self.doubt.split()))
 
@@ -264,8 +285,10 @@ def _target(row: Any) -> Target:
     for key in sorted(_TARGET_KEYS | _OPTIONAL_KEYS):
         if key not in row and key in _TARGET_KEYS:
             raise ValueError(f'[[targets]]: missing key {key!r}')
-        if not isinstance(row.get(key, ''), str):
-            raise ValueError(f'[[targets]]: {key!r} must be text, not {row[key]!r}')
+        kinds: Any = (int, float) if key in _NUMBERS else str
+        if key in row and (not isinstance(row[key], kinds) or isinstance(row[key], bool)):
+            kind = 'a number' if key in _NUMBERS else 'text'
+            raise ValueError(f'[[targets]]: {key!r} must be {kind}, not {row[key]!r}')
     return Target(**row)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives import EXPERT, REVIEWED
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, ENSEMBLE, RATER
 from tmsprep.methods import get_method, method_names
 from tmsprep.reports.svg import marker
@@ -44,6 +44,7 @@ _MARKS = (
     ('s', 0.8, '#ffe066'),
 )
 _EXPERT_STYLE = MethodStyle('Expert', '^', '#ff6b6b')
+_REVIEWED_STYLE = MethodStyle('Reviewed', 'D', '#ffffff')
 _OTHER = '#f783ac'
 
 #: The same colours for white paper.
@@ -62,6 +63,8 @@ def method_style(method: str) -> MethodStyle:
     """Return the style of a method on grey; an unknown one is a diamond with its own name."""
     if method == EXPERT:
         return _EXPERT_STYLE
+    if method == REVIEWED:
+        return _REVIEWED_STYLE
     names = method_names()
     if method not in names:
         return MethodStyle(method, 'D', _OTHER)
@@ -75,8 +78,8 @@ def pair_name(first: str, second: str) -> str:
 
 
 def method_order(methods: Iterable[str]) -> list[str]:
-    """Sort methods: those of the registry in its order, the experts, then others by name."""
-    known = [*method_names(), EXPERT]
+    """Sort methods: those of the registry in its order, the experts, reviewers, others by name."""
+    known = [*method_names(), EXPERT, REVIEWED]
     return sorted(methods, key=lambda m: (known.index(m) if m in known else len(known), m))
 
 
