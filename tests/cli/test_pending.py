@@ -18,6 +18,7 @@ from tmsprep.config import ParticipantConfig
 from tmsprep.derivatives import POINTS
 from tmsprep.failures import record_error, record_problems
 from tmsprep.files import file_sha256
+from tmsprep.options import NamedPath
 from tmsprep.own_points import OwnPoints
 
 IMAGES = (
@@ -210,7 +211,7 @@ def test_given_mask(config: ParticipantConfig, tmp_path: Path) -> None:
     mask = tmp_path / 'masks' / 'sub-01_desc-brain_mask.nii.gz'
     mask.parent.mkdir()
     mask.write_text('a mask')
-    config = replace(config, derivatives=(mask.parent,))
+    config = replace(config, derivatives=(NamedPath(mask.parent),))
     for method in config.localizers:
         finish(config, method)
     assert pending(config) == {}
