@@ -73,6 +73,7 @@ def test_points_that_fail_leave_the_targets_alone(tmp_path: Path) -> None:
         protocol=protocol,
         properties=tmp_path / 'properties.json',
         conformed=tmp_path / 'properties.json',
+        chosen=[],
         own_points=OwnPoints({'SMA': (0.0, -6.0, 58.0)}, 'MNI152NLin2009aSym'),
         random_seed=1,
     )
