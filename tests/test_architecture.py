@@ -35,10 +35,10 @@ MAY_IMPORT = {
     'networks': set(),
     'registration': {'evaluation', 'formats'},
     'evaluation': {'formats', 'networks.archive'},
-    'scalp': {'evaluation'},
+    'scalp': {'evaluation', *METHOD},
     'phantoms': set(),
     'failures': set(),
-    'derivatives': {'evaluation', 'formats', 'scalp', *METHOD},
+    'derivatives': {'evaluation', 'formats', *METHOD},
     'done': {'evaluation', *METHOD},
     'learning': {'networks', 'formats', 'evaluation', *METHOD},
     'group': {'evaluation', 'formats', 'derivatives', 'failures', 'registration', *METHOD},
@@ -47,7 +47,9 @@ MAY_IMPORT = {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
         'reports',
     },
-    'interfaces': {'scalp', 'learning', 'reports', 'derivatives', 'failures', 'evaluation', *METHOD},
+    'interfaces': {
+        *('learning', 'reports', 'derivatives', 'failures', 'evaluation', 'scalp', *METHOD),
+    },
     'workflows': {'interfaces', 'learning', 'derivatives', *METHOD},
     'running': {'failures'},
     'cli': {

@@ -13,14 +13,14 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
-from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
+from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
+from tmsprep.tables import COIL_COLUMNS, COLUMNS, FRAME, Column, column, read_json, write_table
 from tmsprep.text import open_text, shown, without_folders
 
 logger = logging.getLogger(__name__)
@@ -122,6 +122,9 @@ def targets_table(
         columns[name] = np.array(values, dtype=np.float64)
     if RADIUS in columns:
         columns[RADIUS][np.isin(columns['status'], list(WITHOUT_RADIUS))] = np.nan
+    # Nobody should lay a coil over a point that must not be used.
+    for name in set(COIL_COLUMNS) & set(columns):
+        columns[name][np.isin(columns['status'], list(UNUSABLE))] = np.nan
     for other in others:
         columns[f'distance_to_{other.method}_mm'] = points.distance(points_of(other, protocol))
     return pd.DataFrame(columns)

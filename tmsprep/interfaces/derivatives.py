@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from nipype.interfaces.base import (
@@ -18,6 +19,8 @@ from tmsprep.failures import record_error
 from tmsprep.imaging.scanner_frame import ImageError
 from tmsprep.interfaces.localize import TakesOutcomes
 from tmsprep.outcome import Outcome
+from tmsprep.scalp.measure import needs_scalp
+from tmsprep.scalp.outcomes import add_coils
 from tmsprep.tables import read_json
 
 
@@ -29,6 +32,7 @@ class WriteDerivativesInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     protocol = traits.Any(mandatory=True, desc='a `Protocol`')
     properties = File(exists=True, mandatory=True, desc='of the image, see `Conform`')
     properties_again = File(exists=True, desc='of the image, where it was read for another grid')
+    conformed = File(exists=True, desc='image on the common grid, to find the scalp in')
     random_seed = traits.Int(mandatory=True)
     run_id = traits.Str(nohash=True, desc='name of the run')
 
@@ -51,10 +55,13 @@ class WriteDerivatives(TakesOutcomes):
         given, files = self.inputs, self.outcome_files()
         properties = self._properties()
         outcomes = {method: Outcome.read(path) for method, path in files.items()}
+        measured = outcomes
+        if isdefined(given.conformed) and needs_scalp(given.protocol):
+            measured = add_coils(outcomes, Path(given.conformed), properties, given.protocol)
         tables = write_outcomes(
             given.layout,
             given.image,
-            outcomes,
+            measured,
             given.protocol,
             properties,
             given.random_seed,
