@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tmsprep.cli.settings import make_config
 from tmsprep.config import CONFIGS, MAX_SEED, SETTINGS, ParticipantConfig, RunConfig, read_settings
-from tmsprep.options import LEVELS
+from tmsprep.options import LEVELS, NamedPath
 
 LABELS = st.lists(st.text('abcXYZ0189', min_size=1, max_size=8), max_size=3, unique=True)
 FOLDERS = st.text('abc éß #\'"\\\n', min_size=1, max_size=9).map(lambda name: Path('/x', name))
@@ -144,7 +144,7 @@ def test_analysis_level() -> None:
 
 def test_option_types() -> None:
     assert (SETTINGS['folds'].type, SETTINGS['folds'].several) == (int, False)
-    assert (SETTINGS['derivatives'].type, SETTINGS['derivatives'].several) == (Path, True)
+    assert (SETTINGS['derivatives'].type, SETTINGS['derivatives'].several) == (NamedPath, True)
     assert (SETTINGS['bids_filters'].type, SETTINGS['dry_run'].type) == (dict, bool)
 
 

@@ -100,7 +100,8 @@ def write_outcomes(
         further = {'MNI': mni[name]} if name in mni else {}
         if name in outcomes:
             rows, narrowed = narrow(tables[name], chosen)
-            entered = {**entries, **_details(outcome), **further, **narrowed}
+            made_of = {**entries, 'Sources': [*entries['Sources'], *reused_files(outcome)]}
+            entered = {**made_of, **_details(outcome), **further, **narrowed}
             _write_table(path, rows, method, entered)
             method.write(outcome, image, layout, protocol, entries)
             written[name] = path
@@ -143,6 +144,12 @@ def _is_reliable(outcome: Outcome) -> bool:
         return False
     found = np.array(outcome.points.labels)[outcome.points.found]
     return not set(found.tolist()) <= set(outcome.unreliable)
+
+
+def reused_files(outcome: Outcome) -> list[str]:
+    """BIDS URIs of what a method took from ``--derivatives``, by its entry 'Reused'."""
+    taken = outcome.details.get('Reused', [])
+    return list(dict.fromkeys(str(entry['File']) for entry in taken))
 
 
 def narrow(

@@ -17,6 +17,7 @@ from tmsprep.cli.pending import main, pending
 from tmsprep.config import ParticipantConfig
 from tmsprep.failures import record_error, record_problems
 from tmsprep.files import file_sha256
+from tmsprep.options import NamedPath
 
 IMAGES = (
     'sub-01/anat/sub-01_T1w.nii.gz',
@@ -208,7 +209,7 @@ def test_given_mask(config: ParticipantConfig, tmp_path: Path) -> None:
     mask = tmp_path / 'masks' / 'sub-01_desc-brain_mask.nii.gz'
     mask.parent.mkdir()
     mask.write_text('a mask')
-    config = replace(config, derivatives=(mask.parent,))
+    config = replace(config, derivatives=(NamedPath(mask.parent),))
     for method in config.localizers:
         finish(config, method)
     assert pending(config) == {}

@@ -15,13 +15,14 @@ from report_data import HOSTILE, FakeOutput, Page
 from tmsprep.bids.description import write_dataset_description
 from tmsprep.bids.names import Layout
 from tmsprep.derivatives import delete_outdated
-from tmsprep.export.files import MANIFEST, README, export_subject, read_manifest, write_checked
+from tmsprep.export.files import README, export_subject, write_checked
 from tmsprep.files import file_sha256
 from tmsprep.formats import PointsFileError
 from tmsprep.formats.navigators import plan_slicer
 from tmsprep.formats.slicer import read_markups
 from tmsprep.imaging.forms import Forms
 from tmsprep.reports.collect import collect_subject
+from tmsprep.reports.navigation import MANIFEST, read_manifest
 from tmsprep.tables import read_json
 
 POINTS = {
@@ -68,7 +69,7 @@ def test_manifest(tmp_path: Path) -> None:
     folder = export(fake)
     assert folder == tmp_path / 'sub-01' / 'nav' / 'sub-01_protocol-tms'
     (image,) = collect_subject(fake.layout, '01').images
-    manifest = read_manifest(fake.layout, image.image)
+    manifest = read_manifest(fake.layout, image)
     assert [point['Label'] for point in manifest['Points']] == ['LDLPFC', 'RDLPFC']
     assert manifest['Points'][0]['Position'] == [-40, 30, 35]
     assert set(manifest['Missing']) == {'LOFC', 'ROFC'}
@@ -265,6 +266,7 @@ def test_hostile_names(tmp_path: Path) -> None:
     assert 'script' not in page.tags
     assert HOSTILE in page.text
     table.append({**table[0], 'label': 'a"b'})
-    fake.table('sub-01', 'cnn', table, **reference())
+    fake.table('sub-01_run-2', 'cnn', table, **reference())
     with pytest.raises(PointsFileError, match=r'a"b.*cannot be written'):
         export(fake)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]

@@ -9,7 +9,7 @@ from typing import Any
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
-from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.bids.names import Layout
 from tmsprep.derivatives import EXPERT, REVIEWED
 from tmsprep.disclaimer import disclaimer
 from tmsprep.export.source import frame_in_words, given_markers, grid_of, recommended_markers
@@ -20,14 +20,11 @@ from tmsprep.formats.navigators import Grid, LeftOut, NavigatorFile, Plan, plan_
 from tmsprep.formats.parsing import PointsFileError
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults, TargetsTable, collect_subject
+from tmsprep.reports.navigation import MANIFEST
 from tmsprep.reports.styles import method_order, method_style
-from tmsprep.tables import read_json, write_json
+from tmsprep.tables import write_json
 
 logger = logging.getLogger(__name__)
-
-#: What was written, and what was not; the last file of a directory, so that one without is not
-#: complete.
-MANIFEST = 'export.json'
 
 README = 'README.txt'
 
@@ -57,16 +54,25 @@ def export_subject(
     Raises
     ------
     PointsFileError
-        If a file is not read back as it was written; the directory is not complete then.
+        If a file cannot be written, or is not read back as it was written; there is no directory
+        for that image then, but for the others.
     """
     # Those of images that have no tables any more, too.
     for outdated in layout.navigations(subject):
         remove_inside(outdated, layout.out_dir)
-    written = []
+    written, problems = [], []
     for results in collect_subject(layout, subject).images:
         folder = layout.navigation(results.image)
-        if _methods(results.tables):
+        if not _methods(results.tables):
+            continue
+        try:
             written.append(_export_image(folder, results, layout, protocol, bids_dir))
+        except PointsFileError as error:
+            # Half of the files would pass for all of them.
+            remove_inside(folder, layout.out_dir)
+            problems.append(str(error))
+    if problems:
+        raise PointsFileError('; '.join(problems))
     return written
 
 
@@ -263,8 +269,3 @@ def _readme(
         disclaimer(protocol),
     ]
     return '\n'.join(lines) + '\n'
-
-
-def read_manifest(layout: Layout, image: ImageRef) -> dict[str, Any]:
-    """Read what was written for an image; empty if its directory is not complete."""
-    return read_json(layout.navigation(image) / MANIFEST)
