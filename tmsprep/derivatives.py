@@ -14,7 +14,7 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
-from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
+from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
 from tmsprep.evaluation.template import add_mni, mni_columns
 from tmsprep.files import remove_inside
 from tmsprep.formats.targets_tsv import read_rows, read_targets
@@ -25,6 +25,7 @@ from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import (
     CHOSEN,
+    COIL_COLUMNS,
     COLUMNS,
     FRAME,
     Column,
@@ -193,6 +194,9 @@ def targets_table(
         columns[name] = np.array(values, dtype=np.float64)
     if RADIUS in columns:
         columns[RADIUS][np.isin(columns['status'], list(WITHOUT_RADIUS))] = np.nan
+    # Nobody should lay a coil over a point that must not be used.
+    for name in set(COIL_COLUMNS) & set(columns):
+        columns[name][np.isin(columns['status'], list(UNUSABLE))] = np.nan
     for other in others:
         columns[f'distance_to_{other.method}_mm'] = points.distance(points_of(other, protocol))
     return pd.DataFrame(columns)

@@ -266,6 +266,7 @@ def test_hostile_names(tmp_path: Path) -> None:
     assert 'script' not in page.tags
     assert HOSTILE in page.text
     table.append({**table[0], 'label': 'a"b'})
-    fake.table('sub-01', 'cnn', table, **reference())
+    fake.table('sub-01_run-2', 'cnn', table, **reference())
     with pytest.raises(PointsFileError, match=r'a"b.*cannot be written'):
         export(fake)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]

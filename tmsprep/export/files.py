@@ -54,16 +54,25 @@ def export_subject(
     Raises
     ------
     PointsFileError
-        If a file is not read back as it was written; the directory is not complete then.
+        If a file cannot be written, or is not read back as it was written; there is no directory
+        for that image then, but for the others.
     """
     # Those of images that have no tables any more, too.
     for outdated in layout.navigations(subject):
         remove_inside(outdated, layout.out_dir)
-    written = []
+    written, problems = [], []
     for results in collect_subject(layout, subject).images:
         folder = layout.navigation(results.image)
-        if _methods(results.tables):
+        if not _methods(results.tables):
+            continue
+        try:
             written.append(_export_image(folder, results, layout, protocol, bids_dir))
+        except PointsFileError as error:
+            # Half of the files would pass for all of them.
+            remove_inside(folder, layout.out_dir)
+            problems.append(str(error))
+    if problems:
+        raise PointsFileError('; '.join(problems))
     return written
 
 

@@ -162,7 +162,7 @@ def _differ(grid: Grid) -> str:
         return ''
     apart = grid.forms.apart_mm(grid.shape)
     return (
-        f'the qform and the sform of the image are up to {apart:.2f} mm apart, and it is not known '
+        f'the qform and the sform of the image are up to {apart:.2f} mm apart; it is not known '
         f'which of them the program uses; {_AGREE}'
     )
 
