@@ -42,11 +42,10 @@ def take_image(config: ParticipantConfig) -> str:
     tmsprep.intake.IntakeError
         If it cannot be taken.
     tmsprep.imaging.scanner_frame.ImageError
-        If the file is damaged.
+        If the file is damaged, or no image to localise in.
     """
-    from tmsprep.imaging.nifti_file import open_nifti
+    from tmsprep.imaging.read import read_image
     from tmsprep.intake.metadata import allowed
-    from tmsprep.intake.nifti import clean_content
     from tmsprep.intake.raw import add_image, image_of
     from tmsprep.protocols import load_protocol
 
@@ -55,9 +54,9 @@ def take_image(config: ParticipantConfig) -> str:
     with _as_nifti(config, load_protocol(config.protocol).head != '') as (path, choice):
         original = {'SourceSHA256': file_sha256(path)}
         facts = original if choice is None else allowed(choice.series.facts)
+        # An image that no run could use must not take the label of one that can be used.
+        read_image(path)
         if config.dry_run:
-            with open_nifti(path) as file:
-                clean_content(file)
             return f'dry run: would copy the image to {image.path}, and run on it'
         copied = add_image(path, image, config.out_dir, facts)
     what = 'the image' if choice is None else f'series {choice.series.name}'
