@@ -60,6 +60,7 @@ OF_LEVEL: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         'repetitions': st.integers(1, 9),
     },
     'group': {**COMMON, 'equivalence_margin': st.floats(0.1, 99)},
+    'export': {name: COMMON[name] for name in ('participant_label', 'dry_run', 'verbose')},
 }
 GIVEN = st.sampled_from(LEVELS).flatmap(
     lambda level: st.tuples(st.just(level), st.fixed_dictionaries({}, optional=OF_LEVEL[level]))
@@ -117,9 +118,13 @@ def test_any_file(
 def test_level_settings() -> None:
     """Each level has its own settings and the options of the methods at that level."""
     options = {level: set(made(level).options) for level in LEVELS}
-    assert set.intersection(*options.values()) == {
-        *('bids_dir', 'out_dir', 'protocol', 'participant_label', 'skip_bids_validation'),
-        *('annotations', 'consensus_threshold', 'random_seed', 'dry_run', 'verbose', 'run_id'),
+    assert options['export'] == {
+        *('out_dir', 'protocol', 'participant_label', 'dry_run', 'verbose', 'run_id'),
+    }
+    assert set.intersection(*(options[level] for level in LEVELS if level != 'export')) == {
+        *options['export'],
+        *('bids_dir', 'skip_bids_validation', 'annotations', 'consensus_threshold'),
+        'random_seed',
     }
     only = {name: [level for level in LEVELS if name in options[level]] for name in SETTINGS}
     assert only['localizers'] == only['sloppy'] == ['participant']

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-LEVELS = ('participant', 'train', 'crossval', 'group')
+LEVELS = ('participant', 'train', 'crossval', 'group', 'export')
 
 #: Groups of options that decide how a run is carried out and never what it finds. Levels without
 #: them ignore them, so that one list of options serves all levels of a study.
@@ -77,6 +77,9 @@ class Option:
         Allowed values; empty for all.
     several : bool
         Whether it takes several values, which are then a tuple without repetitions.
+    words : int
+        Number of words of one value on the command line, which blanks join; the option is then
+        repeated for several values.
     levels : tuple of str
         Analysis levels that have it.
     minimum, maximum : float
@@ -107,6 +110,7 @@ class Option:
     default: Any = None
     choices: tuple[str, ...] = ()
     several: bool = False
+    words: int = 1
     levels: tuple[str, ...] = LEVELS
     minimum: float = -math.inf
     maximum: float = math.inf

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from tmsprep import __version__
 from tmsprep.cli.checks import check_paths
+from tmsprep.cli.completion import SHELLS, PrintCompletion
 from tmsprep.cli.places import IMAGE_FORM, Places, closest, read_places, usage
 from tmsprep.cli.settings import make_config
 from tmsprep.config import CONFIGS, SETTINGS, RunConfig
@@ -152,6 +153,12 @@ def build_parser(level: str = '') -> argparse.ArgumentParser:
     )
     parser.add_argument('--version', action='version', version=f'tmsprep {__version__}')
     parser.add_argument('-v', '--verbose', action='count', help='log more; -vv logs everything')
+    parser.add_argument(
+        '--print-completion',
+        action=PrintCompletion,
+        choices=SHELLS,
+        help='print a script that completes this command in a shell',
+    )
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
     groups['running'].add_argument(
         '--config-file',
@@ -224,14 +231,34 @@ def _add_option(group: argparse._ArgumentGroup, options: Mapping[str, Option]) -
     if option.type is bool:
         arguments['action'] = 'store_true'
     else:
-        arguments['type'] = _reader(option)
+        arguments['type'] = _reader(option) if option.words == 1 else None
         arguments['metavar'] = option.metavar or None
         arguments['choices'] = list(dict.fromkeys(c for o in options.values() for c in o.choices))
-    if option.several:
+    if option.words > 1:
+        arguments |= {'nargs': option.words, 'action': _Joined}
+        arguments['metavar'] = tuple(option.metavar.split())
+    elif option.several:
         arguments |= {'nargs': '+', 'action': 'extend'}
     group.add_argument(
         *(option.flags or (option.flag,)), **{k: v for k, v in arguments.items() if v}
     )
+
+
+class _Joined(argparse.Action):
+    """Append the words of one value, joined by blanks."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            value = SETTINGS[self.dest].parse(' '.join(values))
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest, ()), value])
 
 
 def _reader(option: Option) -> Callable[[str], Any]:

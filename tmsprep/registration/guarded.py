@@ -13,14 +13,12 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-
-from tmsprep.registration.transforms import compose, move_coordinates
 
 #: Time for one file, s. The largest take a few seconds, on a busy network disk perhaps a minute;
 #: some damaged ones are read for ever.
@@ -30,6 +28,10 @@ TIMEOUT_S = 120.0
 MEMORY = 8 * 2**30
 
 _CURE = 'Delete it, or take it out of --derivatives, and register again'
+
+
+#: `tmsprep.registration.transforms.move_coordinates`, which loads ANTs.
+_Move = Callable[[np.ndarray, Path], np.ndarray]
 
 
 class TransformReader:
@@ -173,20 +175,24 @@ def _start() -> subprocess.Popen[str]:
     )
 
 
-def _answer(question: dict[str, Any]) -> dict[str, object]:
+def _answer(
+    question: dict[str, Any], move: _Move, compose: Callable[[list[str], str], object]
+) -> dict[str, object]:
     if 'compose' in question:
-        return _compose(question['compose'], question['destination'])
+        return _compose(question['compose'], question['destination'], compose)
     path = str(question['transform'])
     try:
         coordinates = np.array(question['coordinates'], dtype=np.float64).reshape(-1, 3)
-        return {'moved': move_coordinates(coordinates, Path(path)).tolist()}
+        return {'moved': move(coordinates, Path(path)).tolist()}
     except Exception as error:
         message = str(error)
         known = message.startswith(path)
         return {'error': message if known else f'{path}: damaged ({error!r}). {_CURE}'}
 
 
-def _compose(transforms: list[str], destination: str) -> dict[str, object]:
+def _compose(
+    transforms: list[str], destination: str, compose: Callable[[list[str], str], object]
+) -> dict[str, object]:
     try:
         compose(transforms, destination)
     except Exception as error:
@@ -199,12 +205,12 @@ def _serve() -> None:
     # What ANTs prints must not stand among the answers.
     answers = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
-    import ants  # noqa: F401
+    from tmsprep.registration.transforms import compose, move_coordinates
 
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
     for line in sys.stdin:
-        answers.write(json.dumps(_answer(json.loads(line))) + '\n')
+        answers.write(json.dumps(_answer(json.loads(line), move_coordinates, compose)) + '\n')
         answers.flush()
 
 
