@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import math
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -14,6 +15,9 @@ from tmsprep.imaging.scanner_frame import ImageError
 
 #: The voxels begin here; what is behind them is not needed.
 _OFFSET = 284
+
+#: Bytes of a voxel by the number of its type: uint8, int32, float32, int16.
+_BYTES = {0: 1, 1: 4, 3: 4, 4: 2}
 
 _FIELDS = nib.freesurfer.mghformat.header_dtype
 
@@ -56,17 +60,17 @@ def load_mgh(path: Path) -> nib.MGHImage:
     return image
 
 
-def _check(header: np.void, path: Path) -> tuple[tuple[int, int, int], int]:
+def _check(header: Any, path: Path) -> tuple[tuple[int, int, int], int]:
     """Return shape, and bytes of all voxels, of a header of one volume that has a frame."""
-    x, y, z, frames = (int(n) for n in header['dims'])
-    types = nib.freesurfer.mghformat.data_type_codes
+    x, y, z, frames = header['dims'].tolist()
+    kind = int(header['type'])
     if int(header['version']) != 1 or min(x, y, z) < 1 or frames > 1:
         shown = f'dimensions {(x, y, z, frames)}'
         raise ImageError(f'{path}: not one volume of FreeSurfer ({shown}). {_AGAIN}')
-    if int(header['type']) not in types.code:
+    if kind not in _BYTES:
         raise ImageError(f'{path}: the header is broken (unknown type of voxels). {_AGAIN}')
     if x * y * z > MAX_VOXELS:
         raise ImageError(f'{path}: {x * y * z:,} voxels, more than a head has')
     if int(header['goodRASFlag']) != 1:
         raise ImageError(f'{path}: does not say where in the scanner it lies (goodRASFlag 0)')
-    return (x, y, z), x * y * z * int(types.bytespervox[int(header['type'])])
+    return (x, y, z), x * y * z * _BYTES[kind]

@@ -143,7 +143,7 @@ def test_stretched_average(tmp_path: Path, reader: TransformReader) -> None:
 
 OTHERS = {
     'moved by 4 mm': np.array([[1.0, 0, 0, 4], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]),
-    'other side': np.diag([-1.0, 1, 1, 1]),
+    'mirrored': np.diag([-1.0, 1, 1, 1]),
 }
 
 
