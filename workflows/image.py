@@ -67,9 +67,10 @@ def init_image_wf(
 
     Workflow graph: ``conform`` (on the common grid) and ``isotropic`` (isotropic voxels), as far
     as a method needs them, feed one node per method, named by it; a method that can start from the
-    points of another comes after it. All methods end in ``derivatives``, whose tables ``figures``
-    draws, with the table of the raters if the outputs hold one. A method that fails hands on the
-    reason instead of its points, so that the results of the other methods are still written.
+    points of another comes after it. All methods end in ``derivatives``, which also finds the
+    scalp over the points if the protocol is for a coil, and whose tables ``figures`` draws, with
+    the table of the raters if the outputs hold one. A method that fails hands on the reason
+    instead of its points, so that the results of the other methods are still written.
 
     Parameters
     ----------
