@@ -648,7 +648,7 @@ def test_validator(rich: Path) -> None:
             path.write_text(json.dumps({'Type': 'Brain', 'Sources': [image.uri]}))
         mask = derivative_path(out, image, **{'protocol': 'tms', **kinds[5]})
         nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), np.eye(4)), mask)
-    GroupConfig(rich, out).to_toml(out / 'logs' / 'x' / 'config.toml')
+    GroupConfig(bids_dir=rich, out_dir=out).to_toml(out / 'logs' / 'x' / 'config.toml')
     for name in (
         'sub-01_protocol-tms.html',
         'group_protocol-tms_targets.tsv',

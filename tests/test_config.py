@@ -10,7 +10,7 @@ import tomli_w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.cli.parser import make_config
+from tmsprep.cli.settings import make_config
 from tmsprep.config import CONFIGS, MAX_SEED, SETTINGS, ParticipantConfig, RunConfig, read_settings
 from tmsprep.options import LEVELS
 
@@ -67,7 +67,7 @@ GIVEN = st.sampled_from(LEVELS).flatmap(
 
 
 def made(level: str = 'participant', **given: Any) -> RunConfig:
-    return make_config(Path('/b'), Path('/o'), level, **given)
+    return make_config(level, {n: Path('/', n[0]) for n in CONFIGS[level].folders}, **given)
 
 
 @given(given=GIVEN)
@@ -153,7 +153,7 @@ def test_run_id() -> None:
 
 def test_absolute_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    config = make_config(Path('b'), Path('o'), 'participant')
+    config = make_config('participant', {'bids_dir': Path('b'), 'out_dir': Path('o')})
     assert isinstance(config, ParticipantConfig)
     assert (config.bids_dir, config.out_dir) == (tmp_path / 'b', tmp_path / 'o')
     assert config.work_dir == tmp_path / 'work'

@@ -71,7 +71,7 @@ def test_flag() -> None:
 
 
 def test_describe() -> None:
-    assert STEPS.describe() == '[train] steps (default: 5)'
+    assert STEPS.describe() == 'steps (default: 5)'
     assert KINDS.describe() == 'kinds (default: a)'
     assert Option('fast', 'be fast', bool, False).describe() == 'be fast'
     assert Option('k', 'folds (default: all)', int, 3).describe() == 'folds (default: all)'

@@ -11,11 +11,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
+import tomli_w
+
 from tmsprep import __version__, atomic
 from tmsprep.bids.collect import ImageQuery
 from tmsprep.bids.filters import load_filters
 from tmsprep.bids.names import check_label
 from tmsprep.options import Option
+from tmsprep.own_points import parse_point
 from tmsprep.running.machine import (
     Execution,
     available_cpus,
@@ -23,6 +26,7 @@ from tmsprep.running.machine import (
     parse_memory,
     resolve_device,
 )
+from tmsprep.template import SPACES
 from tmsprep.text import MOST_SETTINGS, parse_toml, read_text
 
 #: Threads of one step. Another number moves the points of a registration by up to a millimetre,
@@ -34,6 +38,9 @@ MAX_SEED = 2**31 - 1
 
 #: What a settings file says of the run that wrote it, rather than of the next one.
 _OF_ONE_RUN = ('analysis_level', 'run_id', 'bids_dir', 'out_dir')
+
+#: Fields that are neither settings nor written.
+_UNWRITTEN = ('notes', 'source')
 
 
 def new_run_id() -> str:
@@ -64,17 +71,20 @@ def _absolute(name: str) -> str:
     return str(Path(name).absolute()) if name.endswith('.toml') else name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """Settings of every analysis level; nothing else decides what a run does.
 
-    `tmsprep.cli.parser.make_config` checks values and makes paths absolute. Each setting is
+    `tmsprep.cli.settings.make_config` checks values and makes paths absolute. Each setting is
     documented by the help of its option.
     """
 
     analysis_level: ClassVar[str]
+    #: What the level does, for the help.
+    summary: ClassVar[str]
+    #: Settings that stand before the level on the command line, in this order.
+    folders: ClassVar[tuple[str, ...]] = ('out_dir',)
 
-    bids_dir: Path
     out_dir: Path
     protocol: str = setting(
         'tms',
@@ -89,22 +99,6 @@ class RunConfig:
         group='images',
         metavar='LABEL',
         read=lambda label: check_label(label.removeprefix('sub-')),
-    )
-    skip_bids_validation: bool = setting(
-        False, 'accept a data set without dataset_description.json', group='images'
-    )
-    annotations: Path | None = setting(
-        None,
-        'directory of the raters: files of points (TSV, 3D Slicer or Brainsight) or masks',
-        group='raters',
-        metavar='DIR',
-        exists='folder',
-    )
-    consensus_threshold: float = setting(
-        12.0, 'largest distance between raters who agree', group='raters', metavar='MM', above=0
-    )
-    random_seed: int = setting(
-        1, 'seed of everything random', group='what', metavar='N', minimum=1, maximum=MAX_SEED
     )
     method_options: Mapping[str, Any] = field(default_factory=dict)
     dry_run: bool = setting(False, 'check everything, list what would be done, and stop')
@@ -121,7 +115,7 @@ class RunConfig:
     @property
     def options(self) -> dict[str, Any]:
         """Every setting and option of a method, by name."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != 'notes'}
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _UNWRITTEN}
         return values | values.pop('method_options')
 
     def to_toml(self, path: Path) -> Path:
@@ -129,15 +123,38 @@ class RunConfig:
 
         TOML has no null: what is None is left out, and the filters are one string of JSON.
         """
-        import tomli_w
-
         content: dict[str, Any] = {'analysis_level': self.analysis_level}
         content |= {k: _as_toml(v) for k, v in self.options.items() if v is not None}
         return atomic.write_text(path, f'# tmsprep {__version__}\n{tomli_w.dumps(content)}')
 
 
-@dataclass(frozen=True)
-class ImageConfig(RunConfig):
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(RunConfig):
+    """Settings of the levels that are given a data set."""
+
+    folders = ('bids_dir', 'out_dir')
+
+    bids_dir: Path
+    skip_bids_validation: bool = setting(
+        False, 'accept a data set without dataset_description.json', group='images'
+    )
+    annotations: Path | None = setting(
+        None,
+        'directory of the raters: files of points (TSV, 3D Slicer or Brainsight) or masks',
+        group='raters',
+        metavar='DIR',
+        exists='folder',
+    )
+    consensus_threshold: float = setting(
+        12.0, 'largest distance between raters who agree', group='raters', metavar='MM', above=0
+    )
+    random_seed: int = setting(
+        1, 'seed of everything random', group='what', metavar='N', minimum=1, maximum=MAX_SEED
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageConfig(DataConfig):
     """Settings of the levels that read images and run a workflow."""
 
     session_label: tuple[str, ...] = setting(
@@ -234,33 +251,92 @@ class ImageConfig(RunConfig):
         return Execution(**{f.name: getattr(self, f.name) for f in fields(Execution)})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ParticipantConfig(ImageConfig):
     """Settings of the level 'participant'."""
 
     analysis_level = 'participant'
+    summary = 'localise the targets in every image'
 
+    #: An image in place of a data set; it may be named after a patient, so it is not written.
+    source: Path | None = None
+    image_id: str = setting(
+        '01',
+        'label of the participant if one image is given',
+        group='images',
+        metavar='LABEL',
+        flags=('--id',),
+        read=lambda label: check_label(label.removeprefix('sub-')),
+    )
+    series: str | None = setting(
+        None,
+        'series to use if DICOM files are given (default: the T1w, by what their header says)',
+        group='images',
+        metavar='NUMBER',
+    )
     localizers: tuple[str, ...] = setting(
         (), 'methods to run (default: all of the protocol)', group='what', metavar='METHOD'
+    )
+    targets: tuple[str, ...] = setting(
+        (),
+        'targets to write; all are localised, as checks need them (default: all of the protocol)',
+        group='what',
+        metavar='LABEL',
+    )
+    point: tuple[str, ...] = setting(
+        (),
+        'a point of your own beside the targets: its name, and x, y and z in mm in --point-space; '
+        'repeat for several',
+        group='what',
+        metavar='NAME X Y Z',
+        words=4,
+        read=parse_point,
+    )
+    points: Path | None = setting(
+        None,
+        'table of such points: label, x, y and z, tab-separated',
+        group='what',
+        metavar='FILE.tsv',
+    )
+    point_space: str = setting(
+        'MNI152NLin2009cAsym',
+        'template space of --point and --points',
+        group='what',
+        choices=tuple(SPACES),
+    )
+    snap_to_cortex: bool = setting(
+        False, 'move --point and --points to the nearest grey matter', group='what'
     )
     sloppy: bool = setting(False, 'fast and rough, for testing; never for targets', group='what')
     reports_only: bool = setting(
         False, 'write the reports again from existing outputs', group='what'
     )
+    fail_on_warning: bool = setting(False, 'exit with code 3 if a point carries a warning')
+    deface_report: bool = setting(
+        False, 'leave the face out of the viewer and the figures of the reports', group='what'
+    )
+    review: tuple[Path, ...] = setting(
+        (),
+        'decisions about targets, as saved by the viewer of a report: *_desc-reviewed_targets.tsv',
+        group='what',
+        metavar='FILE.tsv',
+    )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig(ImageConfig):
     """Settings of the level 'train'."""
 
     analysis_level = 'train'
+    summary = 'train networks on your own images and points'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class CrossvalConfig(ImageConfig):
     """Settings of the level 'crossval'."""
 
     analysis_level = 'crossval'
+    summary = 'measure how well such networks do on other participants'
 
     folds: int | None = setting(
         None,
@@ -274,11 +350,12 @@ class CrossvalConfig(ImageConfig):
     )
 
 
-@dataclass(frozen=True)
-class GroupConfig(RunConfig):
+@dataclass(frozen=True, kw_only=True)
+class GroupConfig(DataConfig):
     """Settings of the level 'group'."""
 
     analysis_level = 'group'
+    summary = 'compare methods and raters over all participants'
 
     agreement_overrides: Path | None = setting(
         None,

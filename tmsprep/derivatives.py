@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,30 @@ from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
-from tmsprep.formats.targets_tsv import read_targets
+from tmsprep.evaluation.template import add_mni, mni_columns
+from tmsprep.files import remove_inside
+from tmsprep.formats.targets_tsv import read_rows, read_targets
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import COIL_COLUMNS, COLUMNS, FRAME, Column, column, read_json, write_table
+from tmsprep.template import TemplateMap
 from tmsprep.text import open_text, shown, without_folders
 
 logger = logging.getLogger(__name__)
 
 #: Value of the entity ``desc`` of the table of the raters' consensus.
 EXPERT = 'expert'
+
+#: Entries of the sidecar of a table of some targets only: their labels, and the points of the
+#: others, from which statuses are computed again when another method is run.
+CHOSEN, NOT_CHOSEN = 'ChosenTargets', 'PointsNotChosen'
+#: Value of the entity ``desc`` of the table of a reviewer's decisions.
+REVIEWED = 'reviewed'
+#: The same of the table of points given in a template.
+POINTS = 'points'
 
 #: Columns that every table of targets begins with.
 FIRST_COLUMNS = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
@@ -39,6 +51,7 @@ def write_outcomes(
     protocol: Protocol,
     properties: Mapping[str, Any],
     random_seed: int,
+    chosen: Sequence[str] = (),
 ) -> dict[str, Path]:
     """Write the table, the sidecar and the further derivatives of each method of one image.
 
@@ -60,6 +73,9 @@ def write_outcomes(
         Of the input: 'shape', 'affine', 'sha256'.
     random_seed : int
         Seed of the run.
+    chosen : sequence of str
+        Labels of the targets that the tables list; empty for all. What is said of them does not
+        depend on it.
 
     Returns
     -------
@@ -69,23 +85,114 @@ def write_outcomes(
     delete_outdated(layout, image, protocol, properties['sha256'])
     entries = image_entries(image, protocol, properties, random_seed)
     known = {
-        name: outcomes[name] if name in outcomes else _read_outcome(layout, image, name)
+        name: outcomes[name] if name in outcomes else _read_outcome(layout, image, name, protocol)
         for name in dict.fromkeys([*(m.name for m in methods_of(protocol)), *outcomes])
     }
     everything = {name: outcome for name, outcome in known.items() if outcome is not None}
     tables = {}
     for name, outcome in everything.items():
-        method = get_method(name)
         others = [other for other in everything.values() if other is not outcome]
-        table = targets_table(method, outcome, others, protocol, properties)
-        path = layout.table(image, name)
+        tables[name] = targets_table(get_method(name), outcome, others, protocol, properties)
+    mni = add_mni(tables, protocol, find_way(everything, image, layout, properties['sha256']))
+    written = {}
+    for name, outcome in everything.items():
+        method, path = get_method(name), layout.table(image, name)
+        further = {'MNI': mni[name]} if name in mni else {}
         if name in outcomes:
-            _write_table(path, table, method, {**entries, **_details(outcome)})
+            rows, narrowed = narrow(tables[name], chosen)
+            entered = {**entries, **_details(outcome), **further, **narrowed}
+            _write_table(path, rows, method, entered)
             method.write(outcome, image, layout, protocol, entries)
-            tables[name] = path
+            written[name] = path
         else:
-            _write_table(path, table, method, outcome.details)
-    return tables
+            # As many targets as the run that located them had chosen.
+            rows, narrowed = narrow(tables[name], outcome.details.get(CHOSEN, ()))
+            _write_table(path, rows, method, {**outcome.details, **further, **narrowed})
+    return written
+
+
+def find_way(
+    outcomes: Mapping[str, Outcome],
+    image: ImageRef,
+    layout: Layout,
+    sha256: str,
+    *,
+    doubtful: bool = False,
+) -> TemplateMap | None:
+    """Find the way between an image and a template that a method offers.
+
+    Parameters
+    ----------
+    outcomes : mapping
+        Method to its outcome, of this run or an earlier one.
+    image, layout, sha256
+        As for `Method.template_map`.
+    doubtful : bool
+        Whether that of a method none of whose own points can be relied on is good enough.
+    """
+    for name, outcome in outcomes.items():
+        way = get_method(name).template_map(outcome, image, layout, sha256)
+        if way is not None and (doubtful or _is_reliable(outcome)):
+            return way
+    return None
+
+
+def _is_reliable(outcome: Outcome) -> bool:
+    """Tell whether any point of an outcome may be relied on."""
+    if outcome.points is None:
+        return False
+    found = np.array(outcome.points.labels)[outcome.points.found]
+    return not set(found.tolist()) <= set(outcome.unreliable)
+
+
+def narrow(
+    table: pd.DataFrame, chosen: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, list[str] | dict[str, list[float] | None]]]:
+    """Keep the rows of some targets.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per target of the protocol, with the columns 'label', 'x', 'y' and 'z'.
+    chosen : sequence of str
+        Labels; empty for all.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        The rows of the chosen targets.
+    entries : dict
+        What the sidecar says of it; nothing if all are chosen.
+    """
+    kept = table['label'].isin(chosen)
+    if kept.all() or not len(chosen):
+        return table, {}
+    others = table[~kept]
+    points = others[list('xyz')].to_numpy(np.float64).round(3)
+    return table[kept].reset_index(drop=True), {
+        CHOSEN: table.loc[kept, 'label'].tolist(),
+        NOT_CHOSEN: {
+            label: point.tolist() if np.isfinite(point).all() else None
+            for label, point in zip(others['label'], points, strict=True)
+        },
+    }
+
+
+def all_points(path: Path) -> PointSet:
+    """Read the points of a table of targets, and those that were not chosen for it.
+
+    Raises
+    ------
+    ValueError
+        If the table is damaged.
+    """
+    points = read_targets(path)
+    others = read_json(path.with_suffix('.json')).get(NOT_CHOSEN)
+    if not isinstance(others, dict):
+        return points
+    places = dict(zip(points.labels, points.coordinates, strict=True))
+    places |= {label: np.array(place or [np.nan] * 3, float) for label, place in others.items()}
+    return PointSet(tuple(places), np.array([*places.values()]).reshape(-1, 3))
 
 
 def targets_table(
@@ -146,6 +253,7 @@ def image_entries(
             'Path': str(image.relative_path),
             'Shape': list(properties['shape']),
             'Affine': properties['affine'],
+            **properties.get('forms', {}),
             'SHA256': properties['sha256'],
         },
         **({'ImageFindings': list(findings)} if findings else {}),
@@ -169,7 +277,9 @@ def _details(outcome: Outcome) -> dict[str, Any]:
 def _write_table(
     path: Path, table: pd.DataFrame, method: Method, entries: Mapping[str, Any]
 ) -> None:
+    mni = entries.get('MNI')
     columns: dict[str, Column] = {
+        **(mni_columns(mni['Space'], mni['Mapping']) if mni else {}),
         **method.columns,
         'status': column('What is known about the point', **method.statuses),
     }
@@ -180,7 +290,9 @@ def _write_table(
     write_table(path, table, method.description, columns, Method=method.name, **entries)
 
 
-def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | None:
+def _read_outcome(
+    layout: Layout, image: ImageRef, method: str, protocol: Protocol
+) -> Outcome | None:
     """Read the outcome of a method back from its table of an earlier run; None without one.
 
     Raises
@@ -192,15 +304,16 @@ def _read_outcome(layout: Layout, image: ImageRef, method: str) -> Outcome | Non
     sidecar = read_json(path.with_suffix('.json'))
     if not (path.is_file() and sidecar):
         return None
-    points = read_targets(path)
+    points = all_points(path)
     table = pd.read_csv(open_text(path), sep='\t', na_values=['n/a'], keep_default_na=False)
+    table = table.set_index('label', drop=False).reindex(protocol.labels)
     described = {*COLUMNS, *get_method(method).columns} - set(FIRST_COLUMNS)
     columns = {
         name: [None if np.isnan(value) else value for value in table[name].astype(float).tolist()]
         for name in table.columns
         if name in described
     }
-    apart = {*table.columns, *FRAME, 'Method', 'Description'}
+    apart = {*table.columns, *FRAME, 'Method', 'Description', 'MNI'}
     details = {key: value for key, value in sidecar.items() if key not in apart}
     return Outcome(
         method,
@@ -218,7 +331,7 @@ def located_points(layout: Layout, image: ImageRef, methods: Iterable[str]) -> d
     found = {}
     for method in methods:
         try:
-            found[method] = read_targets(layout.table(image, method))
+            found[method] = all_points(layout.table(image, method))
         except ValueError:
             continue
     return found
@@ -231,7 +344,8 @@ def delete_outdated(
 
     The image may have been replaced under the same name; then all derivatives of it go, except
     tables that hold already. Or the list of targets has changed under the name of the protocol;
-    then its tables and figures go. Tables of other origin are left alone.
+    then its tables and figures go. Files for navigators go in both cases. Tables of other origin
+    are left alone. Decisions of a reviewer about another image are renamed.
 
     Parameters
     ----------
@@ -249,6 +363,7 @@ def delete_outdated(
     list of Path
         The deleted tables.
     """
+    set_aside_review(layout, image, sha256)
     names = [*(method.name for method in methods_of(protocol)), EXPERT]
     every = {name: layout.table(image, name) for name in names}
     tables = {name: path for name, path in every.items() if is_own_table(path)}
@@ -263,14 +378,74 @@ def delete_outdated(
             'same name',
             path,
         )
+    # Files for navigators are made of all tables, whichever of them holds.
+    remove_inside(layout.navigation(image), layout.out_dir)
     doomed = layout.files(image, 'figures')
     if any(source_sha256(path) != sha256 for path in outdated):
         kept = {file for path in tables.values() for file in (path, path.with_suffix('.json'))}
-        doomed += [path for path in layout.files(image) if path not in kept]
+        review = layout.table(image, REVIEWED).stem
+        doomed += [
+            path
+            for path in layout.files(image)
+            if path not in kept and not path.name.startswith(review)
+        ]
     # The tables last: if this is interrupted, the next run finds them.
     for path in (*doomed, *outdated, *(path.with_suffix('.json') for path in outdated)):
         path.unlink(missing_ok=True)
     return outdated
+
+
+def set_aside_review(layout: Layout, image: ImageRef, sha256: str) -> list[Path]:
+    """Rename a reviewer's decisions about another image of the same name, and say so.
+
+    They are a person's work, so they are not deleted; under their name they would be wrong points.
+
+    Parameters
+    ----------
+    layout : Layout
+        Names of the outputs.
+    image : ImageRef
+        The source.
+    sha256 : str
+        Checksum of the image as it is now; '' if it is not known, then nothing is done.
+
+    Returns
+    -------
+    list of Path
+        The new names, which end in the beginning of the checksum of the image that was looked at.
+    """
+    table = layout.table(image, REVIEWED)
+    of = _reviewed_sha256(table)
+    if not (of and sha256) or of == sha256:
+        return []
+    paths = [table.with_suffix(extension) for extension in ('.tsv', '.json', '.mrk.json')]
+    renamed = [set_aside(path, f'of-{of[:8]}') for path in paths if path.is_file()]
+    logger.warning(
+        '%s: decisions about another image of the same name; kept as %s. Decide again in the '
+        'viewer of the new report',
+        table,
+        renamed[0].name,
+    )
+    return renamed
+
+
+def set_aside(path: Path, why: str) -> Path:
+    """Add an ending to the name of a file, with a number if there is such a file already."""
+    target, number = path.with_name(f'{path.name}.{why}'), 1
+    while target.exists():
+        number += 1
+        target = path.with_name(f'{path.name}.{why}-{number}')
+    return path.rename(target)
+
+
+def _reviewed_sha256(path: Path) -> str:
+    """Checksum of the image that decisions are about, by their first row; '' if not known."""
+    try:
+        row = next((row for _, row in read_rows(path, ('label', 'image_sha256'))), {})
+    except ValueError:
+        return ''
+    value = row.get('image_sha256', '')
+    return value if re.fullmatch('[0-9a-f]{64}', value) else ''
 
 
 def is_own_table(path: Path) -> bool:
@@ -295,11 +470,13 @@ def _holds(layout: Layout, image: ImageRef, name: str, protocol: Protocol, sha25
     path = layout.table(image, name)
     try:
         if name != EXPERT:
-            _read_outcome(layout, image, name)
+            _read_outcome(layout, image, name, protocol)
         labels = read_targets(path).labels
     except ValueError:
         return False
-    return source_sha256(path) == sha256 and labels == protocol.labels
+    chosen = read_json(path.with_suffix('.json')).get(CHOSEN)
+    listed = [label for label in protocol.labels if chosen is None or label in chosen]
+    return source_sha256(path) == sha256 and [*labels] == listed
 
 
 def write_experts(
@@ -309,6 +486,7 @@ def write_experts(
     protocol: Protocol,
     properties: Mapping[str, Any],
     columns: Mapping[str, Column],
+    chosen: Sequence[str] = (),
     **entries: Any,
 ) -> Path:
     """Write the table of the raters' consensus on one image.
@@ -327,13 +505,16 @@ def write_experts(
         Of the image: 'shape', 'affine', 'sha256'.
     columns : mapping
         Descriptions of the columns beyond `tmsprep.tables.COLUMNS`.
+    chosen : sequence of str
+        As for `write_outcomes`.
     **entries : Any
         Entries of the sidecar, such as the raters.
     """
+    rows, narrowed = narrow(table, chosen)
     return write_table(
         layout.table(image, EXPERT),
-        table,
+        rows,
         'Consensus of the raters of this image (Baxter et al. 2021, section 2.1)',
         columns,
-        **{'Method': EXPERT, **image_entries(image, protocol, properties), **entries},
+        **{'Method': EXPERT, **image_entries(image, protocol, properties), **narrowed, **entries},
     )

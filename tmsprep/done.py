@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import POINTS
 from tmsprep.evaluation.status import has_usable
 from tmsprep.files import file_sha256
 from tmsprep.methods.base import Method
 from tmsprep.outcome import INPUTS, inputs_of
+from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
 from tmsprep.text import shown
@@ -49,6 +51,10 @@ class Work:
         Method to what `Method.resources` returned; if not given, tables may be made in any way.
     derivatives : sequence of Path
         Directories with earlier derivatives.
+    chosen : sequence of str
+        Labels of the targets that the tables list; empty for all.
+    own_points : OwnPoints, optional
+        Points given in a template.
     """
 
     layout: Layout
@@ -57,6 +63,8 @@ class Work:
     options: Mapping[str, Any]
     resources: Mapping[str, Mapping[str, Any]] | None = None
     derivatives: Sequence[Path] = ()
+    chosen: Sequence[str] = ()
+    own_points: OwnPoints | None = None
     _checksum: Callable[[Path], str] = field(
         default_factory=lambda: cache(file_sha256), init=False, repr=False, compare=False
     )
@@ -64,7 +72,7 @@ class Work:
     def left(self, image: ImageRef) -> Iterator[str]:
         """Say what of an image a run would do, or do again; nothing if it is done.
 
-        It is done if every table of every method can be read, has the targets of the protocol, and
+        It is done if every table of every method can be read, has the targets of the run, and
         was made of this very image with the same resources and options.
 
         Parameters
@@ -81,26 +89,30 @@ class Work:
                 reason = self._why_again(path, sha256, inputs)
                 if reason:
                     yield reason
+        if self.own_points is not None:
+            yield from self._points_left(self.own_points, image, sha256, expected)
 
     def without_points(self, image: ImageRef) -> Iterator[str]:
         """Name the tables of an image that hold no usable point.
 
         They are done nevertheless: the same run would give the same again.
         """
-        for path, statuses in self.statuses(image).items():
+        for method, rows in self.statuses(image).items():
+            statuses = [*rows.values()]
             if not has_usable(statuses):
+                path = self.layout.table(image, method)
                 counts = sorted(Counter(statuses).items())
                 words = ', '.join(f'{count} {status}' for status, count in counts)
                 message = f'{path.name}: no point may be used ({words})'
                 yield '; '.join([message, *_findings(path.with_suffix('.json'))])
 
-    def statuses(self, image: ImageRef) -> dict[Path, tuple[str, ...]]:
-        """Read the statuses of all points of an image: table to those of its rows."""
+    def statuses(self, image: ImageRef) -> dict[str, dict[str, str]]:
+        """Read the statuses of all points of an image: method to target to status."""
         found = {}
         for method in self.methods:
-            path = self.layout.table(image, method.name)
             try:
-                found[path] = _read(path)['status']
+                table = _read(self.layout.table(image, method.name))
+                found[method.name] = dict(zip(table['label'], table['status'], strict=True))
             except (OSError, ValueError, KeyError):
                 continue
         return found
@@ -135,13 +147,37 @@ class Work:
         reference = sidecar.get('ReferenceImage')
         of_image = reference.get('SHA256') if isinstance(reference, dict) else None
         change = ''
-        if labels != self.protocol.labels:
+        if labels != (tuple(self.chosen) or self.protocol.labels):
             change = 'Targets'
         elif sha256 is not None and of_image != sha256:
             change = 'Image'
         elif inputs is not None:
             change = _difference(sidecar.get(INPUTS), inputs)
         return f'{path.name}: {_CHANGES[change]}' if change else ''
+
+    def _points_left(
+        self,
+        own: OwnPoints,
+        image: ImageRef,
+        sha256: str | None,
+        expected: Mapping[str, Mapping[str, Any]],
+    ) -> Iterator[str]:
+        """Say why the points given in a template would be carried into an image again."""
+        path = self.layout.table(image, POINTS)
+        sidecar = read_json(path.with_suffix('.json'))
+        if not (path.is_file() and sidecar):
+            yield f'no {path.name}'
+            return
+        reference, noted = sidecar.get('ReferenceImage'), sidecar.get(INPUTS)
+        of_image = reference.get('SHA256') if isinstance(reference, dict) else None
+        inputs = own.inputs(expected.get(str(sidecar.get('Localizer')), {}))
+        known = noted if isinstance(noted, dict) else {}
+        if sha256 is not None and of_image != sha256:
+            yield f'{path.name}: {_CHANGES["Image"]}'
+        elif known.get('Points') != inputs['Points']:
+            yield f'{path.name}: of other points, or made by another version'
+        elif expected and known.get('Registration') != inputs['Registration']:
+            yield f'{path.name}: made with another registration'
 
     def _inputs_of(
         self, method: Method, image: ImageRef, sha256: str, after: Mapping[str, Any]

@@ -26,7 +26,7 @@ class Option:
     name : str
         Key of its value; ``--`` and the name with dashes on the command line.
     help : str
-        One sentence; levels and default are added to it.
+        One sentence; the default is added to it.
     type : type
         str, int, float, bool (a switch), dict or pathlib.Path.
     default : Any
@@ -35,6 +35,9 @@ class Option:
         Allowed values; empty for all.
     several : bool
         Whether it takes several values, which are then a tuple without repetitions.
+    words : int
+        Number of words of one value on the command line, which blanks join; the option is then
+        repeated for several values.
     levels : tuple of str
         Analysis levels that have it.
     minimum, maximum : float
@@ -65,6 +68,7 @@ class Option:
     default: Any = None
     choices: tuple[str, ...] = ()
     several: bool = False
+    words: int = 1
     levels: tuple[str, ...] = LEVELS
     minimum: float = -math.inf
     maximum: float = math.inf
@@ -85,13 +89,13 @@ class Option:
         return next(named, f'--{self.name.replace("_", "-")}')
 
     def describe(self) -> str:
-        """Help with the levels, unless all have the option, and the default, if there is one."""
+        """Help with the default, if there is one."""
         shown = ' '.join(self.default) if isinstance(self.default, tuple) else self.default
         text = self.help
         # False is the default of every switch.
         if type(shown) in (str, int, float) and shown != '' and '(default' not in text:
             text += f' (default: {shown})'
-        return text if self.levels == LEVELS else f'[{", ".join(self.levels)}] {text}'
+        return text
 
     def parse(self, text: str) -> Any:
         """Read one value from text.
@@ -161,7 +165,11 @@ class Option:
             path = path.expanduser().absolute()
         except RuntimeError:
             raise ValueError(f'{self.flag}: no home directory for {path}') from None
-        if self.exists and not (path.is_dir() if self.exists == 'folder' else path.is_file()):
+        try:
+            there = path.is_dir() if self.exists == 'folder' else path.is_file()
+        except OSError as error:
+            raise ValueError(f'{self.flag}: {path}: {error.strerror}') from error
+        if self.exists and not there:
             raise ValueError(f'{self.flag}: no {self.exists} {path}')
         return path
 

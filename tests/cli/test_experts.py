@@ -53,7 +53,10 @@ def config(tmp_path: Path) -> ParticipantConfig:
         path = tmp_path / 'points' / f'sub-01_desc-{rater}_targets.tsv'
         path.write_text('label\tx\ty\tz\n' + ''.join(rows))
     return ParticipantConfig(
-        bids, tmp_path / 'out', annotations=tmp_path / 'points', work_dir=tmp_path / 'work'
+        bids_dir=bids,
+        out_dir=tmp_path / 'out',
+        annotations=tmp_path / 'points',
+        work_dir=tmp_path / 'work',
     )
 
 
@@ -74,7 +77,9 @@ def table_path(config: ParticipantConfig, image: ImageRef) -> Path:
 
 
 def without(config: ParticipantConfig) -> ParticipantConfig:
-    return ParticipantConfig(config.bids_dir, config.out_dir, work_dir=config.work_dir)
+    return ParticipantConfig(
+        bids_dir=config.bids_dir, out_dir=config.out_dir, work_dir=config.work_dir
+    )
 
 
 def test_consensus(config: ParticipantConfig) -> None:

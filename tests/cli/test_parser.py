@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -208,15 +209,31 @@ def test_crossval_options() -> None:
 @pytest.mark.parametrize(
     ('line', 'message'),
     [
-        ('', 'required: bids_dir, out_dir, analysis_level'),
-        ('bids out nonsense', "invalid choice: 'nonsense'"),
-        ('bids out participant --participant 01', 'unrecognized arguments: --participant 01'),
+        ('', 'nothing to work on; type tmsprep BIDS_DIR OUT_DIR participant'),
+        ('bids out nonsense', "'nonsense' is no analysis level; choose from participant, train"),
+        ('bids out partcipant', "'partcipant' is no analysis level; did you mean participant?"),
+        ('participant bids out', 'comes last; type tmsprep bids out participant'),
+        ('bids participant out', 'comes last; type tmsprep bids out participant'),
+        ('bids out', 'level is missing; type tmsprep bids out participant'),
+        ('bids', 'level is missing; type tmsprep bids OUT_DIR participant'),
+        (
+            'bids participant',
+            'BIDS_DIR OUT_DIR, and 1 are given (bids); type tmsprep BIDS_DIR OUT',
+        ),
+        ('bids out more group', 'and 3 are given (bids out more); type tmsprep BIDS_DIR OUT_DIR'),
+        ('--participant 01', 'unknown option --participant; did you mean --participant-label?'),
+        ('bids --localisers cnn out participant', 'did you mean --localizers?'),
+        ('bids out participant --n_proc=2', 'unknown option --n-proc; did you mean --nprocs?'),
+        ('bids out participant --qq', 'unknown option --qq (tmsprep participant --help lists'),
         ('nowhere out participant', 'no such folder; the first argument is the BIDS data set'),
         ('bids/sub-01 out participant', 'give --skip-bids-validation'),
         ('bids bids participant', 'may not go into the data set itself'),
         ('bids bids/../bids participant', 'may not go into the data set itself'),
         ('bids bids/sub-01/out participant', 'folder of a participant'),
-        ('bids atlas.nii.gz participant', 'atlas.nii.gz is not a folder'),
+        (
+            'bids atlas.nii.gz participant',
+            'not a folder for outputs; type tmsprep atlas.nii.gz bids',
+        ),
         ('bids atlas.nii.gz/out participant', 'atlas.nii.gz is not a folder'),
         ('bids out participant -w bids', '--work-dir'),
         ('bids out participant -w bids/work', 'elsewhere with -w'),
@@ -412,8 +429,8 @@ def test_new_option(
     monkeypatch.syspath_prepend(tmp_path)
     register('toy', 'toy_method:Toy')
     try:
-        text = ' '.join(build_parser().format_help().split())
-        assert '[participant] size of it (default: 2.0)' in text
+        text = ' '.join(build_parser('participant').format_help().split())
+        assert 'size of it (default: 2.0)' in text
         config = parse('--protocol', 'toys.toml', '--toy-size', '3')
         assert (config.localizers, config.method_options) == (('toy',), {'toy_size': 3.0})
         assert config.protocol == str(tmp_path / 'toys.toml')
@@ -429,24 +446,37 @@ def test_new_option(
         unregister('toy')
 
 
-def test_help_texts() -> None:
-    """The help of every option shows its levels and its default."""
-    text = ''.join(build_parser().format_help().split())
+@pytest.mark.parametrize('level', LEVELS)
+def test_help_texts(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The help of a level shows its options, with their defaults, and no others."""
+    with pytest.raises(SystemExit):
+        parse_args([level, '--help'])
+    words = capsys.readouterr().out
+    text = ''.join(words.split())
     options = [option for option in SETTINGS.values() if option.help]
     options += [option for name in method_names() for option in method_options(name)]
     for option in options:
-        shown = option.describe()
-        assert ''.join(shown.split()) in text
-        assert option.flag in text
-        assert shown.startswith('[') == (option.levels != LEVELS)
+        has = level in {n for o in options if o.name == option.name for n in o.levels}
+        assert bool(re.search(rf'{option.flag}(?![\w-])', words)) == has, option.name
+        if level in option.levels:
+            assert ''.join(option.describe().split()) in text
         if option.default not in (None, (), False) and option.type is not bool:
-            assert '(default' in shown, option.name
+            assert '(default' in option.describe(), option.name
+
+
+def test_overview(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse_args(['--help'])
+    text = capsys.readouterr().out
+    assert stop.value.code == 0
+    assert len(text.splitlines()) < 25
+    assert all(level in text for level in LEVELS)
 
 
 def test_help_is_light() -> None:
     code = (
-        'import sys; from tmsprep.cli.parser import build_parser\n'
-        'try: build_parser().parse_args(["--help"])\n'
+        'import sys; from tmsprep.cli.parser import parse_args\n'
+        'try: parse_args(["participant", "--help"])\n'
         'finally: print([m for m in ("numpy", "nibabel", "bids", "nipype", "torch", "ants", '
         '"matplotlib", "psutil", "pandas", "yaml") if m in sys.modules], file=sys.stderr)'
     )
@@ -458,6 +488,6 @@ def test_help_is_light() -> None:
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert run.stderr.strip() == '[]'
-    assert '{participant,train,crossval,group}' in run.stdout
+    assert 'tmsprep BIDS_DIR OUT_DIR participant' in run.stdout
     assert '--participant-label' in run.stdout
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3

@@ -33,7 +33,10 @@ def config(tmp_path: Path) -> ParticipantConfig:
         path.write_text(f'voxels of {name}')
     (tmp_path / 'bids' / 'dataset_description.json').write_text('{"Name": "n"}')
     return ParticipantConfig(
-        tmp_path / 'bids', tmp_path / 'out', localizers=('cnn', 'syn'), work_dir=tmp_path / 'work'
+        bids_dir=tmp_path / 'bids',
+        out_dir=tmp_path / 'out',
+        localizers=('cnn', 'syn'),
+        work_dir=tmp_path / 'work',
     )
 
 

@@ -53,11 +53,13 @@ def test_every_pair_of_statuses(first: str, second: str) -> None:
     for lead in KINDS[first]:
         for after in KINDS[second]:
             given = {'lead': lead, 'next': after}
-            found = choose(**{name: row(s) for name, s in given.items() if s is not None})
+            tables = {name: row(s) for name, s in given.items() if s is not None}
+            found = choose(**tables)
             assert found.method == expected, given
             assert found.usable == bool(expected)
             assert np.isfinite(found.point).all() == bool(expected)
             assert found.status == (given[expected] if expected else '')
+            assert found.fallback == (bool(expected) and expected != next(iter(tables)))
             assert found.warns == (bool(expected) and given[expected] != 'ok')
 
 
@@ -77,9 +79,7 @@ def test_distance_and_radius() -> None:
     found = choose(lead=row('ok', (1, 2, 3), error90_mm='2.5'), next=row('ok', (1, 6, 6)))
     assert (found.method, found.other_method) == ('lead', 'next')
     assert (found.radius_mm, found.distance_mm) == (2.5, 5.0)
-    assert found.reason == (
-        'Lead is preferred by this protocol and has no warning; Next lies 5.0 mm away'
-    )
+    assert found.reason == 'Lead is preferred by this protocol and has no warning'
     assert (found.name, found.hemisphere, found.doubt) == ('left a', 'L', 'Look at the gyrus.')
     assert found.row['error90_mm'] == '2.5'
 
@@ -87,8 +87,7 @@ def test_distance_and_radius() -> None:
 def test_disagreement() -> None:
     found = choose(lead=row('disagreement'), next=row('disagreement', (1, 2, 23)))
     assert found.reason == (
-        'Lead, though no method is without a warning: found, but over 12 mm from the other '
-        'method; Next lies 20.0 mm away'
+        'Lead, though no method is without a warning: found, but over 12 mm from the other method'
     )
 
 

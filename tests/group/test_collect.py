@@ -217,7 +217,7 @@ def test_far_from_methods(study: Study, away: float, status: str) -> None:
         for method, off in (('one', 0.0), ('two', 5.0))
         for label, (x, y, z) in HEAD.items()
     ]
-    marked, issues = mark_doubtful(read, pd.DataFrame(rows, columns=list(COLUMNS)))
+    marked, issues = mark_doubtful(read, pd.DataFrame(rows, columns=list(COLUMNS[:10])))
     table = rater_table(marked)
     statuses = table.groupby('image')['status'].unique().map(list).to_dict()
     assert statuses == {'sub-01': [status], 'sub-02': ['given']}

@@ -69,7 +69,7 @@ def test_outdated_tables_deleted(full: Callable[[], Study]) -> None:
     assert study.layout.level('group', 'table3').is_file()
     assert run(study, annotated=False) == 0
     left = {path.stem.split('_')[-1] for path in study.out.glob('group_protocol-toy_*')}
-    assert left == {'targets', 'participants', 'agreement', 'table2'}
+    assert left == {'targets', 'participants', 'cohort', 'agreement', 'table2'}
 
 
 def test_one_point_each(study: Study) -> None:

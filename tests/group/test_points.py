@@ -22,7 +22,7 @@ def test_method_order() -> None:
 
 def test_row_order() -> None:
     rows = [
-        (f'sub-{number}', f'sub-{number}', method, repetition, label, 0, 0, 0, 'ok', np.nan)
+        (f'sub-{number}', f'sub-{number}', method, repetition, label, 0, 0, 0, 'ok')
         for number in (10, 9)
         for method, repetition in (
             ('consensus', np.nan),

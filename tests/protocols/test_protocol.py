@@ -74,6 +74,7 @@ def test_words_for_readers() -> None:
         assert target.doubt
         assert target.doubt == mirror.doubt
         assert '\n' not in target.doubt
+        assert '>good<' in load_protocol('tms').file(target.sketch).read_text()
     landmarks = {'LULIMBMC': 'omega', 'LHESCHL': 'insula', 'LDLPFC': 'middle frontal gyrus',
                  'LOFC': 'orbital surface', 'LLLIMBMC': 'paracentral lobule',
                  'LFACEMC': 'inferior frontal sulcus'}  # fmt: skip

@@ -120,7 +120,7 @@ def test_page(whole: Page) -> None:
     assert '2 remarks on participants and files' in text
     assert '1 of them errors or warnings' in text
     assert '1 to look at' in text
-    assert text.count(disclaimer(PAIR)) == 2
+    assert text.count(disclaimer(PAIR)) == 1
     assert 'Left out:' not in text
     # Errors, agreement, two directions, brain.
     assert len(whole.images) == 5

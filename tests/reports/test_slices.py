@@ -178,6 +178,27 @@ def test_ball(head):
             assert float(ball.get('opacity')) == pytest.approx(opacity)
 
 
+def test_open_marks(head):
+    # The slices go through the only point, so it lies in the middle of each enlarged one.
+    for method, ball in (('cnn', {'cnn': 2.5}), ('cnn', {'cnn': 20.0}), ('syn', {})):
+        found = {method: np.array([-30.0, 10, 20])}
+        scene = Scene(Volume.from_image(head), found[method], found, ball, CROP_MM, False)
+        page = target_page(scene, (method,), 'LX', {})
+        crop = panels(ElementTree.fromstring(page.as_text()))['crop-axial']
+        size = float(crop.get('width'))
+        shapes = [*crop.iter(f'{SVG}circle'), *crop.iter(f'{SVG}polygon')]
+        assert shapes
+        assert {shape.get('fill') for shape in shapes} == {'none'}
+        bar = 2
+        arms = list(crop.iter(f'{SVG}polyline'))[bar:]
+        assert len(arms) == 2 * 4
+        for arm in arms:
+            ends = np.array([place.split(',') for place in arm.get('points').split()], float)
+            # Free of lines: the ball of 2.5 mm, else 5 points.
+            free = 2.5 * size / CROP_MM if ball == {'cnn': 2.5} else 5.0
+            assert np.linalg.norm(ends - size / 2, axis=1).min() > free
+
+
 def test_circle_explained(head, tmp_path):
     plain = plot_target(head, POINTS, tmp_path / 'a.svg', label='LX').read_text()
     assert 'ashed' not in plain

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,16 +15,21 @@ from tmsprep.bids.description import generated_by_tmsprep
 from tmsprep.bids.filters import matches
 from tmsprep.bids.names import (
     ENTITIES,
+    MAX_LABEL,
     SCANNER_SPACES,
     BidsError,
     ImageRef,
     natural_key,
     shorten,
 )
+from tmsprep.formats.targets_tsv import read_rows
 from tmsprep.methods import method_names
 
 #: Name of a rater whose files have no desc-<rater>.
 RATER = 'rater'
+
+#: Value of desc of the decisions that a reviewer made in the viewer of a report.
+_REVIEWED = 'reviewed'
 
 #: Pattern of the label of an entity.
 ENTITY_LABEL = r'[a-zA-Z0-9+]+'
@@ -176,6 +182,10 @@ def _candidates(folder: Path) -> tuple[list[Path], list[str], list[OSError]]:
         match = _NAME.fullmatch(path.name)
         if match is None or _has_other_suffix(match):
             misnamed.append(str(path.relative_to(folder)))
+        elif _is_review(path):
+            # The point list beside the table holds the same points.
+            if path.suffix == '.tsv' or not _beside(path).is_file():
+                good.append(path)
         elif is_own_output(path):
             own.append(str(path.relative_to(folder)))
         else:
@@ -237,6 +247,30 @@ def _looks_like_points(path: Path) -> bool:
         return False
 
 
+def _is_review(path: Path) -> bool:
+    """Tell whether a reviewer saved a file of points in the viewer of a report, by its name."""
+    entities = _stem(path).split('_')
+    has_protocol = any(entity.startswith('protocol-') for entity in entities)
+    return f'desc-{_REVIEWED}' in entities and has_protocol
+
+
+def _beside(path: Path) -> Path:
+    """Name the table that the viewer saves beside a point list."""
+    return path.with_name(f'{path.name.partition(".")[0]}.tsv')
+
+
+def _reviewers(path: Path) -> str:
+    """Name the rater of a table of decisions by who made them, in letters and digits."""
+    try:
+        names = [row.get('reviewer', '') for _, row in read_rows(path, ('label',))]
+    except ValueError:
+        # Reading the points says what is wrong.
+        names = []
+    plain_names = (unicodedata.normalize('NFKD', name) for name in dict.fromkeys(names))
+    label = ''.join(re.sub('[^a-zA-Z0-9]', '', name) for name in plain_names if name != 'n/a')
+    return label[:MAX_LABEL] or _REVIEWED
+
+
 def is_own_output(path: Path, others: Collection[str] = ()) -> bool:
     """Tell an output of this package by its name and by its data set.
 
@@ -276,6 +310,9 @@ def _assign(
     path: Path, folder: Path, images: Mapping[str, Sequence[ImageRef]]
 ) -> AnnotationFile | None:
     """Find the image that a file belongs to; None if its participant or session was not chosen."""
+    if _is_review(path):
+        image = find_image(path, folder, images, ('desc', 'protocol'))
+        return None if image is None else AnnotationFile(path, image, _reviewers(path))
     image = find_image(path, folder, images, ('desc',))
     rater = _entities(path, _stem(path)).get('desc', RATER)
     return None if image is None else AnnotationFile(path, image, rater)

@@ -24,7 +24,7 @@ RAW = 'sourcedata/raw'
 # Outputs that BIDS has no names for. The validator wants folders without a slash at the end.
 BIDSIGNORE = (
     *('*_protocol-*', '*.html', 'group_*', 'crossval_*', 'train_*', 'localizer_*'),
-    *('figures', 'logs'),
+    *('figures', 'logs', 'nav'),
 )
 
 

@@ -280,10 +280,24 @@ class Layout:
         """Name a figure of the report."""
         return self.derivative(image, suffix, '.svg', desc=desc, folder='figures')
 
+    def head(self, image: ImageRef) -> Path:
+        """Name the head that the viewer of the report shows."""
+        return self.derivative(image, 'T1w', '.bin.gz', desc='viewer', folder='figures')
+
     def files(self, image: ImageRef, folder: str = 'anat') -> list[Path]:
         """List what lies in the folder 'anat' or 'figures' of one image, by name."""
         home = self.out_dir / image.folder / folder
         return sorted(home.glob(f'{image.stem}_protocol-{self.label}_*'))
+
+    def navigation(self, image: ImageRef) -> Path:
+        """Directory of the files for neuronavigators of one image; their names begin like it."""
+        name = f'{image.stem}_protocol-{self.label}'
+        return self.out_dir / image.folder / 'nav' / name
+
+    def navigations(self, subject: str) -> list[Path]:
+        """List the directories of files for neuronavigators of one participant, by name."""
+        home = self.out_dir / f'sub-{subject}'
+        return sorted(home.glob(f'**/nav/sub-{subject}_*protocol-{self.label}'))
 
     def report(self, subject: str) -> Path:
         """Name the report of one participant; `subject` is the label without 'sub-'."""

@@ -9,14 +9,17 @@ from tmsprep.bids.collect import choose_participants
 from tmsprep.bids.description import check_out_dir, read_description
 from tmsprep.bids.filters import QUERY, check_filters
 from tmsprep.bids.names import labels_in, shorten
+from tmsprep.cli.places import not_an_image, single_image
 from tmsprep.config import (
     CrossvalConfig,
+    DataConfig,
     ImageConfig,
     ParticipantConfig,
     RunConfig,
     TrainConfig,
 )
 from tmsprep.files import check_private
+from tmsprep.running.plugins import read_plugin
 
 
 def check_paths(config: RunConfig) -> None:
@@ -27,16 +30,24 @@ def check_paths(config: RunConfig) -> None:
     ValueError
         With one line that names the argument and the cure.
     """
-    for folder in (config.bids_dir, config.out_dir, getattr(config, 'work_dir', config.out_dir)):
-        _check_text(folder)
-    _check_bids_dir(config.bids_dir, validate=not config.skip_bids_validation)
-    _check_out_dir(config.out_dir, config.bids_dir)
+    for name in (*config.folders, 'work_dir'):
+        _check_text(getattr(config, name, config.out_dir))
+    source = getattr(config, 'source', None)
+    if source is not None:
+        _check_source(source, config.out_dir)
+    elif isinstance(config, DataConfig):
+        _check_bids_dir(config.bids_dir, validate=not config.skip_bids_validation)
+    if isinstance(config, DataConfig):
+        _check_out_dir(config.out_dir, config.bids_dir)
+    elif not config.out_dir.is_dir():
+        raise ValueError(f'{config.out_dir}: no such folder; give one with outputs of tmsprep')
     _check_annotations(config)
     if isinstance(config, ImageConfig):
         _check_work_dir(config.work_dir, config.bids_dir, config.out_dir)
         _check_files(config)
         check_filters(config.bids_filters, 'bids_filters')
-        _check_labels(config)
+        if source is None:
+            _check_labels(config)
 
 
 def _check_text(folder: Path) -> None:
@@ -50,7 +61,16 @@ def _check_text(folder: Path) -> None:
         ) from None
 
 
+def _check_source(source: Path, out_dir: Path) -> None:
+    """Refuse outputs among the files of an image: they would be read as such the next time."""
+    _check_text(source)
+    if source.is_dir() and source.resolve() in (out_dir.resolve(), *out_dir.resolve().parents):
+        raise ValueError(f'{out_dir}: the outputs may not go into the folder of the DICOM files')
+
+
 def _check_bids_dir(bids_dir: Path, validate: bool) -> None:
+    if bids_dir.is_file():
+        raise ValueError(f'{bids_dir}: is a file, {not_an_image(bids_dir)}')
     if not bids_dir.is_dir():
         raise ValueError(f'{bids_dir}: no such folder; the first argument is the BIDS data set')
     if not os.access(bids_dir, os.R_OK | os.X_OK):
@@ -61,7 +81,7 @@ def _check_bids_dir(bids_dir: Path, validate: bool) -> None:
     if not description.is_file():
         raise ValueError(
             f'{bids_dir}: no dataset_description.json, so this is not the root of a BIDS data '
-            'set; add the file, or give --skip-bids-validation'
+            f'set; add the file, or give --skip-bids-validation{single_image(bids_dir)}'
         )
     read_description(description)
 
@@ -106,8 +126,6 @@ def _check_writable(folder: Path, what: str) -> None:
 
 def _check_files(config: ImageConfig) -> None:
     if config.use_plugin is not None:
-        from tmsprep.running.plugins import read_plugin
-
         read_plugin(config.use_plugin)
     database = config.bids_database_dir
     if database is not None and database.exists() and not database.is_dir():

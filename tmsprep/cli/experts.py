@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tmsprep.bids import BidsError
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.cli.group import log_issues
+from tmsprep.cli.annotated import log_issues
+from tmsprep.config import ParticipantConfig
 from tmsprep.derivatives import (
     EXPERT,
     delete_outdated,
@@ -22,14 +22,10 @@ from tmsprep.derivatives import (
 from tmsprep.evaluation.errors import AXES
 from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.files import file_sha256
-from tmsprep.group.experts import COLUMNS, collect_experts
+from tmsprep.group.experts import COLUMNS, Experts, collect_experts
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.text import counted
-
-if TYPE_CHECKING:
-    from tmsprep.config import ParticipantConfig
-    from tmsprep.group.experts import Experts
 
 logger = logging.getLogger('tmsprep')
 
@@ -126,6 +122,7 @@ def write_expert_tables(
     images: Sequence[ImageRef],
     experts: Experts | None,
     threshold_mm: float,
+    chosen: Sequence[str] = (),
 ) -> None:
     """Write the raters' table of each image, and delete those of an earlier run that do not hold.
 
@@ -142,6 +139,8 @@ def write_expert_tables(
         same image and targets.
     threshold_mm : float
         Largest distance between raters who agree.
+    chosen : sequence of str
+        Labels of the targets that the tables list; empty for all.
     """
     for image in images:
         path = layout.table(image, EXPERT)
@@ -158,6 +157,7 @@ def write_expert_tables(
                     'sha256': _sha256(image.path),
                 },
                 COLUMNS,
+                chosen,
                 Raters=experts.raters[image.stem],
                 ConsensusThreshold=threshold_mm,
             )

@@ -8,17 +8,17 @@ from __future__ import annotations
 import argparse
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from tmsprep import __version__
 from tmsprep.cli.checks import check_paths
-from tmsprep.config import CONFIGS, SETTINGS, RunConfig, read_settings
-from tmsprep.methods import method_names, method_options, names_of
-from tmsprep.options import LEVELS, NEUTRAL_GROUPS, Option, settle
-from tmsprep.protocols import Protocol, load_protocol
+from tmsprep.cli.places import IMAGE_FORM, Places, closest, read_places, usage
+from tmsprep.cli.settings import make_config
+from tmsprep.config import CONFIGS, SETTINGS, RunConfig
+from tmsprep.methods import method_names, method_options
+from tmsprep.options import Option
 from tmsprep.text import shown
 
 #: Groups of the help, in order.
@@ -31,19 +31,34 @@ GROUPS = {
     'running': 'running',
 }
 
+_DESCRIPTION = (
+    "Localise the targets of brain stimulation in a participant's own MRI. "
+    'Research software, not a medical device.'
+)
+
 
 class _Parser(argparse.ArgumentParser):
+    """Knows all options; which arguments are no options is decided by `read_places`."""
+
     def parse_known_args(  # type: ignore[override]
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         """Accept underscores in the names of options, as fMRIPrep does."""
         given = [_with_dashes(arg) for arg in (sys.argv[1:] if args is None else args)]
+        # For the help, which may be asked for before or after it.
+        self._level = next((arg for arg in reversed(given) if arg in CONFIGS), '')
         return super().parse_known_args(given, namespace)
+
+    def print_help(self, file: Any = None) -> None:
+        """Print the options of the analysis level that is given, else an overview."""
+        text = build_parser(self._level).format_help() if self._level else overview()
+        self._print_message(text, file or sys.stdout)
 
     def error(self, message: str) -> NoReturn:
         """Print one line, without the usage that hides it, and exit with code 2."""
         line = shown(' '.join(str(message).split()))
-        self.exit(2, f'tmsprep: error: {line} (tmsprep --help lists all options)\n')
+        level = self._level or 'participant'
+        self.exit(2, f'tmsprep: error: {line} (tmsprep {level} --help lists the options)\n')
 
 
 def parse_args(argv: Sequence[str] | None = None) -> RunConfig:
@@ -60,185 +75,129 @@ def parse_args(argv: Sequence[str] | None = None) -> RunConfig:
         With code 2 and one line on stderr if an argument is wrong, 0 after --help and --version.
     """
     parser = build_parser()
-    given = vars(parser.parse_args(argv))
     try:
-        config = make_config(**given)
+        places, options = read_arguments(parser, argv)
+        config = make_config(places.level, places.folders, source=places.source, **options)
         check_paths(config)
     except (ValueError, OSError) as error:
         parser.error(str(error))
     return config
 
 
-def make_config(
-    bids_dir: Path,
-    out_dir: Path,
-    analysis_level: str,
-    config_file: Path | None = None,
-    **given: Any,
-) -> RunConfig:
-    """Decide the settings of a run: defaults, replaced by those of the protocol, and so on.
+def read_arguments(
+    parser: argparse.ArgumentParser, argv: Sequence[str] | None = None
+) -> tuple[Places, dict[str, Any]]:
+    """Read the command line, and check nothing but its form.
 
     Parameters
     ----------
-    bids_dir, out_dir : Path
-        The data set and the directory of the outputs.
-    analysis_level : str
-        One of `tmsprep.options.LEVELS`.
-    config_file : Path, optional
-        TOML file whose settings replace the defaults; those of other levels and protocols are
-        checked, and named in the notes of the result.
-    **given : Any
-        Settings and options of methods, as on the command line, which replace all others.
+    parser : argparse.ArgumentParser
+        As `build_parser` returns it.
+    argv : sequence of str, optional
+        As for `parse_args`.
+
+    Returns
+    -------
+    places : Places
+        The arguments that are no options.
+    options : dict
+        Name to value, for those that are given.
 
     Raises
     ------
     ValueError
-        If an option is unknown, of another analysis level or protocol, or out of range.
+        If an option is unknown, or as `tmsprep.cli.places.read_places`.
     """
-    saved = {} if config_file is None else read_settings(config_file)
-    _refuse_unknown(saved, str(config_file))
-    protocol = _protocol({**saved, **given})
-    of_methods = {o.name: o for name in names_of(protocol) for o in method_options(name)}
-    options = {**of_methods, **SETTINGS}
-    _refuse_misplaced(given, options, analysis_level, protocol)
-    sources = {
-        f'protocol {protocol.name}': _defaults(protocol, analysis_level),
-        str(config_file): saved,
-        '': given,
-    }
-    values = settle(options.values(), sources, analysis_level)
-    unused = _unused(saved, options, analysis_level, str(config_file))
-    if 'localizers' in values:
-        values['localizers'] = names_of(protocol, values['localizers'])
-    return CONFIGS[analysis_level](
-        bids_dir=bids_dir.absolute(),
-        out_dir=out_dir.absolute(),
-        method_options={name: values.pop(name) for name in of_methods if name in values},
-        notes=unused,
-        **values,
-    )
+    options, words = parser.parse_known_args(argv)
+    return read_places(_without_options(parser, words)), vars(options)
 
 
-def _protocol(settings: Mapping[str, Any]) -> Protocol:
-    option = SETTINGS['protocol']
-    name = option.check(settings.get('protocol', option.default), '')
-    try:
-        protocol = load_protocol(name)
-        names_of(protocol)
-    except (OSError, ValueError) as error:
-        raise ValueError(f'--protocol: {error}') from error
-    return protocol
-
-
-def _defaults(protocol: Protocol, level: str) -> dict[str, Any]:
-    """Defaults at one level that differ from those the options declare."""
-    common = {name: value for name, value in protocol.defaults.items() if name not in LEVELS}
-    defaults = {**common, **protocol.defaults.get(level, {})}
-    _refuse_unknown(defaults, f'protocol {protocol.name}')
-    filters = {'bids_filters': protocol.filter} if protocol.filter else {}
-    return {'device': 'auto', **filters, **defaults}
-
-
-def _refuse_unknown(names: Iterable[str], where: str) -> None:
-    known = SETTINGS.keys() | {o.name for name in method_names() for o in method_options(name)}
-    for name in names:
-        if name not in known:
-            all_names = ', '.join(sorted(known))
-            raise ValueError(f'{where}: unknown setting {name!r} (known: {all_names})')
-
-
-def _refuse_misplaced(
-    given: Iterable[str], options: Mapping[str, Option], level: str, protocol: Protocol
-) -> None:
-    """Refuse options of other levels and protocols, unless they could not change the results."""
-    for name in given:
-        option = options.get(name)
-        if option is None:
-            flag = f'--{name.replace("_", "-")}'
-            raise ValueError(f'{flag} has no use in protocol {protocol.name}; leave it out')
-        if level in option.levels or option.group in NEUTRAL_GROUPS:
-            continue
-        levels = ' and '.join(option.levels)
-        reason = f', {option.refusals[level]}' if level in option.refusals else ''
-        raise ValueError(
-            f'{option.flag} is an option of {levels}, not of {level}{reason}; leave it out'
-        )
-
-
-def _unused(
-    saved: Mapping[str, Any], options: Mapping[str, Option], level: str, where: str
-) -> tuple[str, ...]:
-    """Name the settings of a file that this level or protocol has not, and check their values.
+def _without_options(parser: argparse.ArgumentParser, words: Sequence[str]) -> list[str]:
+    """Return the arguments that are no options.
 
     Raises
     ------
     ValueError
-        If a value is out of range, which would be found only when its level is run.
+        If one looks like an option; the message names the one that was probably meant.
     """
-    declared = {o.name: o for name in method_names() for o in method_options(name)}
-    names = []
-    for name, value in saved.items():
-        option = options.get(name) or {**declared, **SETTINGS}[name]
-        neutral = option.group in NEUTRAL_GROUPS
-        # What text of a resource means is decided by the machine, and no GPU need be here.
-        if (name in options and level in option.levels) or (neutral and option.read):
-            continue
-        try:
-            # Files of another level need not be there.
-            replace(option, exists='').check(value, option.levels[0])
-        except ValueError as error:
-            raise ValueError(f'{where}: {error}') from error
-        if not neutral:
-            names.append(name)
-    reason = f'{where}: not used at the level {level} of this protocol: {", ".join(names)}'
-    return (reason,) if names else ()
+    end = words.index('--') if '--' in words else len(words)
+    for word in words[:end]:
+        if word.startswith('-'):
+            name = word.partition('=')[0]
+            known = [o for action in parser._actions for o in action.option_strings]
+            meant = closest(name, known)
+            raise ValueError(f'unknown option {name}{f"; did you mean {meant}?" if meant else ""}')
+    return [*words[:end], *words[end + 1 :]]
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Describe the command line.
+def build_parser(level: str = '') -> argparse.ArgumentParser:
+    """Describe the options of the command line.
 
     Options that are not given leave no trace in the result, so that the settings of
     ``--config-file`` and the defaults show through.
+
+    Parameters
+    ----------
+    level : str
+        The only analysis level whose options are described; '' for all.
     """
+    config = CONFIGS.get(level)
     parser = _Parser(
         prog='tmsprep',
-        description="Localise the targets of brain stimulation in a participant's own MRI. "
-        'Research software, not a medical device.',
+        usage=None if config is None else f'{usage(level, config.folders)} [options]',
+        description=_DESCRIPTION if config is None else f'{level}: {config.summary}.',
         epilog='Options may be written with _ in place of - (--participant_label).',
         allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
-    )
-    path = _reader(Option('path', '', Path))
-    parser.add_argument('bids_dir', type=path, help='the BIDS data set')
-    parser.add_argument('out_dir', type=path, help='directory of the outputs (BIDS derivatives)')
-    parser.add_argument(
-        'analysis_level',
-        choices=LEVELS,
-        help='participant: localise in every image; train: train networks on your own points; '
-        'crossval: cross-validate them; group: compare methods and raters',
     )
     parser.add_argument('--version', action='version', version=f'tmsprep {__version__}')
     parser.add_argument('-v', '--verbose', action='count', help='log more; -vv logs everything')
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
     groups['running'].add_argument(
         '--config-file',
-        type=path,
+        type=_reader(Option('config_file', '', Path)),
         metavar='FILE.toml',
         help='settings, such as those an earlier run saved; the command line overrides them',
     )
     for option in SETTINGS.values():
-        if option.help:
+        if option.help and _is_of(option, level):
             _add_option(groups[option.group], {option.name: option})
-    _add_method_options(parser)
+    _add_method_options(parser, level)
     return parser
 
 
-def _add_method_options(parser: argparse.ArgumentParser) -> None:
+def _is_of(option: Option, level: str) -> bool:
+    return not level or level in option.levels
+
+
+def overview() -> str:
+    """Return the help without an analysis level: what there is, and where the options are."""
+    levels_of: dict[tuple[str, ...], list[str]] = defaultdict(list)
+    for level, config in CONFIGS.items():
+        levels_of[config.folders].append(level)
+    forms = [usage(f'{{{",".join(levels)}}}', folders) for folders, levels in levels_of.items()]
+    width = max(map(len, CONFIGS))
+    lines = [f'  {level:{width}}  {config.summary}' for level, config in CONFIGS.items()]
+    return '\n'.join(
+        [
+            *(f'usage: {form} [options]' for form in forms),
+            f'usage: {IMAGE_FORM} [options]    (one T1w: NIfTI, DICOM folder or zip)',
+            f'\n{_DESCRIPTION}\n\nanalysis levels:',
+            *lines,
+            '\noptions:',
+            f'  {"--help":{width}}  after an analysis level: all its options',
+            f'  {"--version":{width}}  print the version\n',
+        ]
+    )
+
+
+def _add_method_options(parser: argparse.ArgumentParser, level: str) -> None:
     """Add the options of all methods, in one group for those that the same methods have."""
     declared: dict[str, dict[str, Option]] = defaultdict(dict)
     for name in method_names():
         for option in method_options(name):
-            declared[option.name][name] = option
+            if _is_of(option, level):
+                declared[option.name][name] = option
     groups: dict[str, argparse._ArgumentGroup] = {}
     for options in declared.values():
         title = f'method {" and ".join(options)}'
@@ -265,14 +224,34 @@ def _add_option(group: argparse._ArgumentGroup, options: Mapping[str, Option]) -
     if option.type is bool:
         arguments['action'] = 'store_true'
     else:
-        arguments['type'] = _reader(option)
+        arguments['type'] = _reader(option) if option.words == 1 else None
         arguments['metavar'] = option.metavar or None
         arguments['choices'] = list(dict.fromkeys(c for o in options.values() for c in o.choices))
-    if option.several:
+    if option.words > 1:
+        arguments |= {'nargs': option.words, 'action': _Joined}
+        arguments['metavar'] = tuple(option.metavar.split())
+    elif option.several:
         arguments |= {'nargs': '+', 'action': 'extend'}
     group.add_argument(
         *(option.flags or (option.flag,)), **{k: v for k, v in arguments.items() if v}
     )
+
+
+class _Joined(argparse.Action):
+    """Append the words of one value, joined by blanks."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            value = SETTINGS[self.dest].parse(' '.join(values))
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest, ()), value])
 
 
 def _reader(option: Option) -> Callable[[str], Any]:

@@ -3,41 +3,45 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tmsprep.bids import find_images
-from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.bids import FoundImages, find_images
+from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
+from tmsprep.cli.points import own_points
+from tmsprep.cli.warned import Warned
+from tmsprep.config import ParticipantConfig
 from tmsprep.done import Work
+from tmsprep.export.files import export_subject
 from tmsprep.failures import (
     forget_records,
     forget_useless_records,
     read_records,
     record_problems,
 )
+from tmsprep.group.experts import Experts
 from tmsprep.group.issues import errors_by_subject
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
+from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.reports.participant import write_participant_report
-from tmsprep.running import EXIT_FAILED
+from tmsprep.review import match_reviews, take_reviews
+from tmsprep.running import EXIT_FAILED, EXIT_OK, EXIT_WARNED
 from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.locks import TAKEN, claim_participants
 from tmsprep.running.progress import Progress
 from tmsprep.text import counted
 
 if TYPE_CHECKING:
-    from nipype import Node, Workflow
+    from pathlib import Path
 
-    from tmsprep.bids import FoundImages
-    from tmsprep.config import ParticipantConfig
-    from tmsprep.group.experts import Experts
+    from nipype import Node, Workflow
 
 logger = logging.getLogger('tmsprep')
 
@@ -76,7 +80,11 @@ class ParticipantRun:
         """Find weights, atlas and other files of all methods; see `gather_resources`."""
         return gather_resources(self.methods, self.protocol, self.config.options)
 
-    def work(self, resources: Mapping[str, Mapping[str, Any]] | None = None) -> Work:
+    def work(
+        self,
+        resources: Mapping[str, Mapping[str, Any]] | None = None,
+        own: OwnPoints | None = None,
+    ) -> Work:
         """Describe what is to be done; without resources, tables may be made in any way."""
         return Work(
             self.layout,
@@ -85,6 +93,8 @@ class ParticipantRun:
             self.config.options,
             resources,
             self.config.derivatives,
+            self.config.targets,
+            own,
         )
 
     def problems(self, subject: str, images: Sequence[ImageRef]) -> Iterator[str]:
@@ -111,7 +121,8 @@ def run_level(config: ParticipantConfig) -> int:
     Returns
     -------
     int
-        0 if everything was done, 1 if something failed.
+        0 if everything was done, 1 if something failed, 3 if a point carries a warning and the
+        settings ask for this code.
 
     Raises
     ------
@@ -124,9 +135,12 @@ def run_level(config: ParticipantConfig) -> int:
     """
     run = ParticipantRun.of(config)
     found = find_images(config.image_query)
+    reviews = match_reviews(config.review, run.layout, found.images)
     if config.reports_only and not config.dry_run:
-        return _conclude(run, found, unreported=_write_reports(run, found.images))
+        _refuse_defacing(config)
+        return _conclude(run, found, unreported=_write_reports(run, found.images, reviews))
     resources = run.resources()
+    own = own_points(config, run.protocol, run.methods, resources)
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
         return _describe(found, experts)
@@ -134,9 +148,9 @@ def run_level(config: ParticipantConfig) -> int:
     with claim_participants(run.layout, config.work_dir, found.images) as claimed:
         _record_problems(run, found, claimed)
         try:
-            _execute(run, claimed, resources, experts)
+            _execute(run, claimed, resources, experts, own)
         finally:
-            unreported = _write_reports(run, claimed)
+            unreported = _write_reports(run, claimed, reviews)
         others = set(found.images) - set(claimed)
         return _conclude(run, found, experts, others, unreported)
 
@@ -155,6 +169,7 @@ def _execute(
     images: Images,
     resources: Mapping[str, Mapping[str, Any]],
     experts: Experts | None,
+    own: OwnPoints | None,
 ) -> None:
     """Build and run the workflow."""
     every = [image for several in images.values() for image in several]
@@ -162,7 +177,10 @@ def _execute(
     for image in every:
         forget_records(run.layout, image)
     # Before the workflow is built, which takes up the tables that are there.
-    write_expert_tables(run.protocol, run.layout, every, experts, run.config.consensus_threshold)
+    config = run.config
+    write_expert_tables(
+        run.protocol, run.layout, every, experts, config.consensus_threshold, config.targets
+    )
     if not every:
         return
     # Nipype reads its settings, which are prepared above, when it is first imported.
@@ -172,7 +190,7 @@ def _execute(
         last = node.name == 'figures'
         return node.fullname.split('.')[1].removesuffix('_wf') if last else ''
 
-    workflow = _workflow(run, every, resources)
+    workflow = _workflow(run, every, resources, own)
     logger.info('%s of %s', counted(len(every), 'image'), counted(len(images), 'participant'))
     progress = Progress(len(workflow._get_all_nodes()), len(every), finished)
     names = {workflow_name(image): image for image in every}
@@ -184,6 +202,7 @@ def _workflow(
     run: ParticipantRun,
     images: Sequence[ImageRef],
     resources: Mapping[str, Mapping[str, Any]],
+    own: OwnPoints | None,
 ) -> Workflow:
     from tmsprep.workflows.base import init_participant_wf
     from tmsprep.workflows.image import Computing
@@ -206,24 +225,57 @@ def _workflow(
         ),
         work_dir=config.work_dir,
         derivatives=config.derivatives,
+        chosen=config.targets,
+        deface=config.deface_report,
+        own_points=own,
     )
 
 
-def _write_reports(run: ParticipantRun, subjects: Iterable[str]) -> dict[str, str]:
-    """Write the reports; return the participants without one, and why."""
-    failed = {}
-    for subject in subjects:
-        try:
-            path = write_participant_report(run.layout, run.protocol, subject)
-        except Exception as error:
-            logger.debug('', exc_info=True)
-            path = run.layout.report(subject)
-            # That of an earlier run must not pass for one of this run.
-            path.unlink(missing_ok=True)
-            failed[subject] = f'report: {path} could not be written: {str(error) or repr(error)}'
-        else:
-            logger.info('report: %s', path)
+def _refuse_defacing(config: ParticipantConfig) -> None:
+    """Refuse to promise pictures without faces where no picture is made."""
+    if config.deface_report:
+        raise BidsError(
+            '--deface-report: --reports-only shows the pictures of an earlier run as they are. '
+            'Leave out --reports-only'
+        )
+
+
+def _write_reports(
+    run: ParticipantRun, images: Images, reviews: Mapping[str, Path]
+) -> dict[str, str]:
+    """Take up reviews, write files for navigators, and reports; return who lacks one, and why."""
+    failed: dict[str, str] = {}
+    for subject, several in images.items():
+        problems = [
+            *take_reviews(run.layout, run.protocol, several, reviews),
+            *_export(run, subject),
+            *_write_report(run, subject),
+        ]
+        if problems:
+            failed[subject] = '; '.join(problems)
     return failed
+
+
+def _export(run: ParticipantRun, subject: str) -> Iterator[str]:
+    try:
+        for folder in export_subject(run.layout, run.protocol, subject, run.config.bids_dir):
+            logger.info('files for navigators: %s', folder)
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        yield f'files for navigators: {str(error) or repr(error)}'
+
+
+def _write_report(run: ParticipantRun, subject: str) -> Iterator[str]:
+    try:
+        path = write_participant_report(run.layout, run.protocol, subject)
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        path = run.layout.report(subject)
+        # That of an earlier run must not pass for one of this run.
+        path.unlink(missing_ok=True)
+        yield f'report: {path} could not be written: {str(error) or repr(error)}'
+    else:
+        logger.info('report: %s', path)
 
 
 def _conclude(
@@ -235,6 +287,9 @@ def _conclude(
 ) -> int:
     """Log which participants failed and why, or belong to another run; give the exit code."""
     images = found.images
+    warned = _warned(run, images)
+    if warned.named:
+        logger.warning('%s', warned.in_words)
     failed = {**dict.fromkeys(sorted(others), TAKEN), **found.refused}
     for subject, several in images.items():
         if subject in others:
@@ -251,24 +306,24 @@ def _conclude(
             'tmsprep finished with errors: %d of %d participants failed%s',
             len(failed),
             len(images) + len(found.refused),
-            _flagged(run, images),
+            _named_above(warned),
         )
         return EXIT_FAILED
     people = counted(len(images), 'participant')
-    done = f'tmsprep finished without errors: {people}{_flagged(run, images)}'
-    return _conclude_experts(experts, done, 'tmsprep finished')
+    done = f'tmsprep finished without errors: {people}{_named_above(warned)}'
+    code = _conclude_experts(experts, done, 'tmsprep finished')
+    return EXIT_WARNED if code == EXIT_OK and warned.named and run.config.fail_on_warning else code
 
 
-def _flagged(run: ParticipantRun, images: Images) -> str:
-    """Count the points of the run's tables that carry a warning, in words; '' if none does."""
-    every = [image for several in images.values() for image in several]
-    tables = [table for image in every for table in run.work().statuses(image).values()]
-    statuses = [status for table in tables for status in table]
-    flagged = Counter(status for status in statuses if status != 'ok')
-    if not flagged:
-        return ''
-    counts = ', '.join(f'{count} {status}' for status, count in sorted(flagged.items()))
-    return f'; look at {flagged.total()} of {len(statuses)} points: {counts}'
+def _warned(run: ParticipantRun, images: Images) -> Warned:
+    work = run.work()
+    every = (image for several in images.values() for image in several)
+    return Warned.of({image.stem: work.statuses(image) for image in every})
+
+
+def _named_above(warned: Warned) -> str:
+    count = counted(len(warned.named), 'target')
+    return f'; look at {count} with a warning, named above' if warned.named else ''
 
 
 def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:

@@ -250,7 +250,7 @@ class MeanHead:
         numpy.ndarray
             The shape of the mean head; 0 outside the image.
         """
-        matrix, shift = self._onto(points)
+        matrix, shift = self.onto(points)
         voxels = apply_affine(np.linalg.inv(image.affine), self.grid @ matrix.T + shift)
         where = np.moveaxis(voxels, -1, 0)
         return map_coordinates(np.asanyarray(image.dataobj), where, order=1, mode='constant')
@@ -278,7 +278,7 @@ class MeanHead:
         given = points.reindex(self.labels)
         if given.found.sum() < MIN_POINTS:
             return None
-        matrix, shift = self._onto(points)
+        matrix, shift = self.onto(points)
         scale = float(np.cbrt(np.linalg.det(matrix)))
         back = (given.coordinates - shift) @ np.linalg.inv(matrix).T
         seen = self.laid_over(image, points)
@@ -291,7 +291,7 @@ class MeanHead:
             local_match=np.array([correlation(seen[b], self.image[b]) for b in self.balls]),
         )
 
-    def _onto(self, points: PointSet) -> tuple[np.ndarray, np.ndarray]:
+    def onto(self, points: PointSet) -> tuple[np.ndarray, np.ndarray]:
         """Find the similarity transform from the landmarks to the points that were found."""
         given = points.reindex(self.labels)
         return similarity(self.landmarks[given.found], given.coordinates[given.found])

@@ -47,6 +47,8 @@ class Recommendation:
         The next method that has a usable point; '' if nothing confirms this one.
     distance_mm : float
         From the point of `other_method`; NaN without one.
+    fallback : bool
+        Whether a method that comes before has a table, but no point without a warning.
     decision : str
         Of a reviewer, one of `DECISIONS`; '' if nobody decided.
     doubt : str
@@ -65,6 +67,7 @@ class Recommendation:
     reason: str = ''
     other_method: str = ''
     distance_mm: float = math.nan
+    fallback: bool = False
     decision: str = ''
     doubt: str = ''
     row: Mapping[str, Any] = field(default_factory=dict)
@@ -195,7 +198,9 @@ def _choose(candidates: Mapping[str, _Candidate]) -> dict[str, Any]:
         return {'reason': f'No point may be used ({"; ".join(reasons)})'}
     chosen = next((one for one in usable if one.clear), usable[0])
     others = [one for one in usable if one is not chosen]
-    return _describe(chosen, others, f'{_why(chosen, located)}; {_confirmed(chosen, others)}')
+    alone = '' if others else '; nothing confirms it'
+    described = _describe(chosen, others, _why(chosen, located) + alone)
+    return {**described, 'fallback': chosen is not located[0]}
 
 
 def _why(chosen: _Candidate, located: Sequence[_Candidate]) -> str:
@@ -207,12 +212,6 @@ def _why(chosen: _Candidate, located: Sequence[_Candidate]) -> str:
         return f'{chosen.title} has no warning, but {lead.title} has: {lead.words}'
     first = 'is preferred by this protocol and' if len(located) > 1 else 'is the only method and'
     return f'{chosen.title} {first} has no warning'
-
-
-def _confirmed(chosen: _Candidate, others: Sequence[_Candidate]) -> str:
-    if not others:
-        return 'nothing confirms it'
-    return f'{others[0].title} lies {math.dist(chosen.point, others[0].point):.1f} mm away'
 
 
 def _review(one: _Candidate, usable: Sequence[_Candidate]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
+from tmsprep.formats.markers import Marker
 from tmsprep.formats.parsing import (
     DECIMALS,
     PointsFileError,
@@ -19,6 +22,7 @@ from tmsprep.formats.parsing import (
     rounded,
     three_numbers,
 )
+from tmsprep.imaging.forms import Forms
 from tmsprep.points import PointSet
 
 #: Brainsight's name of the frame: the sform of the image, with code 1 (scanner).
@@ -31,6 +35,9 @@ _AXES = ('Loc. X', 'Loc. Y', 'Loc. Z')
 _COLUMNS = ('Target Name', *_AXES, *(f'm{axis}n{i}' for axis in range(3) for i in range(3)))
 #: What Brainsight itself writes for a point that was set with the mouse, without orientation.
 _ORIENTATION = (-1, 0, 0, 0, -1, 0, 0, 0, 1)
+#: From SimNIBS's axes of the coil to Brainsight's, whose z axis points out of the head; its own
+#: inverse (simnibs/utils/nnav.py, brainsight._simnibs2brainsight).
+_FROM_SIMNIBS = np.diag([-1.0, 1.0, -1.0, 1.0])
 _NOTES = (
     '# Notes: Each column is delimited by a tab. '
     'Each value within a column is delimited by a semicolon.'
@@ -130,27 +137,41 @@ def _target(line: str, columns: list[str], where: str) -> tuple[str, np.ndarray]
         ) from error
 
 
-def write_brainsight(path: Path, points: PointSet, system: str = SYSTEM) -> Path:
-    """Write targets without orientation as Brainsight text, version 14, whole or not at all.
+def write_brainsight(
+    path: Path,
+    points: PointSet | Sequence[Marker],
+    system: str = SYSTEM,
+    version: int = 14,
+) -> Path:
+    """Write targets as Brainsight text, whole or not at all.
+
+    The place of a target is the point in the brain; its axes are those of the coil above it, if a
+    marker has a pose, so that the coil's axis passes through the point.
 
     Parameters
     ----------
     path : Path
         File to write.
-    points : PointSet
+    points : PointSet or sequence of Marker
         mm, RAS+, in the frame that `system` names. Missing points are left out.
     system : str
-        Brainsight's name of the frame: ``NIfTI:S:`` or ``NIfTI:Q:`` for sform or qform, then the
-        meaning of its code, such as ``Scanner`` or ``Aligned``.
+        Brainsight's name of the frame, see `frame_name`.
+    version : int
+        Of the text format: 14 for Brainsight 2.5.3 and later, 13 for earlier ones.
 
     Raises
     ------
     PointsFileError
         If a name cannot be written, or the frame is not that of a NIfTI image.
     """
-    check_writable(points.labels, path)
+    markers = (
+        [Marker(*pair) for pair in known_points(points)]
+        if isinstance(points, PointSet)
+        else [marker for marker in points if marker.found]
+    )
+    check_writable([marker.title for marker in markers], path)
     lines = [
-        '# Version: 14',
+        f'# Version: {version}',
         f'# Coordinate system: {system}',
         f'# Created by: tmsprep {__version__}',
         '# Units: millimetres, degrees, milliseconds, and microvolts',
@@ -159,7 +180,97 @@ def write_brainsight(path: Path, points: PointSet, system: str = SYSTEM) -> Path
     ]
     _check_header(lines, path)
     lines.append('# ' + '\t'.join(_COLUMNS))
-    for label, place in known_points(points):
-        numbers = rounded(np.array([*place, *_ORIENTATION]))
-        lines.append('\t'.join([label, *(f'{number:.{DECIMALS}f}' for number in numbers)]))
+    for marker in markers:
+        numbers = rounded(np.array([*marker.target, *_axes(marker)]))
+        lines.append('\t'.join([marker.title, *(f'{number:.{DECIMALS}f}' for number in numbers)]))
     return write_text(path, '\n'.join(lines) + '\n')
+
+
+def _axes(marker: Marker) -> Iterable[float]:
+    """Return the x, y and z axis of a target, nine numbers."""
+    pose = oriented(marker).pose
+    assert pose is not None
+    return (pose @ _FROM_SIMNIBS)[:3, :3].T.ravel()
+
+
+def oriented(marker: Marker) -> Marker:
+    """Give a marker without a pose the axes of a target without orientation in Brainsight."""
+    if marker.pose is not None:
+        return marker
+    neutral = np.eye(4)
+    neutral[:3, :3] = np.array(_ORIENTATION).reshape(3, 3).T
+    return replace(marker, pose=neutral @ _FROM_SIMNIBS)
+
+
+def frame_name(forms: Forms, version: int, shape: tuple[int, ...]) -> str:
+    """Name the frame of the points of an image by the codes of its header.
+
+    Version 14 says which form is meant. ``Q`` is chosen where both are one frame, because SimNIBS
+    reads no other. Version 13 says the code alone, which must be that of one frame only.
+
+    Parameters
+    ----------
+    forms : Forms
+        Of the image.
+    version : int
+        Of the text format, 13 or 14.
+    shape : tuple of int
+        Of the image.
+
+    Returns
+    -------
+    str
+        Such as ``NIfTI:Q:Scanner`` or, in version 13, ``NIfTI:Scanner``; '' if no name is true of
+        one frame only.
+
+    Examples
+    --------
+    >>> aligned = Forms(0, 2, None, np.eye(4))
+    >>> frame_name(aligned, 14, (9, 9, 9)), frame_name(aligned, 13, (9, 9, 9))
+    ('NIfTI:S:Aligned', 'NIfTI:Aligned')
+    """
+    which, code = forms.in_use
+    names = {number: name for name, number in CODES.items()}
+    if code not in names:
+        return ''
+    differ = forms.differ(shape)
+    if version >= 14:
+        as_qform = forms.qform_code in names and not differ
+        letter, code = ('Q', forms.qform_code) if as_qform else (which[0].upper(), code)
+        return f'NIfTI:{letter}:{_capitalised(names[code])}'
+    ambiguous = differ and forms.qform_code == forms.sform_code
+    return '' if ambiguous else f'NIfTI:{_capitalised(names[code])}'
+
+
+def _capitalised(name: str) -> str:
+    return 'MNI-152' if name == 'mni-152' else '-'.join(map(str.capitalize, name.split('-')))
+
+
+def read_targets_with_axes(path: Path, codes: tuple[int, int] | None = None) -> list[Marker]:
+    """Read targets with the axes of the coil; the centre of the pose is the target.
+
+    Raises
+    ------
+    PointsFileError
+        As `read_brainsight`, and if an axis is missing or no number.
+    """
+    points = read_brainsight(path, codes)
+    poses = {}
+    columns: list[str] = []
+    for line in read_lines(path):
+        cells = [cell.strip() for cell in line.lstrip('# ').split('\t')]
+        if line.startswith('#'):
+            columns = cells if len(cells) > 1 else columns
+        elif line.strip() and columns[0] == 'Target Name':
+            row = dict(zip(columns, cells, strict=False))
+            try:
+                axes = [three_numbers(row[f'm{a}n{i}'] for i in range(3)) for a in range(3)]
+            except (KeyError, ValueError) as error:
+                raise PointsFileError(f'{path}: {cells[0]!r} has no axes ({error})') from error
+            pose = np.eye(4)
+            pose[:3, :3], pose[:3, 3] = np.array(axes).T, points[cells[0]]
+            poses[cells[0]] = pose @ _FROM_SIMNIBS
+    return [
+        Marker(label, position, pose=poses.get(label))
+        for label, position in zip(points.labels, points.coordinates, strict=True)
+    ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tmsprep.atomic import write_text
+from tmsprep.formats.markers import Marker
 from tmsprep.formats.parsing import (
     DECIMALS,
     PointsFileError,
@@ -28,6 +30,9 @@ _SCHEMA = (
     'https://raw.githubusercontent.com/Slicer/Slicer/main/Modules/Loadable/Markups/Resources/'
     'Schema/markups-schema-v1.0.0.json#'
 )
+#: Colour of a point, and of one that carries a warning: green and orange of equal lightness.
+GOOD, DOUBTFUL = '#3fe07c', '#ffb454'
+
 _STATUSES = ('undefined', 'preview', 'defined', 'missing')
 # The numbers of these in an fcsv file.
 _FCSV_STATUSES = tuple(str(number) for number in range(len(_STATUSES)))
@@ -153,43 +158,71 @@ def _fcsv_point(line: str, columns: list[str], path: Path) -> tuple[str, np.ndar
         ) from error
 
 
-def write_markups(path: Path, points: PointSet, frame: str = 'LPS') -> Path:
-    """Write a Slicer ``.mrk.json`` file (Markups schema 1.0.0), whole or not at all.
+def write_markups(
+    path: Path,
+    points: PointSet | Sequence[Marker],
+    frame: str = 'LPS',
+    *,
+    name: str = '',
+    colour: str = GOOD,
+) -> Path:
+    """Write one point list as a Slicer ``.mrk.json`` file (Markups schema 1.0.0).
 
     Parameters
     ----------
     path : Path
-        File to write.
-    points : PointSet
-        mm, RAS+. A missing point is written as undefined, so that Slicer asks for it.
+        File to write, whole or not at all.
+    points : PointSet or sequence of Marker
+        mm, RAS+. A missing point is written as undefined and without a position, so that Slicer
+        asks for it. A marker with a warning is not selected, and so has the colour `DOUBTFUL`.
     frame : str
         'LPS', which Slicer itself writes, or 'RAS'.
+    name : str
+        Of the list in Slicer; '' for the name of the file.
+    colour : str
+        Of the points without a warning, as ``#rrggbb``.
 
     Raises
     ------
     PointsFileError
         If the frame is another, or a name cannot be written.
     """
-    check_writable(points.labels, path)
-    places = rounded(np.nan_to_num(points.coordinates) * _sign(frame, path))
-    control = [
-        {
-            'id': str(number),
-            'label': label,
-            'position': place.tolist(),
-            'positionStatus': 'defined' if found else 'undefined',
-        }
-        for number, (label, place, found) in enumerate(
-            zip(points.labels, places, points.found, strict=True), 1
-        )
-    ]
+    markers = (
+        [Marker(*pair) for pair in zip(points.labels, points.coordinates, strict=True)]
+        if isinstance(points, PointSet)
+        else list(points)
+    )
+    check_writable([marker.title for marker in markers], path)
+    sign = _sign(frame, path)
     markup = {
         'type': 'Fiducial',
+        **({'name': name} if name else {}),
         'coordinateSystem': frame,
         'coordinateUnits': 'mm',
-        'controlPoints': control,
+        'controlPoints': [
+            _control_point(number, marker, sign) for number, marker in enumerate(markers, 1)
+        ],
+        'display': {'selectedColor': _rgb(colour), 'color': _rgb(DOUBTFUL)},
     }
     return write_text(path, json.dumps({'@schema': _SCHEMA, 'markups': [markup]}, indent=1) + '\n')
+
+
+def _control_point(number: int, marker: Marker, sign: np.ndarray) -> dict[str, Any]:
+    position = {'position': rounded(marker.target * sign).tolist()} if marker.found else {}
+    description = marker.description if marker.name else ''
+    return {
+        'id': str(number),
+        'label': marker.title,
+        **({'description': description} if description else {}),
+        **position,
+        'selected': not marker.warning,
+        'positionStatus': 'defined' if marker.found else 'undefined',
+    }
+
+
+def _rgb(colour: str) -> list[float]:
+    """Convert ``#rrggbb`` to numbers from 0 to 1."""
+    return [round(int(colour[i : i + 2], 16) / 255, 3) for i in (1, 3, 5)]
 
 
 def write_fcsv(path: Path, points: PointSet, frame: str = 'LPS') -> Path:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import pandas as pd
 
 from tmsprep.evaluation.agreement import agreement_table
+from tmsprep.evaluation.cohort import COLUMNS as COHORT_COLUMNS
 from tmsprep.evaluation.errors import errors_against_consensus
+from tmsprep.evaluation.template import ESTIMATED, MNI_FROM, mni_columns
 from tmsprep.group.analysis import Group, GroupResult, common_settings
+from tmsprep.group.cohort import table_of_cohort
 from tmsprep.group.crossval import STATUSES as CROSSVAL_STATUSES
 from tmsprep.group.issues import COLUMNS as PARTICIPANT_COLUMNS
 from tmsprep.group.issues import participants_table
-from tmsprep.group.points import AGREEMENT_COLUMNS
+from tmsprep.group.points import AGREEMENT_COLUMNS, STATED_COLUMNS
 from tmsprep.group.points import STATUSES as CONSENSUS_STATUSES
 from tmsprep.group.raters import STATUSES as RATER_STATUSES
 from tmsprep.group.template import template_points
 from tmsprep.tables import Column, column
+from tmsprep.template import template_of
 
 #: Tables of `compare_group`, in the order of writing.
 DESCRIPTIONS = {
     'targets': 'Every point of every participant, image, target and method',
     'participants': 'Participants of the group, and what is missing or wrong',
+    'cohort': 'Recommended point of every image and target against those of the other images',
     'agreements': 'Raters that agree on each point; a corrected copy may be given to '
     '--agreement-overrides',
     'errors': 'Distance of every point from the consensus of the raters',
@@ -38,7 +43,8 @@ def compare_group(group: Group) -> GroupResult:
     Returns
     -------
     GroupResult
-        Any of the tables of `DESCRIPTIONS`; 'errors' is there if one error is known.
+        Any of the tables of `DESCRIPTIONS`; 'errors' is there if one error is known, 'cohort' if
+        a method has points.
     """
     in_template = template_points(group)
     group = group.with_issues(in_template.issues)
@@ -46,6 +52,9 @@ def compare_group(group: Group) -> GroupResult:
         'targets': group.points,
         'participants': participants_table(group.points, group.participants, group.issues),
     }
+    cohort = table_of_cohort(group)
+    if cohort is not None:
+        tables['cohort'] = cohort
     if group.agreements is not None:
         tables['agreements'] = group.agreements
     errors = errors_against_consensus(group.points)
@@ -78,6 +87,14 @@ def _columns(group: Group) -> dict[str, Column]:
     return {
         **PARTICIPANT_COLUMNS,
         **AGREEMENT_COLUMNS,
+        **STATED_COLUMNS,
+        **COHORT_COLUMNS,
+        **mni_columns(template_of(group.request.protocol), 'see mni_from'),
+        MNI_FROM: column(
+            'How the position in the template was found',
+            registration='through the registration of the image',
+            estimate=ESTIMATED,
+        ),
         'method': column(
             'Method of the participant level, crossval-<variant> (cross-validation, with '
             'repetitions), rater-<name>, or consensus (of the raters)'

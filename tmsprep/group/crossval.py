@@ -11,7 +11,7 @@ import pandas as pd
 from tmsprep.bids.names import BidsError
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL
 from tmsprep.group.issues import Issue
-from tmsprep.group.points import COLUMNS
+from tmsprep.group.points import in_columns
 from tmsprep.protocols import Protocol
 from tmsprep.text import open_text
 
@@ -104,10 +104,7 @@ def read_predictions(
 
 def predicted_points(predictions: pd.DataFrame) -> pd.DataFrame:
     """Turn the result of `read_predictions` into points of the methods 'crossval-<variant>'."""
-    points = predictions.assign(
-        method=CROSSVAL + predictions['variant'].astype(str), dispersion_mm=np.nan
-    )
-    return points[list(COLUMNS)]
+    return in_columns(predictions.assign(method=CROSSVAL + predictions['variant'].astype(str)))
 
 
 def reference_points(
@@ -133,12 +130,13 @@ def reference_points(
     known = known[['participant_id', 'image', 'label', *_REFERENCE]]
     known = known.rename(columns=dict(zip(_REFERENCE, 'xyz', strict=True))).reset_index(drop=True)
     alone = known[~known['image'].isin(agreements['image'])]
-    points = alone.assign(
-        method=CONSENSUS,
-        repetition=np.nan,
-        status=np.where(alone['x'].notna(), 'crossval_reference', 'missing'),
-        dispersion_mm=np.nan,
-    )[list(COLUMNS)]
+    points = in_columns(
+        alone.assign(
+            method=CONSENSUS,
+            repetition=np.nan,
+            status=np.where(alone['x'].notna(), 'crossval_reference', 'missing'),
+        )
+    )
     both = known.merge(agreements, on=['image', 'label'], suffixes=('', '_now'))
     now = both[['x_now', 'y_now', 'z_now']].to_numpy(dtype=np.float64)
     apart = np.linalg.norm(both[['x', 'y', 'z']].to_numpy() - now, axis=1)

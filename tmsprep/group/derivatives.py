@@ -13,13 +13,15 @@ import pandas as pd
 
 from tmsprep.bids.names import BidsError, ImageRef, Layout, labels_in
 from tmsprep.evaluation.status import has_usable
+from tmsprep.evaluation.template import MNI, MNI_FROM
 from tmsprep.failures import read_records
 from tmsprep.formats.targets_tsv import MISSING, read_rows
 from tmsprep.group.issues import Issue
-from tmsprep.group.points import COLUMNS, point_table
+from tmsprep.group.points import STATED, in_columns, point_table
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
+from tmsprep.template import template_of
 
 _AXES = ('x', 'y', 'z')
 
@@ -172,13 +174,16 @@ def _read_image(
             )
             severity = 'warning' if len(known) else 'error'
             found.issues.append(Issue(image.subject, message, severity))
-        yield known.assign(participant_id=f'sub-{image.subject}', image=stem, method=method)[
-            list(COLUMNS)
-        ]
+        known = known.assign(participant_id=f'sub-{image.subject}', image=stem, method=method)
+        mapped = _mni_from(sidecars[method], protocol)
+        if not mapped:
+            known = known.assign(**dict.fromkeys(MNI, np.nan))
+        there = known[list(MNI)].notna().all(axis=1)
+        yield in_columns(known.assign(**{MNI_FROM: np.where(there, mapped, '')}))
 
 
 def _read_table(path: Path) -> pd.DataFrame:
-    """Read 'label', 'x', 'y', 'z', 'status' and 'dispersion_mm' of a table of targets.
+    """Read 'label', 'x', 'y', 'z', 'status' and `STATED` of a table of targets.
 
     Raises
     ------
@@ -195,10 +200,18 @@ def _read_table(path: Path) -> pd.DataFrame:
             'label': labels,
             **dict(zip(_AXES, points.coordinates.T, strict=True)),
             'status': [row['status'] for row in rows],
-            'dispersion_mm': [_number(row.get('dispersion_mm', '')) for row in rows],
+            **{name: [_number(row.get(name, '')) for row in rows] for name in STATED},
             'repetition': np.nan,
         }
     )
+
+
+def _mni_from(sidecar: Mapping[str, Any], protocol: Protocol) -> str:
+    """Say how a table's coordinates in the template of the protocol were found; '' if not."""
+    mni = sidecar.get('MNI')
+    if not isinstance(mni, dict) or mni.get('Space') != template_of(protocol):
+        return ''
+    return 'estimate' if mni.get('Estimated') else 'registration'
 
 
 def _number(cell: str) -> float:

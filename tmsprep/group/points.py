@@ -11,7 +11,9 @@ import pandas as pd
 
 from tmsprep.bids.names import natural_key
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES, Agreement, consensus
-from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, RATER
+from tmsprep.evaluation.errors import AXES, CONSENSUS, CROSSVAL, RATER
+from tmsprep.evaluation.status import RADIUS
+from tmsprep.evaluation.template import MNI, MNI_FROM
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
@@ -19,12 +21,24 @@ from tmsprep.tables import Column, column
 if TYPE_CHECKING:
     from tmsprep.group.raters import RaterPoints
 
-#: Columns of the table of points; coordinates in mm, RAS+, scanner frame of the image; NaN where
+#: Columns that every table of points must have.
+_GIVEN = ('participant_id', 'image', 'method', 'repetition', 'label', *AXES, 'status')
+
+#: Numbers that only some methods state.
+STATED = ('dispersion_mm', RADIUS, *MNI)
+
+#: Columns of the table of points; x, y, z in mm, RAS+, scanner frame of the image; NaN where
 #: missing.
-COLUMNS = (
-    *('participant_id', 'image', 'method', 'repetition', 'label'),
-    *('x', 'y', 'z', 'status', 'dispersion_mm'),
-)
+COLUMNS = (*_GIVEN, *STATED, MNI_FROM)
+
+#: Descriptions of those of `COLUMNS` that are not in every table.
+STATED_COLUMNS: dict[str, Column] = {
+    RADIUS: column(
+        'Radius of the ball around the point that holds 90 % of errors in people like those of '
+        'the calibration',
+        'mm',
+    ),
+}
 
 #: Columns of the table of agreements beyond the common ones.
 AGREEMENT_COLUMNS: dict[str, Column] = {
@@ -67,14 +81,19 @@ def rows_of(
     participant = image.split('_')[0]
     rows = zip(points.labels, points.coordinates.tolist(), statuses, strict=True)
     for label, (x, y, z), status in rows:
-        yield participant, image, method, np.nan, label, x, y, z, status, np.nan
+        yield participant, image, method, np.nan, label, x, y, z, status
 
 
 def point_table(rows: Iterable[tuple[object, ...]]) -> pd.DataFrame:
-    """Make the table of `COLUMNS` from rows; there may be none."""
-    table = pd.DataFrame(list(rows), columns=list(COLUMNS))
-    numbers = ['repetition', 'x', 'y', 'z', 'dispersion_mm']
-    return table.astype(dict.fromkeys(numbers, np.float64))
+    """Make the table of `COLUMNS` from the results of `rows_of`; there may be none."""
+    table = pd.DataFrame(list(rows), columns=list(_GIVEN))
+    return in_columns(table.astype(dict.fromkeys(('repetition', *AXES), np.float64)))
+
+
+def in_columns(table: pd.DataFrame) -> pd.DataFrame:
+    """Bring a table of points into the columns of `COLUMNS`; what it does not state is NaN."""
+    table = table.reindex(columns=list(COLUMNS))
+    return table.astype({**dict.fromkeys(STATED, np.float64), MNI_FROM: object})
 
 
 def in_order(
@@ -171,5 +190,5 @@ def _largest_distances(given: np.ndarray) -> np.ndarray:
 
 def consensus_points(agreements: pd.DataFrame) -> pd.DataFrame:
     """Turn the result of `agreement_table` into points of the method 'consensus'."""
-    given = agreements.assign(method=CONSENSUS, repetition=np.nan, dispersion_mm=np.nan)
-    return given[list(COLUMNS)].reset_index(drop=True)
+    given = agreements.assign(method=CONSENSUS, repetition=np.nan)
+    return in_columns(given).reset_index(drop=True)

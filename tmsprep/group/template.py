@@ -9,10 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from tmsprep.evaluation.template import MNI
 from tmsprep.group.analysis import Group
 from tmsprep.group.issues import Issue
 from tmsprep.registration.guarded import TransformReader
 from tmsprep.registration.names import DEFAULT_ATLAS
+from tmsprep.template import template_of
 
 _AXES = ['x', 'y', 'z']
 
@@ -33,8 +35,8 @@ class InTemplate(NamedTuple):
     ----------
     points : pandas.DataFrame or None
         See `tmsprep.group.points.COLUMNS`, with x, y, z in mm, RAS+, in the space `space`. Only
-        points that are known, of images with a registration, of `MOST_IMAGES` at most; None if
-        there are none.
+        points that are known: those of tables that state it, and of raters those in images with
+        a registration, of `MOST_IMAGES` at most; None if there are none.
     space : str
         Name of the template.
     issues : list of Issue
@@ -49,15 +51,20 @@ class InTemplate(NamedTuple):
 def template_points(group: Group) -> InTemplate:
     """Move points from the frames of their images to the default atlas; no image is opened.
 
+    The tables of the methods state where their points are there; those of raters are moved here.
     A registration counts only together with points of the method that made it, in the same image
     and with that atlas: if the image was replaced since, its tables were deleted, and its
     transforms may be those of the image before.
     """
     known = group.points.dropna(subset=_AXES)
-    registered, moved = [], []
+    in_atlas = template_of(group.request.protocol) == DEFAULT_ATLAS
+    stated = known[known[list(MNI)].notna().all(axis=1) & in_atlas]
+    moved = [stated.assign(**{axis: stated[f'mni_{axis}'] for axis in _AXES})]
+    done = known['method'].isin(group.request.names) & known['image'].isin(stated['image'])
+    registered = []
     issues: list[Issue] = []
     without = []
-    for name, rows in known.groupby('image', sort=False):
+    for name, rows in known[~done].groupby('image', sort=False):
         path = _to_template(rows, str(name), group)
         if path is None:
             without.append(_subject(rows))
@@ -72,7 +79,8 @@ def template_points(group: Group) -> InTemplate:
                 issues.append(Issue(_subject(rows), message, 'warning'))
             else:
                 moved.append(rows.assign(**dict(zip(_AXES, places.T, strict=True))))
-    if not moved:
+    points = pd.concat([part for part in moved if len(part)] or moved, ignore_index=True)
+    if points.empty:
         return InTemplate(None, DEFAULT_ATLAS, issues)
     issues += [Issue(subject, _WITHOUT, 'note') for subject in dict.fromkeys(without)]
     if len(registered) > MOST_IMAGES:
@@ -81,7 +89,7 @@ def template_points(group: Group) -> InTemplate:
             f'to {DEFAULT_ATLAS}, evenly from all; the tables have all participants'
         )
         issues.append(Issue('', message, 'note'))
-    return InTemplate(pd.concat(moved, ignore_index=True), DEFAULT_ATLAS, issues)
+    return InTemplate(points, DEFAULT_ATLAS, issues)
 
 
 def _subject(rows: pd.DataFrame) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.ndimage import binary_propagation
 
 from tmsprep.imaging.findings import cut_by_zeros, overflowed
+from tmsprep.imaging.forms import Forms
 from tmsprep.imaging.nifti_file import AGAIN, NiftiFile, open_nifti
 from tmsprep.imaging.scanner_frame import ImageError, scanner_affine, unit_qform
 
@@ -19,6 +20,7 @@ __all__ = [
     'ImageError',
     'SourceImage',
     'load_nifti',
+    'read_forms',
     'read_geometry',
     'read_image',
     'read_source',
@@ -68,7 +70,8 @@ def read_image(path: Path) -> nib.Nifti1Image:
     nibabel.Nifti1Image
         3D, float32, finite. Its qform and sform are the same matrix, from voxel indices to mm,
         RAS+; `scanner_affine` describes which of the two in the file it is.
-        ``extra['findings']`` lists in words what was replaced; see `tmsprep.imaging.findings`.
+        ``extra['findings']`` lists in words what was replaced, see `tmsprep.imaging.findings`;
+        ``extra['forms']`` are the qform and the sform as they are in the file.
 
     Raises
     ------
@@ -101,7 +104,8 @@ def read_source(path: Path) -> SourceImage:
     findings += _check_voxels(data, path)
     for finding in findings:
         logger.warning('%s: %s.', path, finding)
-    clean = nib.Nifti1Image(data, affine, extra={'findings': findings})
+    extra = {'findings': findings, 'forms': Forms.of_header(file.header)}
+    clean = nib.Nifti1Image(data, affine, extra=extra)
     clean.header.set_xyzt_units('mm')
     clean.set_sform(affine, code)
     clean.set_qform(affine, code)
@@ -133,6 +137,20 @@ def read_geometry(path: Path) -> tuple[tuple[int, int, int], np.ndarray, int]:
     path = Path(path)
     with open_nifti(path) as file:
         return _geometry(file, path)
+
+
+def read_forms(path: Path) -> tuple[Forms, str]:
+    """Read the qform and the sform of an image, and the checksum of its file.
+
+    Raises
+    ------
+    ImageError
+        As `read_image`, as far as the header shows it, and if the file is damaged.
+    """
+    path = Path(path)
+    with open_nifti(path) as file:
+        _geometry(file, path)
+        return Forms.of_header(file.header), file.read()[1]
 
 
 def load_nifti(path: Path) -> nib.Nifti1Image:

@@ -183,9 +183,7 @@ def _shear_degrees(affine: np.ndarray) -> float:
 def _check_agreement(
     qform: np.ndarray, sform: np.ndarray, shape: tuple[int, int, int], name: str
 ) -> None:
-    corners = np.array(list(product(*((0, n - 1) for n in shape), (1,))), dtype=float)
-    # The difference of two affine maps is largest at a corner: (8, 4) @ (4, 3)
-    shift = float(np.linalg.norm(corners @ (qform - sform).T[:, :3], axis=1).max())
+    shift = largest_shift(qform, sform, shape)
     turn = _turn_degrees(qform, sform)
     if shift > MAX_SHIFT_MM or turn > MAX_TURN_DEGREES:
         raise ImageError(
@@ -193,6 +191,21 @@ def _check_agreement(
             f'{turn:.1f} degrees, and a neuronavigator may use either. Find out which frame it '
             'used and make them agree: fslorient -copysform2qform FILE, or -copyqform2sform.'
         )
+
+
+def largest_shift(one: np.ndarray, other: np.ndarray, shape: tuple[int, ...]) -> float:
+    """Return the largest distance in mm between the places that two affines give a voxel.
+
+    Parameters
+    ----------
+    one, other : numpy.ndarray
+        Shape (4, 4), voxel indices to mm.
+    shape : tuple of int
+        Numbers of voxels along the three axes.
+    """
+    corners = np.array(list(product(*((0, n - 1) for n in shape[:3]), (1,))), dtype=float)
+    # The difference of two affine maps is largest at a corner: (8, 4) @ (4, 3)
+    return float(np.linalg.norm(corners @ (one - other).T[:, :3], axis=1).max())
 
 
 def _turn_degrees(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,11 +1,13 @@
-"""The similarity transform between two sets of corresponding points."""
+"""The similarity or rigid transform between two sets of corresponding points."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def similarity(source: np.ndarray, destination: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def similarity(
+    source: np.ndarray, destination: np.ndarray, *, scaled: bool = True
+) -> tuple[np.ndarray, np.ndarray]:
     """Rotation with scale, and shift, that move points nearest to others (least squares).
 
     Umeyama 1991, equations 40 to 43 (doi:10.1109/34.88573). An affine fitted to a dozen points
@@ -15,6 +17,8 @@ def similarity(source: np.ndarray, destination: np.ndarray) -> tuple[np.ndarray,
     ----------
     source, destination : numpy.ndarray
         Shape (n, 3), mm, corresponding points row by row.
+    scaled : bool
+        Whether the size may change; without, the transform is rigid.
 
     Returns
     -------
@@ -39,6 +43,6 @@ def similarity(source: np.ndarray, destination: np.ndarray) -> tuple[np.ndarray,
     matrix = np.eye(3)
     if values[1] > 1e-6 * max(values[0], 1.0):
         signs = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-        scale = (values * signs).sum() / np.square(source - centre).sum()
+        scale = (values * signs).sum() / np.square(source - centre).sum() if scaled else 1.0
         matrix = scale * (u * signs) @ vt
     return matrix, target - matrix @ centre

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
@@ -16,6 +18,12 @@ from nipype.interfaces.base import (
 )
 
 from tmsprep.atomic import write_text
+from tmsprep.imaging.conform import conform, voxels_in_grid
+from tmsprep.imaging.intensities import mend_image
+from tmsprep.imaging.isotropic import conform_isotropic
+from tmsprep.imaging.nifti_file import require_memory
+from tmsprep.imaging.read import read_source
+from tmsprep.imaging.volume import percentile_window
 
 #: What a voxel of the isotropic grid takes at most, from here to the last step: intensities, their
 #: copies and what networks make of them (measured: 20 bytes for points alone).
@@ -35,7 +43,7 @@ class ConformOutputSpec(TraitedSpec):
     """Outputs of `Conform`."""
 
     conformed = File(exists=True, desc='RAI or, with voxel_mm, RAS+; intensities as they were')
-    properties = File(exists=True, desc='JSON: shape, affine, SHA-256, intensity window, findings')
+    properties = File(exists=True, desc='JSON: grid, forms, SHA-256, intensity window, findings')
 
 
 class Conform(SimpleInterface):
@@ -48,16 +56,6 @@ class Conform(SimpleInterface):
     always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
-        import nibabel as nib
-        import numpy as np
-
-        from tmsprep.imaging.conform import conform, voxels_in_grid
-        from tmsprep.imaging.intensities import mend_image
-        from tmsprep.imaging.isotropic import conform_isotropic
-        from tmsprep.imaging.nifti_file import require_memory
-        from tmsprep.imaging.read import read_source
-        from tmsprep.imaging.volume import percentile_window
-
         path = Path(self.inputs.in_file)
         voxel_mm = self.inputs.voxel_mm
         on_own_grid = isdefined(voxel_mm)
@@ -78,6 +76,7 @@ class Conform(SimpleInterface):
             'path': str(path),
             'shape': list(image.shape),
             'affine': image.affine.tolist(),
+            'forms': source.extra['forms'].entries(),
             'sha256': sha256,
             'window': list(window),
             'findings': list(findings),

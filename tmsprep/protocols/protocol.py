@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type'}
-_OPTIONAL_KEYS = {'mirror', 'name', 'doubt', 'handle', 'handle_source'}
+_OPTIONAL_KEYS = {'mirror', 'name', 'doubt', 'sketch', 'handle', 'handle_source'}
 _NUMBERS = {'handle'}
 
 #: Key of a protocol file to its type.
@@ -31,8 +31,8 @@ _PROTOCOL_KEYS: dict[str, Any] = {
 #: have 0.25 mm, and in the coarsest grid a head still has ten voxels along each axis.
 VOXEL_MM = 0.1, 20.0
 
-#: Labels of figures that show all targets.
-_RESERVED = {'overview', 'brain', 'registration'}
+#: Labels of figures that show all targets, which no point can have.
+RESERVED = {'overview', 'brain', 'registration', 'thumbnail'}
 
 #: Words of the reports and sidecars that a protocol file may replace.
 WORDS = {
@@ -63,6 +63,8 @@ class Target:
         Short name in words, such as 'left hand M1'; the region if it is not given.
     doubt : str
         Landmarks by which a reader can check the point in the image, a few sentences; '' for none.
+    sketch : str
+        SVG file with a drawing of a good and a bad point, see `Protocol.file`; '' for none.
     handle : float or None
         Angle between the coil handle and the midline in the plane of the coil, degrees: 0 points
         backwards, 90 away from the midline (for a midline target, to the right); None if the
@@ -83,6 +85,7 @@ class Target:
     mirror: str = ''
     name: str = ''
     doubt: str = ''
+    sketch: str = ''
     handle: float | None = None
     handle_source: str = ''
 
@@ -301,10 +304,10 @@ def _check_names(protocol: Protocol) -> None:
             f'{shipped!r} of the package; choose another name'
         )
     for label in protocol.labels:
-        if not re.fullmatch('[a-zA-Z0-9]+', label) or label in _RESERVED:
+        if not re.fullmatch('[a-zA-Z0-9]+', label) or label in RESERVED:
             raise ValueError(
                 f'target {label!r}: use letters and digits, but none of '
-                f'{", ".join(sorted(_RESERVED))}'
+                f'{", ".join(sorted(RESERVED))}'
             )
     if len(set(protocol.methods)) < len(protocol.methods):
         raise ValueError('a method is listed twice')

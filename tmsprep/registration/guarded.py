@@ -13,12 +13,11 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
-
-from tmsprep.registration.transforms import move_coordinates
 
 #: Time for one file, s. The largest take a few seconds, on a busy network disk perhaps a minute;
 #: some damaged ones are read for ever.
@@ -28,6 +27,10 @@ TIMEOUT_S = 120.0
 MEMORY = 8 * 2**30
 
 _CURE = 'Delete it, or take it out of --derivatives, and register again'
+
+
+#: `tmsprep.registration.transforms.move_coordinates`, which loads ANTs.
+_Move = Callable[[np.ndarray, Path], np.ndarray]
 
 
 class TransformReader:
@@ -148,11 +151,11 @@ def _start() -> subprocess.Popen[str]:
     )
 
 
-def _answer(question: dict[str, object]) -> dict[str, object]:
+def _answer(question: dict[str, object], move: _Move) -> dict[str, object]:
     path = str(question['transform'])
     try:
         coordinates = np.array(question['coordinates'], dtype=np.float64).reshape(-1, 3)
-        return {'moved': move_coordinates(coordinates, Path(path)).tolist()}
+        return {'moved': move(coordinates, Path(path)).tolist()}
     except Exception as error:
         message = str(error)
         known = message.startswith(path)
@@ -164,12 +167,12 @@ def _serve() -> None:
     # What ANTs prints must not stand among the answers.
     answers = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
-    import ants  # noqa: F401
+    from tmsprep.registration.transforms import move_coordinates
 
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
     for line in sys.stdin:
-        answers.write(json.dumps(_answer(json.loads(line))) + '\n')
+        answers.write(json.dumps(_answer(json.loads(line), move_coordinates)) + '\n')
         answers.flush()
 
 

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import ants
 import nibabel as nib
 import numpy as np
+import pandas as pd
 
 from tmsprep.points import PointSet
 from tmsprep.registration.frames import flip_points, from_ants, to_ants
@@ -47,9 +49,6 @@ def move_points(points: PointSet, transform: Path) -> PointSet:
 
 def move_coordinates(coordinates: np.ndarray, transform: Path) -> np.ndarray:
     """Move points as `move_points` does: shape (n, 3), mm, RAS+, none missing."""
-    import ants
-    import pandas as pd
-
     lps = pd.DataFrame(flip_points(coordinates), columns=['x', 'y', 'z'])
     with _readable(transform) as name:
         moved = ants.apply_transforms_to_points(3, lps, [name], whichtoinvert=[False])
@@ -75,8 +74,6 @@ def warp_image(
     interpolation : str
         'linear' or 'nearestNeighbor'.
     """
-    import ants
-
     with _readable(transform) as name:
         moved = ants.apply_transforms(
             to_ants(like), to_ants(image), [name], interpolator=interpolation
@@ -90,8 +87,6 @@ def _readable(transform: Path) -> Iterator[str]:
 
     ANTs' programs end the whole process on a truncated file; reading it first raises instead.
     """
-    import ants
-
     if not Path(transform).is_file():
         raise FileNotFoundError(f'no transform {transform}')
     try:

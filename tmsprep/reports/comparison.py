@@ -171,11 +171,15 @@ def largest_section(layout: Layout, errors: pd.DataFrame) -> Section:
 
 
 def _outlier(row: Mapping[Any, Any], layout: Layout) -> list[str | Number | Link | None]:
-    who = str(row['participant_id'])
-    report = layout.report(who.removeprefix('sub-'))
-    name = Link(who, quote(report.name)) if report.is_file() else who
+    name = report_link(layout, str(row['participant_id']))
     method = group_style(row['method']).name
     return [name, row['image'], method, row['label'], Number.of(row['error_mm'])]
+
+
+def report_link(layout: Layout, participant: str) -> Link | str:
+    """Link to the report of a participant ('sub-<label>') beside that of the group, if any."""
+    report = layout.report(participant.removeprefix('sub-'))
+    return Link(participant, quote(report.name)) if report.is_file() else participant
 
 
 def agreement_section(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from tmsprep.atomic import write_text
-from tmsprep.bids.names import Layout
+from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.protocols import Protocol
+from tmsprep.reports.cohort import cohort_section
+from tmsprep.reports.cohort import verdict as verdict_on_cohort
 from tmsprep.reports.comparison import (
     agreement_section,
     brain_section,
@@ -68,6 +70,10 @@ class GroupContent:
         ``method``, ``repetition``, ``label``, ``error_mm``; given whenever `points` are.
     agreement : pandas.DataFrame, optional
         Result of `evaluation.agreement.agreement_table`; made from `points` if it is not given.
+    cohort : pandas.DataFrame, optional
+        Result of `tmsprep.evaluation.cohort.cohort_table`.
+    images : mapping
+        Name of an image to its reference.
     template_points : pandas.DataFrame, optional
         As `points`, with x, y, z in mm of the space `template`.
     template : str
@@ -90,6 +96,8 @@ class GroupContent:
     points: pd.DataFrame | None = None
     errors: pd.DataFrame | None = None
     agreement: pd.DataFrame | None = None
+    cohort: pd.DataFrame | None = None
+    images: Mapping[str, ImageRef] = field(default_factory=dict)
     template_points: pd.DataFrame | None = None
     template: str = ''
     sections: Sequence[Section] = ()
@@ -144,14 +152,24 @@ def _comparisons(layout: Layout, protocol: Protocol, content: GroupContent) -> l
         return []
     points = _without(content.hidden, content.points)
     errors = _without(content.hidden, content.errors)
-    return [
-        participants_section(content.points),
+    participants, cohort = participants_section(content.points), _cohort(layout, protocol, content)
+    found = [
         errors_section(layout, protocol, errors),
         largest_section(layout, errors),
         agreement_section(layout, points, content.agreement),
         directions_section(layout, points),
         brain_section(layout, content.template_points, content.template),
     ]
+    if not cohort or errors['error_mm'].notna().any():
+        return [participants, *found, *cohort]
+    # Without raters the question is whom to look at, and no section says that it is left out.
+    return [*cohort, participants, *(section for section in found if section.has_content)]
+
+
+def _cohort(layout: Layout, protocol: Protocol, content: GroupContent) -> list[Section]:
+    if content.cohort is None:
+        return []
+    return [cohort_section(layout, protocol, content.cohort, content.images)]
 
 
 def _without(hidden: Collection[str], table: pd.DataFrame) -> pd.DataFrame:
@@ -175,7 +193,7 @@ def summary_page(protocol: Protocol, content: GroupContent, sections: Sequence[S
     if content.points is not None and content.errors is not None:
         errors = _without(content.hidden, content.errors)
         table = distance_table(errors, protocol, content.seed)
-        verdict, tables = _verdict(table), [table]
+        verdict, tables = _verdict(table, content), [table]
         facts = [*consensus_facts(content.points), *facts]
     if content.reference:
         facts.append(f'**The reference.** {content.reference}')
@@ -202,8 +220,10 @@ def _remarks_text(total: int, serious: int) -> str:
     return f'[{counted(total, "remark")}](#remarks) {what}{more}.'
 
 
-def _verdict(table: Table) -> str:
+def _verdict(table: Table, content: GroupContent) -> str:
     if not table.rows:
+        if content.cohort is not None:
+            return verdict_on_cohort(content.cohort)
         return 'No method has a point where raters have a consensus, so no error is known.'
     means = [(row[0], row[1]) for row in table.rows]
     parts = [f'{name} {n.shown}\N{NO-BREAK SPACE}mm' for name, n in means if isinstance(n, Number)]

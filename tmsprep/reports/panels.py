@@ -20,6 +20,9 @@ LEFT, RIGHT = 23.0, 570.0
 #: Height of a capital letter in font sizes (DejaVu Sans).
 CAP = 0.73
 
+#: Length of an arm of the cross of a mark, points.
+ARM = 4.0
+
 #: Size and line height of notes, points.
 _SMALL, SMALL_LINE = 6.5, 8.0
 
@@ -162,9 +165,18 @@ def _signed(value: float) -> str:
 
 
 def mark(
-    panel: Panel, across: float, up: float, style: MethodStyle, *, size: float, alpha: float = 1.0
+    panel: Panel,
+    across: float,
+    up: float,
+    style: MethodStyle,
+    *,
+    size: float,
+    alpha: float = 1.0,
+    free: float = 0.0,
 ) -> None:
-    """Draw a method's hollow mark, so that the cortex below it stays visible.
+    """Draw a method's open mark: an outline, and a cross around it with a gap.
+
+    Nothing is drawn at the point itself, so that the gyrus below it stays visible.
 
     Parameters
     ----------
@@ -175,18 +187,24 @@ def mark(
     style : MethodStyle
         Mark of the method.
     size : float
-        Size of the mark in points.
+        Size of the outline in points; 0 for none.
     alpha : float
-        Its opacity.
+        Opacity.
+    free : float
+        Radius in points within which no arm of the cross is drawn, if that of the outline is less.
     """
     x, y = panel.place(across, up)
-    hollow: Attributes = {'fill': 'none', 'opacity': alpha if alpha < 1 else None}
-    for width, colour in ((2.8, 'black'), (1.5, style.colour)):
-        panel.add(
-            marker(style.marker, x, y, size * style.scale, stroke=colour, stroke_width=width,
-                   **hollow)
-        )  # fmt: skip
-    panel.add(marker('o', x, y, 1.6, **{**hollow, 'fill': style.colour}))
+    look: Attributes = {'fill': 'none', 'opacity': alpha if alpha < 1 else None}
+    start = max(0.75 * size * style.scale, free) + 0.8
+    for width, colour in ((1.7, 'black'), (0.9, style.colour)):
+        if size:
+            panel.add(
+                marker(style.marker, x, y, size * style.scale, stroke=colour, stroke_width=width,
+                       **look)
+            )  # fmt: skip
+        for right, down in ((1, 0), (0, 1), (-1, 0), (0, -1)):
+            ends = [(x + right * r, y + down * r) for r in (start, start + ARM)]
+            panel.add(line(ends, colour, width, opacity=look['opacity']))
 
 
 def draw_note(page: Page, lines: Sequence[str], left: float) -> None:

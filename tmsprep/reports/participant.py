@@ -10,14 +10,25 @@ from typing import Any
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import Layout
 from tmsprep.derivatives import EXPERT
+from tmsprep.evaluation.recommendation import Recommendation
 from tmsprep.evaluation.status import DISAGREEMENT_MM, RADIUS
 from tmsprep.methods import get_method, method_names, names_of
 from tmsprep.protocols import Protocol
+from tmsprep.reports.between_scans import scans_section
 from tmsprep.reports.collect import (
     ImageResults,
     collect_subject,
     entities_in_words,
 )
+from tmsprep.reports.first_screen import (
+    card_columns,
+    cards,
+    common_reason,
+    off_centre,
+    recommended,
+)
+from tmsprep.reports.navigation import navigation_section, next_steps
+from tmsprep.reports.own_points import own_points_sections
 from tmsprep.reports.references import PIPELINE
 from tmsprep.reports.sections import Page, Picture, Section, render
 from tmsprep.reports.styles import method_order, method_style
@@ -31,6 +42,8 @@ from tmsprep.reports.summary import (
     target_rows,
     warnings,
 )
+from tmsprep.reports.thumbnail import THUMBNAIL
+from tmsprep.reports.viewer import with_viewers
 from tmsprep.text import counted
 
 #: Value of the entity desc of the figure of all targets; a target's figure has its label.
@@ -62,7 +75,13 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
     """
     results = collect_subject(layout, subject)
     sections = {image.name: method_sections(image, layout) for image in results.images}
-    pages = [image_page(image, protocol, sections[image.name]) for image in results.images]
+    chosen = {image.name: recommended(image.tables, protocol) for image in results.images}
+    pages = [
+        image_page(image, protocol, layout, sections[image.name], chosen[image.name])
+        for image in results.images
+    ]
+    pages, unseen = with_viewers(pages, results.images, layout, protocol)
+    scans = scans_section(chosen)
     texts = method_texts(results.images, sections)
     every = [section for some in sections.values() for section in some.values()]
     html = render(
@@ -70,8 +89,9 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
         kind='report for one participant',
         heading=results.subject,
         pages=pages,
+        sections=[scans] if scans else [],
         errors=results.errors,
-        problems=results.problems,
+        problems=[*results.problems, *unseen],
         methods=[_common_text(protocol), *texts] if texts else [],
         references=sorted({*PIPELINE, *(t for s in every for t in s.references)}) if texts else [],
     )
@@ -96,17 +116,26 @@ def _without_pictures(section: Section) -> Section:
     return replace(section, pictures=(), parts=parts)
 
 
-def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, Section]) -> Page:
-    """Arrange the results of one image for the template."""
+def image_page(
+    image: ImageResults,
+    protocol: Protocol,
+    layout: Layout,
+    sections: Mapping[str, Section],
+    chosen: Sequence[Recommendation],
+) -> Page:
+    """Arrange the results of one image, and the points that are recommended, for the template."""
     rows = target_rows(image.tables)
-    found = list(sections.values())
+    files = navigation_section(image, layout, chosen)
+    found = [*own_points_sections(image), *sections.values()]
     warned = [
         *warnings(rows),
         *image_findings(image.tables),
         *far_experts(rows),
         *(text for section in found for text in section.warnings),
+        *(files.warnings if files else []),
     ]
     concerns = _concerns(image, rows)
+    shown = cards(chosen, protocol)
     facts = [*_facts(rows, protocol), *(text for section in found for text in section.facts)]
     unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
     level = 'bad' if image.errors or unusable else 'look' if warned else 'good'
@@ -123,11 +152,20 @@ def image_page(image: ImageResults, protocol: Protocol, sections: Mapping[str, S
         concerns=concerns,
         facts=facts,
         warnings=[*warned, *_earlier(image)],
+        cards=shown,
+        card_columns=card_columns(shown),
+        common_reason=common_reason(shown),
+        notes=[note] if (note := off_centre(chosen, protocol)) else [],
+        steps=next_steps(image, chosen, files),
         rows=rows,
         columns=further_columns(image.tables),
         reference=str(image.reference.get('Path', '')),
         with_expert=EXPERT in image.tables,
-        sections=[s for s in [*_figures(image, rows, found), *found] if s.title and s.has_content],
+        sections=[
+            section
+            for section in (files, *_figures(image, rows, found), *found)
+            if section and section.title and section.has_content
+        ],
         errors=image.errors,
         details={**own, **further},
     )
@@ -161,7 +199,7 @@ def _verdict(
         return 'No point of this image may be used: see the warnings.'
     if warned:
         return f'Look before use: {concerns or "see the warnings"}.'
-    return 'No warnings. Check every target in the figures below all the same.'
+    return 'No warnings. Look at every target below all the same.'
 
 
 def _facts(rows: list[TargetRow], protocol: Protocol) -> list[str]:
@@ -210,7 +248,7 @@ def _figures(
         elif what in regions:
             slices = 'axial, coronal and sagittal slices with the points of each method'
             targets[what] = Picture.read(path, f'{what}, {regions[what]}: {slices}')
-        else:
+        elif what != THUMBNAIL:
             further.append(Picture.read(path, what, what))
     parts = [_target_part(row, targets[row.label]) for row in rows if row.label in targets]
     further = [picture for picture in further if picture.uri not in shown]

@@ -23,5 +23,6 @@ doi:10.2307/3001968""".splitlines()
 PIPELINE = """\
 Gorgolewski K, et al. (2011). Nipype: a flexible, lightweight and extensible neuroimaging data \
 processing framework in Python. Frontiers in Neuroinformatics 5:13. doi:10.3389/fninf.2011.00013
-Gorgolewski KJ, et al. (2016). The brain imaging data structure. Scientific Data 3:160044. \
+Gorgolewski KJ, et al. (2016). The brain imaging data structure, a format for organizing and \
+describing outputs of neuroimaging experiments. Scientific Data 3:160044. \
 doi:10.1038/sdata.2016.44""".splitlines()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import math
 import re
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -22,9 +24,13 @@ from tmsprep.protocols import Protocol
 from tmsprep.text import printable, shown, without_folders
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
+    from tmsprep.reports.viewer import Viewer
 
 _DOI = re.compile(r'doi:(10\.[^\s<>]*[^\s<>.,;])')
+
+
+#: Characters that need no escape in a data URI, nor in HTML, besides letters and digits.
+_PLAIN = '/+=:;,.-_()*!?@$~'
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with text, numbers or links as cells; None is shown as n/a.
+    """A table with text, numbers, links or small pictures as cells; None is shown as n/a.
 
     Parameters
     ----------
@@ -87,7 +93,7 @@ class Table:
 
     caption: str
     head: Sequence[str]
-    rows: Sequence[Sequence[str | Number | Link | None]]
+    rows: Sequence[Sequence[str | Number | Link | Picture | None]]
     notes: str = ''
     warns: Collection[int] = ()
 
@@ -103,8 +109,9 @@ class Picture:
     @classmethod
     def read(cls, path: Path, alt: str, what: str = '') -> Picture:
         """Embed an SVG file; shown as a picture it can neither run scripts nor load files."""
-        content = base64.b64encode(Path(path).read_bytes()).decode('ascii')
-        return cls(what, f'data:image/svg+xml;base64,{content}', alt)
+        # The slices inside are in base64 already, which would grow by a third once more.
+        content = quote(Path(path).read_bytes(), safe=_PLAIN)
+        return cls(what, f'data:image/svg+xml,{content}', alt)
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,12 @@ class Section:
         return self.anchor or re.sub(r'[^a-z0-9]+', '-', self.title.lower()).strip('-')
 
     @property
+    def only_pictures(self) -> bool:
+        """Whether it shows figures and no table, so that it can wait for a click."""
+        shown = bool(self.pictures) or any(part.only_pictures for part in self.parts)
+        return shown and not self.tables and not any(part.tables for part in self.parts)
+
+    @property
     def has_content(self) -> bool:
         """Whether it has more than text to show under its heading."""
         return bool(self.pictures or self.tables or self.parts)
@@ -186,9 +199,19 @@ class Page:
         Steps that failed: 'node', 'image', 'message', 'cure' and 'traceback'.
     details : mapping
         Title to the content of a sidecar.
+    cards : sequence of tmsprep.reports.first_screen.Card
+        One recommended point per target.
+    card_columns : mapping
+        Attribute of the cards to heading and explanation of its column.
+    common_reason : str
+        Why most points are recommended, said once; '' if no two cards have the same reason.
+    notes, steps : sequence of str
+        Remarks below the cards, and what to do next.
     rows, columns, reference, with_expert
         The table of targets: rows, its further columns with title and explanation, the image
         whose frame holds, and whether raters' points are in it.
+    viewer : Viewer, optional
+        The viewer of the image, above the table.
     """
 
     anchor: str
@@ -202,10 +225,21 @@ class Page:
     sections: Sequence[Section] = ()
     errors: Sequence[Any] = ()
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cards: Sequence[Any] = ()
+    card_columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    common_reason: str = ''
+    notes: Sequence[str] = ()
+    steps: Sequence[str] = ()
     rows: Sequence[Any] = ()
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     reference: str = ''
     with_expert: bool = False
+    viewer: Viewer | None = None
+
+    @property
+    def same_reason(self) -> bool:
+        """Whether every card has the same reason."""
+        return all(card.reason == self.common_reason for card in self.cards)
 
     @property
     def anchors(self) -> set[str]:
@@ -228,7 +262,7 @@ def render(
     most_remarks: int = 0,
     remarks_file: str = '',
 ) -> str:
-    """Fill in the template of all reports; everything is escaped but the style sheet.
+    """Fill in the template of all reports; all is escaped but the style sheet and the script.
 
     Parameters
     ----------
@@ -263,12 +297,17 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    names = ['report.css', *(['viewer.css'] if any(page.viewer for page in pages) else [])]
+    style = ''.join(data.joinpath(name).read_text(encoding='utf-8') for name in names)
+    script, policy = _script() if len(names) > 1 else ('', '')
     environment.filters.update(prose=_prose, plain=_plain, local=_local)
     return environment.get_template('report.html.jinja').render(
         protocol=protocol,
         version=__version__,
         disclaimer=disclaimer(protocol),
-        style=Markup(data.joinpath('report.css').read_text(encoding='utf-8')),
+        style=Markup(style),
+        script=script,
+        script_policy=policy,
         limit_mm=DISAGREEMENT_MM,
         kind=kind,
         heading=heading,
@@ -282,6 +321,16 @@ def render(
         most_remarks=most_remarks,
         remarks_file=remarks_file,
     )
+
+
+def _script() -> tuple[Markup, str]:
+    """Return the script of the viewer, and what the security policy of the page says of scripts.
+
+    It lets this one run and no other, whatever a name or a comment in the data holds.
+    """
+    text = files('tmsprep.data').joinpath('viewer.js').read_text(encoding='utf-8')
+    checksum = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')
+    return Markup(text), f"; script-src 'sha256-{checksum}'"
 
 
 def _visible(value: object) -> object:

@@ -29,10 +29,13 @@ from tmsprep.reports.styles import method_order, method_style, pair_name
 from tmsprep.reports.svg import FONT_SIZE, Attributes, Page, element, marker, text
 
 #: Side of the enlarged part: a gyrus and its neighbours.
-CROP_MM = 80.0
+CROP_MM = 64.0
 
 #: Points further than this from their mean are not shown in one crop.
 FAR_MM = 30.0
+
+#: The cross of a mark begins at the ball of a smaller radius than this.
+_NEAR_MM = 6.0
 
 #: Opacity of a mark that lies 10 mm or more out of the slice.
 FADED = 0.4
@@ -242,10 +245,14 @@ def _draw_crop(
     for name, point in scene.found.items():
         style, opacity = method_style(name), _opacity(point[view.through] - at)
         place = point[view.across], point[view.up]
-        # A large mark would be taken for the ball, whose radius is often the same.
-        mark(panel, *place, style, size=5 if scene.circles else 11, alpha=opacity)
+        radius = scene.circles.get(name, 0.0)
+        # Arms that begin at a large ball would be far from the point they stand for.
+        free = radius * panel.scale if radius <= _NEAR_MM else 0.0
+        # A circle inside the outline of the ball would cover what lies there for nothing.
+        size = 0.0 if free and style.marker == 'o' else 9.0
+        mark(panel, *place, style, size=size, alpha=opacity, free=free)
         if name in scene.circles:
-            _draw_ball(panel, place, scene.circles[name], style.colour, opacity)
+            _draw_ball(panel, place, radius, style.colour, opacity)
     for row, (name, point) in enumerate(scene.found.items()):
         off, (x, y) = point[view.through] - at, point[[view.across, view.up]]
         if abs(off) >= 1 and across[0] < x < across[1] and up[0] < y < up[1]:
@@ -261,7 +268,7 @@ def _draw_ball(
     """Draw a ball's outline, seen through the slice: its cut would look like a smaller error."""
     right, down = panel.place(*place)
     circle: Attributes = {'cx': right, 'cy': down, 'r': radius * panel.scale, 'fill': 'none'}
-    for width, ink, dashes in ((1.8, 'black', None), (0.9, colour, '3.6 1.8')):
+    for width, ink, dashes in ((1.6, 'black', None), (0.9, colour, '2.4 1.2')):
         line: Attributes = {'stroke': ink, 'stroke_width': width, 'stroke_dasharray': dashes}
         panel.add(element('circle', **circle, **line, opacity=opacity))
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, ENSEMBLE, RATER
 from tmsprep.methods import get_method, method_names
 from tmsprep.reports.svg import marker
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,9 @@ _MARKS = (
     ('s', 0.8, '#ffe066'),
 )
 _EXPERT_STYLE = MethodStyle('Expert', '^', '#ff6b6b')
+_REVIEWED_STYLE = MethodStyle('Reviewed', 'D', '#ffffff')
 _OTHER = '#f783ac'
+_POINTS_STYLE = MethodStyle('Given point', 'D', _OTHER)
 
 #: The same colours for white paper.
 _DARK = {
@@ -62,6 +60,10 @@ def method_style(method: str) -> MethodStyle:
     """Return the style of a method on grey; an unknown one is a diamond with its own name."""
     if method == EXPERT:
         return _EXPERT_STYLE
+    if method == REVIEWED:
+        return _REVIEWED_STYLE
+    if method == POINTS:
+        return _POINTS_STYLE
     names = method_names()
     if method not in names:
         return MethodStyle(method, 'D', _OTHER)
@@ -75,8 +77,8 @@ def pair_name(first: str, second: str) -> str:
 
 
 def method_order(methods: Iterable[str]) -> list[str]:
-    """Sort methods: those of the registry in its order, the experts, then others by name."""
-    known = [*method_names(), EXPERT]
+    """Sort methods: those of the registry in its order, the experts, reviewers, others by name."""
+    known = [*method_names(), EXPERT, REVIEWED]
     return sorted(methods, key=lambda m: (known.index(m) if m in known else len(known), m))
 
 

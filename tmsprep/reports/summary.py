@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives import EXPERT, REVIEWED
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.evaluation.status import STATUSES, UNUSABLE
@@ -16,9 +16,11 @@ from tmsprep.points import PointSet
 from tmsprep.reports.collect import TargetsTable
 from tmsprep.reports.sections import Number
 from tmsprep.reports.styles import MethodStyle, method_order, method_style, pair_name
+from tmsprep.review import COLUMNS as REVIEW_COLUMNS
+from tmsprep.review import STATUSES as DECISIONS
 
 #: Columns that are not shown as numbers in mm. Where the match is low, the status says so.
-_COMMON = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status', 'match')
+_COMMON = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status', 'match', *REVIEW_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,9 @@ class Estimate:
 
         That raters disagree or gave no point is no reason to doubt the point of a method.
         """
+        if self.method == REVIEWED:
+            # Whoever decided has looked.
+            return self.status not in DECISIONS
         if self.method == EXPERT:
             missing = self.status not in ('no_consensus', 'missing') and self.point is None
             return missing or self.status not in CONSENSUS_STATUSES
@@ -128,6 +133,8 @@ def statuses_of(method: str) -> Mapping[str, str]:
     """Every status that the table of a method can have, with its meaning."""
     if method == EXPERT:
         return CONSENSUS_STATUSES
+    if method == REVIEWED:
+        return DECISIONS
     return get_method(method).statuses if method in method_names() else STATUSES
 
 
@@ -160,7 +167,7 @@ def further_columns(tables: Mapping[str, TargetsTable]) -> dict[str, tuple[str, 
 def count_found(rows: list[TargetRow]) -> list[MethodCount]:
     """Count, per method, the targets that have a point and those without a warning."""
     counts = []
-    for method in method_order({e.method for row in rows for e in row.estimates}):
+    for method in method_order({e.method for row in rows for e in row.estimates} - {REVIEWED}):
         own = [e for row in rows for e in row.estimates if e.method == method]
         found = [e for e in own if e.point is not None]
         clear = [e for e in found if not e.warns]
@@ -170,7 +177,8 @@ def count_found(rows: list[TargetRow]) -> list[MethodCount]:
 
 def largest_separation(rows: list[TargetRow]) -> tuple[TargetRow, Separation] | None:
     """Return the target on which two methods lie furthest apart, the first of equals."""
-    pairs = [(row, separation) for row in rows for separation in row.separations]
+    every = [(row, separation) for row in rows for separation in row.separations]
+    pairs = [(row, separation) for row, separation in every if REVIEWED not in separation.methods]
     return max(pairs, key=lambda pair: pair[1].distance.value, default=None)
 
 

@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmsprep.atomic import remove_partials, write_text
+from tmsprep.bids import write_dataset_description
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.failures import record_crashes
 from tmsprep.protocols import Protocol
 from tmsprep.running.locks import short_lock
 from tmsprep.running.machine import Execution
 from tmsprep.running.plugins import ask_slurm, plugin_settings, poll_seconds
+from tmsprep.running.progress import Progress
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
-
-    from tmsprep.running.progress import Progress
 
 logger = logging.getLogger('tmsprep')
 
@@ -146,8 +147,6 @@ def prepare_run(
     bids_dir : Path
         The data set.
     """
-    from tmsprep.bids import write_dataset_description
-
     with short_lock(layout.out_dir / 'logs', 'descriptions'):
         for name in ('dataset_description.json', '.bidsignore'):
             remove_partials(layout.out_dir, name)
@@ -182,8 +181,6 @@ def execute(
     RuntimeError
         If Nipype stopped for a reason that concerns no single image.
     """
-    from tmsprep.failures import record_crashes
-
     log_dir = execution.log_dir
     if execution.write_graph:
         _write_graph(workflow, log_dir / 'graph.dot')

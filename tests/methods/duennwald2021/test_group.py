@@ -81,7 +81,7 @@ def config(tmp_path: Path) -> GroupConfig:
     segments = [row for given in tested for row in segment_rows(*given)]
     roles = [{'participant': who, 'role': 'held out'} for who in PARTICIPANTS]
     roles += [{'participant': f'sub-{9 + i:02d}', 'role': str(i + 1)} for i in range(2)]
-    config = GroupConfig(bids, out, protocol='locus-coeruleus')
+    config = GroupConfig(bids_dir=bids, out_dir=out, protocol='locus-coeruleus')
     write(crossval(config, 'points'), points, POINTS)
     write(crossval(config, 'segmentation'), segments, SEGMENTATION)
     write(crossval(config, 'folds'), roles, ('participant', 'role'))
@@ -187,7 +187,7 @@ def test_missing_participants(config: GroupConfig, caplog: pytest.LogCaptureFixt
 
 
 def test_no_outputs(tmp_path: Path) -> None:
-    config = GroupConfig(tmp_path, tmp_path / 'out', protocol='locus-coeruleus')
+    config = GroupConfig(bids_dir=tmp_path, out_dir=tmp_path / 'out', protocol='locus-coeruleus')
     with pytest.raises(BidsError, match=r'no tables .* Run crossval'):
         run_level(config)
 
@@ -266,7 +266,7 @@ def participant_outputs(bids: Path, out: Path, masks: Path, *, image: bool) -> N
 def test_participant_level(tmp_path: Path, image: bool) -> None:
     bids, out, masks = (tmp_path / name for name in ('bids', 'out', 'rater1'))
     participant_outputs(bids, out, masks, image=image)
-    config = GroupConfig(bids, out, protocol='locus-coeruleus', annotations=masks)
+    config = GroupConfig(bids_dir=bids, out_dir=out, protocol='locus-coeruleus', annotations=masks)
     assert run_level(config) == 0
     table = read(table_path(config, 'table1')).set_index('label')
     # Two voxels of 0.75 mm.
@@ -292,7 +292,7 @@ def test_replaced_image(tmp_path: Path) -> None:
     (table,) = out.rglob('*_segmentation.tsv')
     sidecar = {'ReferenceImage': {'SHA256': 64 * 'a'}}
     table.with_suffix('.json').write_text(json.dumps(sidecar))
-    config = GroupConfig(bids, out, protocol='locus-coeruleus', annotations=masks)
+    config = GroupConfig(bids_dir=bids, out_dir=out, protocol='locus-coeruleus', annotations=masks)
     assert run_level(config) == 1
     row = read(table_path(config, 'participants')).iloc[0]
     assert (row['participant_id'], row['outcome']) == ('sub-01', 'failed')
@@ -304,7 +304,7 @@ def test_damaged_mask(tmp_path: Path) -> None:
     participant_outputs(bids, out, masks, image=True)
     (mask,) = masks.rglob('*.nii.gz')
     mask.write_bytes(b'no image')
-    config = GroupConfig(bids, out, protocol='locus-coeruleus', annotations=masks)
+    config = GroupConfig(bids_dir=bids, out_dir=out, protocol='locus-coeruleus', annotations=masks)
     assert run_level(config) == 1
     row = read(table_path(config, 'participants')).iloc[0]
     assert (row['participant_id'], row['outcome']) == ('sub-01', 'failed')
@@ -315,6 +315,6 @@ def test_damaged_mask(tmp_path: Path) -> None:
 def test_no_masks(tmp_path: Path) -> None:
     bids, out, masks = (tmp_path / name for name in ('bids', 'out', 'rater1'))
     participant_outputs(bids, out, masks, image=False)
-    config = GroupConfig(bids, out, protocol='locus-coeruleus')
+    config = GroupConfig(bids_dir=bids, out_dir=out, protocol='locus-coeruleus')
     with pytest.raises(BidsError, match='group with --annotations DIR, the masks of one rater'):
         run_level(config)

@@ -10,8 +10,10 @@ from tmsprep.reports.sections import Section
 from tmsprep.tables import read_json
 
 BAXTER = """\
-Baxter JSH, et al. (2021). The source of the network and of the list of targets. International \
-Journal of Computer Assisted Radiology and Surgery. doi:10.1007/s11548-021-02386-1"""
+Baxter JSH, Bui QA, Maguet E, et al. (2021). Automatic cortical target point localisation in MRI \
+for transcranial magnetic stimulation via a multi-resolution convolutional neural network. \
+International Journal of Computer Assisted Radiology and Surgery 16:1077-1087. \
+doi:10.1007/s11548-021-02386-1"""
 
 #: Methods of the error radius.
 _CONFORMAL = """\

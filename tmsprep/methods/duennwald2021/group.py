@@ -27,8 +27,7 @@ from tmsprep.group.issues import (
     participants_without,
     refused_participants,
 )
-from tmsprep.group.points import COLUMNS as GROUP_POINTS
-from tmsprep.group.points import in_order
+from tmsprep.group.points import in_columns, in_order
 from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import resample_labels
@@ -133,14 +132,13 @@ def generic_points(points: pd.DataFrame, method: str, raters: tuple[str, ...]) -
     ways = points['augmentation']
     found = points.rename(columns={'participant': 'participant_id', 'fold': 'repetition'}).assign(
         method=np.where(ways.isna(), method, CROSSVAL_PREFIX + ways.astype(str)),
-        dispersion_mm=np.nan,
     )
     reference = found[ways.isna()]
-    parts = [found[list(GROUP_POINTS)]]
+    parts = [in_columns(found)]
     for rater in raters:
         places = {axis: reference[f'reference_{axis}'] for axis in 'xyz'}
         given = reference.assign(method=RATER + rater, status='given', **places)
-        parts.append(given[list(GROUP_POINTS)])
+        parts.append(in_columns(given))
     return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 

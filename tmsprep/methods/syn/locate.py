@@ -7,6 +7,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import torch
 
 from tmsprep.derivatives import source_sha256
 from tmsprep.files import file_sha256
@@ -17,6 +18,7 @@ from tmsprep.imaging.read import read_image
 from tmsprep.methods.base import Request
 from tmsprep.methods.syn.files import atlas_name, describe_atlas
 from tmsprep.methods.syn.reuse import preset_of, usable_mask, usable_transforms
+from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.registration.atlas import Atlas, default_atlas, user_atlas
@@ -98,10 +100,6 @@ def _find_brain(request: Request, given: nib.Nifti1Image | None) -> str:
 
 def _extract(conformed: nib.Nifti1Image, weights: str) -> nib.Nifti1Image | None:
     """Find the brain in a whole head; None if the image is skull-stripped."""
-    import torch
-
-    from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
-
     if is_skull_stripped(conformed):
         return None
     torch.set_num_threads(1)

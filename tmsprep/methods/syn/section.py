@@ -25,7 +25,8 @@ lines must follow the participant's own brain.""",
 
 REFERENCES = """\
 Avants BB, Epstein CL, Grossman M, Gee JC (2008). Symmetric diffeomorphic image registration with \
-cross-correlation. Medical Image Analysis 12:26-41. doi:10.1016/j.media.2007.06.004
+cross-correlation: evaluating automated labeling of elderly and neurodegenerative brain. Medical \
+Image Analysis 12:26-41. doi:10.1016/j.media.2007.06.004
 Avants BB, et al. (2011). A reproducible evaluation of ANTs similarity metric performance in \
 brain image registration. NeuroImage 54:2033-2044. doi:10.1016/j.neuroimage.2010.09.025
 Fonov V, et al. (2011). Unbiased average age-appropriate atlases for pediatric studies. \

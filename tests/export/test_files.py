@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from formats.marker_data import GOOD, SHAPE, header, oblique
+from report_data import HOSTILE, FakeOutput, Page
+
+from tmsprep.bids.description import write_dataset_description
+from tmsprep.bids.names import Layout
+from tmsprep.derivatives import delete_outdated
+from tmsprep.export.files import README, export_subject, write_checked
+from tmsprep.files import file_sha256
+from tmsprep.formats import PointsFileError
+from tmsprep.formats.navigators import plan_slicer
+from tmsprep.formats.slicer import read_markups
+from tmsprep.imaging.forms import Forms
+from tmsprep.reports.collect import collect_subject
+from tmsprep.reports.navigation import MANIFEST, read_manifest
+from tmsprep.tables import read_json
+
+POINTS = {
+    'LDLPFC': ((-40.0, 30.0, 35.0), 'ok'),
+    'RDLPFC': ((40.0, 30.0, 35.0), 'near_edge'),
+    'LOFC': (None, 'failed'),
+    'ROFC': ((29.0, 36.5, -14.0), 'wrong_side'),
+}
+
+
+def rows(points: Mapping[str, Any] = POINTS) -> list[dict[str, Any]]:
+    table = []
+    for label, (point, status) in points.items():
+        place = dict(zip('xyz', point or ('n/a',) * 3, strict=True))
+        table.append({'label': label, 'hemisphere': label[0], 'region': label, **place})
+        table[-1] |= {'status': status, 'error90_mm': 4.5 if status == 'ok' else 'n/a'}
+    return table
+
+
+def reference(codes: tuple[int, int] | None = (1, 1), sha256: str = 'abc') -> dict[str, Any]:
+    forms = {} if codes is None else Forms.of_header(header(*codes)).entries()
+    entry = {'Path': 'sub-01/anat/sub-01_T1w.nii.gz', 'Shape': SHAPE, 'SHA256': sha256}
+    return {'ReferenceImage': {**entry, 'Affine': oblique().tolist(), **forms}}
+
+
+def output(root: Path, **sidecar: Any) -> FakeOutput:
+    fake = FakeOutput(root)
+    fake.table('sub-01', 'cnn', rows(), **{'SoftwareVersion': '1', **reference(), **sidecar})
+    return fake
+
+
+def export(fake: FakeOutput) -> Path:
+    (folder,) = export_subject(fake.layout, fake.protocol, '01')
+    return folder
+
+
+def names(folder: Path) -> set[str]:
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob('*') if path.is_file()}
+    return {name.replace(folder.name, '*') for name in found}
+
+
+def test_manifest(tmp_path: Path) -> None:
+    fake = output(tmp_path)
+    folder = export(fake)
+    assert folder == tmp_path / 'sub-01' / 'nav' / 'sub-01_protocol-tms'
+    (image,) = collect_subject(fake.layout, '01').images
+    manifest = read_manifest(fake.layout, image)
+    assert [point['Label'] for point in manifest['Points']] == ['LDLPFC', 'RDLPFC']
+    assert set(manifest['Missing']) == {'LOFC', 'ROFC'}
+    assert manifest['Marked'] == ['RDLPFC']
+    listed = {file['Path'] for file in manifest['Files']}
+    beside = {README, MANIFEST, 'nibs-bids/sub-01_task-plan_markers.json'}
+    beside |= {'nibs-bids/sub-01_task-plan_coordsystem.json'}
+    assert {name.replace('*', folder.name) for name in names(folder)} == listed | beside
+    assert all(file['Difference_mm'] <= 0.001 for file in manifest['Files'])
+    assert {left['System'] for left in manifest['LeftOut']} == {
+        'Localite TMS Navigator, InstrumentMarker',
+        'Localite TMS Navigator, EntryTarget',
+        'ANT visor2',
+    }
+    text = (folder / README).read_text()
+    assert 'Not written for ANT visor2: no target has a pose of the coil.' in text
+    assert re.search(r'Look at: RDLPFC \(check: near_edge\)', text)
+    assert re.search(r'No point: ROFC .*other side', text)
+
+
+def test_wrong_points_are_no_numbers(tmp_path: Path) -> None:
+    """The point on the wrong side stands in the table, and in no file."""
+    folder = export(output(tmp_path))
+    for path in folder.rglob('*.*'):
+        assert '36.5' not in path.read_text(), path
+    points = read_markups(folder / f'{folder.name}_slicer.mrk.json')
+    assert not points.found[points.labels.index('ROFC')]
+
+
+def test_same_bytes(tmp_path: Path) -> None:
+    fake = output(tmp_path)
+    folder = export(fake)
+    first = {path: path.read_bytes() for path in folder.rglob('*.*')}
+    assert {path: path.read_bytes() for path in export(fake).rglob('*.*')} == first
+
+
+def test_no_qform(tmp_path: Path) -> None:
+    folder = export(output(tmp_path, **reference((0, 2))))
+    text = (folder / f'{folder.name}_brainsight-v14.txt').read_text()
+    assert '# Coordinate system: NIfTI:S:Aligned\n' in text
+    left = {entry['System']: entry['Reason'] for entry in read_json(folder / MANIFEST)['LeftOut']}
+    assert 'qform_code is 0' in left['Readers of Brainsight text that want NIfTI:Q']
+    assert 'qform_code is 0' in left['ANT visor2']
+
+
+def raw_image(bids_dir: Path) -> Path:
+    path = bids_dir / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz'
+    path.parent.mkdir(parents=True)
+    data = np.arange(np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    nib.save(nib.Nifti1Image(data, None, header(1, 1)), path)
+    return path
+
+
+def test_outputs_of_an_early_version(tmp_path: Path) -> None:
+    """Their sidecars say no codes, which are read from the image if it is still the same."""
+    raw = raw_image(tmp_path / 'raw')
+    fake = output(tmp_path / 'out', **reference(None, file_sha256(raw)))
+    write_dataset_description(tmp_path / 'out', tmp_path / 'raw', fake.protocol)
+    assert '*_brainsight-v14.txt' in names(export(fake))
+    fake = output(tmp_path / 'out', **reference(None, 'of another image'))
+    assert names(export(fake)) == {
+        *(README, MANIFEST, '*_slicer.mrk.json', '*_invesalius.mkss', '*_navinibs.json'),
+        *('*_sheet.html', 'nibs-bids/sub-01_task-plan_coordsystem.json'),
+        *('nibs-bids/sub-01_task-plan_markers.tsv', 'nibs-bids/sub-01_task-plan_markers.json'),
+    }
+    assert (
+        'codes of its header are not known'
+        in (tmp_path / 'out' / 'sub-01' / 'nav' / 'sub-01_protocol-tms' / README).read_text()
+    )
+
+
+def test_methods_in_files_of_their_own(tmp_path: Path) -> None:
+    """The other method's points are in no file that a navigator takes for the recommended ones."""
+    fake = output(tmp_path)
+    other = {'LDLPFC': ((-44.75, 30.0, 35.0), 'ok'), 'LOFC': ((-25.0, 36.0, -14.0), 'ok')}
+    fake.table('sub-01', 'syn', rows(other), SoftwareVersion='1', **reference())
+    folder = export(fake)
+    points = read_markups(folder / 'slicer-methods' / f'{folder.name}_desc-syn.mrk.json')
+    np.testing.assert_array_equal(points['LDLPFC'], [-44.75, 30, 35])
+    for path in folder.rglob('*.*'):
+        assert ('44.75' in path.read_text()) is ('desc-syn' in path.name), path
+    # The first method has no point here, so the other one's is recommended.
+    (place,) = (p for p in read_json(folder / MANIFEST)['Points'] if p['Label'] == 'LOFC')
+    assert place['Method'] != 'LOFC'
+    assert '-25.0000' in (folder / f'{folder.name}_brainsight-v14.txt').read_text()
+
+
+def test_sidecar_without_grid(tmp_path: Path) -> None:
+    fake = output(tmp_path, ReferenceImage={'Path': 'sub-01/anat/sub-01_T1w.nii.gz'})
+    with pytest.raises(PointsFileError, match='do not say the grid'):
+        export(fake)
+
+
+def test_file_that_is_not_what_was_written(tmp_path: Path) -> None:
+    """A writer that errs by 2 micrometres leaves no file."""
+    plan = plan_slicer([GOOD], 'a.mrk.json', 'a')
+    moved = replace(GOOD, target=GOOD.target + np.array([0, 0, 0.002]))
+    with pytest.raises(PointsFileError, match=r'a\.mrk\.json: read back.*differ by 0\.002 mm'):
+        write_checked(tmp_path, replace(plan, markers=[moved]))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_another_image_go(tmp_path: Path) -> None:
+    fake = output(tmp_path)
+    folder = export(fake)
+    (image,) = collect_subject(fake.layout, '01').images
+    delete_outdated(fake.layout, image.image, fake.protocol, 'abd')
+    assert not folder.exists()
+
+
+def test_files_without_tables_go(tmp_path: Path) -> None:
+    fake = output(tmp_path)
+    folder = export(fake)
+    for path in (tmp_path / 'sub-01' / 'anat').iterdir():
+        path.unlink()
+    assert export_subject(fake.layout, fake.protocol, '01') == []
+    assert not folder.exists()
+
+
+def test_link_out_of_the_outputs(tmp_path: Path) -> None:
+    fake = output(tmp_path / 'out')
+    precious = tmp_path / 'elsewhere' / 'precious'
+    precious.parent.mkdir()
+    precious.touch()
+    folder = tmp_path / 'out' / 'sub-01' / 'nav' / 'sub-01_protocol-tms'
+    folder.parent.mkdir()
+    folder.symlink_to(precious.parent)
+    with pytest.raises(ValueError, match='remove the link'):
+        export(fake)
+    assert precious.exists()
+
+
+def test_two_protocols_and_sessions(tmp_path: Path) -> None:
+    fake = FakeOutput(tmp_path)
+    for image in ('sub-01_ses-A_run-1', 'sub-01_ses-A_run-2'):
+        fake.table(image, 'cnn', rows(), **reference())
+    folders = export_subject(fake.layout, fake.protocol, '01')
+    home = tmp_path / 'sub-01' / 'ses-A' / 'nav'
+    assert folders == [home / f'sub-01_ses-A_run-{n}_protocol-tms' for n in (1, 2)]
+    assert Layout(tmp_path, 'mytms').navigations('01') == []
+
+
+def test_sheet(tmp_path: Path) -> None:
+    folder = export(output(tmp_path))
+    page = Page(folder / f'{folder.name}_sheet.html')
+    assert '-40.0 30.0 35.0 40.0 -30.0 35.0 not known' in page.text
+    assert page.numbers[:6] == [
+        *('-40.0000', '30.0000', '35.0000'),
+        *('40.0000', '-30.0000', '35.0000'),
+    ]
+    assert 'check: near_edge' in page.text
+    assert page.text.count('no point') == 2
+    assert not page.tags & {'script', 'img', 'link'}
+    assert "default-src 'none'" in page.source
+
+
+def test_hostile_names(tmp_path: Path) -> None:
+    fake = FakeOutput(tmp_path / 'out')
+    table = rows()
+    table.append({**table[0], 'label': '../../../x', 'region': HOSTILE})
+    fake.table('sub-01', 'cnn', table, **reference())
+    folder = export(fake)
+    assert not list(tmp_path.rglob('x*'))
+    page = Page(folder / f'{folder.name}_sheet.html')
+    assert 'script' not in page.tags
+    assert HOSTILE in page.text
+    table.append({**table[0], 'label': 'a"b'})
+    fake.table('sub-01', 'cnn', table, **reference())
+    with pytest.raises(PointsFileError, match=r'a"b.*cannot be written'):
+        export(fake)

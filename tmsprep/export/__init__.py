@@ -1,0 +1,1 @@
+"""Files for neuronavigators, from derivatives alone: written, read back, and listed."""

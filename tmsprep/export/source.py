@@ -1,0 +1,151 @@
+"""What is exported: the recommended points of an image, and the image they are in."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from tmsprep.bids.description import read_description
+from tmsprep.bids.names import BidsError, ImageRef
+from tmsprep.derivatives import EXPERT
+from tmsprep.evaluation.recommendation import Recommendation, recommend
+from tmsprep.formats.markers import Marker
+from tmsprep.formats.navigators import Grid
+from tmsprep.formats.parsing import PointsFileError
+from tmsprep.imaging.forms import Forms
+from tmsprep.imaging.read import ImageError, read_forms
+from tmsprep.protocols import Protocol
+from tmsprep.reports.collect import ImageResults, TargetsTable
+from tmsprep.reports.styles import method_order, method_style
+from tmsprep.reports.summary import statuses_of
+
+logger = logging.getLogger(__name__)
+
+
+def recommended_markers(tables: Mapping[str, TargetsTable], protocol: Protocol) -> list[Marker]:
+    """Make a marker of every target that the tables name, with the recommended point.
+
+    Parameters
+    ----------
+    tables : mapping
+        Method, or what else a table is called, to table.
+    protocol : Protocol
+        The targets.
+    """
+    return [_marker(one) for one in _recommended(tables, protocol)]
+
+
+def _recommended(
+    tables: Mapping[str, TargetsTable], protocol: Protocol
+) -> Sequence[Recommendation]:
+    order = [name for name in method_order(tables) if name != EXPERT]
+    statuses = {key: words for name in order for key, words in statuses_of(name).items()}
+    rows = {name: tables[name].rows for name in order}
+    named = {row['label'] for some in rows.values() for row in some}
+    titles = {name: method_style(name).name for name in order}
+    found = recommend(rows, protocol, titles=titles, statuses=statuses)
+    return [one for one in found if one.label in named]
+
+
+def _marker(one: Recommendation) -> Marker:
+    if not one.usable:
+        return Marker(one.label, name=one.name, status=one.status, reason=one.reason)
+    entry, normal, handle = (_vector(one.row, name) for name in ('entry', 'normal', 'handle'))
+    return Marker(
+        one.label,
+        one.point,
+        one.name,
+        entry,
+        _pose(entry, normal, handle),
+        one.status,
+        one.radius_mm,
+        method_style(one.method).name,
+        one.status if one.warns else '',
+        one.reason,
+    )
+
+
+def _pose(entry: np.ndarray, normal: np.ndarray, handle: np.ndarray) -> np.ndarray | None:
+    return None
+
+
+def _vector(row: Mapping[str, Any], name: str) -> np.ndarray:
+    """Read three columns of a row, shape (3,); NaN if one of them is missing or no number."""
+    try:
+        vector = np.array([float(row[f'{name}_{axis}']) for axis in 'xyz'])
+    except (KeyError, TypeError, ValueError):
+        return np.full(3, np.nan)
+    return vector if np.isfinite(vector).all() else np.full(3, np.nan)
+
+
+def grid_of(name: str, results: ImageResults, out_dir: Path, bids_dir: Path | None) -> Grid:
+    """Read the image's grid from a sidecar, and the codes of its header there or from the image.
+
+    Parameters
+    ----------
+    name : str
+        Beginning of the names of files.
+    results : ImageResults
+        Outputs of the image.
+    out_dir : Path
+        Output folder, which says where the data set is.
+    bids_dir : Path or None
+        The data set, if it is known.
+
+    Raises
+    ------
+    PointsFileError
+        If the sidecars do not say the grid.
+    """
+    reference = results.reference
+    try:
+        shape = tuple(int(n) for n in reference['Shape'])
+        affine = np.array(reference['Affine'], dtype=np.float64)
+        whole = len(shape) == 3 and min(shape) > 0 and affine.shape == (4, 4)
+        if not whole or not math.isfinite(np.linalg.cond(affine)):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, np.linalg.LinAlgError):
+        raise PointsFileError(
+            f'{results.name}: its sidecars do not say the grid of the image, so no files for '
+            'navigators can be written. Run the participant level again.'
+        ) from None
+    forms = Forms.from_entries(reference)
+    return Grid(name, shape, affine, forms or _forms_of_image(results, out_dir, bids_dir))
+
+
+def _forms_of_image(results: ImageResults, out_dir: Path, bids_dir: Path | None) -> Forms | None:
+    """Read the forms from the image itself, if it is still the one that the points are in."""
+    folder = bids_dir or _linked_data(out_dir)
+    if folder is None:
+        return None
+    try:
+        image = ImageRef.from_path(folder, folder / results.image.relative_path)
+        forms, sha256 = read_forms(image.path)
+    except (BidsError, ImageError, OSError, ValueError) as error:
+        logger.info('%s: the codes of its header are not known: %s', results.name, error)
+        return None
+    return forms if sha256 == results.reference.get('SHA256') else None
+
+
+def _linked_data(out_dir: Path) -> Path | None:
+    """Where the outputs say that the data set is."""
+    try:
+        links = read_description(out_dir / 'dataset_description.json').get('DatasetLinks')
+    except BidsError:
+        return None
+    raw = links.get('raw') if isinstance(links, dict) else None
+    return out_dir / unquote(raw) if isinstance(raw, str) and raw else None
+
+
+def frame_in_words(grid: Grid) -> str:
+    """Say which form of the header the points are in."""
+    if grid.forms is None:
+        return 'affine, as nibabel reads it'
+    which, code = grid.forms.in_use
+    return f'{which} (code {code})'
