@@ -75,7 +75,7 @@ def _export_image(
     bids_dir: Path | None,
 ) -> Path:
     grid = grid_of(folder.name, results, layout.out_dir, bids_dir)
-    markers = recommended_markers(results.tables, protocol)
+    markers = recommended_markers(results.every_table, protocol)
     plan: Plan = [
         *plan_files(markers, grid),
         _nibs_bids(markers, grid, results),

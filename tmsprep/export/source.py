@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,8 +13,7 @@ import numpy as np
 
 from tmsprep.bids.description import read_description
 from tmsprep.bids.names import BidsError, ImageRef
-from tmsprep.derivatives import EXPERT
-from tmsprep.evaluation.recommendation import Recommendation, recommend
+from tmsprep.evaluation.recommendation import Recommendation
 from tmsprep.formats.markers import Marker
 from tmsprep.formats.navigators import Grid
 from tmsprep.formats.parsing import PointsFileError
@@ -22,8 +21,8 @@ from tmsprep.imaging.forms import Forms
 from tmsprep.imaging.read import ImageError, read_forms
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults, TargetsTable
-from tmsprep.reports.styles import method_order, method_style
-from tmsprep.reports.summary import statuses_of
+from tmsprep.reports.first_screen import recommended
+from tmsprep.reports.styles import method_style
 
 logger = logging.getLogger(__name__)
 
@@ -38,19 +37,7 @@ def recommended_markers(tables: Mapping[str, TargetsTable], protocol: Protocol) 
     protocol : Protocol
         The targets.
     """
-    return [_marker(one) for one in _recommended(tables, protocol)]
-
-
-def _recommended(
-    tables: Mapping[str, TargetsTable], protocol: Protocol
-) -> Sequence[Recommendation]:
-    order = [name for name in method_order(tables) if name != EXPERT]
-    statuses = {key: words for name in order for key, words in statuses_of(name).items()}
-    rows = {name: tables[name].rows for name in order}
-    named = {row['label'] for some in rows.values() for row in some}
-    titles = {name: method_style(name).name for name in order}
-    found = recommend(rows, protocol, titles=titles, statuses=statuses)
-    return [one for one in found if one.label in named]
+    return [_marker(one) for one in recommended(tables, protocol)]
 
 
 def _marker(one: Recommendation) -> Marker:
