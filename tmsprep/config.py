@@ -16,6 +16,7 @@ from tmsprep.bids.collect import ImageQuery
 from tmsprep.bids.filters import load_filters
 from tmsprep.bids.names import check_label
 from tmsprep.options import Option
+from tmsprep.own_points import parse_point
 from tmsprep.running.machine import (
     Execution,
     available_cpus,
@@ -23,6 +24,7 @@ from tmsprep.running.machine import (
     parse_memory,
     resolve_device,
 )
+from tmsprep.template import SPACES
 from tmsprep.text import MOST_SETTINGS, parse_toml, read_text
 
 #: Threads of one step. Another number moves the points of a registration by up to a millimetre,
@@ -281,10 +283,35 @@ class ParticipantConfig(ImageConfig):
         group='what',
         metavar='LABEL',
     )
+    point: tuple[str, ...] = setting(
+        (),
+        'a point of your own beside the targets: its name, and x, y and z in mm in --point-space; '
+        'repeat for several',
+        group='what',
+        metavar='NAME X Y Z',
+        words=4,
+        read=parse_point,
+    )
+    points: Path | None = setting(
+        None,
+        'table of such points: label, x, y and z, tab-separated',
+        group='what',
+        metavar='FILE.tsv',
+    )
+    point_space: str = setting(
+        'MNI152NLin2009cAsym',
+        'template space of --point and --points',
+        group='what',
+        choices=tuple(SPACES),
+    )
+    snap_to_cortex: bool = setting(
+        False, 'move --point and --points to the nearest grey matter', group='what'
+    )
     sloppy: bool = setting(False, 'fast and rough, for testing; never for targets', group='what')
     reports_only: bool = setting(
         False, 'write the reports again from existing outputs', group='what'
     )
+    fail_on_warning: bool = setting(False, 'exit with code 3 if a point carries a warning')
     deface_report: bool = setting(
         False, 'leave the face out of the viewer and the figures of the reports', group='what'
     )
@@ -294,7 +321,6 @@ class ParticipantConfig(ImageConfig):
         group='what',
         metavar='FILE.tsv',
     )
-    fail_on_warning: bool = setting(False, 'exit with code 3 if a point carries a warning')
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,9 @@ class Option:
         Allowed values; empty for all.
     several : bool
         Whether it takes several values, which are then a tuple without repetitions.
+    words : int
+        Number of words of one value on the command line, which blanks join; the option is then
+        repeated for several values.
     levels : tuple of str
         Analysis levels that have it.
     minimum, maximum : float
@@ -65,6 +68,7 @@ class Option:
     default: Any = None
     choices: tuple[str, ...] = ()
     several: bool = False
+    words: int = 1
     levels: tuple[str, ...] = LEVELS
     minimum: float = -math.inf
     maximum: float = math.inf

@@ -10,6 +10,7 @@ from nipype import Workflow
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method
+from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol
 from tmsprep.workflows.image import Computing, init_image_wf, workflow_name
 
@@ -25,8 +26,9 @@ def init_participant_wf(
     computing: Computing,
     work_dir: Path,
     derivatives: Sequence[Path] = (),
-    deface: bool = False,
     chosen: Sequence[str] = (),
+    deface: bool = False,
+    own_points: OwnPoints | None = None,
 ) -> Workflow:
     """Join the workflows of all images, which do not depend on each other.
 
@@ -39,7 +41,8 @@ def init_participant_wf(
         The inputs.
     work_dir : Path
         Directory of intermediate results.
-    protocol, layout, methods, resources, mem_gb, computing, derivatives, chosen, deface
+    protocol, layout, methods, resources, mem_gb, computing, derivatives, own_points, chosen
+    deface
         As for `init_image_wf`.
     """
     workflow = Workflow(name=f'{layout.label}_wf', base_dir=str(work_dir))
@@ -56,8 +59,9 @@ def init_participant_wf(
             computing=computing,
             kept=kept_folder(layout, work_dir, image),
             derivatives=derivatives,
-            deface=deface,
             chosen=chosen,
+            deface=deface,
+            own_points=own_points,
             name=workflow_name(image),
         )
         workflow.add_nodes([one])

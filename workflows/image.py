@@ -17,6 +17,7 @@ from tmsprep.interfaces.derivatives import WriteDerivatives
 from tmsprep.interfaces.figures import PlotFigures
 from tmsprep.interfaces.localize import Locate
 from tmsprep.methods.base import Method
+from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol
 
 
@@ -56,8 +57,9 @@ def init_image_wf(
     computing: Computing,
     kept: Path,
     derivatives: Sequence[Path] = (),
-    deface: bool = False,
     chosen: Sequence[str] = (),
+    deface: bool = False,
+    own_points: OwnPoints | None = None,
     name: str = 'image_wf',
 ) -> Workflow:
     """Localise all targets in one image, write derivatives and figures.
@@ -88,10 +90,12 @@ def init_image_wf(
         Directory of the methods' outcomes, which the next run may take.
     derivatives : sequence of Path
         Directories with earlier derivatives of the image.
-    deface : bool
-        Whether figures leave out the face.
     chosen : sequence of str
         Labels of the targets that the tables list; empty for all.
+    deface : bool
+        Whether figures leave out the face.
+    own_points : OwnPoints, optional
+        Points given in a template, for a table of their own.
     name : str
         Name of the workflow.
     """
@@ -120,9 +124,11 @@ def init_image_wf(
             random_seed=computing.random_seed,
             run_id=computing.run_id,
             chosen=list(chosen),
+            **({'own_points': own_points} if own_points else {}),
         ),
         name='derivatives',
-        mem_gb=0.5,
+        # Transforms of the finest preset are read here.
+        mem_gb=1.0,
     )
     figures = Node(PlotFigures(**where, deface=deface), name='figures', mem_gb=1.0)
     expert = layout.table(image, EXPERT)
@@ -137,10 +143,13 @@ def init_image_wf(
             workflow.connect(nodes[other], 'outcome', node, f'outcome_{other}')
     for field, source in zip(('properties', 'properties_again'), conformed.values(), strict=False):
         workflow.connect(source, 'properties', written, field)
+    workflow.connect(next(iter(conformed.values())), 'conformed', written, 'conformed')
     for isotropic, source in conformed.items():
         field = 'isotropic' if isotropic else 'conformed'
         workflow.connect(source, 'conformed', figures, field)
-    workflow.connect([(written, figures, [('tables', 'tables'), ('outcomes', 'outcomes')])])
+    workflow.connect(
+        [(written, figures, [(name, name) for name in ('tables', 'outcomes', 'points')])]
+    )
     return workflow
 
 

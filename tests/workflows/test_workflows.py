@@ -106,7 +106,8 @@ def test_fields(bids: Path) -> None:
     assert flow['cnn', 'syn'] == {('outcome', 'outcome_cnn')}
     assert flow['cnn', 'derivatives'] == {('outcome', 'outcome_cnn')}
     assert flow['syn', 'derivatives'] == {('outcome', 'outcome_syn')}
-    assert flow['derivatives', 'figures'] == {('tables', 'tables'), ('outcomes', 'outcomes')}
+    fields = ('tables', 'outcomes', 'points')
+    assert flow['derivatives', 'figures'] == {(name, name) for name in fields}
 
 
 def test_settings(bids: Path) -> None:

@@ -12,6 +12,7 @@ from tmsprep.bids import find_images
 from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
+from tmsprep.cli.points import own_points
 from tmsprep.cli.warned import Warned
 from tmsprep.done import Work
 from tmsprep.export.files import export_subject
@@ -25,6 +26,7 @@ from tmsprep.group.issues import errors_by_subject
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
+from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.reports.participant import write_participant_report
 from tmsprep.review import match_reviews, take_reviews
@@ -80,7 +82,11 @@ class ParticipantRun:
         """Find weights, atlas and other files of all methods; see `gather_resources`."""
         return gather_resources(self.methods, self.protocol, self.config.options)
 
-    def work(self, resources: Mapping[str, Mapping[str, Any]] | None = None) -> Work:
+    def work(
+        self,
+        resources: Mapping[str, Mapping[str, Any]] | None = None,
+        own: OwnPoints | None = None,
+    ) -> Work:
         """Describe what is to be done; without resources, tables may be made in any way."""
         return Work(
             self.layout,
@@ -90,6 +96,7 @@ class ParticipantRun:
             resources,
             self.config.derivatives,
             self.config.targets,
+            own,
         )
 
     def problems(self, subject: str, images: Sequence[ImageRef]) -> Iterator[str]:
@@ -135,6 +142,7 @@ def run_level(config: ParticipantConfig) -> int:
         _refuse_defacing(config)
         return _conclude(run, found, unreported=_write_reports(run, found.images, reviews))
     resources = run.resources()
+    own = own_points(config, run.protocol, run.methods, resources)
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
         return _describe(found, experts)
@@ -142,7 +150,7 @@ def run_level(config: ParticipantConfig) -> int:
     with claim_participants(run.layout, config.work_dir, found.images) as claimed:
         _record_problems(run, found, claimed)
         try:
-            _execute(run, claimed, resources, experts)
+            _execute(run, claimed, resources, experts, own)
         finally:
             unreported = _write_reports(run, claimed, reviews)
         others = set(found.images) - set(claimed)
@@ -163,6 +171,7 @@ def _execute(
     images: Images,
     resources: Mapping[str, Mapping[str, Any]],
     experts: Experts | None,
+    own: OwnPoints | None,
 ) -> None:
     """Build and run the workflow."""
     every = [image for several in images.values() for image in several]
@@ -183,7 +192,7 @@ def _execute(
         last = node.name == 'figures'
         return node.fullname.split('.')[1].removesuffix('_wf') if last else ''
 
-    workflow = _workflow(run, every, resources)
+    workflow = _workflow(run, every, resources, own)
     logger.info('%s of %s', counted(len(every), 'image'), counted(len(images), 'participant'))
     progress = Progress(len(workflow._get_all_nodes()), len(every), finished)
     names = {workflow_name(image): image for image in every}
@@ -195,6 +204,7 @@ def _workflow(
     run: ParticipantRun,
     images: Sequence[ImageRef],
     resources: Mapping[str, Mapping[str, Any]],
+    own: OwnPoints | None,
 ) -> Workflow:
     from tmsprep.workflows.base import init_participant_wf
     from tmsprep.workflows.image import Computing
@@ -219,6 +229,7 @@ def _workflow(
         derivatives=config.derivatives,
         chosen=config.targets,
         deface=config.deface_report,
+        own_points=own,
     )
 
 
@@ -234,7 +245,7 @@ def _refuse_defacing(config: ParticipantConfig) -> None:
 def _write_reports(
     run: ParticipantRun, images: Images, reviews: Mapping[str, Path]
 ) -> dict[str, str]:
-    """Take up reviews, write files for navigators and reports; return who lacks one, and why."""
+    """Take up reviews, write files for navigators, and reports; return who lacks one, and why."""
     failed: dict[str, str] = {}
     for subject, several in images.items():
         problems = [

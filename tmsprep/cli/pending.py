@@ -88,9 +88,11 @@ def pending(config: ParticipantConfig) -> dict[str, str]:
     """
     from tmsprep.bids.collect import choose_participants, find_images
     from tmsprep.cli.participant import ParticipantRun
+    from tmsprep.cli.points import own_points
 
     run = ParticipantRun.of(config)
-    work = run.work(run.resources())
+    resources = run.resources()
+    work = run.work(resources, own_points(config, run.protocol, run.methods, resources))
     labels = choose_participants(config.bids_dir, config.participant_label)
     reasons = {label: next(_without_images(run.layout, label), '') for label in labels}
     finished = tuple(label for label, reason in reasons.items() if not reason)

@@ -18,7 +18,7 @@ from nipype.interfaces.base import (
 )
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import EXPERT, source_sha256
+from tmsprep.derivatives import EXPERT, POINTS, source_sha256
 from tmsprep.evaluation.status import RADIUS, UNUSABLE
 from tmsprep.formats.targets_tsv import read_rows, read_targets
 from tmsprep.methods import get_method
@@ -43,6 +43,7 @@ class PlotFiguresInputSpec(BaseInterfaceInputSpec):
     isotropic = File(exists=True, desc='image on isotropic voxels, for methods that want these')
     expert = File(exists=True, desc='table of the raters')
     deface = traits.Bool(False, usedefault=True, desc='whether to leave out the face')
+    points = traits.Str(desc='table of points given in a template')
 
 
 class PlotFiguresOutputSpec(TraitedSpec):
@@ -81,6 +82,7 @@ class PlotFigures(SimpleInterface):
                 given.layout,
                 mask=next((o.files['mask'] for o in outcomes.values() if 'mask' in o.files), None),
                 defaced=given.deface,
+                own=Path(given.points) if isdefined(given.points) and given.points else None,
             )
         ]
         for name, outcome in outcomes.items():
@@ -99,11 +101,10 @@ def plot_points(
     layout: Layout,
     mask: str | None = None,
     *,
+    own: Path | None = None,
     defaced: bool = False,
 ) -> Iterator[Path]:
-    """Draw each target that any method found, all targets together, and a thumbnail.
-
-    The head for the viewer of the report is written as well.
+    """Draw each target that any method found, points of the user, and all; write the head to view.
 
     Parameters
     ----------
@@ -121,6 +122,8 @@ def plot_points(
         File of a brain mask.
     defaced : bool
         Whether the image has no face any more, which the head to view says.
+    own : Path, optional
+        Table of points given in a template.
 
     Yields
     ------
@@ -155,14 +158,20 @@ def plot_points(
             circles=circles.get(target.label, {}),
             measures=measures.get(target.label),
         )
+    every = [found.coordinates for found in points.values()]
+    if own is not None:
+        found = read_targets(own)
+        every.append(found.coordinates)
+        for label in np.array(found.labels)[found.found].tolist():
+            yield plot_target(
+                volume, {POINTS: found[label]}, layout.figure(image, label), label=label
+            )
     brain = None if mask is None else nib.Nifti1Image.from_filename(mask)
     yield plot_overview(volume, points, layout.figure(image, 'overview'), mask=brain)
     yield plot_thumbnail(volume, points, layout.figure(image, THUMBNAIL))
-    every = np.concatenate([found.coordinates for found in points.values()])
+    head = head_volume(volume, np.concatenate(every))
     sha256 = source_sha256(next(iter(tables.values())))
-    yield write_head(
-        layout.head(image), head_volume(volume, every), sha256=sha256, defaced=defaced
-    )
+    yield write_head(layout.head(image), head, sha256=sha256, defaced=defaced)
 
 
 def _defaced(

@@ -22,6 +22,7 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column
+from tmsprep.template import TemplateMap
 
 if TYPE_CHECKING:
     from tmsprep.group.analysis import Group, GroupRequest, GroupResult
@@ -236,6 +237,49 @@ class Method(ABC):
         entries : mapping
             Entries that every sidecar has: source, reference image, seed, disclaimer.
         """
+
+    def template(self, resources: Mapping[str, Any]) -> str:
+        """Template space to which `locate` registers images; '' if to none.
+
+        Parameters
+        ----------
+        resources : mapping
+            What `resources` returned.
+        """
+        return ''
+
+    def template_map(
+        self, outcome: Outcome, image: ImageRef, layout: Layout, sha256: str
+    ) -> TemplateMap | None:
+        """Return the way between an image and a template, which serves all points in the image.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            Of this method, of this run or read back from its table.
+        image : ImageRef
+            The source.
+        layout : Layout
+            Names of the outputs, among which that of an earlier run may be.
+        sha256 : str
+            Checksum of the image: what was made from another one must not be used.
+        """
+        return None
+
+    def brain_distance(self, coordinates: np.ndarray) -> np.ndarray:
+        """Distance of points from the brain of the template of `template`, shape (n,).
+
+        Parameters
+        ----------
+        coordinates : numpy.ndarray
+            Shape (n, 3), mm, RAS+, in the template.
+
+        Returns
+        -------
+        numpy.ndarray
+            mm; 0 inside the brain, infinite far from it.
+        """
+        return np.zeros(len(coordinates))
 
     def plot(
         self, outcome: Outcome, conformed: Path, points: PointSet, image: ImageRef, layout: Layout

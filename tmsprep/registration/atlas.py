@@ -107,6 +107,13 @@ def read_atlas_image(image: Path, points: PointSet) -> nib.Nifti1Image:
     return source
 
 
+def default_mask() -> nib.Nifti1Image:
+    """Return the brain mask of the default atlas, with voxels of 2 mm."""
+    from nilearn.datasets import load_mni152_brain_mask
+
+    return load_mni152_brain_mask(resolution=2)
+
+
 @lru_cache(maxsize=1)
 def _template() -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
     from nilearn.datasets import load_mni152_brain_mask, load_mni152_template

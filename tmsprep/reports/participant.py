@@ -27,6 +27,7 @@ from tmsprep.reports.first_screen import (
     off_centre,
     recommended,
 )
+from tmsprep.reports.own_points import own_points_sections
 from tmsprep.reports.references import PIPELINE
 from tmsprep.reports.sections import Page, Picture, Section, render
 from tmsprep.reports.styles import method_order, method_style
@@ -78,8 +79,8 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
         image_page(image, protocol, sections[image.name], chosen[image.name])
         for image in results.images
     ]
-    pages, unseen = with_viewers(pages, results.images, layout, protocol)
     scans = scans_section(chosen)
+    pages, unseen = with_viewers(pages, results.images, layout, protocol)
     texts = method_texts(results.images, sections)
     every = [section for some in sections.values() for section in some.values()]
     html = render(
@@ -122,7 +123,7 @@ def image_page(
 ) -> Page:
     """Arrange the results of one image, and the points that are recommended, for the template."""
     rows = target_rows(image.tables)
-    found = list(sections.values())
+    found = [*own_points_sections(image), *sections.values()]
     warned = [
         *warnings(rows),
         *image_findings(image.tables),

@@ -12,8 +12,11 @@ from tmsprep.methods.syn.options import OPTIONS
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+from tmsprep.template import SPACES, TemplateMap
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tmsprep.reports.sections import Section
 
 
@@ -69,6 +72,27 @@ class SynAtlas(Method):
 
         write_mask(outcome, image, layout, entries)
         write_transforms(outcome, image, layout, entries)
+
+    def template(self, resources: Mapping[str, Any]) -> str:
+        """See `Method.template`."""
+        from tmsprep.methods.syn.files import atlas_name
+
+        name = atlas_name(resources['atlas'])
+        return name if name in SPACES else ''
+
+    def template_map(
+        self, outcome: Outcome, image: ImageRef, layout: Layout, sha256: str
+    ) -> TemplateMap | None:
+        """See `Method.template_map`."""
+        from tmsprep.methods.syn.template import template_map
+
+        return template_map(outcome, image, layout, sha256)
+
+    def brain_distance(self, coordinates: np.ndarray) -> np.ndarray:
+        """See `Method.brain_distance`."""
+        from tmsprep.methods.syn.template import brain_distance
+
+        return brain_distance(coordinates)
 
     def plot(
         self, outcome: Outcome, conformed: Path, points: PointSet, image: ImageRef, layout: Layout
