@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from report_data import FakeOutput, make_row
 
-from tmsprep.bids.annotations import find_annotations
+from tmsprep.bids.annotations import annotated_names, find_annotations
 from tmsprep.bids.names import BidsError, ImageRef
 from tmsprep.derivatives import EXPERT, REVIEWED, delete_outdated
 from tmsprep.evaluation.recommendation import recommend
@@ -238,3 +238,4 @@ def test_as_annotations(output: FakeOutput, tmp_path: Path) -> None:
     assert found.problems == {}
     ((path, rater),) = [(file.path, file.rater) for file in found.files]
     assert (path, rater) == (place(output), 'AnnaMuller')
+    assert annotated_names(output.root) == [{'sub': '01'}]
