@@ -852,8 +852,8 @@ function followLink() {
   const [id, label] = decodeURIComponent(location.hash.slice(1)).split('/');
   const root = label && document.getElementById(id);
   if (!root) return;
-  // One that is not loaded yet comes back here when it is.
   root.viewer?.select(label);
+  // One that is far below starts when it is in sight, and comes back here.
   root.scrollIntoView();
 }
 
