@@ -75,6 +75,9 @@ class PlotFigures(SimpleInterface):
             if isdefined(path)
         }
         if given.deface:
+            # Those of an earlier run may show the face.
+            for figure in given.layout.files(given.image, 'figures'):
+                figure.unlink()
             conformed = _defaced(conformed, tables, given.protocol, Path(runtime.cwd))
         shown = dict(tables)
         if isdefined(given.expert):
