@@ -143,6 +143,15 @@ def _check_annotations(config: RunConfig) -> None:
             '--reports-only uses what is in OUT_DIR, and --annotations new points that the '
             'figures would lack; leave one of them out'
         )
+    if (
+        isinstance(config, ParticipantConfig)
+        and config.reports_only
+        and (config.point or config.points)
+    ):
+        raise ValueError(
+            '--reports-only uses what is in OUT_DIR, and --point has to be carried into the image '
+            'first; leave one of them out'
+        )
 
 
 def _check_labels(config: ImageConfig) -> None:
