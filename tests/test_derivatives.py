@@ -13,6 +13,7 @@ from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import targets_table, write_outcomes
 from tmsprep.disclaimer import disclaimer
+from tmsprep.evaluation.template import MNI
 from tmsprep.methods import get_method
 from tmsprep.outcome import ImplausibleImage, Outcome
 from tmsprep.points import PointSet
@@ -58,18 +59,18 @@ def test_both_methods(tmp_path: Path) -> None:
     table, sidecar = found['cnn']
     assert list(table.columns) == [
         *('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status'),
-        *('dispersion_mm', 'distance_to_syn_mm'),
+        *('dispersion_mm', 'distance_to_syn_mm', *MNI),
     ]
     assert tuple(table['label']) == PROTOCOL.labels
     assert table.loc[1].tolist() == [
         *('ROFC', 'R', 'right orbitofrontal cortex', '30.0000', '0.0000', '6.0000', 'ok'),
-        *('n/a', '5.0000'),
+        *('n/a', '5.0000', *table.loc[1, list(MNI)]),
     ]
     assert set(table['distance_to_syn_mm']) == {'5.0000'}
     assert sidecar['EnsembleSize'] == 2
     assert set(table.columns) <= set(sidecar)
     syn, _ = found['syn']
-    assert list(syn.columns)[7:] == ['distance_to_cnn_mm']
+    assert list(syn.columns)[7:] == ['distance_to_cnn_mm', *MNI]
     assert set(syn['status']) == {'ok'}
 
 
@@ -89,7 +90,7 @@ def test_failed_method(tmp_path: Path) -> None:
 
 def test_one_method(tmp_path: Path) -> None:
     table, _ = write(tmp_path, cnn=Outcome('cnn', POINTS))['cnn']
-    assert list(table.columns)[-1] == 'status'
+    assert list(table.columns)[6:] == ['status', *MNI]
 
 
 def test_statuses() -> None:
@@ -136,7 +137,7 @@ def test_other_method_later(tmp_path: Path) -> None:
     assert set(found['syn'][0]['distance_to_cnn_mm']) == {'5.0000'}
     table, sidecar = read(tmp_path, 'cnn')
     last = ['status', 'dispersion_mm', 'error90_mm', 'distance_to_syn_mm']
-    assert list(table.columns)[6:] == last
+    assert list(table.columns)[6:] == [*last, *MNI]
     assert set(table['distance_to_syn_mm']) == {'5.0000'}
     assert table['dispersion_mm'].tolist() == ['0.5000', 'n/a', *['0.2500'] * 9]
     assert table['error90_mm'].tolist() == ['n/a', *['3.2500'] * 10]

@@ -11,11 +11,14 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, ClassVar, get_args, get_origin, get_type_hints
 
+import tomli_w
+
 from tmsprep import __version__, atomic
 from tmsprep.bids.collect import ImageQuery
 from tmsprep.bids.filters import load_filters
 from tmsprep.bids.names import check_label
-from tmsprep.options import Option
+from tmsprep.options import NamedPath, Option
+from tmsprep.own_points import parse_point
 from tmsprep.running.machine import (
     Execution,
     available_cpus,
@@ -23,6 +26,7 @@ from tmsprep.running.machine import (
     parse_memory,
     resolve_device,
 )
+from tmsprep.template import SPACES
 from tmsprep.text import MOST_SETTINGS, parse_toml, read_text
 
 #: Threads of one step. Another number moves the points of a registration by up to a millimetre,
@@ -119,8 +123,6 @@ class RunConfig:
 
         TOML has no null: what is None is left out, and the filters are one string of JSON.
         """
-        import tomli_w
-
         content: dict[str, Any] = {'analysis_level': self.analysis_level}
         content |= {k: _as_toml(v) for k, v in self.options.items() if v is not None}
         return atomic.write_text(path, f'# tmsprep {__version__}\n{tomli_w.dumps(content)}')
@@ -178,12 +180,14 @@ class ImageConfig(DataConfig):
         metavar='DIR',
         exists='',
     )
-    derivatives: tuple[Path, ...] = setting(
+    derivatives: tuple[NamedPath, ...] = setting(
         (),
-        'earlier outputs, or directories with *_desc-brain_mask.nii.gz (to train also '
-        '*_dseg.nii.gz) or *_from-T1w_to-*_xfm.h5, that are used instead of being computed',
+        'what others have made of the images, used instead of being computed: earlier outputs, '
+        'those of fMRIPrep, sMRIPrep, FreeSurfer or SimNIBS charm, or directories with '
+        '*_desc-brain_mask.nii.gz (to train also *_dseg.nii.gz) or *_from-T1w_to-*_xfm.h5; a name '
+        'may stand before each, as in fmriprep=DIR',
         group='what',
-        metavar='DIR',
+        metavar='[NAME=]DIR',
         flags=('-d', '--derivatives'),
         exists='folder',
     )
@@ -281,6 +285,30 @@ class ParticipantConfig(ImageConfig):
         group='what',
         metavar='LABEL',
     )
+    point: tuple[str, ...] = setting(
+        (),
+        'a point of your own beside the targets: its name, and x, y and z in mm in --point-space; '
+        'repeat for several',
+        group='what',
+        metavar='NAME X Y Z',
+        words=4,
+        read=parse_point,
+    )
+    points: Path | None = setting(
+        None,
+        'table of such points: label, x, y and z, tab-separated',
+        group='what',
+        metavar='FILE.tsv',
+    )
+    point_space: str = setting(
+        'MNI152NLin2009cAsym',
+        'template space of --point and --points',
+        group='what',
+        choices=tuple(SPACES),
+    )
+    snap_to_cortex: bool = setting(
+        False, 'move --point and --points to the nearest grey matter', group='what'
+    )
     sloppy: bool = setting(False, 'fast and rough, for testing; never for targets', group='what')
     reports_only: bool = setting(
         False, 'write the reports again from existing outputs', group='what'
@@ -354,10 +382,18 @@ class GroupConfig(DataConfig):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(RunConfig):
+    """Settings of the level 'export'."""
+
+    analysis_level = 'export'
+    summary = 'write the files for navigators again, from the outputs alone'
+
+
 #: Analysis level to the class of its settings.
 CONFIGS: dict[str, type[RunConfig]] = {
     kind.analysis_level: kind
-    for kind in (ParticipantConfig, TrainConfig, CrossvalConfig, GroupConfig)
+    for kind in (ParticipantConfig, TrainConfig, CrossvalConfig, GroupConfig, ExportConfig)
 }
 
 
@@ -386,7 +422,7 @@ def _as_toml(value: object) -> object:
         return json.dumps(value)
     if isinstance(value, tuple):
         return [_as_toml(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | NamedPath) else value
 
 
 def _declared_options() -> dict[str, Option]:

@@ -14,7 +14,8 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
-from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
+from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
+from tmsprep.evaluation.template import add_mni, mni_columns
 from tmsprep.files import remove_inside
 from tmsprep.formats.targets_tsv import read_rows, read_targets
 from tmsprep.methods import get_method, methods_of
@@ -24,6 +25,7 @@ from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import (
     CHOSEN,
+    COIL_COLUMNS,
     COLUMNS,
     FRAME,
     Column,
@@ -33,6 +35,7 @@ from tmsprep.tables import (
     read_json,
     write_table,
 )
+from tmsprep.template import TemplateMap
 from tmsprep.text import open_text, shown, without_folders
 
 logger = logging.getLogger(__name__)
@@ -42,6 +45,8 @@ EXPERT = 'expert'
 
 #: Value of the entity ``desc`` of the table of a reviewer's decisions.
 REVIEWED = 'reviewed'
+#: The same of the table of points given in a template.
+POINTS = 'points'
 
 #: Columns that every table of targets begins with.
 FIRST_COLUMNS = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
@@ -94,20 +99,65 @@ def write_outcomes(
     everything = {name: outcome for name, outcome in known.items() if outcome is not None}
     tables = {}
     for name, outcome in everything.items():
-        method = get_method(name)
         others = [other for other in everything.values() if other is not outcome]
-        table = targets_table(method, outcome, others, protocol, properties)
-        path = layout.table(image, name)
+        tables[name] = targets_table(get_method(name), outcome, others, protocol, properties)
+    mni = add_mni(tables, protocol, find_way(everything, image, layout, properties['sha256']))
+    written = {}
+    for name, outcome in everything.items():
+        method, path = get_method(name), layout.table(image, name)
+        further = {'MNI': mni[name]} if name in mni else {}
         if name in outcomes:
-            rows, narrowed = narrow(table, chosen)
-            _write_table(path, rows, method, {**entries, **_details(outcome), **narrowed})
+            rows, narrowed = narrow(tables[name], chosen)
+            made_of = {**entries, 'Sources': [*entries['Sources'], *reused_files(outcome)]}
+            entered = {**made_of, **_details(outcome), **further, **narrowed}
+            _write_table(path, rows, method, entered)
             method.write(outcome, image, layout, protocol, entries)
-            tables[name] = path
+            written[name] = path
         else:
             # As many targets as the run that located them had chosen.
-            rows, narrowed = narrow(table, outcome.details.get(CHOSEN, ()))
-            _write_table(path, rows, method, {**outcome.details, **narrowed})
-    return tables
+            rows, narrowed = narrow(tables[name], outcome.details.get(CHOSEN, ()))
+            _write_table(path, rows, method, {**outcome.details, **further, **narrowed})
+    return written
+
+
+def find_way(
+    outcomes: Mapping[str, Outcome],
+    image: ImageRef,
+    layout: Layout,
+    sha256: str,
+    *,
+    doubtful: bool = False,
+) -> TemplateMap | None:
+    """Find the way between an image and a template that a method offers.
+
+    Parameters
+    ----------
+    outcomes : mapping
+        Method to its outcome, of this run or an earlier one.
+    image, layout, sha256
+        As for `Method.template_map`.
+    doubtful : bool
+        Whether that of a method none of whose own points can be relied on is good enough.
+    """
+    for name, outcome in outcomes.items():
+        way = get_method(name).template_map(outcome, image, layout, sha256)
+        if way is not None and (doubtful or _is_reliable(outcome)):
+            return way
+    return None
+
+
+def _is_reliable(outcome: Outcome) -> bool:
+    """Tell whether any point of an outcome may be relied on."""
+    if outcome.points is None:
+        return False
+    found = np.array(outcome.points.labels)[outcome.points.found]
+    return not set(found.tolist()) <= set(outcome.unreliable)
+
+
+def reused_files(outcome: Outcome) -> list[str]:
+    """BIDS URIs of what a method took from ``--derivatives``, by its entry 'Reused'."""
+    taken = outcome.details.get('Reused', [])
+    return list(dict.fromkeys(str(entry['File']) for entry in taken))
 
 
 def targets_table(
@@ -144,6 +194,9 @@ def targets_table(
         columns[name] = np.array(values, dtype=np.float64)
     if RADIUS in columns:
         columns[RADIUS][np.isin(columns['status'], list(WITHOUT_RADIUS))] = np.nan
+    # Nobody should lay a coil over a point that must not be used.
+    for name in set(COIL_COLUMNS) & set(columns):
+        columns[name][np.isin(columns['status'], list(UNUSABLE))] = np.nan
     for other in others:
         columns[f'distance_to_{other.method}_mm'] = points.distance(points_of(other, protocol))
     return pd.DataFrame(columns)
@@ -189,7 +242,9 @@ def _details(outcome: Outcome) -> dict[str, Any]:
 def _write_table(
     path: Path, table: pd.DataFrame, method: Method, entries: Mapping[str, Any]
 ) -> None:
+    mni = entries.get('MNI')
     columns: dict[str, Column] = {
+        **(mni_columns(mni['Space'], mni['Mapping']) if mni else {}),
         **method.columns,
         'status': column('What is known about the point', **method.statuses),
     }
@@ -223,7 +278,7 @@ def _read_outcome(
         for name in table.columns
         if name in described
     }
-    apart = {*table.columns, *FRAME, 'Method', 'Description'}
+    apart = {*table.columns, *FRAME, 'Method', 'Description', 'MNI'}
     details = {key: value for key, value in sidecar.items() if key not in apart}
     return Outcome(
         method,

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives import POINTS
 from tmsprep.evaluation.status import has_usable
 from tmsprep.files import file_sha256
 from tmsprep.methods.base import Method
+from tmsprep.options import NamedPath
 from tmsprep.outcome import INPUTS, inputs_of
+from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
 from tmsprep.text import shown
@@ -47,10 +50,12 @@ class Work:
         Option name to value, of the command and of the methods.
     resources : mapping, optional
         Method to what `Method.resources` returned; if not given, tables may be made in any way.
-    derivatives : sequence of Path
+    derivatives : sequence of NamedPath
         Directories with earlier derivatives.
     chosen : sequence of str
         Labels of the targets that the tables list; empty for all.
+    own_points : OwnPoints, optional
+        Points given in a template.
     """
 
     layout: Layout
@@ -58,8 +63,9 @@ class Work:
     methods: Sequence[Method]
     options: Mapping[str, Any]
     resources: Mapping[str, Mapping[str, Any]] | None = None
-    derivatives: Sequence[Path] = ()
+    derivatives: Sequence[NamedPath] = ()
     chosen: Sequence[str] = ()
+    own_points: OwnPoints | None = None
     _checksum: Callable[[Path], str] = field(
         default_factory=lambda: cache(file_sha256), init=False, repr=False, compare=False
     )
@@ -84,6 +90,8 @@ class Work:
                 reason = self._why_again(path, sha256, inputs)
                 if reason:
                     yield reason
+        if self.own_points is not None:
+            yield from self._points_left(self.own_points, image, sha256, expected)
 
     def without_points(self, image: ImageRef) -> Iterator[str]:
         """Name the tables of an image that hold no usable point.
@@ -147,6 +155,30 @@ class Work:
         elif inputs is not None:
             change = _difference(sidecar.get(INPUTS), inputs)
         return f'{path.name}: {_CHANGES[change]}' if change else ''
+
+    def _points_left(
+        self,
+        own: OwnPoints,
+        image: ImageRef,
+        sha256: str | None,
+        expected: Mapping[str, Mapping[str, Any]],
+    ) -> Iterator[str]:
+        """Say why the points given in a template would be carried into an image again."""
+        path = self.layout.table(image, POINTS)
+        sidecar = read_json(path.with_suffix('.json'))
+        if not (path.is_file() and sidecar):
+            yield f'no {path.name}'
+            return
+        reference, noted = sidecar.get('ReferenceImage'), sidecar.get(INPUTS)
+        of_image = reference.get('SHA256') if isinstance(reference, dict) else None
+        inputs = own.inputs(expected.get(str(sidecar.get('Localizer')), {}))
+        known = noted if isinstance(noted, dict) else {}
+        if sha256 is not None and of_image != sha256:
+            yield f'{path.name}: {_CHANGES["Image"]}'
+        elif known.get('Points') != inputs['Points']:
+            yield f'{path.name}: of other points, or made by another version'
+        elif expected and known.get('Registration') != inputs['Registration']:
+            yield f'{path.name}: made with another registration'
 
     def _inputs_of(
         self, method: Method, image: ImageRef, sha256: str, after: Mapping[str, Any]

@@ -66,6 +66,12 @@ FRAME = {
 
 _POSITION = {'x': 'towards the right', 'y': 'towards the front', 'z': 'towards the top'}
 
+#: Columns that lead from a point to the coil, see `tmsprep.scalp`.
+COIL_COLUMNS = (
+    *('entry_x', 'entry_y', 'entry_z', 'scalp_distance_mm'),
+    *('normal_x', 'normal_y', 'normal_z', 'handle_x', 'handle_y', 'handle_z'),
+)
+
 #: Columns that mean the same in every table.
 COLUMNS: dict[str, Column] = {
     'participant_id': column('The participant'),
@@ -91,6 +97,22 @@ COLUMNS: dict[str, Column] = {
         'protocol, laid over it by the points; 1 for a perfect match. It falls where the image is '
         'cut, damaged or of another contrast, and where points are a centimetre off'
     ),
+    **{
+        f'entry_{axis}': column(f'Position {where} of the scalp entry point', 'mm')
+        for axis, where in _POSITION.items()
+    },
+    'scalp_distance_mm': column('Distance of the point from its scalp entry point', 'mm'),
+    **{
+        f'normal_{axis}': column(f'Outward normal of the scalp there, {where}, unit vector')
+        for axis, where in _POSITION.items()
+    },
+    **{
+        f'handle_{axis}': column(
+            f'Direction in which the handle of a coil on the scalp points, {where}, unit vector; '
+            'to start a search from'
+        )
+        for axis, where in _POSITION.items()
+    },
     'repetition': column('Number of the repetition, from 1'),
     'fold': column('Number of the fold, from 1'),
     'n': column('Number of values; missing ones are left out'),

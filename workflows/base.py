@@ -10,6 +10,8 @@ from nipype import Workflow
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method
+from tmsprep.options import NamedPath
+from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol
 from tmsprep.workflows.image import Computing, init_image_wf, workflow_name
 
@@ -24,9 +26,10 @@ def init_participant_wf(
     mem_gb: Mapping[str, float],
     computing: Computing,
     work_dir: Path,
-    derivatives: Sequence[Path] = (),
+    derivatives: Sequence[NamedPath] = (),
     chosen: Sequence[str] = (),
     deface: bool = False,
+    own_points: OwnPoints | None = None,
 ) -> Workflow:
     """Join the workflows of all images, which do not depend on each other.
 
@@ -39,7 +42,8 @@ def init_participant_wf(
         The inputs.
     work_dir : Path
         Directory of intermediate results.
-    protocol, layout, methods, resources, mem_gb, computing, derivatives, chosen, deface
+    protocol, layout, methods, resources, mem_gb, computing, derivatives, own_points, chosen
+    deface
         As for `init_image_wf`.
     """
     workflow = Workflow(name=f'{layout.label}_wf', base_dir=str(work_dir))
@@ -58,6 +62,7 @@ def init_participant_wf(
             derivatives=derivatives,
             chosen=chosen,
             deface=deface,
+            own_points=own_points,
             name=workflow_name(image),
         )
         workflow.add_nodes([one])

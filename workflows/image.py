@@ -17,6 +17,8 @@ from tmsprep.interfaces.derivatives import WriteDerivatives
 from tmsprep.interfaces.figures import PlotFigures
 from tmsprep.interfaces.localize import Locate
 from tmsprep.methods.base import Method
+from tmsprep.options import NamedPath
+from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol
 
 
@@ -55,18 +57,20 @@ def init_image_wf(
     mem_gb: Mapping[str, float],
     computing: Computing,
     kept: Path,
-    derivatives: Sequence[Path] = (),
+    derivatives: Sequence[NamedPath] = (),
     chosen: Sequence[str] = (),
     deface: bool = False,
+    own_points: OwnPoints | None = None,
     name: str = 'image_wf',
 ) -> Workflow:
     """Localise all targets in one image, write derivatives and figures.
 
     Workflow graph: ``conform`` (on the common grid) and ``isotropic`` (isotropic voxels), as far
     as a method needs them, feed one node per method, named by it; a method that can start from the
-    points of another comes after it. All methods end in ``derivatives``, whose tables ``figures``
-    draws, with the table of the raters if the outputs hold one. A method that fails hands on the
-    reason instead of its points, so that the results of the other methods are still written.
+    points of another comes after it. All methods end in ``derivatives``, which also finds the
+    scalp over the points if the protocol is for a coil, and whose tables ``figures`` draws, with
+    the table of the raters if the outputs hold one. A method that fails hands on the reason
+    instead of its points, so that the results of the other methods are still written.
 
     Parameters
     ----------
@@ -86,12 +90,14 @@ def init_image_wf(
         Seed, threads and device.
     kept : Path
         Directory of the methods' outcomes, which the next run may take.
-    derivatives : sequence of Path
+    derivatives : sequence of NamedPath
         Directories with earlier derivatives of the image.
     chosen : sequence of str
         Labels of the targets that the tables list; empty for all.
     deface : bool
         Whether figures leave out the face.
+    own_points : OwnPoints, optional
+        Points given in a template, for a table of their own.
     name : str
         Name of the workflow.
     """
@@ -120,9 +126,11 @@ def init_image_wf(
             random_seed=computing.random_seed,
             run_id=computing.run_id,
             chosen=list(chosen),
+            **({'own_points': own_points} if own_points else {}),
         ),
         name='derivatives',
-        mem_gb=0.5,
+        # Transforms of the finest preset are read here.
+        mem_gb=1.0,
     )
     figures = Node(PlotFigures(**where, deface=deface), name='figures', mem_gb=1.0)
     expert = layout.table(image, EXPERT)
@@ -137,10 +145,13 @@ def init_image_wf(
             workflow.connect(nodes[other], 'outcome', node, f'outcome_{other}')
     for field, source in zip(('properties', 'properties_again'), conformed.values(), strict=False):
         workflow.connect(source, 'properties', written, field)
+    workflow.connect(next(iter(conformed.values())), 'conformed', written, 'conformed')
     for isotropic, source in conformed.items():
         field = 'isotropic' if isotropic else 'conformed'
         workflow.connect(source, 'conformed', figures, field)
-    workflow.connect([(written, figures, [('tables', 'tables'), ('outcomes', 'outcomes')])])
+    workflow.connect(
+        [(written, figures, [(name, name) for name in ('tables', 'outcomes', 'points')])]
+    )
     return workflow
 
 

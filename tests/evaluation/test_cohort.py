@@ -41,7 +41,7 @@ def _points(*rows: tuple) -> pd.DataFrame:
                 'status': status,
                 'error90_mm': radius,
                 **dict(zip(('mni_x', 'mni_y', 'mni_z'), mni, strict=True)),
-                'mni_space': 'MNI',
+                'mni_from': 'registration',
             }
             for who, method, label, place, status, radius, mni in rows
         ]
@@ -141,17 +141,9 @@ def test_differences_below_a_millimetre_are_no_outliers(values: list[float]):
     assert (np.abs(modified_z(values)) <= 1.0).all()
 
 
-def test_spaces_are_not_mixed():
-    points = _cohort(-40, -40, -41, -39, -50)
-    points.loc[points['image'] == 'sub-04', 'mni_space'] = 'other'
-    table = cohort_table(points, PROTOCOL, _choice(points))
-    left = table[table['label'] == 'LA']
-    np.testing.assert_allclose(left['mni_distance_mm'], [0, 0, 1, 1, 0])
-
-
 def test_one_method_without_a_template():
     points = _cohort(-40, -40, -41, -39, -50)
-    points[['mni_x', 'mni_y', 'mni_z', 'mni_space']] = np.nan
+    points[['mni_x', 'mni_y', 'mni_z']] = np.nan
     table = cohort_table(points, PROTOCOL, _choice(points))
     assert table[['method_distance_mm', 'asymmetry_mm', 'mni_distance_mm']].isna().all(axis=None)
     assert len(rank_images(table)) == 5

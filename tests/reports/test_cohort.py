@@ -54,7 +54,7 @@ def points(participants: int = 6) -> pd.DataFrame:
                         'mni_x': np.nan if bad else x,
                         'mni_y': off,
                         'mni_z': 0.0,
-                        'mni_space': 'MNI',
+                        'mni_from': 'registration',
                     }
                 )
     return pd.DataFrame(rows)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import base64
+from urllib.parse import unquote
 
 import pytest
 from report_data import HOSTILE, FakeOutput, Page, make_row
@@ -108,7 +108,7 @@ def test_methods(both):
 def test_stands_alone(both):
     page = both.write()
     page.assert_alone()
-    shown = [base64.b64decode(image.split(',')[1]).decode() for image in page.images]
+    shown = [unquote(image.split(',', 1)[1]) for image in page.images]
     places = [image.split('id="')[1].split('"')[0] for image in shown]
     # Every figure is shown once; that which no section claims comes before the method's.
     assert places == ['overview', 'LA', 'RA', 'extra', 'brain', 'registration']

@@ -231,14 +231,34 @@ def _add_option(group: argparse._ArgumentGroup, options: Mapping[str, Option]) -
     if option.type is bool:
         arguments['action'] = 'store_true'
     else:
-        arguments['type'] = _reader(option)
+        arguments['type'] = _reader(option) if option.words == 1 else None
         arguments['metavar'] = option.metavar or None
         arguments['choices'] = list(dict.fromkeys(c for o in options.values() for c in o.choices))
-    if option.several:
+    if option.words > 1:
+        arguments |= {'nargs': option.words, 'action': _Joined}
+        arguments['metavar'] = tuple(option.metavar.split())
+    elif option.several:
         arguments |= {'nargs': '+', 'action': 'extend'}
     group.add_argument(
         *(option.flags or (option.flag,)), **{k: v for k, v in arguments.items() if v}
     )
+
+
+class _Joined(argparse.Action):
+    """Append the words of one value, joined by blanks."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        try:
+            value = SETTINGS[self.dest].parse(' '.join(values))
+        except ValueError as error:
+            raise argparse.ArgumentError(self, str(error)) from None
+        setattr(namespace, self.dest, [*getattr(namespace, self.dest, ()), value])
 
 
 def _reader(option: Option) -> Callable[[str], Any]:

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from tmsprep.bids import find_images
+from tmsprep.bids import FoundImages, find_images
+from tmsprep.bids.earlier import label_folders
 from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
+from tmsprep.cli.points import own_points
 from tmsprep.cli.warned import Warned
+from tmsprep.config import ParticipantConfig
 from tmsprep.done import Work
 from tmsprep.export.files import export_subject
 from tmsprep.failures import (
@@ -21,10 +24,12 @@ from tmsprep.failures import (
     read_records,
     record_problems,
 )
+from tmsprep.group.experts import Experts
 from tmsprep.group.issues import errors_by_subject
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
+from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.reports.participant import write_participant_report
 from tmsprep.review import match_reviews, take_reviews
@@ -38,10 +43,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nipype import Node, Workflow
-
-    from tmsprep.bids import FoundImages
-    from tmsprep.config import ParticipantConfig
-    from tmsprep.group.experts import Experts
 
 logger = logging.getLogger('tmsprep')
 
@@ -80,7 +81,11 @@ class ParticipantRun:
         """Find weights, atlas and other files of all methods; see `gather_resources`."""
         return gather_resources(self.methods, self.protocol, self.config.options)
 
-    def work(self, resources: Mapping[str, Mapping[str, Any]] | None = None) -> Work:
+    def work(
+        self,
+        resources: Mapping[str, Mapping[str, Any]] | None = None,
+        own: OwnPoints | None = None,
+    ) -> Work:
         """Describe what is to be done; without resources, tables may be made in any way."""
         return Work(
             self.layout,
@@ -90,6 +95,7 @@ class ParticipantRun:
             resources,
             self.config.derivatives,
             self.config.targets,
+            own,
         )
 
     def problems(self, subject: str, images: Sequence[ImageRef]) -> Iterator[str]:
@@ -135,6 +141,10 @@ def run_level(config: ParticipantConfig) -> int:
         _refuse_defacing(config)
         return _conclude(run, found, unreported=_write_reports(run, found.images, reviews))
     resources = run.resources()
+    own = own_points(config, run.protocol, run.methods, resources)
+    if config.derivatives and not any(method.takes_derivatives for method in run.methods):
+        names = ' and '.join(method.name for method in run.methods)
+        logger.warning('--derivatives: not used, as %s needs nothing of it', names)
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
         return _describe(found, experts)
@@ -142,7 +152,7 @@ def run_level(config: ParticipantConfig) -> int:
     with claim_participants(run.layout, config.work_dir, found.images) as claimed:
         _record_problems(run, found, claimed)
         try:
-            _execute(run, claimed, resources, experts)
+            _execute(run, claimed, resources, experts, own)
         finally:
             unreported = _write_reports(run, claimed, reviews)
         others = set(found.images) - set(claimed)
@@ -163,10 +173,12 @@ def _execute(
     images: Images,
     resources: Mapping[str, Mapping[str, Any]],
     experts: Experts | None,
+    own: OwnPoints | None,
 ) -> None:
     """Build and run the workflow."""
     every = [image for several in images.values() for image in several]
-    prepare_run(run.config.execution, run.layout, run.protocol, run.config.bids_dir)
+    links = label_folders(run.config.derivatives)
+    prepare_run(run.config.execution, run.layout, run.protocol, run.config.bids_dir, links)
     for image in every:
         forget_records(run.layout, image)
     # Before the workflow is built, which takes up the tables that are there.
@@ -183,7 +195,7 @@ def _execute(
         last = node.name == 'figures'
         return node.fullname.split('.')[1].removesuffix('_wf') if last else ''
 
-    workflow = _workflow(run, every, resources)
+    workflow = _workflow(run, every, resources, own)
     logger.info('%s of %s', counted(len(every), 'image'), counted(len(images), 'participant'))
     progress = Progress(len(workflow._get_all_nodes()), len(every), finished)
     names = {workflow_name(image): image for image in every}
@@ -195,6 +207,7 @@ def _workflow(
     run: ParticipantRun,
     images: Sequence[ImageRef],
     resources: Mapping[str, Mapping[str, Any]],
+    own: OwnPoints | None,
 ) -> Workflow:
     from tmsprep.workflows.base import init_participant_wf
     from tmsprep.workflows.image import Computing
@@ -219,6 +232,7 @@ def _workflow(
         derivatives=config.derivatives,
         chosen=config.targets,
         deface=config.deface_report,
+        own_points=own,
     )
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tmsprep.evaluation.errors import AXES, POINT
 from tmsprep.evaluation.status import RADIUS, UNUSABLE
+from tmsprep.evaluation.template import MNI, MNI_FROM
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
 
@@ -24,11 +25,7 @@ FEWEST = 5
 #: to a tenth of a millimetre, half a millimetre more is no reason to look.
 LEAST_SD_MM = 1.0
 
-#: Position in the space of the template, mm.
-MNI_AXES = ['mni_x', 'mni_y', 'mni_z']
-
-#: Name of that space; points of different spaces are not compared.
-MNI_SPACE = 'mni_space'
+_MNI = list(MNI)
 
 #: What is compared with the cohort: column to its words in a report.
 MEASURES = {
@@ -73,8 +70,8 @@ def cohort_table(
     ----------
     points : pandas.DataFrame
         One row per participant, image, target and method of the participant level: `POINT`,
-        `method`, `status`, `x`, `y`, `z` (mm, RAS+, scanner frame), the radius, `MNI_AXES` (mm,
-        RAS+, space of a template) and `MNI_SPACE`; NaN where missing.
+        `method`, `status`, `x`, `y`, `z` (mm, RAS+, scanner frame), the radius, `MNI` (mm, RAS+,
+        space of the template of the protocol) and `MNI_FROM`; NaN where missing.
     protocol : Protocol
         The targets; which are mirror images of each other.
     chosen : mapping
@@ -85,7 +82,7 @@ def cohort_table(
     -------
     pandas.DataFrame
         One row per image and target, in the order of `points`: `POINT`, `method`, `status`, the
-        radius, `MNI_AXES`, `MNI_SPACE` and the columns of `COLUMNS`; mm.
+        radius, `MNI`, `MNI_FROM` and the columns of `COLUMNS`; mm.
     """
     key = list(zip(points['image'], points['label'], strict=True))
     first = points.drop_duplicates(POINT).index
@@ -94,7 +91,7 @@ def cohort_table(
     without = [row for row in first if not wanted[row]]
     table = points.loc[sorted({*named, *without})].copy()
     usable = ~table['status'].isin(UNUSABLE) & table['x'].notna()
-    table.loc[~usable, [RADIUS, *MNI_AXES, MNI_SPACE]] = np.nan
+    table.loc[~usable, [RADIUS, *_MNI, MNI_FROM]] = np.nan
     table['method_distance_mm'] = _method_distances(table, points).where(usable)
     table['asymmetry_mm'] = _asymmetries(table, protocol)
     table['mni_distance_mm'] = _distances_from_cohort(table)
@@ -103,7 +100,7 @@ def cohort_table(
     table['outlier_z'] = scores.max(axis=1)
     table['outlier_measure'] = ''
     table.loc[known, 'outlier_measure'] = scores[known].idxmax(axis=1)
-    columns = [*POINT, 'method', 'status', RADIUS, *MNI_AXES, MNI_SPACE, *list(COLUMNS)[1:]]
+    columns = [*POINT, 'method', 'status', RADIUS, *_MNI, MNI_FROM, *list(COLUMNS)[1:]]
     return table[columns].reset_index(drop=True)
 
 
@@ -190,20 +187,18 @@ def _method_distances(table: pd.DataFrame, points: pd.DataFrame) -> pd.Series:
 def _asymmetries(table: pd.DataFrame, protocol: Protocol) -> pd.Series:
     """Distance of each row's point from its mirrored counterpart, in the template's space."""
     mirrors = {target.label: target.mirror for target in protocol.targets if target.mirror}
-    mirrored = table[['image', 'label', *MNI_AXES]].assign(
+    mirrored = table[['image', 'label', *_MNI]].assign(
         label=table['label'].map(mirrors), mni_x=-table['mni_x']
     )
-    both = table[['image', 'label', *MNI_AXES]].merge(
+    both = table[['image', 'label', *_MNI]].merge(
         mirrored, on=['image', 'label'], how='left', suffixes=('', '_mirrored')
     )
-    other = both[[f'{axis}_mirrored' for axis in MNI_AXES]].to_numpy(float)
-    apart = both[MNI_AXES].to_numpy(float) - other
+    other = both[[f'{axis}_mirrored' for axis in _MNI]].to_numpy(float)
+    apart = both[_MNI].to_numpy(float) - other
     return pd.Series(np.linalg.norm(apart, axis=1), index=table.index)
 
 
 def _distances_from_cohort(table: pd.DataFrame) -> pd.Series:
     """Distance of each row's point from the median of its target, in the template's space."""
-    # A missing space is a group of its own, whose positions are missing as well.
-    spaces = table[MNI_SPACE].fillna('')
-    middle = table.groupby([table['label'], spaces])[MNI_AXES].transform('median')
-    return np.sqrt(((table[MNI_AXES] - middle) ** 2).sum(axis=1, skipna=False))
+    middle = table.groupby('label')[_MNI].transform('median')
+    return np.sqrt(((table[_MNI] - middle) ** 2).sum(axis=1, skipna=False))

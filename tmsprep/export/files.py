@@ -9,10 +9,10 @@ from typing import Any
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
-from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import EXPERT
+from tmsprep.bids.names import Layout
+from tmsprep.derivatives import EXPERT, REVIEWED
 from tmsprep.disclaimer import disclaimer
-from tmsprep.export.source import frame_in_words, grid_of, recommended_markers
+from tmsprep.export.source import frame_in_words, given_markers, grid_of, recommended_markers
 from tmsprep.files import remove_inside
 from tmsprep.formats import nibs_bids, sheet
 from tmsprep.formats.markers import TOLERANCE_MM, Marker, largest_difference
@@ -20,14 +20,11 @@ from tmsprep.formats.navigators import Grid, LeftOut, NavigatorFile, Plan, plan_
 from tmsprep.formats.parsing import PointsFileError
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults, TargetsTable, collect_subject
+from tmsprep.reports.navigation import MANIFEST
 from tmsprep.reports.styles import method_order, method_style
-from tmsprep.tables import read_json, write_json
+from tmsprep.tables import write_json
 
 logger = logging.getLogger(__name__)
-
-#: What was written, and what was not; the last file of a directory, so that one without is not
-#: complete.
-MANIFEST = 'export.json'
 
 README = 'README.txt'
 
@@ -57,16 +54,25 @@ def export_subject(
     Raises
     ------
     PointsFileError
-        If a file is not read back as it was written; the directory is not complete then.
+        If a file cannot be written, or is not read back as it was written; there is no directory
+        for that image then, but for the others.
     """
     # Those of images that have no tables any more, too.
     for outdated in layout.navigations(subject):
         remove_inside(outdated, layout.out_dir)
-    written = []
+    written, problems = [], []
     for results in collect_subject(layout, subject).images:
         folder = layout.navigation(results.image)
-        if any(name != EXPERT for name in results.tables):
+        if not _methods(results.tables):
+            continue
+        try:
             written.append(_export_image(folder, results, layout, protocol, bids_dir))
+        except PointsFileError as error:
+            # Half of the files would pass for all of them.
+            remove_inside(folder, layout.out_dir)
+            problems.append(str(error))
+    if problems:
+        raise PointsFileError('; '.join(problems))
     return written
 
 
@@ -78,7 +84,10 @@ def _export_image(
     bids_dir: Path | None,
 ) -> Path:
     grid = grid_of(folder.name, results, layout.out_dir, bids_dir)
-    markers = recommended_markers(results.tables, protocol)
+    markers = [
+        *recommended_markers(results.tables, protocol),
+        *given_markers(results.points, protocol),
+    ]
     plan: Plan = [
         *plan_files(markers, grid),
         _nibs_bids(markers, grid, results),
@@ -99,9 +108,15 @@ def _export_image(
         'Disclaimer': disclaimer(protocol),
     }
     write_json(folder / MANIFEST, content)
-    for left in left_out:
-        logger.info('%s: no file for %s: %s', results.name, left.system, left.reason)
+    if left_out:
+        reasons = '; '.join(f'{left.system} ({left.reason})' for left in left_out)
+        logger.info('%s: no files for %s', results.name, reasons)
     return folder
+
+
+def _methods(tables: Mapping[str, TargetsTable]) -> list[str]:
+    """Name the tables that are of methods, in order."""
+    return [name for name in method_order(tables) if name not in (EXPERT, REVIEWED)]
 
 
 def _contents(
@@ -111,9 +126,15 @@ def _contents(
     return {
         'Tolerance_mm': TOLERANCE_MM,
         'Points': [
-            {'Label': m.label, 'Name': m.name, 'Method': m.method, 'Status': m.status}
-            for m in markers
-            if m.found
+            {
+                'Label': marker.label,
+                'Name': marker.name,
+                'Position': marker.target.tolist(),
+                'Method': marker.method,
+                'Status': marker.status,
+            }
+            for marker in markers
+            if marker.found
         ],
         'Missing': [marker.label for marker in markers if not marker.found],
         'Marked': [marker.label for marker in markers if marker.warning],
@@ -208,7 +229,7 @@ def _of_methods(
     tables: Mapping[str, TargetsTable], protocol: Protocol, grid: Grid
 ) -> list[NavigatorFile]:
     """Plan a point list for Slicer for each method, if there are several, to compare them."""
-    names = [name for name in method_order(tables) if name != EXPERT]
+    names = _methods(tables)
     if len(names) < 2 or (grid.forms is not None and grid.forms.differ(grid.shape)):
         return []
     return [
@@ -248,8 +269,3 @@ def _readme(
         disclaimer(protocol),
     ]
     return '\n'.join(lines) + '\n'
-
-
-def read_manifest(layout: Layout, image: ImageRef) -> dict[str, Any]:
-    """Read what was written for an image; empty if its directory is not complete."""
-    return read_json(layout.navigation(image) / MANIFEST)

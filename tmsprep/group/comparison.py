@@ -7,6 +7,7 @@ import pandas as pd
 from tmsprep.evaluation.agreement import agreement_table
 from tmsprep.evaluation.cohort import COLUMNS as COHORT_COLUMNS
 from tmsprep.evaluation.errors import errors_against_consensus
+from tmsprep.evaluation.template import ESTIMATED, MNI_FROM, mni_columns
 from tmsprep.group.analysis import Group, GroupResult, common_settings
 from tmsprep.group.cohort import table_of_cohort
 from tmsprep.group.crossval import STATUSES as CROSSVAL_STATUSES
@@ -17,6 +18,7 @@ from tmsprep.group.points import STATUSES as CONSENSUS_STATUSES
 from tmsprep.group.raters import STATUSES as RATER_STATUSES
 from tmsprep.group.template import template_points
 from tmsprep.tables import Column, column
+from tmsprep.template import template_of
 
 #: Tables of `compare_group`, in the order of writing.
 DESCRIPTIONS = {
@@ -87,6 +89,12 @@ def _columns(group: Group) -> dict[str, Column]:
         **AGREEMENT_COLUMNS,
         **STATED_COLUMNS,
         **COHORT_COLUMNS,
+        **mni_columns(template_of(group.request.protocol), 'see mni_from'),
+        MNI_FROM: column(
+            'How the position in the template was found',
+            registration='through the registration of the image',
+            estimate=ESTIMATED,
+        ),
         'method': column(
             'Method of the participant level, crossval-<variant> (cross-validation, with '
             'repetitions), rater-<name>, or consensus (of the raters)'

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import BidsError, ImageRef, Layout, labels_in
-from tmsprep.evaluation.cohort import MNI_SPACE
 from tmsprep.evaluation.status import has_usable
+from tmsprep.evaluation.template import MNI, MNI_FROM
 from tmsprep.failures import read_records
 from tmsprep.formats.targets_tsv import MISSING, read_rows
 from tmsprep.group.issues import Issue
@@ -21,6 +21,7 @@ from tmsprep.group.points import STATED, in_columns, point_table
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
+from tmsprep.template import template_of
 
 _AXES = ('x', 'y', 'z')
 
@@ -174,7 +175,11 @@ def _read_image(
             severity = 'warning' if len(known) else 'error'
             found.issues.append(Issue(image.subject, message, severity))
         known = known.assign(participant_id=f'sub-{image.subject}', image=stem, method=method)
-        yield in_columns(known.assign(**{MNI_SPACE: _space(sidecars[method])}))
+        mapped = _mni_from(sidecars[method], protocol)
+        if not mapped:
+            known = known.assign(**dict.fromkeys(MNI, np.nan))
+        there = known[list(MNI)].notna().all(axis=1)
+        yield in_columns(known.assign(**{MNI_FROM: np.where(there, mapped, '')}))
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -201,10 +206,12 @@ def _read_table(path: Path) -> pd.DataFrame:
     )
 
 
-def _space(sidecar: Mapping[str, Any]) -> str | float:
-    """Name the space of the positions in a template; NaN if there are none."""
-    mapped = sidecar.get('MNI')
-    return str(mapped['Space']) if isinstance(mapped, dict) and 'Space' in mapped else np.nan
+def _mni_from(sidecar: Mapping[str, Any], protocol: Protocol) -> str:
+    """Say how a table's coordinates in the template of the protocol were found; '' if not."""
+    mni = sidecar.get('MNI')
+    if not isinstance(mni, dict) or mni.get('Space') != template_of(protocol):
+        return ''
+    return 'estimate' if mni.get('Estimated') else 'registration'
 
 
 def _number(cell: str) -> float:

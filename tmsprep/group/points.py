@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import natural_key
-from tmsprep.evaluation.cohort import MNI_AXES, MNI_SPACE
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES, Agreement, consensus
 from tmsprep.evaluation.errors import AXES, CONSENSUS, CROSSVAL, RATER
 from tmsprep.evaluation.status import RADIUS
+from tmsprep.evaluation.template import MNI, MNI_FROM
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 _GIVEN = ('participant_id', 'image', 'method', 'repetition', 'label', *AXES, 'status')
 
 #: Numbers that only some methods state.
-STATED = ('dispersion_mm', RADIUS, *MNI_AXES)
+STATED = ('dispersion_mm', RADIUS, *MNI)
 
 #: Columns of the table of points; x, y, z in mm, RAS+, scanner frame of the image; NaN where
 #: missing.
-COLUMNS = (*_GIVEN, *STATED, MNI_SPACE)
+COLUMNS = (*_GIVEN, *STATED, MNI_FROM)
 
 #: Descriptions of those of `COLUMNS` that are not in every table.
 STATED_COLUMNS: dict[str, Column] = {
@@ -38,11 +38,6 @@ STATED_COLUMNS: dict[str, Column] = {
         'the calibration',
         'mm',
     ),
-    **{
-        f'mni_{axis}': column(f'Position in the template along {axis}, RAS+', 'mm')
-        for axis in AXES
-    },
-    MNI_SPACE: column('The template; the sidecar of each participant says how it was mapped'),
 }
 
 #: Columns of the table of agreements beyond the common ones.
@@ -98,7 +93,7 @@ def point_table(rows: Iterable[tuple[object, ...]]) -> pd.DataFrame:
 def in_columns(table: pd.DataFrame) -> pd.DataFrame:
     """Bring a table of points into the columns of `COLUMNS`; what it does not state is NaN."""
     table = table.reindex(columns=list(COLUMNS))
-    return table.astype({**dict.fromkeys(STATED, np.float64), MNI_SPACE: object})
+    return table.astype({**dict.fromkeys(STATED, np.float64), MNI_FROM: object})
 
 
 def in_order(

@@ -9,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.cohort import MNI_AXES, MNI_SPACE
+from tmsprep.evaluation.template import MNI
 from tmsprep.group.analysis import Group
 from tmsprep.group.issues import Issue
 from tmsprep.registration.guarded import TransformReader
 from tmsprep.registration.names import DEFAULT_ATLAS
+from tmsprep.template import template_of
 
 _AXES = ['x', 'y', 'z']
 
@@ -56,7 +57,8 @@ def template_points(group: Group) -> InTemplate:
     transforms may be those of the image before.
     """
     known = group.points.dropna(subset=_AXES)
-    stated = known[known[MNI_AXES].notna().all(axis=1) & (known[MNI_SPACE] == DEFAULT_ATLAS)]
+    in_atlas = template_of(group.request.protocol) == DEFAULT_ATLAS
+    stated = known[known[list(MNI)].notna().all(axis=1) & in_atlas]
     moved = [stated.assign(**{axis: stated[f'mni_{axis}'] for axis in _AXES})]
     done = known['method'].isin(group.request.names) & known['image'].isin(stated['image'])
     registered = []

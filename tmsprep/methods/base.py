@@ -12,16 +12,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import nibabel as nib
 import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.evaluation.head import MeanHead
 from tmsprep.evaluation.status import RADIUS, STATUSES, point_status
 from tmsprep.files import code_version
-from tmsprep.options import Option
+from tmsprep.options import NamedPath, Option
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column
+from tmsprep.template import TemplateMap
 
 if TYPE_CHECKING:
     from tmsprep.group.analysis import Group, GroupRequest, GroupResult
@@ -137,7 +140,7 @@ class Method(ABC):
         return {}
 
     def image_resources(
-        self, image: ImageRef, layout: Layout, derivatives: Sequence[Path]
+        self, image: ImageRef, layout: Layout, derivatives: Sequence[NamedPath]
     ) -> dict[str, Any]:
         """Find earlier derivatives of one image that replace a computation; JSON-ready.
 
@@ -152,6 +155,11 @@ class Method(ABC):
     def cpus(self, threads: int) -> int:
         """CPUs that `locate` keeps busy when a step may have this many threads."""
         return 1
+
+    @property
+    def takes_derivatives(self) -> bool:
+        """Whether it can use what others have made of an image; see `image_resources`."""
+        return type(self).image_resources is not Method.image_resources
 
     @property
     def version(self) -> str:
@@ -237,6 +245,49 @@ class Method(ABC):
             Entries that every sidecar has: source, reference image, seed, disclaimer.
         """
 
+    def template(self, resources: Mapping[str, Any]) -> str:
+        """Template space to which `locate` registers images; '' if to none.
+
+        Parameters
+        ----------
+        resources : mapping
+            What `resources` returned.
+        """
+        return ''
+
+    def template_map(
+        self, outcome: Outcome, image: ImageRef, layout: Layout, sha256: str
+    ) -> TemplateMap | None:
+        """Return the way between an image and a template, which serves all points in the image.
+
+        Parameters
+        ----------
+        outcome : Outcome
+            Of this method, of this run or read back from its table.
+        image : ImageRef
+            The source.
+        layout : Layout
+            Names of the outputs, among which that of an earlier run may be.
+        sha256 : str
+            Checksum of the image: what was made from another one must not be used.
+        """
+        return None
+
+    def brain_distance(self, coordinates: np.ndarray) -> np.ndarray:
+        """Distance of points from the brain of the template of `template`, shape (n,).
+
+        Parameters
+        ----------
+        coordinates : numpy.ndarray
+            Shape (n, 3), mm, RAS+, in the template.
+
+        Returns
+        -------
+        numpy.ndarray
+            mm; 0 inside the brain, infinite far from it.
+        """
+        return np.zeros(len(coordinates))
+
     def plot(
         self, outcome: Outcome, conformed: Path, points: PointSet, image: ImageRef, layout: Layout
     ) -> list[Path]:
@@ -309,10 +360,6 @@ class Method(ABC):
 
 def _compare(outcome: Outcome, request: Request) -> Outcome:
     """Compare an image with the mean head; add what is found to the outcome."""
-    import nibabel as nib
-
-    from tmsprep.evaluation.head import MeanHead
-
     labels = request.protocol.labels
     model = MeanHead.load(request.protocol.file(request.protocol.head))
     lower, upper = request.properties['window']

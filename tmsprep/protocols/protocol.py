@@ -31,8 +31,8 @@ _PROTOCOL_KEYS: dict[str, Any] = {
 #: have 0.25 mm, and in the coarsest grid a head still has ten voxels along each axis.
 VOXEL_MM = 0.1, 20.0
 
-#: Labels of figures that show all targets.
-_RESERVED = {'overview', 'brain', 'registration', 'thumbnail'}
+#: Labels of figures that show all targets, which no point can have.
+RESERVED = {'overview', 'brain', 'registration', 'thumbnail'}
 
 #: Words of the reports and sidecars that a protocol file may replace.
 WORDS = {
@@ -304,10 +304,10 @@ def _check_names(protocol: Protocol) -> None:
             f'{shipped!r} of the package; choose another name'
         )
     for label in protocol.labels:
-        if not re.fullmatch('[a-zA-Z0-9]+', label) or label in _RESERVED:
+        if not re.fullmatch('[a-zA-Z0-9]+', label) or label in RESERVED:
             raise ValueError(
                 f'target {label!r}: use letters and digits, but none of '
-                f'{", ".join(sorted(_RESERVED))}'
+                f'{", ".join(sorted(RESERVED))}'
             )
     if len(set(protocol.methods)) < len(protocol.methods):
         raise ValueError('a method is listed twice')

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives import EXPERT, POINTS
 from tmsprep.failures import ErrorRecord, read_record
 from tmsprep.text import open_text, parse_json, read_text
 
@@ -56,7 +56,7 @@ class ImageResults:
     """Outputs of one image; `name` is its file name without suffix and extensions.
 
     `tables` and `figures` are those of its last run; `earlier` are tables that this run did not
-    write again, which are not shown.
+    write again, which are not shown; `points` are points of the user's own, given in a template.
     """
 
     name: str
@@ -64,6 +64,7 @@ class ImageResults:
     figures: Mapping[str, Path]
     errors: Sequence[ErrorRecord] = ()
     earlier: Sequence[Path] = ()
+    points: TargetsTable | None = None
 
     @property
     def figures_are_older(self) -> bool:
@@ -181,13 +182,15 @@ def _image_results(
     The image may have been replaced since, and a point of another image is a wrong point.
     """
     earlier: list[Path] = []
+    tables = dict(tables)
     if any(error.tables_are_older for error in errors):
         # The raters' table is written before the first step.
         earlier = [table.path for method, table in tables.items() if method != EXPERT]
         tables = {}
     if any(error.figures_are_older for error in errors):
         figures = {}
-    return ImageResults(name, tables, figures, errors, earlier)
+    own = tables.pop(POINTS, None)
+    return ImageResults(name, tables, figures, errors, earlier, own)
 
 
 def read_targets(path: Path) -> TargetsTable:

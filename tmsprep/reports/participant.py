@@ -27,6 +27,8 @@ from tmsprep.reports.first_screen import (
     off_centre,
     recommended,
 )
+from tmsprep.reports.navigation import navigation_section, next_steps
+from tmsprep.reports.own_points import own_points_sections
 from tmsprep.reports.references import PIPELINE
 from tmsprep.reports.sections import Page, Picture, Section, render
 from tmsprep.reports.styles import method_order, method_style
@@ -75,11 +77,11 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
     sections = {image.name: method_sections(image, layout) for image in results.images}
     chosen = {image.name: recommended(image.tables, protocol) for image in results.images}
     pages = [
-        image_page(image, protocol, sections[image.name], chosen[image.name])
+        image_page(image, protocol, layout, sections[image.name], chosen[image.name])
         for image in results.images
     ]
-    scans = scans_section(chosen)
     pages, unseen = with_viewers(pages, results.images, layout, protocol)
+    scans = scans_section(chosen)
     texts = method_texts(results.images, sections)
     every = [section for some in sections.values() for section in some.values()]
     html = render(
@@ -117,17 +119,20 @@ def _without_pictures(section: Section) -> Section:
 def image_page(
     image: ImageResults,
     protocol: Protocol,
+    layout: Layout,
     sections: Mapping[str, Section],
     chosen: Sequence[Recommendation],
 ) -> Page:
     """Arrange the results of one image, and the points that are recommended, for the template."""
     rows = target_rows(image.tables)
-    found = list(sections.values())
+    files = navigation_section(image, layout, chosen)
+    found = [*own_points_sections(image), *sections.values()]
     warned = [
         *warnings(rows),
         *image_findings(image.tables),
         *far_experts(rows),
         *(text for section in found for text in section.warnings),
+        *(files.warnings if files else []),
     ]
     concerns = _concerns(image, rows)
     shown = cards(chosen, protocol)
@@ -151,11 +156,16 @@ def image_page(
         card_columns=card_columns(shown),
         common_reason=common_reason(shown),
         notes=[note] if (note := off_centre(chosen, protocol)) else [],
+        steps=next_steps(image, chosen, files),
         rows=rows,
         columns=further_columns(image.tables),
         reference=str(image.reference.get('Path', '')),
         with_expert=EXPERT in image.tables,
-        sections=[s for s in [*_figures(image, rows, found), *found] if s.title and s.has_content],
+        sections=[
+            section
+            for section in (files, *_figures(image, rows, found), *found)
+            if section and section.title and section.has_content
+        ],
         errors=image.errors,
         details={**own, **further},
     )

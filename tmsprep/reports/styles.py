@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from tmsprep.derivatives import EXPERT, REVIEWED
+from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, ENSEMBLE, RATER
 from tmsprep.methods import get_method, method_names
 from tmsprep.reports.svg import marker
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,7 @@ _MARKS = (
 _EXPERT_STYLE = MethodStyle('Expert', '^', '#ff6b6b')
 _REVIEWED_STYLE = MethodStyle('Reviewed', 'D', '#ffffff')
 _OTHER = '#f783ac'
+_POINTS_STYLE = MethodStyle('Given point', 'D', _OTHER)
 
 #: The same colours for white paper.
 _DARK = {
@@ -65,6 +62,8 @@ def method_style(method: str) -> MethodStyle:
         return _EXPERT_STYLE
     if method == REVIEWED:
         return _REVIEWED_STYLE
+    if method == POINTS:
+        return _POINTS_STYLE
     names = method_names()
     if method not in names:
         return MethodStyle(method, 'D', _OTHER)

@@ -1,0 +1,167 @@
+"""Part of a participant's report: the files for neuronavigators of one image, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from tmsprep.bids.names import Layout
+from tmsprep.evaluation.recommendation import Recommendation
+from tmsprep.reports.collect import ImageResults
+from tmsprep.reports.sections import Link, Number, Section, Table
+from tmsprep.tables import read_json
+
+#: What was written for navigators, and what was not; the last file of its directory, so that one
+#: without is not complete.
+MANIFEST = 'export.json'
+
+#: Points of files for navigators are those of the report if they differ by less, mm.
+SAME_MM = 0.001
+
+_OUTDATED = """\
+The files for navigators hold other points than this report: they are older or newer. Do not use \
+them before the command `export` has written them again."""
+
+_LOOK = """\
+Look at every target in the viewer or the figures below; where you doubt it, open it above for \
+its landmarks. Use none that you would not have set yourself."""
+
+_LOAD = """\
+Load {image}, and no other scan or copy, into the navigator: the points hold in its frame alone."""
+
+_COMPARE = """\
+Compare one target on the screen of the navigator with this report, and check the side on the \
+participant, before anything else."""
+
+_TEXT = """\
+In `{folder}`, beside this report. Every file was read back after it was written: the largest \
+difference from the points is {largest:.6f} mm (allowed: {allowed:g} mm). Folders hold one target \
+per file. A target with a warning says so in its name."""
+
+
+def read_manifest(layout: Layout, image: ImageResults) -> dict[str, Any]:
+    """Read what was written for navigators; empty if the directory is missing or incomplete."""
+    return read_json(layout.navigation(image.image) / MANIFEST)
+
+
+def navigation_section(
+    image: ImageResults, layout: Layout, chosen: Sequence[Recommendation]
+) -> Section | None:
+    """List the files for navigators of one image, with links.
+
+    Parameters
+    ----------
+    image : ImageResults
+        The image.
+    layout : Layout
+        Names of the outputs.
+    chosen : sequence of Recommendation
+        Points of the report, with which those of the files are compared.
+
+    Returns
+    -------
+    Section or None
+        None if there are no complete files.
+    """
+    manifest = read_manifest(layout, image)
+    files = _mappings(manifest.get('Files'))
+    if not files:
+        return None
+    folder = layout.navigation(image.image).relative_to(layout.out_dir).as_posix()
+    shown = [file for file in files if _is_whole(file)]
+    rows: list[list[str | Link]] = [
+        [
+            str(file.get('System', '')),
+            str(file.get('Format', '')),
+            str(file.get('Frame', '')),
+            Link(str(file['Path']), quote(f'{folder}/{file["Path"]}')),
+        ]
+        for file in shown
+    ]
+    left_out = [
+        f'Not written for {left.get("System")}: {left.get("Reason")}.'
+        for left in _mappings(manifest.get('LeftOut'))
+    ]
+    differences = [_number(file.get('Difference_mm')) for file in files]
+    text = _TEXT.format(
+        folder=folder, largest=max(differences), allowed=_number(manifest.get('Tolerance_mm'))
+    )
+    return Section(
+        'Files for navigators',
+        text=text,
+        tables=[Table('', ['For', 'Format', 'Frame', 'File'], rows, ' '.join(left_out))],
+        warnings=outdated(manifest, image, chosen),
+    )
+
+
+def outdated(
+    manifest: Mapping[str, Any], image: ImageResults, chosen: Sequence[Recommendation]
+) -> list[str]:
+    """Return a sentence if the files for navigators hold other points than the report.
+
+    Parameters
+    ----------
+    manifest : mapping
+        As `read_manifest` returns it.
+    image : ImageResults
+        The image of the report.
+    chosen : sequence of Recommendation
+        The points of the report.
+    """
+    written = {
+        point.get('Label'): point.get('Position') for point in _mappings(manifest.get('Points'))
+    }
+    reference = manifest.get('ReferenceImage')
+    sha256 = reference.get('SHA256') if isinstance(reference, dict) else None
+    same = sha256 == image.reference.get('SHA256') and all(
+        _agree(one, written.get(one.label)) for one in chosen
+    )
+    if same:
+        return []
+    return [_OUTDATED]
+
+
+def next_steps(
+    image: ImageResults, chosen: Sequence[Recommendation], navigation: Section | None
+) -> list[str]:
+    """Say what to do with the points of one image; nothing if there are none."""
+    if not any(one.usable for one in chosen):
+        return []
+    path = image.reference.get('Path', '')
+    steps = [_LOOK, _LOAD.format(image=f'`{path}`' if path else 'this image')]
+    if navigation is not None and not navigation.warnings:
+        steps.append(
+            f'Load the points from the [files for navigators](#{image.name}-{navigation.place}), '
+            'or type them from the sheet that lies there.'
+        )
+    return [*steps, _COMPARE]
+
+
+def _mappings(value: object) -> list[Mapping[str, Any]]:
+    """Objects of a list in a file that anybody may have written."""
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _is_whole(file: Mapping[str, Any]) -> bool:
+    """Tell whether a file is inside its directory, and not one of a series of single targets."""
+    path = PurePosixPath(str(file.get('Path', '..')))
+    inside = not path.is_absolute() and '..' not in path.parts
+    return inside and (len(path.parts) == 1 or file.get('Points') != 1)
+
+
+def _number(value: object) -> float:
+    number = Number.parse(str(value))
+    return float('inf') if number is None else number.value
+
+
+def _agree(one: Recommendation, position: object) -> bool:
+    if not one.usable or position is None:
+        return one.usable == (position is not None)
+    try:
+        return bool(np.allclose(one.point, np.array(position, float), rtol=0, atol=SAME_MM))
+    except (TypeError, ValueError):
+        return False
