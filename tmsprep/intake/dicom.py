@@ -26,8 +26,9 @@ LONGEST = 3600
 _OPTIONS = (*('-g', 'i', '-b', 'y', '-ba', 'n', '-z', 'n', '-f', '%s'), *('-w', '2', '-v', 'n'))
 
 
-#: Warnings of dcm2niix (1.0.20260724) about slices that are missing or unevenly spaced.
-_BROKEN = ('Interslice distance varies', 'Missing images', 'not equidistant')
+#: Warnings of dcm2niix (1.0.20260724), before it names a series, that slices are missing or
+#: unevenly spaced.
+_BROKEN = ('Interslice distance varies', 'Missing images')
 
 _CONVERTED = re.compile(r'Convert \d+ DICOM as (.+) \(\d+x\d+x\d+x\d+\)')
 
