@@ -229,6 +229,10 @@ DEFERRED = {
         'methods.syn.template': {'tmsprep.registration.atlas'},
         'networks.archive': {'torch', 'safetensors.torch'},
     },
+    'an extra, which need not be installed': {
+        'cli.completion': {'shtab'},
+        'intake.dicom': {'dcm2niix'},
+    },
     'a method is created without torch and ANTs, which it computes with': {
         'methods.baxter2021.method': {
             *('tmsprep.methods.baxter2021.localize', 'tmsprep.methods.baxter2021.learner'),
