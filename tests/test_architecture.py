@@ -51,7 +51,7 @@ MAY_IMPORT = {
     },
     'export': {'evaluation', 'formats', 'derivatives', 'point_table', 'reports', 'scalp'},
     'review': {'evaluation', 'formats', 'derivatives', *METHOD},
-    'point_table': {'evaluation', 'formats', 'derivatives', *METHOD},
+    'point_table': {'evaluation', 'formats', 'derivatives', 'scalp', *METHOD},
     'methods': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
         'reports',
