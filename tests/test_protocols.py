@@ -191,7 +191,8 @@ def test_shared_folder(
         table = out / f'sub-01/anat/{stem}_desc-cnn_targets.tsv'
         assert tuple(read_targets(table).labels) == labels
         figures = {name for name in names if name.startswith(stem) and name.endswith('.svg')}
-        assert len(figures) == len(labels) + 1
+        # With the overview and the thumbnail.
+        assert len(figures) == len(labels) + 2
 
 
 def test_changed_targets(call: Call, tmp_path: Path, weights: dict[str, Path]) -> None:

@@ -14,7 +14,7 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
-from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
+from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
 from tmsprep.evaluation.template import add_mni, mni_columns
 from tmsprep.files import remove_inside
 from tmsprep.formats.targets_tsv import read_rows, read_targets
@@ -23,7 +23,18 @@ from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-from tmsprep.tables import COLUMNS, FRAME, Column, column, read_json, write_table
+from tmsprep.tables import (
+    CHOSEN,
+    COIL_COLUMNS,
+    COLUMNS,
+    FRAME,
+    Column,
+    all_points,
+    column,
+    narrow,
+    read_json,
+    write_table,
+)
 from tmsprep.template import TemplateMap
 from tmsprep.text import open_text, shown, without_folders
 
@@ -32,9 +43,6 @@ logger = logging.getLogger(__name__)
 #: Value of the entity ``desc`` of the table of the raters' consensus.
 EXPERT = 'expert'
 
-#: Entries of the sidecar of a table of some targets only: their labels, and the points of the
-#: others, from which statuses are computed again when another method is run.
-CHOSEN, NOT_CHOSEN = 'ChosenTargets', 'PointsNotChosen'
 #: Value of the entity ``desc`` of the table of a reviewer's decisions.
 REVIEWED = 'reviewed'
 #: The same of the table of points given in a template.
@@ -100,7 +108,8 @@ def write_outcomes(
         further = {'MNI': mni[name]} if name in mni else {}
         if name in outcomes:
             rows, narrowed = narrow(tables[name], chosen)
-            entered = {**entries, **_details(outcome), **further, **narrowed}
+            made_of = {**entries, 'Sources': [*entries['Sources'], *reused_files(outcome)]}
+            entered = {**made_of, **_details(outcome), **further, **narrowed}
             _write_table(path, rows, method, entered)
             method.write(outcome, image, layout, protocol, entries)
             written[name] = path
@@ -145,54 +154,10 @@ def _is_reliable(outcome: Outcome) -> bool:
     return not set(found.tolist()) <= set(outcome.unreliable)
 
 
-def narrow(
-    table: pd.DataFrame, chosen: Sequence[str]
-) -> tuple[pd.DataFrame, dict[str, list[str] | dict[str, list[float] | None]]]:
-    """Keep the rows of some targets.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        One row per target of the protocol, with the columns 'label', 'x', 'y' and 'z'.
-    chosen : sequence of str
-        Labels; empty for all.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        The rows of the chosen targets.
-    entries : dict
-        What the sidecar says of it; nothing if all are chosen.
-    """
-    kept = table['label'].isin(chosen)
-    if kept.all() or not len(chosen):
-        return table, {}
-    others = table[~kept]
-    points = others[list('xyz')].to_numpy(np.float64).round(3)
-    return table[kept].reset_index(drop=True), {
-        CHOSEN: table.loc[kept, 'label'].tolist(),
-        NOT_CHOSEN: {
-            label: point.tolist() if np.isfinite(point).all() else None
-            for label, point in zip(others['label'], points, strict=True)
-        },
-    }
-
-
-def all_points(path: Path) -> PointSet:
-    """Read the points of a table of targets, and those that were not chosen for it.
-
-    Raises
-    ------
-    ValueError
-        If the table is damaged.
-    """
-    points = read_targets(path)
-    others = read_json(path.with_suffix('.json')).get(NOT_CHOSEN)
-    if not isinstance(others, dict):
-        return points
-    places = dict(zip(points.labels, points.coordinates, strict=True))
-    places |= {label: np.array(place or [np.nan] * 3, float) for label, place in others.items()}
-    return PointSet(tuple(places), np.array([*places.values()]).reshape(-1, 3))
+def reused_files(outcome: Outcome) -> list[str]:
+    """BIDS URIs of what a method took from ``--derivatives``, by its entry 'Reused'."""
+    taken = outcome.details.get('Reused', [])
+    return list(dict.fromkeys(str(entry['File']) for entry in taken))
 
 
 def targets_table(
@@ -229,6 +194,9 @@ def targets_table(
         columns[name] = np.array(values, dtype=np.float64)
     if RADIUS in columns:
         columns[RADIUS][np.isin(columns['status'], list(WITHOUT_RADIUS))] = np.nan
+    # Nobody should lay a coil over a point that must not be used.
+    for name in set(COIL_COLUMNS) & set(columns):
+        columns[name][np.isin(columns['status'], list(UNUSABLE))] = np.nan
     for other in others:
         columns[f'distance_to_{other.method}_mm'] = points.distance(points_of(other, protocol))
     return pd.DataFrame(columns)

@@ -13,7 +13,9 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.atomic import write_text
 from tmsprep.disclaimer import DISCLAIMER
+from tmsprep.formats.targets_tsv import DECIMALS, read_targets
 from tmsprep.formats.targets_tsv import write_table as write_tsv
+from tmsprep.points import PointSet
 from tmsprep.text import cell, parse_json, read_text
 
 #: What a sidecar says of one column: 'Description', and perhaps 'Units' and 'Levels'.
@@ -50,6 +52,10 @@ def column(
     return described
 
 
+#: Entries of the sidecar of a table of some targets only: their labels, and the points of the
+#: others, from which statuses are computed again when another method is run.
+CHOSEN, NOT_CHOSEN = 'ChosenTargets', 'PointsNotChosen'
+
 #: Entries of the sidecar of a table with columns x, y and z.
 FRAME = {
     'CoordinateSystem': 'scanner, RAS+',
@@ -59,6 +65,12 @@ FRAME = {
 }
 
 _POSITION = {'x': 'towards the right', 'y': 'towards the front', 'z': 'towards the top'}
+
+#: Columns that lead from a point to the coil, see `tmsprep.scalp`.
+COIL_COLUMNS = (
+    *('entry_x', 'entry_y', 'entry_z', 'scalp_distance_mm'),
+    *('normal_x', 'normal_y', 'normal_z', 'handle_x', 'handle_y', 'handle_z'),
+)
 
 #: Columns that mean the same in every table.
 COLUMNS: dict[str, Column] = {
@@ -85,6 +97,22 @@ COLUMNS: dict[str, Column] = {
         'protocol, laid over it by the points; 1 for a perfect match. It falls where the image is '
         'cut, damaged or of another contrast, and where points are a centimetre off'
     ),
+    **{
+        f'entry_{axis}': column(f'Position {where} of the scalp entry point', 'mm')
+        for axis, where in _POSITION.items()
+    },
+    'scalp_distance_mm': column('Distance of the point from its scalp entry point', 'mm'),
+    **{
+        f'normal_{axis}': column(f'Outward normal of the scalp there, {where}, unit vector')
+        for axis, where in _POSITION.items()
+    },
+    **{
+        f'handle_{axis}': column(
+            f'Direction in which the handle of a coil on the scalp points, {where}, unit vector; '
+            'to start a search from'
+        )
+        for axis, where in _POSITION.items()
+    },
     'repetition': column('Number of the repetition, from 1'),
     'fold': column('Number of the fold, from 1'),
     'n': column('Number of values; missing ones are left out'),
@@ -164,6 +192,56 @@ def write_or_delete(
 def write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> Path:
     """Write a JSON file, whole or not at all."""
     return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + '\n')
+
+
+def narrow(
+    table: pd.DataFrame, chosen: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, list[str] | dict[str, list[float] | None]]]:
+    """Keep the rows of some targets.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per target of the protocol, with the columns 'label', 'x', 'y' and 'z'.
+    chosen : sequence of str
+        Labels; empty for all.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        The rows of the chosen targets.
+    entries : dict
+        What the sidecar says of it; nothing if all are chosen.
+    """
+    kept = table['label'].isin(chosen)
+    if kept.all() or not len(chosen):
+        return table, {}
+    others = table[~kept]
+    points = others[list('xyz')].to_numpy(np.float64).round(DECIMALS)
+    return table[kept].reset_index(drop=True), {
+        CHOSEN: table.loc[kept, 'label'].tolist(),
+        NOT_CHOSEN: {
+            label: point.tolist() if np.isfinite(point).all() else None
+            for label, point in zip(others['label'], points, strict=True)
+        },
+    }
+
+
+def all_points(path: Path) -> PointSet:
+    """Read the points of a table of targets, and those that were not chosen for it.
+
+    Raises
+    ------
+    ValueError
+        If the table is damaged.
+    """
+    points = read_targets(path)
+    others = read_json(path.with_suffix('.json')).get(NOT_CHOSEN)
+    if not isinstance(others, dict):
+        return points
+    places = dict(zip(points.labels, points.coordinates, strict=True))
+    places |= {label: np.array(place or [np.nan] * 3, float) for label, place in others.items()}
+    return PointSet(tuple(places), np.array([*places.values()]).reshape(-1, 3))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from tmsprep.interfaces.derivatives import WriteDerivatives
 from tmsprep.interfaces.figures import PlotFigures
 from tmsprep.interfaces.localize import Locate
 from tmsprep.methods.base import Method
+from tmsprep.options import NamedPath
 from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol
 
@@ -56,7 +57,7 @@ def init_image_wf(
     mem_gb: Mapping[str, float],
     computing: Computing,
     kept: Path,
-    derivatives: Sequence[Path] = (),
+    derivatives: Sequence[NamedPath] = (),
     chosen: Sequence[str] = (),
     deface: bool = False,
     own_points: OwnPoints | None = None,
@@ -66,9 +67,10 @@ def init_image_wf(
 
     Workflow graph: ``conform`` (on the common grid) and ``isotropic`` (isotropic voxels), as far
     as a method needs them, feed one node per method, named by it; a method that can start from the
-    points of another comes after it. All methods end in ``derivatives``, whose tables ``figures``
-    draws, with the table of the raters if the outputs hold one. A method that fails hands on the
-    reason instead of its points, so that the results of the other methods are still written.
+    points of another comes after it. All methods end in ``derivatives``, which also finds the
+    scalp over the points if the protocol is for a coil, and whose tables ``figures`` draws, with
+    the table of the raters if the outputs hold one. A method that fails hands on the reason
+    instead of its points, so that the results of the other methods are still written.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ def init_image_wf(
         Seed, threads and device.
     kept : Path
         Directory of the methods' outcomes, which the next run may take.
-    derivatives : sequence of Path
+    derivatives : sequence of NamedPath
         Directories with earlier derivatives of the image.
     chosen : sequence of str
         Labels of the targets that the tables list; empty for all.

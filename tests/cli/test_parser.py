@@ -19,7 +19,7 @@ from tmsprep.config import (
     TrainConfig,
 )
 from tmsprep.methods import method_names, method_options, register, unregister
-from tmsprep.options import LEVELS
+from tmsprep.options import LEVELS, NamedPath
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def test_participant_options(tmp_path: Path) -> None:
         stop_on_first_crash=True,
         use_plugin=tmp_path / 'plugin.yml',
         localizers=('syn',),
-        derivatives=(tmp_path / 'points',),
+        derivatives=(NamedPath(tmp_path / 'points'),),
         verbose=2,
         run_id=config.run_id,
         method_options={
@@ -399,7 +399,7 @@ def test_missing_description(bids: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 TOY_METHOD = """
 from tmsprep.methods.base import Method
-from tmsprep.options import Option
+from tmsprep.options import NamedPath, Option
 
 class Toy(Method):
     name = 'toy'

@@ -3,30 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tmsprep.atomic import atomic_path
-from tmsprep.bids import find_images
+from tmsprep.bids import FoundImages, find_images
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.config import CrossvalConfig, TrainConfig
 from tmsprep.derivatives import located_points
 from tmsprep.evaluation.head_checks import far_from_methods
+from tmsprep.group.issues import Issue, in_common
+from tmsprep.learning.annotations import Annotations
+from tmsprep.learning.examples import Example
 from tmsprep.methods import methods_of
+from tmsprep.methods.learner import Learner
 from tmsprep.methods.resources import ResourceError
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.running import EXIT_FAILED, EXIT_OK
 from tmsprep.tables import read_json
 from tmsprep.text import counted
 
-if TYPE_CHECKING:
-    from tmsprep.bids import FoundImages
-    from tmsprep.config import CrossvalConfig, TrainConfig
-    from tmsprep.learning.annotations import Annotations
-    from tmsprep.learning.examples import Example
-    from tmsprep.methods.learner import Learner
-
 logger = logging.getLogger('tmsprep')
+
+_LEVELS = {'error': logging.ERROR, 'warning': logging.WARNING, 'note': logging.INFO}
 
 
 @dataclass(frozen=True)
@@ -179,6 +178,12 @@ def data_set_name(config: TrainConfig | CrossvalConfig) -> str:
     """Return what the data set calls itself, else the name of its directory."""
     description = read_json(config.bids_dir / 'dataset_description.json')
     return description.get('Name') or config.bids_dir.resolve().name
+
+
+def log_issues(issues: Iterable[Issue]) -> None:
+    """Log issues, those that several participants have in common once."""
+    for severity, who, message in in_common(issues):
+        logger.log(_LEVELS[severity], '%s: %s', who, message)
 
 
 def conclude(

@@ -19,6 +19,7 @@ from tmsprep.config import (
     TrainConfig,
 )
 from tmsprep.files import check_private
+from tmsprep.running.plugins import read_plugin
 
 
 def check_paths(config: RunConfig) -> None:
@@ -125,8 +126,6 @@ def _check_writable(folder: Path, what: str) -> None:
 
 def _check_files(config: ImageConfig) -> None:
     if config.use_plugin is not None:
-        from tmsprep.running.plugins import read_plugin
-
         read_plugin(config.use_plugin)
     database = config.bids_database_dir
     if database is not None and database.exists() and not database.is_dir():

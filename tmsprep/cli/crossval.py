@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tmsprep.atomic import remove_partials
 from tmsprep.bids.names import Layout
 from tmsprep.cli.annotated import AnnotatedRun, conclude, find_annotated
+from tmsprep.config import CrossvalConfig
 from tmsprep.learning.examples import participants_of
 from tmsprep.protocols import load_protocol
 from tmsprep.running.execution import execute, prepare_run
@@ -19,8 +20,6 @@ from tmsprep.text import counted
 
 if TYPE_CHECKING:
     from nipype import Node
-
-    from tmsprep.config import CrossvalConfig
 
 logger = logging.getLogger('tmsprep')
 

@@ -10,7 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tmsprep.bids.names import ImageRef, Layout, derivative_path
+from tmsprep.cli.parser import build_parser, read_arguments
+from tmsprep.cli.run import main as run
 from tmsprep.config import RunConfig
+from tmsprep.formats import read_points
 from tmsprep.methods import method_names
 from tmsprep.running.surroundings import open_streams
 
@@ -40,9 +43,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         With code 2 and one line on stderr if an argument is wrong, or if the folder holds
         something else than a demo.
     """
-    from tmsprep.cli.parser import build_parser, read_arguments
-    from tmsprep.cli.run import main as run
-
     parser = argparse.ArgumentParser(
         prog='tmsprep-demo',
         description='Make a phantom head whose targets are known exactly, run tmsprep on it, and '
@@ -116,8 +116,6 @@ def distances(bids_dir: Path, layout: Layout, image: ImageRef) -> dict[str, dict
     dict
         Method to target to mm, for the methods that left a table; NaN for a target not found.
     """
-    from tmsprep.formats import read_points
-
     truth = read_points(truth_path(bids_dir, image))
     measured = {}
     for method in method_names():

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tmsprep.bids import BidsError
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.cli.group import log_issues
+from tmsprep.cli.annotated import log_issues
+from tmsprep.config import ParticipantConfig
 from tmsprep.derivatives import (
     EXPERT,
     delete_outdated,
@@ -22,14 +22,10 @@ from tmsprep.derivatives import (
 from tmsprep.evaluation.errors import AXES
 from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.files import file_sha256
-from tmsprep.group.experts import COLUMNS, collect_experts
+from tmsprep.group.experts import COLUMNS, Experts, collect_experts
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.text import counted
-
-if TYPE_CHECKING:
-    from tmsprep.config import ParticipantConfig
-    from tmsprep.group.experts import Experts
 
 logger = logging.getLogger('tmsprep')
 

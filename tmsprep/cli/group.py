@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from tmsprep.bids import write_dataset_description
 from tmsprep.bids.names import Layout
-from tmsprep.cli.annotated import conclude
+from tmsprep.cli.annotated import conclude, log_issues
+from tmsprep.config import GroupConfig
 from tmsprep.evaluation.errors import errors_against_consensus
-from tmsprep.group.analysis import GroupRequest, write_group
+from tmsprep.group.analysis import GroupRequest, GroupResult, write_group
 from tmsprep.group.issues import errors_by_subject, in_common
 from tmsprep.methods import methods_of
 from tmsprep.protocols import load_protocol
 from tmsprep.reports.group import GroupContent, Remark, write_group_report
+from tmsprep.reports.sections import Section
 from tmsprep.text import counted
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from tmsprep.config import GroupConfig
-    from tmsprep.group.analysis import GroupRequest, GroupResult
-    from tmsprep.group.issues import Issue
-    from tmsprep.reports.sections import Section
-
 logger = logging.getLogger('tmsprep')
-
-_LEVELS = {'error': logging.ERROR, 'warning': logging.WARNING, 'note': logging.INFO}
 
 
 def run_level(config: GroupConfig) -> int:
@@ -113,12 +106,6 @@ def request_of(config: GroupConfig) -> GroupRequest:
         margin_mm=config.equivalence_margin,
         random_seed=config.random_seed,
     )
-
-
-def log_issues(issues: Iterable[Issue]) -> None:
-    """Log issues, those that several participants have in common once."""
-    for severity, who, message in in_common(issues):
-        logger.log(_LEVELS[severity], '%s: %s', who, message)
 
 
 def _log_points(points: pd.DataFrame) -> None:

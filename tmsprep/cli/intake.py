@@ -8,15 +8,19 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from tmsprep.config import ParticipantConfig
 from tmsprep.files import file_sha256, make_private
+from tmsprep.imaging.nifti_file import open_nifti
 from tmsprep.intake import Kind, kind_of
+from tmsprep.intake.dicom import convert
+from tmsprep.intake.metadata import allowed
+from tmsprep.intake.nifti import clean_content
+from tmsprep.intake.raw import add_image, image_of
+from tmsprep.intake.series import Choice, choose
+from tmsprep.protocols import load_protocol
+from tmsprep.running.locks import short_lock
 from tmsprep.text import counted
-
-if TYPE_CHECKING:
-    from tmsprep.config import ParticipantConfig
-    from tmsprep.intake.series import Choice
 
 logger = logging.getLogger('tmsprep')
 
@@ -44,12 +48,6 @@ def take_image(config: ParticipantConfig) -> str:
     tmsprep.imaging.scanner_frame.ImageError
         If the file is damaged.
     """
-    from tmsprep.imaging.nifti_file import open_nifti
-    from tmsprep.intake.metadata import allowed
-    from tmsprep.intake.nifti import clean_content
-    from tmsprep.intake.raw import add_image, image_of
-    from tmsprep.protocols import load_protocol
-
     assert config.source is not None
     image = image_of(config.out_dir, config.participant_label[0], config.bids_filters)
     with _as_nifti(config, load_protocol(config.protocol).head != '') as (path, choice):
@@ -73,9 +71,6 @@ def _as_nifti(config: ParticipantConfig, by_rule: bool) -> Iterator[tuple[Path, 
     if kind is Kind.NIFTI:
         yield config.source, None
         return
-    from tmsprep.intake.dicom import convert
-    from tmsprep.intake.series import choose
-
     with _private_folder(config) as folder:
         found = convert(config.source, kind, folder)
         logger.info('%s in these DICOM files', counted(len(found), 'image'))
@@ -91,8 +86,6 @@ def _as_nifti(config: ParticipantConfig, by_rule: bool) -> Iterator[tuple[Path, 
 @contextlib.contextmanager
 def _private_folder(config: ParticipantConfig) -> Iterator[Path]:
     """Make a folder that nobody else can read, and delete it with all that names the patient."""
-    from tmsprep.running.locks import short_lock
-
     if config.dry_run:
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)

@@ -6,17 +6,20 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING
 
+from tmsprep.bids import BidsError
+from tmsprep.bids.collect import choose_participants, find_images
+from tmsprep.bids.names import ImageRef, Layout, refused_labels
 from tmsprep.cli.parser import parse_args
+from tmsprep.cli.participant import ParticipantRun
+from tmsprep.cli.points import own_points
+from tmsprep.config import ParticipantConfig
+from tmsprep.done import Work
+from tmsprep.failures import read_records
+from tmsprep.methods.resources import ResourceError
 from tmsprep.running import EXIT_OK, EXIT_USAGE
 from tmsprep.running.surroundings import open_streams
 from tmsprep.text import shown
-
-if TYPE_CHECKING:
-    from tmsprep.bids.names import ImageRef, Layout
-    from tmsprep.config import ParticipantConfig
-    from tmsprep.done import Work
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -34,11 +37,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     int
         0, also if nothing is done; 2 for wrong arguments.
     """
-    from tmsprep.bids import BidsError
-    from tmsprep.bids.names import refused_labels
-    from tmsprep.config import ParticipantConfig
-    from tmsprep.methods.resources import ResourceError
-
     arguments = list(sys.argv[1:] if argv is None else argv)
     if argv is None:
         open_streams()
@@ -86,10 +84,6 @@ def pending(config: ParticipantConfig) -> dict[str, str]:
     ResourceError
         If weights or an atlas are missing or made for other targets.
     """
-    from tmsprep.bids.collect import choose_participants, find_images
-    from tmsprep.cli.participant import ParticipantRun
-    from tmsprep.cli.points import own_points
-
     run = ParticipantRun.of(config)
     resources = run.resources()
     work = run.work(resources, own_points(config, run.protocol, run.methods, resources))
@@ -115,8 +109,6 @@ def _name_useless(label: str, images: Sequence[ImageRef], work: Work) -> None:
 
 def _without_images(layout: Layout, label: str) -> Iterator[str]:
     """Say what is missing of a participant, as far as it can be seen without the images."""
-    from tmsprep.failures import read_records
-
     for record in read_records(layout, label):
         yield f'failed: {record.node}: {record.message}'
     if not layout.report(label).is_file():

@@ -11,11 +11,14 @@ from importlib import import_module
 from typing import Any
 
 from tmsprep import __version__
+from tmsprep.bids import BidsError
 from tmsprep.cli.parser import parse_args
 from tmsprep.config import GroupConfig, ImageConfig, ParticipantConfig, RunConfig
 from tmsprep.files import make_private
+from tmsprep.intake import IntakeError
 from tmsprep.running import EXIT_FAILED, EXIT_OK, EXIT_USAGE
 from tmsprep.running.machine import explain_shortage
+from tmsprep.running.supervise import supervise
 from tmsprep.running.surroundings import leave_folder, open_streams
 from tmsprep.text import printable, shown
 
@@ -43,15 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_streams()
     config = parse_args()
     leave_folder()
-    from tmsprep.running.supervise import supervise
-
     return supervise(lambda: run(config), lambda line: _log_end(config, line))
 
 
 def run(config: RunConfig) -> int:
     """Run an analysis level; the last line of the log agrees with the exit code."""
-    from tmsprep.bids import BidsError
-    from tmsprep.intake import IntakeError
     from tmsprep.methods.resources import ResourceError
 
     try:
@@ -86,7 +85,6 @@ def _take_image(config: RunConfig) -> str:
         return ''
     from tmsprep.cli.intake import take_image
     from tmsprep.imaging.scanner_frame import ImageError
-    from tmsprep.intake import IntakeError
 
     try:
         return take_image(config)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import torch
 
 from tmsprep.atomic import remove_partials
+from tmsprep.bids import write_dataset_description
 from tmsprep.bids.names import Layout
 from tmsprep.cli.annotated import AnnotatedRun, conclude, find_annotated
+from tmsprep.config import TrainConfig
+from tmsprep.learning.examples import Record, split
+from tmsprep.learning.kept import prepare_record, remove_unfinished
+from tmsprep.learning.train import WeightsRun, train_weights
 from tmsprep.protocols import load_protocol
 from tmsprep.running.locks import claim_level, short_lock
+from tmsprep.running.progress import TrainingProgress
 from tmsprep.text import counted
-
-if TYPE_CHECKING:
-    from tmsprep.config import TrainConfig
-    from tmsprep.learning.examples import Record
 
 logger = logging.getLogger('tmsprep')
 
@@ -56,11 +59,6 @@ def run_level(config: TrainConfig) -> int:
 
 
 def _run(config: TrainConfig) -> int:
-    import torch
-
-    from tmsprep.bids import write_dataset_description
-    from tmsprep.learning.kept import remove_unfinished
-
     run = find_annotated(config)
     torch.set_num_threads(config.nprocs)
     remove_partials(config.out_dir, run.layout.weights().stem)
@@ -79,8 +77,6 @@ def _run(config: TrainConfig) -> int:
 
 def _prepare(run: AnnotatedRun, problems: dict[str, list[str]]) -> list[Record]:
     """Prepare all examples; those that cannot be used are named and left out."""
-    from tmsprep.learning.kept import prepare_record
-
     records = []
     for example in run.complete():
         record, _ = prepare_record(run.learner, example, _folder(run) / 'prepared')
@@ -110,10 +106,6 @@ def _check_number(run: AnnotatedRun, records: list[Record]) -> None:
 
 
 def _train(run: AnnotatedRun, records: list[Record]) -> Path:
-    from tmsprep.learning.examples import split
-    from tmsprep.learning.train import WeightsRun, train_weights
-    from tmsprep.running.progress import TrainingProgress
-
     training, validation = split(records, run.learner.least_validation)
     config = run.config
     trainings = run.learner.trainings(training, config.random_seed)

@@ -7,6 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import nibabel as nib
+
+from tmsprep.atomic import atomic_path
+from tmsprep.imaging.isotropic import upsample_sinc
+from tmsprep.imaging.read import ImageError, read_image
 from tmsprep.running import EXIT_OK
 
 
@@ -35,12 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f'{options.output} is there already; give a new file')
     if not options.output.name.endswith(('.nii', '.nii.gz')):
         parser.error(f'{options.output}: the name must end in .nii or .nii.gz')
-    import nibabel as nib
-
-    from tmsprep.atomic import atomic_path
-    from tmsprep.imaging.isotropic import upsample_sinc
-    from tmsprep.imaging.read import ImageError, read_image
-
     try:
         finer = upsample_sinc(read_image(options.image), options.factor)
         with atomic_path(options.output) as partial:

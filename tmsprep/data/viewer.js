@@ -131,6 +131,10 @@ function surface(head, cam, size, span) {
   const reach = Math.hypot(...middle);
   const { right, up, away } = cam;
   const at = (p, t) => sample(head, p[0] + away[0] * t, p[1] + away[1] * t, p[2] + away[2] * t);
+  const [nx, ny] = head.shape;
+  const nearest = (p, t) => head.levels[
+    ((p[0] + away[0] * t + 0.5) | 0) + nx * (((p[1] + away[1] * t + 0.5) | 0) + ny * ((p[2] + away[2] * t + 0.5) | 0))
+  ];
   for (let row = 0; row < size; row++) {
     for (let column = 0; column < size; column++) {
       const u = ((column + 0.5) / size - 0.5) * span, v = (0.5 - (row + 0.5) / size) * span;
@@ -148,8 +152,8 @@ function surface(head, cam, size, span) {
       }
       let t = begin;
       // Two samples in a row, so that a speck of noise in the air is no skin.
-      while (t <= end && !(at(p, t) > SKIN && at(p, t + 1.5) > SKIN)) t += 1.5;
-      if (!(t <= end)) continue;
+      while (t <= end - 1.5 && !(nearest(p, t) > SKIN && nearest(p, t + 1.5) > SKIN)) t += 1.5;
+      if (!(t <= end - 1.5)) continue;
       let low = t - 1.5, high = t;
       for (let i = 0; i < 5; i++) {
         const half = (low + high) / 2;
@@ -157,9 +161,9 @@ function surface(head, cam, size, span) {
       }
       const [x, y, z] = [0, 1, 2].map((axis) => p[axis] + away[axis] * high);
       const slope = [
-        sample(head, x + 1.5, y, z) - sample(head, x - 1.5, y, z),
-        sample(head, x, y + 1.5, z) - sample(head, x, y - 1.5, z),
-        sample(head, x, y, z + 1.5) - sample(head, x, y, z - 1.5),
+        sample(head, x + 2.5, y, z) - sample(head, x - 2.5, y, z),
+        sample(head, x, y + 2.5, z) - sample(head, x, y - 2.5, z),
+        sample(head, x, y, z + 2.5) - sample(head, x, y, z - 2.5),
       ];
       const facing = Math.max(0, dot(slope, away) / (Math.hypot(...slope) || 1));
       shade[row * size + column] = 45 + 195 * facing;
@@ -236,7 +240,8 @@ const words = (mm) => mm.map((value) => Number(value).toFixed(1)).join(' ');
 /** Undo base64 and gzip. */
 async function decompress(text) {
   const binary = atob(text.trim());
-  const bytes = Uint8Array.from(binary, (character) => character.charCodeAt(0));
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream('gzip'));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
@@ -385,8 +390,10 @@ class Viewer {
     requestAnimationFrame(() => {
       this.asked = false;
       PLANES.forEach((plane, number) => this.drawPlane(plane, this.canvases[number]));
-      this.drawHead();
       this.showPlace();
+      // The first picture of the surface takes longest: the planes do not wait for it.
+      if (this.picture) this.drawHead();
+      else this.turn(this.azimuth, this.elevation, true);
     });
   }
 
@@ -405,8 +412,8 @@ class Viewer {
 
   view(canvas) {
     const width = canvas.clientWidth || 300, height = canvas.clientHeight || 300;
-    // One scale for all planes, so that a millimetre has one length.
-    const longest = Math.max(...this.head.shape) * this.head.spacing;
+    // One scale for all planes, so that a millimetre has one length; with a margin for the letters.
+    const longest = Math.max(...this.head.shape) * this.head.spacing * 1.06;
     return { centre: this.centre, scale: this.zoom * Math.min(width, height) / longest, width, height };
   }
 
@@ -864,7 +871,8 @@ if (typeof document !== 'undefined') {
     root.hidden = false;
     observer.observe(root);
   }
-  window.addEventListener('hashchange', () => followLink());
+  window.addEventListener('hashchange', followLink);
+  followLink();
 }
 if (typeof module !== 'undefined') {
   module.exports = {

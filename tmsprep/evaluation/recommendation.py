@@ -122,14 +122,16 @@ def recommend(
     -------
     list of Recommendation
         One per target of the protocol, in its order, then one per further label in the tables.
+        Targets that no table lists were not asked for, unless there is no table.
     """
     titles = titles or {}
     methods = [*protocol.methods, *tables]
     order = sorted(tables, key=methods.index)
     targets = {target.label: target for target in protocol.targets}
-    further = (str(row['label']) for name in order for row in tables[name])
+    listed = dict.fromkeys(str(row['label']) for name in order for row in tables[name])
+    asked = (label for label in targets if label in listed or not listed)
     found = []
-    for label in dict.fromkeys(chain(targets, further)):
+    for label in dict.fromkeys(chain(asked, listed)):
         rows = {name: row for name in order for row in tables[name] if str(row['label']) == label}
         candidates = {
             name: _Candidate(name, titles.get(name, name), row, statuses)

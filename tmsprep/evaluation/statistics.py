@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import DescrStatsW
 
 #: Resamples of the bootstrap: with other seeds the limits move by about 1 % of the width.
 RESAMPLES = 9999
@@ -182,8 +184,6 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     corrected = np.full(p_values.shape, np.nan)
     tests = np.flatnonzero(np.isfinite(p_values))
     if len(tests):
-        from statsmodels.stats.multitest import multipletests
-
         corrected[tests] = multipletests(p_values[tests], method='holm')[1]
     return corrected
 
@@ -240,8 +240,6 @@ def tost(first: np.ndarray, second: np.ndarray, margin_mm: float = MARGIN_MM) ->
     if n < 2 or difference.std(ddof=1) / np.sqrt(n) < 1e-9:
         reason = _too_few(n) or 'all differences are the same'
         return Equivalence(n, np.nan, np.nan, np.nan, reason)
-    from statsmodels.stats.weightstats import DescrStatsW
-
     p, (_, lower, _), (_, upper, _) = DescrStatsW(difference).ttost_mean(-margin_mm, margin_mm)
     return Equivalence(n, float(lower), float(upper), float(p), '')
 

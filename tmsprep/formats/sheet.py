@@ -9,6 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
@@ -61,8 +63,6 @@ def write_sheet(
     PointsFileError
         If a name cannot be written.
     """
-    from jinja2 import Environment, StrictUndefined
-
     check_writable([marker.title for marker in markers], path)
     environment = Environment(
         autoescape=True,
@@ -89,8 +89,6 @@ def write_sheet(
 
 def _numbers(point: np.ndarray, kind: str) -> object:
     """Show a point with few decimals; the page keeps the exact numbers as values."""
-    from markupsafe import Markup
-
     cells = (
         f'<data class="{kind}" value="{value:.{DECIMALS}f}">{_shown(value)}</data>'
         for value in rounded(point)

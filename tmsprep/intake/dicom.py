@@ -6,6 +6,8 @@ import importlib.util
 import subprocess
 from pathlib import Path
 
+from dcm2niix import bin as program
+
 from tmsprep.bids.names import natural_key
 from tmsprep.imaging.nifti_file import open_nifti
 from tmsprep.imaging.scanner_frame import ImageError
@@ -72,8 +74,6 @@ def _program() -> str:
             'DICOM files are converted by dcm2niix, which is not installed; run: pip install '
             "'tmsprep[dicom]'"
         )
-    from dcm2niix import bin as program
-
     return str(program)
 
 

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
@@ -16,6 +18,12 @@ from nipype.interfaces.base import (
 )
 
 from tmsprep.atomic import write_text
+from tmsprep.imaging.conform import conform, voxels_in_grid
+from tmsprep.imaging.intensities import mend_image
+from tmsprep.imaging.isotropic import conform_isotropic
+from tmsprep.imaging.nifti_file import require_memory
+from tmsprep.imaging.read import read_source
+from tmsprep.imaging.volume import percentile_window
 
 #: What a voxel of the isotropic grid takes at most, from here to the last step: intensities, their
 #: copies and what networks make of them (measured: 20 bytes for points alone).
@@ -48,16 +56,6 @@ class Conform(SimpleInterface):
     always_run = True
 
     def _run_interface(self, runtime: Any) -> Any:
-        import nibabel as nib
-        import numpy as np
-
-        from tmsprep.imaging.conform import conform, voxels_in_grid
-        from tmsprep.imaging.intensities import mend_image
-        from tmsprep.imaging.isotropic import conform_isotropic
-        from tmsprep.imaging.nifti_file import require_memory
-        from tmsprep.imaging.read import read_source
-        from tmsprep.imaging.volume import percentile_window
-
         path = Path(self.inputs.in_file)
         voxel_mm = self.inputs.voxel_mm
         on_own_grid = isdefined(voxel_mm)

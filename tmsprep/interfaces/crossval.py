@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
@@ -21,8 +22,11 @@ from nipype.interfaces.base import (
 
 from tmsprep.failures import record_error
 from tmsprep.files import file_sha256
+from tmsprep.learning.crossval import run_test, run_training, write_tables
 from tmsprep.learning.examples import Example, Record
+from tmsprep.learning.kept import check_unchanged, intact_records, kept, prepare_record
 from tmsprep.learning.plan import Plan, Test, Training
+from tmsprep.learning.train import identity_of
 from tmsprep.methods import get_method
 from tmsprep.methods.learner import Learner
 from tmsprep.tables import write_json
@@ -64,8 +68,6 @@ class _Step(SimpleInterface):
 
     def device(self) -> str:
         """Return the device, after setting the number of threads."""
-        import torch
-
         torch.set_num_threads(self.inputs.threads)
         return 'cuda' if self.inputs.use_gpu else 'cpu'
 
@@ -97,8 +99,6 @@ class Prepare(_Step):
     output_spec = PrepareOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        from tmsprep.learning.kept import prepare_record
-
         given = self.inputs
         example = Example.from_dict(json.loads(given.example))
         record, failure = prepare_record(self.learner(), example, Path(given.folder))
@@ -128,10 +128,6 @@ class Train(_Step):
     output_spec = TrainOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        from tmsprep.learning.crossval import run_training
-        from tmsprep.learning.kept import intact_records, kept
-        from tmsprep.learning.train import identity_of
-
         given, learner = self.inputs, self.learner()
         training = Training.from_dict(json.loads(given.training))
         records, validation = map(self.read_records, (given.records, given.validation))
@@ -174,9 +170,6 @@ class TestNetworks(_Step):
     output_spec = TestOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        from tmsprep.learning.crossval import run_test
-        from tmsprep.learning.kept import check_unchanged, intact_records, kept
-
         given, learner = self.inputs, self.learner()
         test, records = Test.from_dict(json.loads(given.test)), self.read_records(given.records)
         networks = [Path(path) for path in given.networks]
@@ -227,8 +220,6 @@ class Gather(_Step):
     output_spec = GatherOutputSpec
 
     def _run_interface(self, runtime: Any) -> Any:
-        from tmsprep.learning.crossval import write_tables
-
         given = self.inputs
         tables = write_tables(
             self.learner(),

@@ -20,6 +20,8 @@ from tmsprep.imaging.scanner_frame import ImageError
 from tmsprep.interfaces.localize import TakesOutcomes
 from tmsprep.outcome import Outcome, describe_error
 from tmsprep.point_table import delete_points, write_point_table
+from tmsprep.scalp.measure import needs_scalp
+from tmsprep.scalp.outcomes import add_coils
 from tmsprep.tables import read_json
 
 
@@ -31,7 +33,7 @@ class WriteDerivativesInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     protocol = traits.Any(mandatory=True, desc='a `Protocol`')
     properties = File(exists=True, mandatory=True, desc='of the image, see `Conform`')
     properties_again = File(exists=True, desc='of the image, where it was read for another grid')
-    conformed = File(exists=True, desc='image on the grid of one method')
+    conformed = File(exists=True, desc='image on the common grid, or that of the one method')
     own_points = traits.Any(desc='an `OwnPoints`')
     random_seed = traits.Int(mandatory=True)
     chosen = traits.List(traits.Str(), desc='labels of the targets that tables list; none: all')
@@ -57,10 +59,13 @@ class WriteDerivatives(TakesOutcomes):
         given, files = self.inputs, self.outcome_files()
         properties = self._properties()
         outcomes = {method: Outcome.read(path) for method, path in files.items()}
+        measured = outcomes
+        if isdefined(given.conformed) and needs_scalp(given.protocol):
+            measured = add_coils(outcomes, Path(given.conformed), properties, given.protocol)
         tables = write_outcomes(
             given.layout,
             given.image,
-            outcomes,
+            measured,
             given.protocol,
             properties,
             given.random_seed,

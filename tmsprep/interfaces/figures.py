@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import nibabel as nib
 import numpy as np
+import pandas as pd
 from nipype.interfaces.base import (
     BaseInterfaceInputSpec,
     File,
@@ -19,16 +21,20 @@ from nipype.interfaces.base import (
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import EXPERT, POINTS, source_sha256
+from tmsprep.evaluation.face import FacePlane, face_plane, without_face
+from tmsprep.evaluation.head import MeanHead
 from tmsprep.evaluation.status import RADIUS, UNUSABLE
 from tmsprep.formats.targets_tsv import read_rows, read_targets
 from tmsprep.methods import get_method
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+from tmsprep.reports.head_volume import head_volume, write_head
+from tmsprep.reports.overview import plot_overview
+from tmsprep.reports.planes import Volume
+from tmsprep.reports.slices import plot_target
+from tmsprep.reports.thumbnail import THUMBNAIL, plot_thumbnail
 from tmsprep.text import open_text
-
-if TYPE_CHECKING:
-    from tmsprep.evaluation.face import FacePlane
 
 
 class PlotFiguresInputSpec(BaseInterfaceInputSpec):
@@ -130,14 +136,6 @@ def plot_points(
     Path
         The figures.
     """
-    import nibabel as nib
-
-    from tmsprep.reports.head_volume import head_volume, write_head
-    from tmsprep.reports.overview import plot_overview
-    from tmsprep.reports.planes import Volume
-    from tmsprep.reports.slices import plot_target
-    from tmsprep.reports.thumbnail import THUMBNAIL, plot_thumbnail
-
     points = {method: read_targets(path) for method, path in tables.items()}
     # Read once: a dozen figures look at the same voxels.
     volume = Volume.from_image(nib.Nifti1Image.from_filename(conformed))
@@ -184,10 +182,6 @@ def _defaced(
     ValueError
         If no method has points that do, or the protocol has no mean head: nothing is shown then.
     """
-    import nibabel as nib
-
-    from tmsprep.evaluation.face import without_face
-
     plane = _face(tables, protocol)
     written = {}
     for isotropic, path in conformed.items():
@@ -199,9 +193,6 @@ def _defaced(
 
 
 def _face(tables: Mapping[str, Path], protocol: Protocol) -> FacePlane:
-    from tmsprep.evaluation.face import face_plane
-    from tmsprep.evaluation.head import MeanHead
-
     cure = 'so no picture is made. Run again without --deface-report if faces may be shown'
     if not protocol.head:
         raise ValueError(
@@ -265,8 +256,6 @@ def scatter(tables: Mapping[str, Path]) -> dict[str, dict[str, float]]:
 
 def _column(path: Path, name: str) -> dict[str, float]:
     """Target to a number of its row, NaN where missing; empty if there is no such column."""
-    import pandas as pd
-
     table = pd.read_csv(open_text(path), sep='\t', dtype=str, keep_default_na=False)
     if name not in table:
         return {}

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
 from tmsprep.disclaimer import disclaimer
 from tmsprep.learning.examples import Record, participants_of
+from tmsprep.protocols import Protocol
 from tmsprep.text import counted
-
-if TYPE_CHECKING:
-    from tmsprep.protocols import Protocol
 
 #: Entry of weights without a stated licence.
 LICENCE = 'set by the owner of the images and points it was trained on'
@@ -53,7 +52,6 @@ def common_entries(
     training, validation : sequence of Record
         Training set and validation set.
     """
-    import numpy as np
     import torch
 
     return {

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from tmsprep.atomic import atomic_path
 from tmsprep.files import SEAL, broken_seal, remove_inside, seal
 from tmsprep.learning.examples import Example, Record, fingerprint
@@ -192,8 +194,6 @@ def save_checked(path: Path, content: Any) -> Path:
 
     Torch itself does not check what it reads: a bit that has turned over is another weight.
     """
-    import torch
-
     stream = io.BytesIO()
     torch.save(content, stream)
     data = stream.getvalue()
@@ -210,8 +210,6 @@ def load_checked(path: Path, device: Any = 'cpu') -> Any:
     DamagedError
         If it is not what was written.
     """
-    import torch
-
     try:
         content = Path(path).read_bytes()
         data, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import matplotlib as mpl
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from tmsprep.atomic import atomic_path
 from tmsprep.tables import Column, column, write_table
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Line of a log: 'step' or 'epoch', 'loss', and 'validation', NaN where it was not measured.
 Row = dict[str, float]
@@ -80,9 +79,6 @@ def plot_log(path: Path, logs: Logs, unit: str, meaning: Mapping[str, tuple[str,
     logs, unit, meaning
         As for `write_log`.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
     kinds = list(dict.fromkeys(meaning[network] for network in logs))
     measured = any(not math.isnan(row['validation']) for log in logs.values() for row in log)
     columns = ('loss', 'validation') if measured else ('loss',)

@@ -9,18 +9,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from tmsprep.bids.names import Layout
 from tmsprep.learning.card import common_entries, write_card
 from tmsprep.learning.examples import Record, points_as_dict, usable
 from tmsprep.learning.log import Row, plot_log, write_log
 from tmsprep.learning.loop import Trained, fit, rounded
 from tmsprep.learning.plan import Training, check_disjoint
+from tmsprep.methods.learner import Learner
 from tmsprep.protocols import Protocol
-
-if TYPE_CHECKING:
-    from tmsprep.bids.names import Layout
-    from tmsprep.methods.learner import Learner
 
 logger = logging.getLogger(__name__)
 

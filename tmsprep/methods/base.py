@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import nibabel as nib
 import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.evaluation.head import MeanHead
 from tmsprep.evaluation.status import RADIUS, STATUSES, point_status
 from tmsprep.files import code_version
-from tmsprep.options import Option
+from tmsprep.options import NamedPath, Option
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
@@ -138,7 +140,7 @@ class Method(ABC):
         return {}
 
     def image_resources(
-        self, image: ImageRef, layout: Layout, derivatives: Sequence[Path]
+        self, image: ImageRef, layout: Layout, derivatives: Sequence[NamedPath]
     ) -> dict[str, Any]:
         """Find earlier derivatives of one image that replace a computation; JSON-ready.
 
@@ -153,6 +155,11 @@ class Method(ABC):
     def cpus(self, threads: int) -> int:
         """CPUs that `locate` keeps busy when a step may have this many threads."""
         return 1
+
+    @property
+    def takes_derivatives(self) -> bool:
+        """Whether it can use what others have made of an image; see `image_resources`."""
+        return type(self).image_resources is not Method.image_resources
 
     @property
     def version(self) -> str:
@@ -353,10 +360,6 @@ class Method(ABC):
 
 def _compare(outcome: Outcome, request: Request) -> Outcome:
     """Compare an image with the mean head; add what is found to the outcome."""
-    import nibabel as nib
-
-    from tmsprep.evaluation.head import MeanHead
-
     labels = request.protocol.labels
     model = MeanHead.load(request.protocol.file(request.protocol.head))
     lower, upper = request.properties['window']

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep.bids.names import shorten
+from tmsprep.evaluation.head import MeanHead
 from tmsprep.methods.base import Method
 from tmsprep.networks.archive import Archive, WeightsError, open_archive
 from tmsprep.networks.settings import check_labels
@@ -41,8 +42,6 @@ def gather_resources(
 
 def _head_problems(protocol: Protocol) -> list[str]:
     """Say why the mean head of a protocol cannot be used; nothing if it can, or there is none."""
-    from tmsprep.evaluation.head import MeanHead
-
     try:
         if protocol.head:
             MeanHead.load(protocol.file(protocol.head))

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load
 
 from tmsprep.atomic import atomic_path
 
@@ -240,9 +242,6 @@ def _refuse_constant(name: str) -> None:
 
 
 def _read_arrays(path: Path, content: bytes) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
     try:
         # The package checks types, shapes and that the parts fill the file without overlap.
         return load(content)

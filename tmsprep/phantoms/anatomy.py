@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 from scipy.ndimage import affine_transform, distance_transform_edt, gaussian_filter
 
 #: Grid of the head: the template's (98, 134 and 72 voxels before 0 mm) and room for scalp, face
@@ -155,8 +156,6 @@ def head_template() -> HeadTemplate:
 
 def _bundled_brain() -> tuple[np.ndarray, np.ndarray]:
     """Brain mask with soft edges, and brain signal with the contrast of an individual."""
-    from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
-
     template = load_mni152_template(resolution=1)
     mask = load_mni152_brain_mask(resolution=1)
     signal = np.zeros(_SHAPE, np.float32)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import ants
 import nibabel as nib
 import numpy as np
-
-if TYPE_CHECKING:
-    import ants
 
 # RAS+ to LPS and back: the matrix is its own inverse.
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -56,8 +53,6 @@ def to_ants(image: nib.spatialimages.SpatialImage) -> ants.ANTsImage:
     ValueError
         If the affine is sheared: ITK's direction matrix cannot hold it.
     """
-    import ants
-
     affine = _FLIP @ image.affine
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     direction = affine[:3, :3] / spacing
@@ -98,8 +93,6 @@ def write_linear(matrix: np.ndarray, path: Path) -> Path:
     >>> (matrix @ [1, 2, 3, 1]).tolist()
     [6.0, 2.0, 3.0, 1.0]
     """
-    import ants
-
     lps = flip_matrix(matrix)
     transform = ants.create_ants_transform(
         transform_type='AffineTransform',
@@ -114,8 +107,6 @@ def write_linear(matrix: np.ndarray, path: Path) -> Path:
 
 def read_linear(path: Path) -> np.ndarray:
     """Read an ITK affine as the 4 x 4 RAS+ matrix that moves fixed to moving points."""
-    import ants
-
     transform = ants.read_transform(str(path))
     matrix = np.eye(4)
     matrix[:3, :3] = np.reshape(transform.parameters[:9], (3, 3))

@@ -6,8 +6,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import ants
 import nibabel as nib
 import numpy as np
+from ants.internal import get_pointer_string
 
 from tmsprep.evaluation.masks import dice
 from tmsprep.points import PointSet
@@ -191,9 +193,6 @@ def _run(
     composite: bool,
 ) -> None:
     """Call ``antsRegistration`` itself: `ants.registration` would ignore a seed."""
-    import ants
-    from ants.internal import get_pointer_string
-
     images = (to_ants(fixed.image), to_ants(moving.image))
     pointers = [get_pointer_string(image) for image in images]
     arguments = ['--dimensionality', '3', '--float', '1', '--random-seed', str(random_seed)]

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from nilearn.plotting.displays import LYRZProjector
 
 from tmsprep.evaluation.agreement import as_matrix, axis_differences, bland_altman
 from tmsprep.reports.charts import SHORTEST_AXIS_MM, WIDTH_IN, figure_style, save_svg
 from tmsprep.reports.styles import group_style
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
 
 #: Largest cell, and the space for names on the left and for names and title, inches.
 _CELL_IN, _LEFT_IN, _BELOW_IN = 0.6, 0.8, 0.9
@@ -52,8 +54,6 @@ def plot_matrices(
     Path
         `path`.
     """
-    from matplotlib.figure import Figure
-
     cells = sum(len(names) for names in squares.values())
     cell = min(_CELL_IN, (WIDTH_IN - _LEFT_IN * len(squares)) / cells)
     height = _BELOW_IN + cell * max(len(names) for names in squares.values())
@@ -101,9 +101,6 @@ def _draw_square(
 
 def _draw_cells(axes: Axes, means: np.ndarray, counts: np.ndarray, darkest: float) -> None:
     """Draw each square as a shape, as pictures are turned grey in the file."""
-    from matplotlib import colormaps
-    from matplotlib.patches import Rectangle
-
     size = len(means)
     np.fill_diagonal(means, np.nan)
     for i, j in np.ndindex(size, size):
@@ -138,8 +135,6 @@ def plot_bland_altman(points: pd.DataFrame, first: str, second: str, path: Path)
     Path
         `path`.
     """
-    from matplotlib.figure import Figure
-
     apart = axis_differences(points, first, second)
     limits = bland_altman(points, first, second)
     reach = _reach(apart['difference_mm'].to_numpy(), limits[['lower_mm', 'upper_mm']].to_numpy())
@@ -210,9 +205,6 @@ def plot_glass_brain(template_points: pd.DataFrame, methods: Sequence[str], path
     Path
         `path`.
     """
-    from matplotlib.figure import Figure
-    from nilearn.plotting.displays import LYRZProjector
-
     with figure_style():
         figure = Figure(figsize=(WIDTH_IN, _ROW_IN * len(methods)))
         part = 1 / len(methods)

@@ -8,18 +8,18 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import matplotlib as mpl
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from tmsprep.atomic import write_text
 from tmsprep.reports.styles import MethodStyle, group_style
 from tmsprep.reports.svg import FONTS
-
-if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: Width of the charts, inches.
 WIDTH_IN = 8.0
@@ -61,8 +61,6 @@ _LONG_NUMBER = re.compile(r'(\.\d\d)\d+')
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Apply the settings under which figures are drawn and saved, whatever the user's own."""
-    import matplotlib as mpl
-
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)  # type: ignore[arg-type]
@@ -100,8 +98,6 @@ def plot_errors(
     Path
         `path`.
     """
-    from matplotlib.figure import Figure
-
     wanted = max(1, int(WIDTH_IN / (_AXIS_IN + _COLUMN_IN * len(methods))))
     columns = min(wanted, len(labels))
     rows = math.ceil(len(labels) / columns)
@@ -177,8 +173,6 @@ def _draw_box(axes: Axes, x: int, errors: np.ndarray, colour: str) -> None:
 
 
 def _name_columns(axes: Axes, label: str, methods: Sequence[str], end: float) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     axes.set_title(label, fontsize=8, fontweight='bold', pad=11)
     axes.set_xlim(-0.6, len(methods) - 0.4)
     axes.set_ylim(0, end)

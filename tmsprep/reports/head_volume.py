@@ -25,8 +25,13 @@ LEVELS = 64
 #: Share of the window that becomes black: noise of the air takes a third of the file otherwise.
 BLACK = 0.06
 
-#: Space kept around points, mm; the head has a margin already.
+#: Space kept around points, mm.
 MARGIN_MM = 15.0
+
+#: Space added to the box of the head at its left, right, back, front and top, mm. It leaves out
+#: half a per cent of the voxels at each end; with this, nothing of 25 training participants of IXI
+#: was cut above the neck, the nose included, which reached 16 mm further.
+WIDER_MM = np.array([[-8.0, -8, 0], [8, 16, 8]])
 
 #: Most voxels. A head of 170 x 220 x 200 mm has 7.5 million of 1 mm, some 1.6 MB compressed.
 MOST_VOXELS = 9_500_000
@@ -72,7 +77,7 @@ def head_volume(volume: Volume, points: np.ndarray) -> HeadVolume:
         Shape (n, 3), mm, RAS+; rows of NaN are missing.
     """
     known = points[np.isfinite(points).all(axis=1)]
-    box = volume.box.astype(np.float64)
+    box = volume.box + WIDER_MM
     if len(known):
         box[0] = np.minimum(box[0], known.min(axis=0) - MARGIN_MM)
         box[1] = np.maximum(box[1], known.max(axis=0) + MARGIN_MM)

@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmsprep.atomic import remove_partials, write_text
+from tmsprep.bids import write_dataset_description
+from tmsprep.bids.description import NO_LINKS
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.failures import record_crashes
 from tmsprep.protocols import Protocol
 from tmsprep.running.locks import short_lock
 from tmsprep.running.machine import Execution
 from tmsprep.running.plugins import ask_slurm, plugin_settings, poll_seconds
+from tmsprep.running.progress import Progress
 
 if TYPE_CHECKING:
     from nipype import Node, Workflow
-
-    from tmsprep.running.progress import Progress
 
 logger = logging.getLogger('tmsprep')
 
@@ -132,6 +134,7 @@ def prepare_run(
     layout: Layout,
     protocol: Protocol,
     bids_dir: Path,
+    links: Mapping[str, Path] = NO_LINKS,
 ) -> None:
     """Describe the outputs and set Nipype up.
 
@@ -145,13 +148,13 @@ def prepare_run(
         The targets.
     bids_dir : Path
         The data set.
+    links : mapping
+        Label to each further data set that the outputs are made of.
     """
-    from tmsprep.bids import write_dataset_description
-
     with short_lock(layout.out_dir / 'logs', 'descriptions'):
         for name in ('dataset_description.json', '.bidsignore'):
             remove_partials(layout.out_dir, name)
-        write_dataset_description(layout.out_dir, bids_dir, protocol)
+        write_dataset_description(layout.out_dir, bids_dir, protocol, links)
     prepare_nipype(execution)
 
 
@@ -182,8 +185,6 @@ def execute(
     RuntimeError
         If Nipype stopped for a reason that concerns no single image.
     """
-    from tmsprep.failures import record_crashes
-
     log_dir = execution.log_dir
     if execution.write_graph:
         _write_graph(workflow, log_dir / 'graph.dot')

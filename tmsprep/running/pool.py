@@ -10,14 +10,12 @@ import os
 import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nipype import Node
 from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 
 from tmsprep.running.supervise import describe_end, die_with
-
-if TYPE_CHECKING:
-    from nipype import Node
 
 
 class PoolPlugin(MultiProcPlugin):

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
 if TYPE_CHECKING:
     from nipype import Node
 
@@ -26,8 +28,6 @@ class _Bar:
     """
 
     def __init__(self, total: int, unit: str) -> None:
-        from tqdm import tqdm
-
         hidden = not sys.stderr.isatty()
         self._bar = tqdm(total=total, unit=unit, disable=hidden, leave=False, smoothing=0.1)
 

@@ -7,27 +7,25 @@ import numpy as np
 #: Distance of the coil's bottom from the scalp, mm: hair (the default of SimNIBS).
 COIL_DISTANCE_MM = 4.0
 
-#: Smallest part of a unit normal across the left-right axis with which planes parallel to the
-#: mid-sagittal plane still cut the coil's plane in a clear direction: the coil lies within 80
-#: degrees of upright. On a cheek it is no longer clear where the midline would run.
+#: Least share of the backward direction that lies in the plane of the coil: the coil is within 80
+#: degrees of lying along the midline. Over a pole of the head it is not clear where backwards is.
 _CLEAR = np.sin(np.radians(10))
 
 
 def handle_direction(
-    normal: np.ndarray, rightwards: np.ndarray, degrees: float, side: float
+    normal: np.ndarray, backwards: np.ndarray, degrees: float, side: float
 ) -> np.ndarray:
     """Direction in which the handle of a coil points.
 
-    The angle is measured in the plane of the coil, as seen from above it, from the line in which
-    that plane cuts planes parallel to the mid-sagittal one. Along this line, backwards over the
-    vertex is 0; 90 is away from the midline.
+    The angle is measured in the plane of the coil, seen from above it, against the backward
+    direction of the head, laid into that plane: 0 is backwards, 90 away from the midline.
 
     Parameters
     ----------
     normal : numpy.ndarray
         Shape (3,), unit, outwards.
-    rightwards : numpy.ndarray
-        Shape (3,), unit: normal of the mid-sagittal plane, to the participant's right.
+    backwards : numpy.ndarray
+        Shape (3,), unit: from the front of the head to its back.
     degrees : float
         The angle.
     side : float
@@ -36,30 +34,30 @@ def handle_direction(
     Returns
     -------
     numpy.ndarray
-        Shape (3,), unit, perpendicular to the normal; NaN where the normal is so nearly along
-        `rightwards` that the line is not clear.
+        Shape (3,), unit, perpendicular to the normal; NaN where the normal is nearly along
+        `backwards`.
 
     Examples
     --------
     At the vertex, 45 degrees on the left: backwards and to the left.
 
-    >>> up, right = np.array([0.0, 0, 1]), np.array([1.0, 0, 0])
-    >>> handle_direction(up, right, 45, -1).round(3)
+    >>> up, back = np.array([0.0, 0, 1]), np.array([0.0, -1, 0])
+    >>> handle_direction(up, back, 45, -1).round(3)
     array([-0.707, -0.707,  0.   ])
 
-    On the forehead, 0 points up, along the midline:
+    Over the right ear, 90 degrees is away from the midline: down.
 
-    >>> handle_direction(np.array([0.0, 1, 0]), right, 0, 1) + 0.0
-    array([0., 0., 1.])
+    >>> handle_direction(np.array([1.0, 0, 0]), back, 90, 1).round(3) + 0.0
+    array([ 0.,  0., -1.])
     """
-    backwards = np.cross(rightwards, normal)
-    size = np.linalg.norm(backwards)
+    along = backwards - normal * (backwards @ normal)
+    size = np.linalg.norm(along)
     if not size > _CLEAR:
         return np.full(3, np.nan)
-    backwards /= size
-    lateral = np.cross(normal, backwards) * (-1.0 if side < 0 else 1.0)
+    along /= size
+    lateral = np.cross(normal, along) * (-1.0 if side < 0 else 1.0)
     angle = np.radians(degrees)
-    return np.cos(angle) * backwards + np.sin(angle) * lateral
+    return np.cos(angle) * along + np.sin(angle) * lateral
 
 
 def coil_pose(

@@ -38,18 +38,21 @@ _NOISY_AIR = 0.01
 #: Edge of the box around bright voxels that does not count as air, voxels of 2 mm.
 _NEAR = 11
 
-#: Least size of a piece of the head, relative to the largest: a thick dark skull may part brain and
-#: scalp, but what is left of a nose after defacing is no head.
+#: Least size of a piece of the head, relative to the largest: a thick dark skull may part brain
+#: and scalp, but what is left of a nose after defacing is no head.
 _PIECE = 0.03
 
 #: Closing of the mask, voxels of 2 mm: furrows of the skin and the rims of ears.
 _CLOSING = 3
 
+#: Opening of the mask, voxels of 2 mm: specks of noise at the skin, straps, and the nose's tip.
+_OPENING = 2
+
 #: Empty voxels laid around the grid, so that a head that is cut by it has a surface there.
 _PAD = 4
 
 #: Smoothing of the mask before its surface is drawn, voxels of 2 mm.
-SMOOTHING = 1.25
+SMOOTHING = 1.5
 
 #: Radius of the patch of scalp to which a coil is tangential, mm: about that of the middle of a
 #: coil, which does not follow wrinkles.
@@ -58,8 +61,15 @@ NORMAL_MM = 10.0
 #: Radius of the bundle of rays along which the edge of the scalp is measured, mm.
 BUNDLE_MM = 2.0
 
+#: Skin is seen this far inside of where tissue begins, mm: it is 2 to 3 mm thick, and an edge is
+#: blurred over a voxel.
+SKIN_MM = 2.0
+
 #: The edge is looked for so far outside and inside of the drawn surface, mm.
 REACH_MM = 6.0
+
+#: Length of a ray from the middle of the head, mm.
+RAY_MM = 180.0
 
 #: Distance of samples along a ray, mm.
 _STEP_MM = 0.5
@@ -78,6 +88,10 @@ class HeadSurface:
         Shape (n, 3), unit, outwards.
     voxels, affine : numpy.ndarray
         The conformed image, 1 mm, in which edges are measured.
+    threshold : float
+        Intensity from which on a voxel is tissue, not air.
+    field, field_affine : numpy.ndarray
+        The smoothed mask, 2 mm, whose middle level the surface is.
     volume_ml : float
         Of the head in the field of view.
     """
@@ -86,6 +100,9 @@ class HeadSurface:
     normals: np.ndarray
     voxels: np.ndarray
     affine: np.ndarray
+    threshold: float
+    field: np.ndarray
+    field_affine: np.ndarray
     volume_ml: float
 
     @cached_property
@@ -117,9 +134,9 @@ class HeadSurface:
     def edge(self, place: np.ndarray, normal: np.ndarray) -> np.ndarray:
         """Move a place along a normal to the edge of the scalp in the image, shape (3,), mm.
 
-        The edge is where a bundle of rays from outside first passes the middle between air and the
-        brightest tissue within `REACH_MM`, as the eye sees it, whatever the gain of the coil is
-        there. Where no edge is found, the place stays.
+        The edge is where a bundle of rays from outside passes the middle between air and skin,
+        whatever the gain of the coil is there and whatever lies below. Where there is no edge
+        within `REACH_MM`, the place stays.
 
         Parameters
         ----------
@@ -132,13 +149,42 @@ class HeadSurface:
         rays = place + _bundle(normal)[:, None] + along[:, None] * normal
         voxel = np.moveaxis(apply_affine(np.linalg.inv(self.affine), rays), -1, 0)
         profile = map_coordinates(self.voxels, voxel, order=1).mean(axis=0)
-        level = (profile[along >= REACH_MM - 2].mean() + profile.max()) / 2
-        first = int(np.argmax(profile >= level))
-        if first == 0:
+        onset = int(np.argmax(profile >= self.threshold))
+        if onset == 0:
             return place
+        skin = profile[min(onset + round(SKIN_MM / _STEP_MM), len(profile) - 1)]
+        level = (profile[along >= REACH_MM - 2].mean() + skin) / 2
+        first = max(int(np.argmax(profile >= level)), 1)
         before, after = profile[first - 1], profile[first]
         share = (level - before) / (after - before)
         return place + (along[first - 1] - share * _STEP_MM) * normal
+
+    def outermost(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+        """Where rays from a place inside the head leave it for good.
+
+        Parameters
+        ----------
+        origin : numpy.ndarray
+            Shape (3,), mm, RAS+.
+        directions : numpy.ndarray
+            Shape (n, 3), unit.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, 3), mm, RAS+; NaN for a ray that is in the head nowhere.
+        """
+        reach = np.arange(0.0, RAY_MM)
+        rays = origin + reach[:, None, None] * directions
+        voxel = np.moveaxis(apply_affine(np.linalg.inv(self.field_affine), rays), -1, 0)
+        seen = map_coordinates(self.field, voxel, order=1) - 0.5
+        inside = seen > 0
+        last = len(reach) - 1 - np.argmax(inside[::-1], axis=0)
+        column = np.arange(len(directions))
+        high, low = seen[last, column], seen[np.minimum(last + 1, len(reach) - 1), column]
+        with np.errstate(invalid='ignore', divide='ignore'):
+            length = np.where(inside.any(axis=0), reach[last] + high / (high - low), np.nan)
+        return origin + length[:, None] * directions
 
 
 def _bundle(normal: np.ndarray) -> np.ndarray:
@@ -166,19 +212,24 @@ def head_surface(image: nib.Nifti1Image) -> HeadSurface:
     voxels = np.asanyarray(image.dataobj, dtype=np.float32)
     affine = image.affine @ np.diag([2.0, 2, 2, 1])
     affine[:3, 3] = apply_affine(image.affine, [0.5 - 2 * _PAD] * 3)
-    mask = head_mask(halve(voxels))
+    coarse = halve(voxels)
+    threshold = tissue_threshold(coarse)
+    mask = head_mask(coarse, threshold)
     field = gaussian_filter(mask.astype(np.float32), SMOOTHING)
     points, normals = level_points(field, affine)
-    return HeadSurface(points, normals, voxels, image.affine, float(mask.sum()) * 0.008)
+    volume = float(mask.sum()) * 0.008
+    return HeadSurface(points, normals, voxels, image.affine, threshold, field, affine, volume)
 
 
-def head_mask(coarse: np.ndarray) -> np.ndarray:
-    """Find the voxels of the head: brighter than air, in large pieces, closed, without holes.
+def head_mask(coarse: np.ndarray, threshold: float) -> np.ndarray:
+    """Find the voxels of the head: brighter than air, closed, without holes, in large pieces.
 
     Parameters
     ----------
     coarse : numpy.ndarray
         Shape (n, m, k), intensities on a grid of about 2 mm; 0 outside the field of view.
+    threshold : float
+        See `tissue_threshold`.
 
     Returns
     -------
@@ -190,14 +241,15 @@ def head_mask(coarse: np.ndarray) -> np.ndarray:
     ValueError
         If nothing is brighter than air.
     """
-    bright = np.pad(coarse > tissue_threshold(coarse), _PAD)
-    pieces, count = label(binary_opening(bright))
+    bright = np.pad(coarse > threshold, _PAD)
+    # Closed first: the skin alone is thinner than an opening spares, over a dark galea or skull.
+    solid = binary_fill_holes(binary_closing(bright, iterations=_CLOSING))
+    pieces, count = label(binary_opening(solid, iterations=_OPENING))
     if not count:
         raise ValueError('nothing in the image is brighter than air')
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
-    kept = (sizes >= _PIECE * sizes.max())[pieces]
-    return binary_fill_holes(binary_closing(kept, iterations=_CLOSING))
+    return (sizes >= _PIECE * sizes.max())[pieces]
 
 
 def tissue_threshold(coarse: np.ndarray) -> float:
@@ -228,7 +280,7 @@ def tissue_threshold(coarse: np.ndarray) -> float:
 
 
 def otsu(values: np.ndarray, bins: int = 256) -> float:
-    """Threshold that parts values into two classes with the least variance inside them (Otsu 1979).
+    """Threshold that parts values into two classes of least variance (Otsu 1979).
 
     Examples
     --------

@@ -9,15 +9,18 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from torch import nn
 
 from tmsprep.bids.names import ImageRef
+from tmsprep.evaluation.conformal import calibrate
 from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.imaging.volume import to_volume_mm, to_world_mm
 from tmsprep.learning.card import Card, markdown_table
 from tmsprep.learning.examples import Example, Record
+from tmsprep.learning.loop import Task, Trained
 from tmsprep.learning.plan import Plan, Training
 from tmsprep.methods.baxter2021.crossval_tables import (
     COLUMNS,
@@ -27,20 +30,26 @@ from tmsprep.methods.baxter2021.crossval_tables import (
     summarise,
     summary_table,
 )
+from tmsprep.methods.baxter2021.masks import extract_mask, find_mask
+from tmsprep.methods.baxter2021.network import MultiResolutionNet
 from tmsprep.methods.baxter2021.options import WEIGHTS_KIND
-from tmsprep.methods.baxter2021.settings import check_localizer
+from tmsprep.methods.baxter2021.prepared import PreparedImage, conformed_affine, load_prepared
+from tmsprep.methods.baxter2021.recipes import Recipe, recipe_named
+from tmsprep.methods.baxter2021.settings import NetworkSettings, check_localizer
+from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask, bfloat16_is_fast
+from tmsprep.methods.baxter2021.validation import (
+    dispersions_of,
+    doubtful,
+    errors_of,
+    make_localizer,
+    predict_images,
+)
+from tmsprep.methods.baxter2021.weights import Localizer, load_localizer, save_localizer
 from tmsprep.methods.learner import Learner, Rows, Table
+from tmsprep.methods.resources import ResourceError
 from tmsprep.networks.archive import Archive, WeightsError, open_archive
+from tmsprep.options import NamedPath
 from tmsprep.points import PointSet
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from tmsprep.learning.loop import Task, Trained
-    from tmsprep.methods.baxter2021.prepared import PreparedImage
-    from tmsprep.methods.baxter2021.recipes import Recipe
-    from tmsprep.methods.baxter2021.settings import NetworkSettings
-    from tmsprep.methods.baxter2021.weights import Localizer
 
 logger = logging.getLogger(__name__)
 
@@ -69,15 +78,11 @@ class MultiResolutionLearner(Learner):
     @cached_property
     def recipe(self) -> Recipe:
         """The recipe, with the number of steps of the options."""
-        from tmsprep.methods.baxter2021.recipes import recipe_named
-
         return recipe_named(self.options['recipe'], steps=self.options.get('steps'))
 
     @cached_property
     def _given(self) -> Archive | None:
         """Weights to start from, read once; refused if they do not fit."""
-        from tmsprep.methods.resources import ResourceError
-
         path, labels = self.options.get('weights'), self.protocol.labels
         if path is None:
             return None
@@ -102,8 +107,6 @@ class MultiResolutionLearner(Learner):
     @cached_property
     def start(self) -> Localizer | None:
         """Weights to start from."""
-        from tmsprep.methods.baxter2021.weights import load_localizer
-
         return None if self._given is None else load_localizer(self._given)
 
     def check(self) -> None:
@@ -114,7 +117,7 @@ class MultiResolutionLearner(Learner):
         self,
         examples: Sequence[Example],
         images: Mapping[str, ImageRef],
-        derivatives: Sequence[Path],
+        derivatives: Sequence[NamedPath],
         folder: Path,
     ) -> list[Example]:
         """Add brain masks: from the derivatives, else by brain extraction.
@@ -122,8 +125,6 @@ class MultiResolutionLearner(Learner):
         Without one, an image is trained on without views of the brain alone and cut views; the log
         says so.
         """
-        from tmsprep.methods.baxter2021.masks import extract_mask, find_mask
-
         weights = Path(str(files('tmsprep.data'))) / 'brain_extraction.safetensors'
         completed = []
         for example in examples:
@@ -143,15 +144,11 @@ class MultiResolutionLearner(Learner):
 
     def prepare(self, example: Example, cache: Path) -> dict[str, Any]:
         """See `Learner.prepare`; the facts hold the affine of the conformed volume."""
-        from tmsprep.methods.baxter2021.prepared import conformed_affine, load_prepared
-
         load_prepared([example], cache)
         return {'affine': conformed_affine(example, cache).tolist()}
 
     def load(self, records: Sequence[Record]) -> list[PreparedImage]:
         """Memory-map prepared images."""
-        from tmsprep.methods.baxter2021.prepared import load_prepared
-
         return [load_prepared([r.example], r.cache)[0] for r in records]
 
     def identity(self) -> dict[str, Any]:
@@ -186,8 +183,6 @@ class MultiResolutionLearner(Learner):
 
     def network(self, training: Training) -> nn.Module:
         """See `Learner.network`."""
-        from tmsprep.methods.baxter2021.network import MultiResolutionNet
-
         return MultiResolutionNet(self.settings_of(training))
 
     def task(
@@ -200,8 +195,6 @@ class MultiResolutionLearner(Learner):
         reduced: bool = False,
     ) -> Task:
         """See `Learner.task`."""
-        from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask, bfloat16_is_fast
-
         return MultiResolutionTask(
             Images(self.load(records), self.load(validation)),
             self.settings_of(training),
@@ -219,8 +212,6 @@ class MultiResolutionLearner(Learner):
 
     def assemble(self, networks: Mapping[str, nn.Module], records: Sequence[Record]) -> Localizer:
         """Join networks into an ensemble that looks at images as the recipe says."""
-        from tmsprep.methods.baxter2021.validation import make_localizer
-
         card = {'targets': json.dumps(self.known_targets(records))}
         members: Any = list(networks.values())
         return make_localizer(members, self.load(records), self.recipe, self.protocol, card)
@@ -234,13 +225,6 @@ class MultiResolutionLearner(Learner):
         device: str,
     ) -> tuple[Localizer, Card]:
         """Calibrate the error radius on the validation set, and warn of what was not learned."""
-        from tmsprep.evaluation.conformal import calibrate
-        from tmsprep.methods.baxter2021.validation import (
-            dispersions_of,
-            errors_of,
-            predict_images,
-        )
-
         errors = None
         if validation:
             images = self.load(validation)
@@ -265,8 +249,6 @@ class MultiResolutionLearner(Learner):
         validation: Sequence[Record],
         device: str,
     ) -> Card:
-        from tmsprep.methods.baxter2021.task import bfloat16_is_fast
-
         seeds = [t.seed for t in self.trainings(training, self.options['random_seed'])]
         entries = {
             'members': str(len(model.members)),
@@ -324,8 +306,6 @@ class MultiResolutionLearner(Learner):
 
     def save(self, path: Path, model: Localizer, card: Mapping[str, str]) -> Path:
         """See `Learner.save`."""
-        from tmsprep.methods.baxter2021.weights import save_localizer
-
         return save_localizer(path, replace(model, card=card))
 
     def predict(self, model: Localizer, record: Record, device: str = 'cpu') -> PointSet:
@@ -333,8 +313,6 @@ class MultiResolutionLearner(Learner):
 
         A target that no image of the training set has is missing.
         """
-        from tmsprep.methods.baxter2021.validation import predict_images
-
         found = predict_images(model, self.load([record]), device)[0].mean(axis=0)
         world = to_world_mm(found, np.array(record.facts['affine']))
         known = [label in json.loads(model.card['targets']) for label in model.labels]
@@ -384,8 +362,6 @@ def _warn(errors: np.ndarray, others: np.ndarray | None, names: Sequence[str]) -
     names : sequence of str
         Names of the images of both.
     """
-    from tmsprep.methods.baxter2021.validation import doubtful
-
     mean = float(np.nanmean(errors))
     if mean > _USELESS_MM:
         logger.warning(

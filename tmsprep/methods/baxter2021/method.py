@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
 from tmsprep.methods.baxter2021.options import OPTIONS, WEIGHTS_KIND
+from tmsprep.methods.baxter2021.section import section
 from tmsprep.methods.baxter2021.settings import check_localizer
 from tmsprep.methods.resources import find_weights
 from tmsprep.outcome import Outcome
@@ -55,8 +56,6 @@ class MultiResolutionCNN(Method):
 
     def section(self, image: ImageRef, layout: Layout) -> Section | None:
         """See `Method.section`."""
-        from tmsprep.methods.baxter2021.section import section
-
         return section(image, layout)
 
     def analyse_group(self, group: Group) -> GroupResult:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import nibabel as nib
@@ -17,7 +16,7 @@ from tmsprep.learning.examples import Record
 from tmsprep.methods.duennwald2021.comparison import point_rows, segment_rows, side_measures
 from tmsprep.methods.duennwald2021.locate import locate_volume
 from tmsprep.methods.duennwald2021.networks import CoeruleusModel
-from tmsprep.methods.duennwald2021.segmentation import keep_plausible, segment
+from tmsprep.methods.duennwald2021.segmentation import segmentations, timed
 from tmsprep.methods.duennwald2021.volumes import Volume, load_volumes
 from tmsprep.protocols import Protocol
 
@@ -38,40 +37,6 @@ def localise(model: CoeruleusModel, volume: Volume, device: str = 'cpu') -> np.n
     known = [label in model.card['targets'].split() for label in model.labels]
     found = locate_volume(model, volume.intensities.numpy(), device).points.mean(axis=0)
     return np.where(np.array(known)[:, None], found, np.nan)
-
-
-def segmentations(
-    model: CoeruleusModel, volume: Volume, points: np.ndarray, methods: Sequence[str]
-) -> Iterator[tuple[str, np.ndarray, float]]:
-    """Segment by each method.
-
-    Parameters
-    ----------
-    model : CoeruleusModel
-        With segmenters.
-    volume : Volume
-        Image to segment.
-    points : numpy.ndarray
-        Shape (2, 3), voxel indices, of the localizer.
-    methods : sequence of str
-        Any of `SEGMENTATIONS`.
-
-    Yields
-    ------
-    tuple
-        Method, labels of shape (n, m, k), and seconds; for 'lpp' without those of `localise`.
-    """
-    intensities, networks = volume.intensities.numpy(), model.segmenters
-    if {'npp', 'pp'} & set(methods):
-        # 'pp' is 'npp' and a further step, so that the window slides once for both.
-        plain, seconds = _timed(segment, intensities, networks, 'npp')
-        if 'npp' in methods:
-            yield 'npp', plain, seconds
-        if 'pp' in methods:
-            cleaned, further = _timed(keep_plausible, plain, model.voxel_mm)
-            yield 'pp', cleaned, seconds + further
-    if 'lpp' in methods:
-        yield ('lpp', *_timed(segment, intensities, networks, 'lpp', points))
 
 
 def segmentation_rows(
@@ -188,7 +153,7 @@ def evaluate_image(
     segments: list[dict[str, Any]] = []
     located = []
     for augmentation, model in localizers.items():
-        found, seconds = _timed(localise, model, volume, device)
+        found, seconds = timed(localise, model, volume, device)
         located.append((found, seconds))
         compared = point_rows(
             protocol, _in_mm(volume, found), _in_mm(volume, volume.points.numpy())
@@ -234,8 +199,3 @@ def validation_measures(
         float(known.mean()) if len(known) else float('nan'),
         float(np.mean(overlaps)) if overlaps else float('nan'),
     )
-
-
-def _timed(function: Any, *arguments: Any) -> tuple[Any, float]:
-    start = time.perf_counter()
-    return function(*arguments), time.perf_counter() - start

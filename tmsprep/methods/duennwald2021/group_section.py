@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from tmsprep.bids.names import Layout
 from tmsprep.methods.duennwald2021.group_forms import RATIOS, SIDES, key_of, level_tables, way
@@ -20,9 +23,6 @@ from tmsprep.reports.charts import figure_style, save_svg
 from tmsprep.reports.comparison import chart
 from tmsprep.reports.references import STATISTICS
 from tmsprep.reports.sections import Picture, Section, Table
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 #: Titles of the levels, in the order of the report.
 TITLES = {
@@ -247,8 +247,6 @@ def plot_localisation(errors: pd.DataFrame, ways: Mapping[object, str], path: Pa
     path : Path
         The SVG file to write.
     """
-    from matplotlib.figure import Figure
-
     keyed = errors.assign(way=errors['augmentation'].where(errors['augmentation'].notna(), None))
     with figure_style():
         figure = Figure(figsize=(WIDTH_IN, 2.8), layout='constrained')
@@ -277,8 +275,6 @@ def plot_overlaps(segments: pd.DataFrame, methods: Sequence[str], path: Path) ->
     path : Path
         The SVG file to write.
     """
-    from matplotlib.figure import Figure
-
     names = {'dice': 'Dice', 'fdr': 'false discovery rate'}
     with figure_style():
         figure = Figure(figsize=(WIDTH_IN, 2.8), layout='constrained')
@@ -313,8 +309,6 @@ def _box(axes: Axes, x: float, values: np.ndarray, side: str, *, dots: bool) -> 
 
 
 def _finish(axes: Axes, names: Sequence[str], ylabel: str) -> None:
-    from matplotlib.patches import Patch
-
     axes.set_xticks(range(len(names)), names)
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_ylabel(ylabel)

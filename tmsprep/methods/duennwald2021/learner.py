@@ -8,26 +8,39 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from tmsprep.bids.names import ImageRef
 from tmsprep.learning.annotations import Annotations
 from tmsprep.learning.card import Card
 from tmsprep.learning.examples import Example, Record
+from tmsprep.learning.loop import Task, Trained
 from tmsprep.learning.plan import Plan, Test, Training, make_partition, seed_of
 from tmsprep.methods.duennwald2021.comparison import FOLDS, POINTS, SEGMENTATION, TRAININGS
+from tmsprep.methods.duennwald2021.crossval import (
+    evaluate_fold,
+    failed_rows,
+    load,
+    localise,
+    validation_measures,
+)
+from tmsprep.methods.duennwald2021.masks import collect_coeruleus
+from tmsprep.methods.duennwald2021.memory import training_gb
+from tmsprep.methods.duennwald2021.networks import (
+    CoeruleusModel,
+    CoReUNet,
+    PatchUNet,
+    save_coeruleus,
+)
+from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe, recipe_named
+from tmsprep.methods.duennwald2021.tasks import LocalizerTask, SegmenterTask
+from tmsprep.methods.duennwald2021.volumes import load_volumes
 from tmsprep.methods.learner import Learner, Rows, Table
 from tmsprep.points import PointSet
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from tmsprep.learning.loop import Task, Trained
-    from tmsprep.methods.duennwald2021.networks import CoeruleusModel
-    from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe
 
 logger = logging.getLogger(__name__)
 
@@ -62,8 +75,6 @@ class CoeruleusLearner(Learner):
     @cached_property
     def recipe(self) -> CoeruleusRecipe:
         """The recipe, with the number of epochs of the options."""
-        from tmsprep.methods.duennwald2021.recipes import recipe_named
-
         return recipe_named(self.options['recipe'], self.options.get('epochs'))
 
     @property
@@ -79,8 +90,6 @@ class CoeruleusLearner(Learner):
         merged: Path | None = None,
     ) -> Annotations:
         """Find masks, or points where there is no mask."""
-        from tmsprep.methods.duennwald2021.masks import collect_coeruleus
-
         return collect_coeruleus(images, folder, self.protocol, merged, threshold_mm)
 
     def describe(self, example: Example) -> str:
@@ -89,14 +98,10 @@ class CoeruleusLearner(Learner):
 
     def prepare(self, example: Example, cache: Path) -> dict[str, Any]:
         """See `Learner.prepare`."""
-        from tmsprep.methods.duennwald2021.volumes import load_volumes
-
         load_volumes([example], cache, self.protocol)
         return {}
 
     def _load(self, records: Sequence[Record]) -> list[Any]:
-        from tmsprep.methods.duennwald2021.crossval import load
-
         return load(records, self.protocol)
 
     def known_targets(self, records: Sequence[Record]) -> list[str]:
@@ -164,8 +169,6 @@ class CoeruleusLearner(Learner):
 
     def network(self, training: Training) -> nn.Module:
         """See `Learner.network`."""
-        from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
-
         if training.network == 'localizer':
             return CoReUNet(self.recipe.network_settings())
         return PatchUNet(self.recipe.patch_settings())
@@ -180,8 +183,6 @@ class CoeruleusLearner(Learner):
         reduced: bool = False,
     ) -> Task:
         """See `Learner.task`."""
-        from tmsprep.methods.duennwald2021.tasks import LocalizerTask, SegmenterTask
-
         volumes, others = self._load(records), self._load(validation)
         if training.network == 'localizer':
             augment = training.variant == 'with'
@@ -200,8 +201,6 @@ class CoeruleusLearner(Learner):
         self, networks: Mapping[str, nn.Module], records: Sequence[Record]
     ) -> CoeruleusModel:
         """Combine networks, with the targets of the training set on the card."""
-        from tmsprep.methods.duennwald2021.networks import CoeruleusModel, CoReUNet, PatchUNet
-
         return CoeruleusModel(
             self.protocol.labels,
             tuple(n for n in networks.values() if isinstance(n, CoReUNet)),
@@ -219,8 +218,6 @@ class CoeruleusLearner(Learner):
         device: str,
     ) -> tuple[CoeruleusModel, Card]:
         """Measure the networks in the validation set."""
-        from tmsprep.methods.duennwald2021.crossval import validation_measures
-
         error_mm, dice = validation_measures(model, validation, self.protocol, device)
         if error_mm > _USELESS_MM:
             logger.warning(
@@ -251,14 +248,10 @@ class CoeruleusLearner(Learner):
 
     def save(self, path: Path, model: CoeruleusModel, card: Mapping[str, str]) -> Path:
         """See `Learner.save`."""
-        from tmsprep.methods.duennwald2021.networks import save_coeruleus
-
         return save_coeruleus(path, replace(model, card={**model.card, **card}))
 
     def predict(self, model: CoeruleusModel, record: Record, device: str = 'cpu') -> PointSet:
         """See `Learner.predict`."""
-        from tmsprep.methods.duennwald2021.crossval import localise
-
         (volume,) = self._load([record])
         found = PointSet(model.labels, localise(model, volume, device))
         return found.transformed(volume.affine)
@@ -271,8 +264,6 @@ class CoeruleusLearner(Learner):
         device: str = 'cpu',
     ) -> Rows:
         """Localise with each localizer, and segment in each way."""
-        from tmsprep.methods.duennwald2021.crossval import evaluate_fold, failed_rows
-
         localizers = {t.variant: m for t, m in models if t.network == 'localizer'}
         segmenters = [model for t, model in models if t.network == 'segmenter']
         methods = list(self.options['segmentation'])
@@ -342,8 +333,6 @@ class CoeruleusLearner(Learner):
 
     def memory_gb(self, images: Sequence[Path]) -> float:
         """See `Learner.memory_gb`."""
-        from tmsprep.methods.duennwald2021.memory import training_gb
-
         return training_gb(images, self.protocol.voxel_mm, self.recipe)
 
 

@@ -17,7 +17,9 @@ from tmsprep.imaging.volume import normalise, percentile_window
 from tmsprep.methods.base import Request, points_of
 from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing_measures
 from tmsprep.methods.duennwald2021.networks import CoeruleusModel, load_coeruleus
+from tmsprep.methods.duennwald2021.segmentation import segmentations
 from tmsprep.methods.duennwald2021.status import heatmap_spread, pair_status
+from tmsprep.methods.duennwald2021.volumes import Volume
 from tmsprep.outcome import Outcome, describe_error
 from tmsprep.points import PointSet
 
@@ -180,9 +182,6 @@ def _segment(
     prepared: Prepared, outcome: Outcome, request: Request
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """Label and measure both sides in each way; return the results and the files of labels."""
-    from tmsprep.methods.duennwald2021.crossval import segmentations
-    from tmsprep.methods.duennwald2021.volumes import Volume
-
     model, volume, ways = prepared.model, prepared.volume, request.resources['segmentation']
     if outcome.error is not None and 'lpp' in ways:
         raise ValueError(

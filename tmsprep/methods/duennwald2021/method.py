@@ -6,15 +6,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import nibabel as nib
+
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request, points_of
+from tmsprep.methods.duennwald2021.derivatives import write_derivatives
+from tmsprep.methods.duennwald2021.figures import SIDES, Scene, plot_heatmaps, plot_labels
+from tmsprep.methods.duennwald2021.memory import applying_gb
 from tmsprep.methods.duennwald2021.options import OPTIONS, WEIGHTS_KIND
+from tmsprep.methods.duennwald2021.section import section
 from tmsprep.methods.duennwald2021.settings import check_coeruleus
 from tmsprep.methods.duennwald2021.status import PAIR_STATUSES, pair_status
 from tmsprep.methods.resources import ResourceError, find_weights
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+from tmsprep.reports.planes import Volume
 from tmsprep.tables import Column, column
 
 if TYPE_CHECKING:
@@ -63,8 +70,6 @@ class CoReUNetMethod(Method):
 
     def memory_gb(self, resources: Mapping[str, Any], images: Sequence[Path]) -> float:
         """See `Method.memory_gb`."""
-        from tmsprep.methods.duennwald2021.memory import applying_gb
-
         return applying_gb(images, Path(resources['weights']))
 
     def locate(self, request: Request) -> Outcome:
@@ -105,19 +110,12 @@ class CoReUNetMethod(Method):
         entries: Mapping[str, Any],
     ) -> None:
         """See `Method.write`."""
-        from tmsprep.methods.duennwald2021.derivatives import write_derivatives
-
         write_derivatives(outcome, image, layout, protocol, entries)
 
     def plot(
         self, outcome: Outcome, conformed: Path, points: PointSet, image: ImageRef, layout: Layout
     ) -> list[Path]:
         """See `Method.plot`."""
-        import nibabel as nib
-
-        from tmsprep.methods.duennwald2021.figures import SIDES, Scene, plot_heatmaps, plot_labels
-        from tmsprep.reports.planes import Volume
-
         if not points.found.any():
             return []
         scene = Scene(
@@ -138,8 +136,6 @@ class CoReUNetMethod(Method):
 
     def section(self, image: ImageRef, layout: Layout) -> Section | None:
         """See `Method.section`."""
-        from tmsprep.methods.duennwald2021.section import section
-
         return section(image, layout)
 
     def collect_group(self, request: GroupRequest) -> Group:

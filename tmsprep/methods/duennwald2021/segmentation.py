@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,9 +14,10 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from tmsprep.methods.duennwald2021.networks import PatchUNet
+from tmsprep.methods.duennwald2021.networks import CoeruleusModel, PatchUNet
 from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 from tmsprep.methods.duennwald2021.status import SIDE_DISTANCE_MM
+from tmsprep.methods.duennwald2021.volumes import Volume
 from tmsprep.networks.windows import cover, inside_volume, read_patch
 
 #: Probability above which a voxel gets a label (Duennwald et al. 2021, section 2.3).
@@ -90,6 +92,46 @@ def segment(
     if points is None:
         raise ValueError('the segmentation lpp needs the points of a localiser')
     return _at_points(intensities, networks, np.asarray(points, dtype=float))
+
+
+def segmentations(
+    model: CoeruleusModel, volume: Volume, points: np.ndarray, methods: Sequence[str]
+) -> Iterator[tuple[str, np.ndarray, float]]:
+    """Segment by each method.
+
+    Parameters
+    ----------
+    model : CoeruleusModel
+        With segmenters.
+    volume : Volume
+        Image to segment.
+    points : numpy.ndarray
+        Shape (2, 3), voxel indices, of the localizer.
+    methods : sequence of str
+        Any of `SEGMENTATIONS`.
+
+    Yields
+    ------
+    tuple
+        Method, labels of shape (n, m, k), and seconds; for 'lpp' without those of `localise`.
+    """
+    intensities, networks = volume.intensities.numpy(), model.segmenters
+    if {'npp', 'pp'} & set(methods):
+        # 'pp' is 'npp' and a further step, so that the window slides once for both.
+        plain, seconds = timed(segment, intensities, networks, 'npp')
+        if 'npp' in methods:
+            yield 'npp', plain, seconds
+        if 'pp' in methods:
+            cleaned, further = timed(keep_plausible, plain, model.voxel_mm)
+            yield 'pp', cleaned, seconds + further
+    if 'lpp' in methods:
+        yield ('lpp', *timed(segment, intensities, networks, 'lpp', points))
+
+
+def timed(function: Any, *arguments: Any) -> tuple[Any, float]:
+    """Return what a function returns, and the seconds it took."""
+    start = time.perf_counter()
+    return function(*arguments), time.perf_counter() - start
 
 
 def n_windows(shape: tuple[int, ...], patch: tuple[int, ...]) -> int:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import nibabel as nib
+import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
+from tmsprep.methods.syn.files import find_atlas, find_given, write_mask, write_transforms
 from tmsprep.methods.syn.options import OPTIONS
+from tmsprep.methods.syn.section import section
+from tmsprep.options import NamedPath
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+from tmsprep.reports.planes import Volume
+from tmsprep.reports.registration import plot_mask, plot_registration
+from tmsprep.reports.sections import Section
 from tmsprep.template import SPACES, TemplateMap
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from tmsprep.reports.sections import Section
 
 
 class SynAtlas(Method):
@@ -33,16 +37,12 @@ class SynAtlas(Method):
 
     def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
         """See `Method.resources`."""
-        from tmsprep.methods.syn.files import find_atlas
-
         return find_atlas(protocol, options)
 
     def image_resources(
-        self, image: ImageRef, layout: Layout, derivatives: Sequence[Path]
+        self, image: ImageRef, layout: Layout, derivatives: Sequence[NamedPath]
     ) -> dict[str, Any]:
         """See `Method.image_resources`."""
-        from tmsprep.methods.syn.files import find_given
-
         return find_given(image, layout, derivatives)
 
     def memory_gb(self, resources: Mapping[str, Any], images: Sequence[Path]) -> float:
@@ -68,8 +68,6 @@ class SynAtlas(Method):
         entries: Mapping[str, Any],
     ) -> None:
         """See `Method.write`."""
-        from tmsprep.methods.syn.files import write_mask, write_transforms
-
         write_mask(outcome, image, layout, entries)
         write_transforms(outcome, image, layout, entries)
 
@@ -98,11 +96,6 @@ class SynAtlas(Method):
         self, outcome: Outcome, conformed: Path, points: PointSet, image: ImageRef, layout: Layout
     ) -> list[Path]:
         """See `Method.plot`."""
-        import nibabel as nib
-
-        from tmsprep.reports.planes import Volume
-        from tmsprep.reports.registration import plot_mask, plot_registration
-
         written = []
         volume = Volume.from_image(nib.Nifti1Image.from_filename(conformed))
         if mask := outcome.files.get('mask'):
@@ -124,6 +117,4 @@ class SynAtlas(Method):
 
     def section(self, image: ImageRef, layout: Layout) -> Section | None:
         """See `Method.section`."""
-        from tmsprep.methods.syn.section import section
-
         return section(image, layout)
