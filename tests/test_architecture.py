@@ -214,8 +214,10 @@ DEFERRED = {
             'tmsprep.imaging.scanner_frame',
             'tmsprep.methods.resources',
         },
+        'own_points': {'tmsprep.formats.targets_tsv'},
         'protocols.protocol': {'numpy'},
         'running.machine': {'psutil'},
+        'template': {'numpy'},
         'text': {'yaml'},
     },
     'only some runs need it, and all would wait for it': {
@@ -224,6 +226,7 @@ DEFERRED = {
         'evaluation.statistics': {'pingouin'},
         'learning.card': {'torch'},
         'methods.syn.files': {'tmsprep.registration.atlas'},
+        'methods.syn.template': {'tmsprep.registration.atlas'},
         'networks.archive': {'torch', 'safetensors.torch'},
     },
     'a method is created without torch and ANTs, which it computes with': {

@@ -33,7 +33,8 @@ class Recommendation:
     Parameters
     ----------
     label, name, hemisphere : str
-        The target: in tables, in short words, and its side ('L', 'R' or 'n/a').
+        The target: in tables, in short words (the label, if the protocol does not have it), and
+        its side ('L', 'R' or 'n/a').
     method : str
         Key of the table that the point is from; '' if no point may be used.
     point : numpy.ndarray
@@ -139,7 +140,11 @@ def recommend(
         }
         first = next(iter(rows.values()), {})
         target = targets.get(label) or Target(
-            label, str(first.get('hemisphere', 'n/a')), str(first.get('region', label)), ''
+            label,
+            str(first.get('hemisphere', 'n/a')),
+            str(first.get('region', label)),
+            '',
+            name=label,
         )
         chosen = _choose(candidates)
         found.append(

@@ -109,8 +109,8 @@ class Series:
 
     @property
     def slices(self) -> int:
-        """Number of slices, those along the axis of the coarsest voxels."""
-        return self.shape[max(range(3), key=lambda i: (self.voxel_mm[i], i))]
+        """Number of slices, taken to be the smallest of the three numbers of voxels."""
+        return min(self.shape[:3])
 
 
 @dataclass(frozen=True)
