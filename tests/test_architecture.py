@@ -214,16 +214,19 @@ DEFERRED = {
             'tmsprep.imaging.scanner_frame',
             'tmsprep.methods.resources',
         },
+        'own_points': {'tmsprep.formats.targets_tsv'},
         'protocols.protocol': {'numpy'},
         'running.machine': {'psutil'},
+        'template': {'numpy'},
         'text': {'yaml'},
     },
     'only some runs need it, and all would wait for it': {
         'bids.index': {'bids.layout', 'bids.layout.models', 'bids.layout.validation'},
         'cli.demo': {'tmsprep.phantoms'},
+        'cli.completion': {'shtab', 'tmsprep.cli.parser'},
         'evaluation.statistics': {'pingouin'},
         'learning.card': {'torch'},
-        'methods.syn.files': {'tmsprep.registration.atlas'},
+        'registration.atlas': {'nilearn.datasets'},
         'networks.archive': {'torch', 'safetensors.torch'},
     },
     'a method is created without torch and ANTs, which it computes with': {
@@ -269,15 +272,26 @@ def test_deferred_imports_listed() -> None:
     assert {m: names for m, path in MODULES.items() if (names := deferred(path))} == listed
 
 
-HEAVY = ('torch', 'ants', 'nipype', 'nilearn', 'matplotlib', 'bids', 'scipy', 'pandas', 'nibabel')
+HEAVY = (
+    'numpy',
+    'torch',
+    'ants',
+    'nipype',
+    'nilearn',
+    'matplotlib',
+    'bids',
+    'scipy',
+    'pandas',
+    'nibabel',
+)
 
 
 #: What a command may load before it computes, of what is heavy.
 LIGHT = {
     'tmsprep.cli.parser': set(),
     'tmsprep.cli.run': set(),
-    'tmsprep.cli.participant': {'nibabel', 'pandas', 'scipy'},
-    'tmsprep.methods.syn.method': {'nibabel', 'pandas', 'scipy'},
+    'tmsprep.cli.participant': {'numpy', 'nibabel', 'pandas', 'scipy'},
+    'tmsprep.methods.syn.method': {'numpy', 'nibabel', 'pandas', 'scipy'},
 }
 
 

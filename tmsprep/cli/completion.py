@@ -8,6 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from tmsprep.config import CONFIGS, SETTINGS
+from tmsprep.methods import method_names
+from tmsprep.protocols import load_protocol, protocol_names
+
 #: Shells for which a script can be made.
 SHELLS = ('bash', 'zsh')
 
@@ -40,9 +44,6 @@ def completion(shell: str) -> str:
     import shtab
 
     from tmsprep.cli.parser import build_parser
-    from tmsprep.config import CONFIGS, SETTINGS
-    from tmsprep.methods import method_names
-    from tmsprep.protocols import load_protocol, protocol_names
 
     parser, levels = build_parser(), ' '.join(CONFIGS)
     known = {
