@@ -67,8 +67,8 @@ def nearest_grey_matter(
     """Move points to the nearest grey matter.
 
     Grey matter is what lies between the `tissue_thresholds` of the brain around the point, and is
-    surrounded by it, see `_SURROUNDED`. That leaves out the border of white matter and fluid, which
-    has the same intensity.
+    surrounded by such voxels. That leaves out the border of white matter and fluid, which has the
+    same intensity.
 
     Parameters
     ----------
