@@ -92,9 +92,7 @@ def test_fmriprep(tmp_path: Path) -> None:
 def test_words_of_the_report(tmp_path: Path) -> None:
     layout = Layout(tmp_path, 'tms')
     table = layout.table(RUN, 'syn')
-    pair = [
-        {'File': f'bids:prep:{n}.h5', 'What': 'transforms to X', 'Likeness': 0.97} for n in 'ab'
-    ]
+    moved = {'What': 'transforms to X', 'Likeness': 0.97, 'Program': 'fMRIPrep 24.1.1'}
     mask = {'File': 'bids:fs:brainmask.mgz', 'What': 'brain mask', 'Program': 'FreeSurfer'}
     sidecar = {
         'Atlas': {'Name': 'MNI152NLin2009cAsym'},
