@@ -158,3 +158,20 @@ def test_patients_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(IntakeError, match='several patients') as refused:
         choose(convert(tmp_path / 'in', Kind.DICOM_FOLDER, made))
     assert not any(value in str(refused.value) for value in PATIENT.values())
+
+
+def test_missing_slices(tmp_path: Path) -> None:
+    """Three slices are lost on the way: what is above them would be 9 mm too low."""
+    pytest.importorskip('dcm2niix')
+    folder, made = tmp_path / 'in', tmp_path / 'made'
+    write_series(folder, 1, MPRAGE, **HEAD)
+    write_series(folder, 2, MPRAGE, (60, 50, 45), (3.0, 3.0, 3.0))
+    for index in (20, 21, 22):
+        (folder / f'1_0{index}.dcm').unlink()
+    made.mkdir()
+    found = convert(folder, Kind.DICOM_FOLDER, made)
+    choice = choose(found)
+    assert choice.series.name == '2'
+    assert choice.reasons['1'].startswith('slices that do not make up a volume (Interslice dist')
+    with pytest.raises(IntakeError, match='series 1 cannot be used, as its slices do not make'):
+        choose(found, '1')

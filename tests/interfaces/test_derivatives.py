@@ -64,7 +64,7 @@ def test_points_that_fail_leave_the_targets_alone(tmp_path: Path) -> None:
     protocol, layout = load_protocol('tms'), Layout(tmp_path / 'out', 'tms')
     places = PointSet(protocol.labels, np.arange(33.0).reshape(11, 3))
     outcome = Outcome('broken', places).write(tmp_path / 'outcome.json')
-    properties = {'shape': [90] * 3, 'affine': np.eye(4).tolist(), 'sha256': 'abc'}
+    properties = {'path': 'x', 'shape': [90] * 3, 'affine': np.eye(4).tolist(), 'sha256': 'abc'}
     (tmp_path / 'properties.json').write_text(json.dumps(properties))
     interface = WriteDerivatives(
         methods=['broken'],

@@ -19,7 +19,7 @@ def written(output: FakeOutput, status: str = 'ok', label: str = 'SMA', **sideca
 def test_table_of_their_own(output: FakeOutput) -> None:
     text = written(output)
     assert 'Points of your own' in text
-    assert 'Points given in MNI152NLin6Asym (by an affine), carried into this image' in text
+    assert 'Points given in MNI152NLin6Asym, carried into this image through' in text
     assert '0, -6, 58.5' in text
     # They are no targets of the protocol, and no method.
     assert '1 of 1 targets found' in text
