@@ -140,7 +140,7 @@ def plan_slicer(
         name,
         markers,
         ('target',),
-        lambda path: write_markups(path, markers, name=title, colour=colour),
+        lambda path: write_markups(path, markers, name=title, colour=colour, locked=True),
         lambda path: _as_markers(path),
     )
 
