@@ -49,9 +49,9 @@ MAY_IMPORT = {
         *('evaluation', 'formats', 'derivatives', 'failures', 'review', 'point_table'),
         *METHOD,
     },
-    'export': {'evaluation', 'formats', 'derivatives', 'reports'},
+    'export': {'evaluation', 'formats', 'derivatives', 'point_table', 'reports', 'scalp'},
     'review': {'evaluation', 'formats', 'derivatives', *METHOD},
-    'point_table': {'evaluation', 'formats', 'derivatives', *METHOD},
+    'point_table': {'evaluation', 'formats', 'derivatives', 'scalp', *METHOD},
     'methods': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
         'reports',
@@ -214,8 +214,10 @@ DEFERRED = {
             'tmsprep.imaging.scanner_frame',
             'tmsprep.methods.resources',
         },
+        'own_points': {'tmsprep.formats.targets_tsv'},
         'protocols.protocol': {'numpy'},
         'running.machine': {'psutil'},
+        'template': {'numpy'},
         'text': {'yaml'},
     },
     'only some runs need it, and all would wait for it': {
@@ -223,8 +225,13 @@ DEFERRED = {
         'cli.demo': {'tmsprep.phantoms'},
         'evaluation.statistics': {'pingouin'},
         'learning.card': {'torch'},
-        'methods.syn.files': {'tmsprep.registration.atlas'},
+        'methods.syn.template': {'tmsprep.registration.atlas'},
+        'registration.atlas': {'nilearn.datasets'},
         'networks.archive': {'torch', 'safetensors.torch'},
+    },
+    'an extra, which need not be installed': {
+        'cli.completion': {'shtab'},
+        'intake.dicom': {'dcm2niix'},
     },
     'a method is created without torch and ANTs, which it computes with': {
         'methods.baxter2021.method': {
@@ -269,15 +276,26 @@ def test_deferred_imports_listed() -> None:
     assert {m: names for m, path in MODULES.items() if (names := deferred(path))} == listed
 
 
-HEAVY = ('torch', 'ants', 'nipype', 'nilearn', 'matplotlib', 'bids', 'scipy', 'pandas', 'nibabel')
+HEAVY = (
+    'numpy',
+    'torch',
+    'ants',
+    'nipype',
+    'nilearn',
+    'matplotlib',
+    'bids',
+    'scipy',
+    'pandas',
+    'nibabel',
+)
 
 
 #: What a command may load before it computes, of what is heavy.
 LIGHT = {
     'tmsprep.cli.parser': set(),
     'tmsprep.cli.run': set(),
-    'tmsprep.cli.participant': {'nibabel', 'pandas', 'scipy'},
-    'tmsprep.methods.syn.method': {'nibabel', 'pandas', 'scipy'},
+    'tmsprep.cli.participant': {'numpy', 'nibabel', 'pandas', 'scipy'},
+    'tmsprep.methods.syn.method': {'numpy', 'nibabel', 'pandas', 'scipy'},
 }
 
 

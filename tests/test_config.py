@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tmsprep.cli.settings import make_config
 from tmsprep.config import CONFIGS, MAX_SEED, SETTINGS, ParticipantConfig, RunConfig, read_settings
-from tmsprep.options import LEVELS
+from tmsprep.options import LEVELS, NamedPath
 
 LABELS = st.lists(st.text('abcXYZ0189', min_size=1, max_size=8), max_size=3, unique=True)
 FOLDERS = st.text('abc éß #\'"\\\n', min_size=1, max_size=9).map(lambda name: Path('/x', name))
@@ -60,6 +60,7 @@ OF_LEVEL: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         'repetitions': st.integers(1, 9),
     },
     'group': {**COMMON, 'equivalence_margin': st.floats(0.1, 99)},
+    'export': {name: COMMON[name] for name in ('participant_label', 'dry_run', 'verbose')},
 }
 GIVEN = st.sampled_from(LEVELS).flatmap(
     lambda level: st.tuples(st.just(level), st.fixed_dictionaries({}, optional=OF_LEVEL[level]))
@@ -117,9 +118,13 @@ def test_any_file(
 def test_level_settings() -> None:
     """Each level has its own settings and the options of the methods at that level."""
     options = {level: set(made(level).options) for level in LEVELS}
-    assert set.intersection(*options.values()) == {
-        *('bids_dir', 'out_dir', 'protocol', 'participant_label', 'skip_bids_validation'),
-        *('annotations', 'consensus_threshold', 'random_seed', 'dry_run', 'verbose', 'run_id'),
+    assert options['export'] == {
+        *('out_dir', 'protocol', 'participant_label', 'dry_run', 'verbose', 'run_id'),
+    }
+    assert set.intersection(*(options[level] for level in LEVELS if level != 'export')) == {
+        *options['export'],
+        *('bids_dir', 'skip_bids_validation', 'annotations', 'consensus_threshold'),
+        'random_seed',
     }
     only = {name: [level for level in LEVELS if name in options[level]] for name in SETTINGS}
     assert only['localizers'] == only['sloppy'] == ['participant']
@@ -139,7 +144,7 @@ def test_analysis_level() -> None:
 
 def test_option_types() -> None:
     assert (SETTINGS['folds'].type, SETTINGS['folds'].several) == (int, False)
-    assert (SETTINGS['derivatives'].type, SETTINGS['derivatives'].several) == (Path, True)
+    assert (SETTINGS['derivatives'].type, SETTINGS['derivatives'].several) == (NamedPath, True)
     assert (SETTINGS['bids_filters'].type, SETTINGS['dry_run'].type) == (dict, bool)
 
 

@@ -17,7 +17,7 @@ from tmsprep import __version__, atomic
 from tmsprep.bids.collect import ImageQuery
 from tmsprep.bids.filters import load_filters
 from tmsprep.bids.names import check_label
-from tmsprep.options import Option
+from tmsprep.options import NamedPath, Option
 from tmsprep.own_points import parse_point
 from tmsprep.running.machine import (
     Execution,
@@ -180,12 +180,14 @@ class ImageConfig(DataConfig):
         metavar='DIR',
         exists='',
     )
-    derivatives: tuple[Path, ...] = setting(
+    derivatives: tuple[NamedPath, ...] = setting(
         (),
-        'earlier outputs, or directories with *_desc-brain_mask.nii.gz (to train also '
-        '*_dseg.nii.gz) or *_from-T1w_to-*_xfm.h5, that are used instead of being computed',
+        'what others have made of the images, used instead of being computed: earlier outputs, '
+        'those of fMRIPrep, sMRIPrep, FreeSurfer or SimNIBS charm, or directories with '
+        '*_desc-brain_mask.nii.gz (to train also *_dseg.nii.gz) or *_from-T1w_to-*_xfm.h5; a name '
+        'may stand before each, as in fmriprep=DIR',
         group='what',
-        metavar='DIR',
+        metavar='[NAME=]DIR',
         flags=('-d', '--derivatives'),
         exists='folder',
     )
@@ -380,10 +382,18 @@ class GroupConfig(DataConfig):
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig(RunConfig):
+    """Settings of the level 'export'."""
+
+    analysis_level = 'export'
+    summary = 'write the files for navigators again, from the outputs alone'
+
+
 #: Analysis level to the class of its settings.
 CONFIGS: dict[str, type[RunConfig]] = {
     kind.analysis_level: kind
-    for kind in (ParticipantConfig, TrainConfig, CrossvalConfig, GroupConfig)
+    for kind in (ParticipantConfig, TrainConfig, CrossvalConfig, GroupConfig, ExportConfig)
 }
 
 
@@ -412,7 +422,7 @@ def _as_toml(value: object) -> object:
         return json.dumps(value)
     if isinstance(value, tuple):
         return [_as_toml(item) for item in value]
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, Path | NamedPath) else value
 
 
 def _declared_options() -> dict[str, Option]:

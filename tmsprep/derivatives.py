@@ -23,7 +23,18 @@ from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-from tmsprep.tables import COIL_COLUMNS, COLUMNS, FRAME, Column, column, read_json, write_table
+from tmsprep.tables import (
+    COIL_COLUMNS,
+    COLUMNS,
+    FRAME,
+    Column,
+    all_points,
+    chosen_labels,
+    column,
+    narrow,
+    read_json,
+    write_table,
+)
 from tmsprep.template import TemplateMap
 from tmsprep.text import open_text, shown, without_folders
 
@@ -32,9 +43,6 @@ logger = logging.getLogger(__name__)
 #: Value of the entity ``desc`` of the table of the raters' consensus.
 EXPERT = 'expert'
 
-#: Entries of the sidecar of a table of some targets only: their labels, and the points of the
-#: others, from which statuses are computed again when another method is run.
-CHOSEN, NOT_CHOSEN = 'ChosenTargets', 'PointsNotChosen'
 #: Value of the entity ``desc`` of the table of a reviewer's decisions.
 REVIEWED = 'reviewed'
 #: The same of the table of points given in a template.
@@ -100,13 +108,14 @@ def write_outcomes(
         further = {'MNI': mni[name]} if name in mni else {}
         if name in outcomes:
             rows, narrowed = narrow(tables[name], chosen)
-            entered = {**entries, **_details(outcome), **further, **narrowed}
+            made_of = {**entries, 'Sources': [*entries['Sources'], *reused_files(outcome)]}
+            entered = {**made_of, **_details(outcome), **further, **narrowed}
             _write_table(path, rows, method, entered)
             method.write(outcome, image, layout, protocol, entries)
             written[name] = path
         else:
             # As many targets as the run that located them had chosen.
-            rows, narrowed = narrow(tables[name], outcome.details.get(CHOSEN, ()))
+            rows, narrowed = narrow(tables[name], chosen_labels(outcome.details))
             _write_table(path, rows, method, {**outcome.details, **further, **narrowed})
     return written
 
@@ -145,54 +154,10 @@ def _is_reliable(outcome: Outcome) -> bool:
     return not set(found.tolist()) <= set(outcome.unreliable)
 
 
-def narrow(
-    table: pd.DataFrame, chosen: Sequence[str]
-) -> tuple[pd.DataFrame, dict[str, list[str] | dict[str, list[float] | None]]]:
-    """Keep the rows of some targets.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        One row per target of the protocol, with the columns 'label', 'x', 'y' and 'z'.
-    chosen : sequence of str
-        Labels; empty for all.
-
-    Returns
-    -------
-    table : pandas.DataFrame
-        The rows of the chosen targets.
-    entries : dict
-        What the sidecar says of it; nothing if all are chosen.
-    """
-    kept = table['label'].isin(chosen)
-    if kept.all() or not len(chosen):
-        return table, {}
-    others = table[~kept]
-    points = others[list('xyz')].to_numpy(np.float64).round(3)
-    return table[kept].reset_index(drop=True), {
-        CHOSEN: table.loc[kept, 'label'].tolist(),
-        NOT_CHOSEN: {
-            label: point.tolist() if np.isfinite(point).all() else None
-            for label, point in zip(others['label'], points, strict=True)
-        },
-    }
-
-
-def all_points(path: Path) -> PointSet:
-    """Read the points of a table of targets, and those that were not chosen for it.
-
-    Raises
-    ------
-    ValueError
-        If the table is damaged.
-    """
-    points = read_targets(path)
-    others = read_json(path.with_suffix('.json')).get(NOT_CHOSEN)
-    if not isinstance(others, dict):
-        return points
-    places = dict(zip(points.labels, points.coordinates, strict=True))
-    places |= {label: np.array(place or [np.nan] * 3, float) for label, place in others.items()}
-    return PointSet(tuple(places), np.array([*places.values()]).reshape(-1, 3))
+def reused_files(outcome: Outcome) -> list[str]:
+    """BIDS URIs of what a method took from ``--derivatives``, by its entry 'Reused'."""
+    taken = outcome.details.get('Reused', [])
+    return list(dict.fromkeys(str(entry['File']) for entry in taken))
 
 
 def targets_table(
@@ -474,8 +439,8 @@ def _holds(layout: Layout, image: ImageRef, name: str, protocol: Protocol, sha25
         labels = read_targets(path).labels
     except ValueError:
         return False
-    chosen = read_json(path.with_suffix('.json')).get(CHOSEN)
-    listed = [label for label in protocol.labels if chosen is None or label in chosen]
+    chosen = chosen_labels(read_json(path.with_suffix('.json'))) or protocol.labels
+    listed = [label for label in protocol.labels if label in chosen]
     return source_sha256(path) == sha256 and [*labels] == listed
 
 

@@ -15,6 +15,7 @@ from tmsprep.derivatives import POINTS
 from tmsprep.evaluation.status import has_usable
 from tmsprep.files import file_sha256
 from tmsprep.methods.base import Method
+from tmsprep.options import NamedPath
 from tmsprep.outcome import INPUTS, inputs_of
 from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol
@@ -49,7 +50,7 @@ class Work:
         Option name to value, of the command and of the methods.
     resources : mapping, optional
         Method to what `Method.resources` returned; if not given, tables may be made in any way.
-    derivatives : sequence of Path
+    derivatives : sequence of NamedPath
         Directories with earlier derivatives.
     chosen : sequence of str
         Labels of the targets that the tables list; empty for all.
@@ -62,7 +63,7 @@ class Work:
     methods: Sequence[Method]
     options: Mapping[str, Any]
     resources: Mapping[str, Mapping[str, Any]] | None = None
-    derivatives: Sequence[Path] = ()
+    derivatives: Sequence[NamedPath] = ()
     chosen: Sequence[str] = ()
     own_points: OwnPoints | None = None
     _checksum: Callable[[Path], str] = field(

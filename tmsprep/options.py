@@ -3,18 +3,60 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-LEVELS = ('participant', 'train', 'crossval', 'group')
+LEVELS = ('participant', 'train', 'crossval', 'group', 'export')
 
 #: Groups of options that decide how a run is carried out and never what it finds. Levels without
 #: them ignore them, so that one list of options serves all levels of a study.
 NEUTRAL_GROUPS = ('resources', 'running')
 
 _NOUNS = {int: 'a whole number', float: 'a number'}
+
+
+@dataclass(frozen=True)
+class NamedPath:
+    """A path with a name, ``NAME=PATH`` on the command line; without one, that of the folder.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder.
+    name : str
+        Letters, digits, dots, dashes and underscores; '' if none was given.
+
+    Examples
+    --------
+    >>> folder = NamedPath.parse('fmriprep=/data/out')
+    >>> folder.path.as_posix(), folder.label
+    ('/data/out', 'fmriprep')
+    >>> NamedPath.parse('/data/my out').label
+    'myout'
+    """
+
+    path: Path
+    name: str = ''
+
+    @classmethod
+    def parse(cls, text: str) -> NamedPath:
+        """Read ``NAME=PATH``, or a path; one whose first part holds a = is written ``./a=b``."""
+        match = re.fullmatch(r'([A-Za-z0-9_.-]+)=(.*)', text, re.DOTALL)
+        name, path = match.groups() if match else ('', text)
+        if not path:
+            raise ValueError('an empty path; is a variable of your script unset?')
+        return cls(Path(path), name)
+
+    @property
+    def label(self) -> str:
+        """The name, or what BIDS allows of that of the folder."""
+        return self.name or re.sub(r'[^A-Za-z0-9_.-]', '', self.path.name) or 'derivatives'
+
+    def __str__(self) -> str:
+        return f'{self.name}={self.path}' if self.name else str(self.path)
 
 
 @dataclass(frozen=True)
@@ -28,7 +70,7 @@ class Option:
     help : str
         One sentence; the default is added to it.
     type : type
-        str, int, float, bool (a switch), dict or pathlib.Path.
+        str, int, float, bool (a switch), dict, pathlib.Path or `NamedPath`.
     default : Any
         A value, or a function that makes one; None if there is none.
     choices : tuple of str
@@ -107,6 +149,8 @@ class Option:
         """
         if self.read is not None:
             return self.read(text)
+        if self.type is NamedPath:
+            return NamedPath.parse(text)
         if self.type is Path and not text:
             raise ValueError('an empty path; is a variable of your script unset?')
         try:
@@ -129,6 +173,7 @@ class Option:
         if not isinstance(value, (list, tuple)):
             raise ValueError(f'{self.flag}: {value!r} is not a list')
         values = tuple(dict.fromkeys(self._check_one(item) for item in value))
+        _check_names([item.name for item in values if isinstance(item, NamedPath)], self.flag)
         if self.default and not values:
             raise ValueError(f'{self.flag}: give at least one of {", ".join(self.choices)}')
         if level in self.single and len(values) > 1:
@@ -136,7 +181,7 @@ class Option:
         return values
 
     def _check_one(self, item: Any) -> Any:
-        if isinstance(item, str) and (self.read is not None or self.type is Path):
+        if isinstance(item, str) and (self.read is not None or self.type in (Path, NamedPath)):
             item = self.parse(item)
         if self.type is float and type(item) is int:
             item = float(item)
@@ -149,6 +194,8 @@ class Option:
             )
         if isinstance(item, (int, float)):
             self._check_number(item)
+        if isinstance(item, NamedPath):
+            return replace(item, path=self._check_path(item.path))
         return self._check_path(item) if isinstance(item, Path) else item
 
     def _check_number(self, number: float) -> None:
@@ -172,6 +219,14 @@ class Option:
         if self.exists and not there:
             raise ValueError(f'{self.flag}: no {self.exists} {path}')
         return path
+
+
+def _check_names(names: Sequence[str], flag: str) -> None:
+    """Refuse a name that says of two folders, or of the data set, what a link leads to."""
+    for name in filter(None, names):
+        if name == 'raw' or names.count(name) > 1:
+            reason = 'is that of the data set' if name == 'raw' else 'stands before two folders'
+            raise ValueError(f'{flag}: the name {name!r} {reason}; give another NAME=PATH')
 
 
 def settle(

@@ -13,7 +13,9 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.atomic import write_text
 from tmsprep.disclaimer import DISCLAIMER
+from tmsprep.formats.targets_tsv import DECIMALS, read_targets
 from tmsprep.formats.targets_tsv import write_table as write_tsv
+from tmsprep.points import PointSet
 from tmsprep.text import cell, parse_json, read_text
 
 #: What a sidecar says of one column: 'Description', and perhaps 'Units' and 'Levels'.
@@ -49,6 +51,10 @@ def column(
         described['Levels'] = levels
     return described
 
+
+#: Entries of the sidecar of a table of some targets only: their labels, and the points of the
+#: others, from which statuses are computed again when another method is run.
+CHOSEN, NOT_CHOSEN = 'ChosenTargets', 'PointsNotChosen'
 
 #: Entries of the sidecar of a table with columns x, y and z.
 FRAME = {
@@ -186,6 +192,64 @@ def write_or_delete(
 def write_json(path: Path, content: Mapping[str, Any] | Sequence[Any]) -> Path:
     """Write a JSON file, whole or not at all."""
     return write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + '\n')
+
+
+def narrow(
+    table: pd.DataFrame, chosen: Sequence[str]
+) -> tuple[pd.DataFrame, dict[str, list[str] | dict[str, list[float] | None]]]:
+    """Keep the rows of some targets.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        One row per target of the protocol, with the columns 'label', 'x', 'y' and 'z'.
+    chosen : sequence of str
+        Labels; empty for all.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        The rows of the chosen targets.
+    entries : dict
+        What the sidecar says of it; nothing if all are chosen.
+    """
+    kept = table['label'].isin(chosen)
+    if kept.all() or not len(chosen):
+        return table, {}
+    others = table[~kept]
+    points = others[list('xyz')].to_numpy(np.float64).round(DECIMALS)
+    return table[kept].reset_index(drop=True), {
+        CHOSEN: table.loc[kept, 'label'].tolist(),
+        NOT_CHOSEN: {
+            label: point.tolist() if np.isfinite(point).all() else None
+            for label, point in zip(others['label'], points, strict=True)
+        },
+    }
+
+
+def all_points(path: Path) -> PointSet:
+    """Read the points of a table of targets, and those that were not chosen for it.
+
+    Raises
+    ------
+    ValueError
+        If the table is damaged.
+    """
+    points = read_targets(path)
+    others = read_json(path.with_suffix('.json')).get(NOT_CHOSEN, {})
+    places = dict(zip(points.labels, points.coordinates, strict=True))
+    try:
+        for label, place in others.items():
+            places[label] = np.array([np.nan] * 3 if place is None else place, np.float64)
+        return PointSet(tuple(places), np.array([*places.values()]).reshape(-1, 3))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f'{path}: the entry {NOT_CHOSEN} of its sidecar is damaged') from error
+
+
+def chosen_labels(sidecar: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the labels that were chosen for a table, by its sidecar; empty for all."""
+    labels = sidecar.get(CHOSEN)
+    return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from nipype import Workflow
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method
+from tmsprep.options import NamedPath
 from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol
 from tmsprep.workflows.image import Computing, init_image_wf, workflow_name
@@ -25,7 +26,7 @@ def init_participant_wf(
     mem_gb: Mapping[str, float],
     computing: Computing,
     work_dir: Path,
-    derivatives: Sequence[Path] = (),
+    derivatives: Sequence[NamedPath] = (),
     chosen: Sequence[str] = (),
     deface: bool = False,
     own_points: OwnPoints | None = None,

@@ -17,6 +17,7 @@ from tmsprep.interfaces.derivatives import WriteDerivatives
 from tmsprep.interfaces.figures import PlotFigures
 from tmsprep.interfaces.localize import Locate
 from tmsprep.methods.base import Method
+from tmsprep.options import NamedPath
 from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol
 
@@ -56,7 +57,7 @@ def init_image_wf(
     mem_gb: Mapping[str, float],
     computing: Computing,
     kept: Path,
-    derivatives: Sequence[Path] = (),
+    derivatives: Sequence[NamedPath] = (),
     chosen: Sequence[str] = (),
     deface: bool = False,
     own_points: OwnPoints | None = None,
@@ -89,7 +90,7 @@ def init_image_wf(
         Seed, threads and device.
     kept : Path
         Directory of the methods' outcomes, which the next run may take.
-    derivatives : sequence of Path
+    derivatives : sequence of NamedPath
         Directories with earlier derivatives of the image.
     chosen : sequence of str
         Labels of the targets that the tables list; empty for all.

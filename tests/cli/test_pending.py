@@ -15,8 +15,11 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.participant import ParticipantRun
 from tmsprep.cli.pending import main, pending
 from tmsprep.config import ParticipantConfig
+from tmsprep.derivatives import POINTS
 from tmsprep.failures import record_error, record_problems
 from tmsprep.files import file_sha256
+from tmsprep.options import NamedPath
+from tmsprep.own_points import OwnPoints
 
 IMAGES = (
     'sub-01/anat/sub-01_T1w.nii.gz',
@@ -208,7 +211,7 @@ def test_given_mask(config: ParticipantConfig, tmp_path: Path) -> None:
     mask = tmp_path / 'masks' / 'sub-01_desc-brain_mask.nii.gz'
     mask.parent.mkdir()
     mask.write_text('a mask')
-    config = replace(config, derivatives=(mask.parent,))
+    config = replace(config, derivatives=(NamedPath(mask.parent),))
     for method in config.localizers:
         finish(config, method)
     assert pending(config) == {}
@@ -301,3 +304,41 @@ def test_printed_table(config: ParticipantConfig, capsys: pytest.CaptureFixture[
     # Asking changes nothing.
     assert sorted(path.name for path in config.out_dir.iterdir()) == ['logs']
     assert not config.work_dir.exists()
+
+
+def finish_points(config: ParticipantConfig, own: OwnPoints) -> None:
+    """Write what a run leaves of points given in a template."""
+    run = ParticipantRun.of(config)
+    work = run.work(run.resources())
+    for name in IMAGES:
+        image = image_of(config, name)
+        sha256 = file_sha256(image.path)
+        path = layout(config).table(image, POINTS)
+        path.write_text('label\tx\ty\tz\tstatus\nSMA\t1\t2\t3\tok\n')
+        sidecar = {
+            'SoftwareVersion': '1',
+            'Localizer': 'syn',
+            'ReferenceImage': {'SHA256': sha256},
+            'Inputs': own.inputs(work.inputs(image, sha256)['syn']),
+        }
+        path.with_suffix('.json').write_text(json.dumps(sidecar))
+
+
+def test_own_points(config: ParticipantConfig) -> None:
+    finish(config, 'cnn')
+    finish(config, 'syn')
+    assert pending(config) == {}
+    given = replace(config, point=('SMA 0 -6 58',))
+    missing = {'01': 'no sub-01_protocol-tms_desc-points_targets.tsv'}
+    assert pending(given).items() >= missing.items()
+    finish_points(config, OwnPoints({'SMA': (0.0, -6.0, 58.0)}, config.point_space))
+    assert pending(given) == {}
+    # Without points the table of them is nobody's business.
+    assert pending(config) == {}
+    moved = pending(replace(given, point=('SMA 0 -6 59',)))
+    assert {reason.partition(': ')[2] for reason in moved.values()} == {
+        'of other points, or made by another version'
+    }
+    assert set(pending(replace(given, snap_to_cortex=True))) == {'01', '02'}
+    # Another seed: the registration is another one, of which the first method is named.
+    assert set(pending(replace(given, random_seed=2))) == {'01', '02'}

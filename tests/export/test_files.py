@@ -9,7 +9,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from formats.marker_data import GOOD, SHAPE, header, oblique
+from formats.marker_data import GOOD, POSE, SHAPE, header, oblique
 from report_data import HOSTILE, FakeOutput, Page
 
 from tmsprep.bids.description import write_dataset_description
@@ -71,6 +71,7 @@ def test_manifest(tmp_path: Path) -> None:
     (image,) = collect_subject(fake.layout, '01').images
     manifest = read_manifest(fake.layout, image)
     assert [point['Label'] for point in manifest['Points']] == ['LDLPFC', 'RDLPFC']
+    assert manifest['Points'][0]['Position'] == [-40, 30, 35]
     assert set(manifest['Missing']) == {'LOFC', 'ROFC'}
     assert manifest['Marked'] == ['RDLPFC']
     listed = {file['Path'] for file in manifest['Files']}
@@ -96,6 +97,22 @@ def test_wrong_points_are_no_numbers(tmp_path: Path) -> None:
         assert '36.5' not in path.read_text(), path
     points = read_markups(folder / f'{folder.name}_slicer.mrk.json')
     assert not points.found[points.labels.index('ROFC')]
+
+
+def test_coil(tmp_path: Path) -> None:
+    """Entry, normal and handle of a coil above the vertex make its pose, 4 mm from the scalp."""
+    fake = FakeOutput(tmp_path)
+    table = rows({'LDLPFC': ((-10.0, 20.0, 70.5), 'ok'), 'LOFC': ((-29.0, 36.0, -14.0), 'ok')})
+    for name, vector in (('entry', (-10, 20, 90)), ('normal', (0, 0, 1)), ('handle', (0, -1, 0))):
+        table[0] |= {f'{name}_{axis}': value for axis, value in zip('xyz', vector, strict=True)}
+        table[1] |= {f'{name}_{axis}': 'n/a' for axis in 'xyz'}
+    fake.table('sub-01', 'cnn', table, **reference())
+    folder = export(fake)
+    assert read_json(folder / MANIFEST)['LeftOut'] == []
+    (coil,) = read_json(folder / f'{folder.name}_visor2.mrk')['TargetMarkers']
+    np.testing.assert_allclose(coil['CoilTarget']['CoilPose']['RigidTransformMatrix4x4'], POSE)
+    page = Page(folder / f'{folder.name}_sheet.html')
+    assert page.numbers[-3:] == ['-10.0000', '20.0000', '90.0000']
 
 
 def test_same_bytes(tmp_path: Path) -> None:
@@ -135,7 +152,7 @@ def test_outputs_of_an_early_version(tmp_path: Path) -> None:
         *('nibs-bids/sub-01_task-plan_markers.tsv', 'nibs-bids/sub-01_task-plan_markers.json'),
     }
     assert (
-        'codes of its header are not known'
+        'codes of the header are not known'
         in (tmp_path / 'out' / 'sub-01' / 'nav' / 'sub-01_protocol-tms' / README).read_text()
     )
 
@@ -154,6 +171,19 @@ def test_methods_in_files_of_their_own(tmp_path: Path) -> None:
     (place,) = (p for p in read_json(folder / MANIFEST)['Points'] if p['Label'] == 'LOFC')
     assert place['Method'] != 'LOFC'
     assert '-25.0000' in (folder / f'{folder.name}_brainsight-v14.txt').read_text()
+
+
+def test_given_points(tmp_path: Path) -> None:
+    """Points that the user gave in a template go with the recommended ones."""
+    fake = output(tmp_path)
+    given = {'SMA': ((1.5, -6.25, 58.0), 'ok'), 'PMC': ((-22.0, -8.0, 60.0), 'off_cortex')}
+    fake.table('sub-01', 'points', rows(given), **reference())
+    manifest = read_json(export(fake) / MANIFEST)
+    assert [point['Label'] for point in manifest['Points']][-2:] == ['SMA', 'PMC']
+    assert manifest['Marked'] == ['RDLPFC', 'PMC']
+    for file in manifest['Files']:
+        text = (tmp_path / 'sub-01' / 'nav' / 'sub-01_protocol-tms' / file['Path']).read_text()
+        assert ('SMA' in text) is (file['Points'] > 1 or '_SMA' in file['Path'])
 
 
 def test_sidecar_without_grid(tmp_path: Path) -> None:
@@ -225,6 +255,16 @@ def test_sheet(tmp_path: Path) -> None:
     assert "default-src 'none'" in page.source
 
 
+def test_points_of_the_user(tmp_path: Path) -> None:
+    fake = output(tmp_path)
+    fake.table('sub-01', 'points', rows({'SMA': ((0.25, -6.0, 58.0), 'ok')}), **reference())
+    folder = export(fake)
+    points = read_markups(folder / f'{folder.name}_slicer.mrk.json')
+    np.testing.assert_array_equal(points['SMA'], [0.25, -6, 58])
+    assert read_json(folder / MANIFEST)['Points'][-1]['Position'] == [0.25, -6, 58]
+    assert 'hold other points than this report' not in fake.write().text
+
+
 def test_hostile_names(tmp_path: Path) -> None:
     fake = FakeOutput(tmp_path / 'out')
     table = rows()
@@ -234,8 +274,9 @@ def test_hostile_names(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob('x*'))
     page = Page(folder / f'{folder.name}_sheet.html')
     assert 'script' not in page.tags
-    assert HOSTILE in page.text
+    assert HOSTILE not in page.source
     table.append({**table[0], 'label': 'a"b'})
-    fake.table('sub-01', 'cnn', table, **reference())
+    fake.table('sub-01_run-2', 'cnn', table, **reference())
     with pytest.raises(PointsFileError, match=r'a"b.*cannot be written'):
         export(fake)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]

@@ -14,6 +14,7 @@ from nipype import Workflow
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.interfaces.localize import Locate
 from tmsprep.methods import methods_of
+from tmsprep.options import NamedPath
 from tmsprep.protocols import load_protocol
 from tmsprep.workflows.base import init_participant_wf
 from tmsprep.workflows.image import Computing
@@ -180,16 +181,17 @@ def test_given_derivatives(bids: Path, entity: str) -> None:
     transforms[0].touch()
 
     def given() -> dict[str, Any]:
-        workflow = one(build(bids, ('syn',), derivatives=[old]))
+        workflow = one(build(bids, ('syn',), derivatives=[NamedPath(old)]))
         resources: dict[str, Any] = workflow.get_node('syn').inputs.resources
         return resources
 
-    assert given()['given_mask'] == str(mask)
+    (found,) = given()['given']
+    assert found['mask'] == str(mask)
     # One transform is not enough.
-    assert 'given_transforms' not in given()
+    assert found['transforms'] == {}
     transforms[1].touch()
     pair = [str(path) for path in transforms]
-    assert given()['given_transforms'] == {'MNI152NLin2009aSym': pair}
+    assert given()['given'][0]['transforms'] == {'MNI152NLin2009aSym': pair}
 
 
 BUILD = """

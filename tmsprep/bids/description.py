@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -21,6 +22,9 @@ BIDS_VERSION = '1.10.0'
 
 #: Where BIDS expects the data set if it is inside the outputs.
 RAW = 'sourcedata/raw'
+#: For data sets that are made of the raw one alone.
+NO_LINKS: Mapping[str, Path] = MappingProxyType({})
+
 # Outputs that BIDS has no names for. The validator wants folders without a slash at the end.
 BIDSIGNORE = (
     *('*_protocol-*', '*.html', 'group_*', 'crossval_*', 'train_*', 'localizer_*'),
@@ -28,7 +32,9 @@ BIDSIGNORE = (
 )
 
 
-def write_dataset_description(out_dir: Path, bids_dir: Path, protocol: Protocol) -> None:
+def write_dataset_description(
+    out_dir: Path, bids_dir: Path, protocol: Protocol, links: Mapping[str, Path] = NO_LINKS
+) -> None:
     """Write dataset_description.json and .bidsignore of the outputs.
 
     Files are replaced as a whole and only if they change, so that parallel jobs that write to the
@@ -42,6 +48,9 @@ def write_dataset_description(out_dir: Path, bids_dir: Path, protocol: Protocol)
         The data set that they come from, 'raw' in BIDS URIs.
     protocol : Protocol
         The targets; the name of the outputs says those of all protocols of the folder.
+    links : mapping
+        Label in BIDS URIs to each further data set that the outputs are made of. Those of earlier
+        runs stay.
 
     Raises
     ------
@@ -50,10 +59,11 @@ def write_dataset_description(out_dir: Path, bids_dir: Path, protocol: Protocol)
     """
     check_out_dir(out_dir)
     path = out_dir / 'dataset_description.json'
-    earlier = _read_own(out_dir).get('Protocols', {})
-    named = {str(name): str(words) for name, words in earlier.items()}
+    earlier = _read_own(out_dir)
+    named = {str(name): str(words) for name, words in earlier.get('Protocols', {}).items()}
     protocols = dict(sorted({**named, protocol.name: protocol.words['targets']}.items()))
-    description = _describe(out_dir, bids_dir, protocols)
+    places = {**_earlier_links(earlier), **{k: _link(out_dir, v, k) for k, v in links.items()}}
+    description = _describe(out_dir, bids_dir, protocols, dict(sorted(places.items())))
     _replace(path, json.dumps(description, indent=2, ensure_ascii=False) + '\n')
     ignore = out_dir / '.bidsignore'
     lines = _lines(ignore)
@@ -153,7 +163,16 @@ def generated_by_tmsprep(path: Path) -> bool:
     return False
 
 
-def _describe(out_dir: Path, bids_dir: Path, protocols: Mapping[str, str]) -> dict[str, Any]:
+def _earlier_links(description: Mapping[str, Any]) -> dict[str, str]:
+    """Links of earlier runs to data sets other than the raw one."""
+    links = description.get('DatasetLinks')
+    known = links.items() if isinstance(links, dict) else ()
+    return {str(name): str(place) for name, place in known if name != 'raw'}
+
+
+def _describe(
+    out_dir: Path, bids_dir: Path, protocols: Mapping[str, str], links: Mapping[str, str]
+) -> dict[str, Any]:
     path = bids_dir / 'dataset_description.json'
     raw = read_description(path) if path.is_file() else {}
     source = {'URL': 'bids:raw:'}
@@ -165,8 +184,8 @@ def _describe(out_dir: Path, bids_dir: Path, protocols: Mapping[str, str]) -> di
         'BIDSVersion': BIDS_VERSION,
         'DatasetType': 'derivative',
         'GeneratedBy': [{'Name': 'tmsprep', 'Version': __version__}],
-        'SourceDatasets': [source],
-        'DatasetLinks': {'raw': link_to_raw(out_dir, bids_dir)},
+        'SourceDatasets': [source, *({'URL': f'bids:{name}:'} for name in links)],
+        'DatasetLinks': {'raw': link_to_raw(out_dir, bids_dir), **links},
         'Protocols': dict(protocols),
     }
 
@@ -189,11 +208,15 @@ def link_to_raw(out_dir: Path, bids_dir: Path) -> str:
     >>> link_to_raw(Path('/scratch/out'), Path('/home/anna/bids'))
     'sourcedata/raw'
     """
-    out, bids = out_dir.resolve(), bids_dir.resolve()
-    path = os.path.relpath(bids, out)
+    return _link(out_dir, bids_dir, 'raw')
+
+
+def _link(out_dir: Path, data: Path, name: str) -> str:
+    out, there = out_dir.resolve(), data.resolve()
+    path = os.path.relpath(there, out)
     below = [part for part in path.split('/') if part != '..']
-    shared = len(bids.parts) - 1 - len(below)
-    return quote(os.fsencode(path)) if len(below) < 2 or shared > 1 else RAW
+    shared = len(there.parts) - 1 - len(below)
+    return quote(os.fsencode(path)) if len(below) < 2 or shared > 1 else f'sourcedata/{name}'
 
 
 def _replace(path: Path, text: str) -> None:

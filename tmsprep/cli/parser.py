@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 from tmsprep import __version__
 from tmsprep.cli.checks import check_paths
+from tmsprep.cli.completion import SHELLS, PrintCompletion
 from tmsprep.cli.places import IMAGE_FORM, Places, closest, read_places, usage
 from tmsprep.cli.settings import make_config
 from tmsprep.config import CONFIGS, SETTINGS, RunConfig
@@ -152,6 +153,12 @@ def build_parser(level: str = '') -> argparse.ArgumentParser:
     )
     parser.add_argument('--version', action='version', version=f'tmsprep {__version__}')
     parser.add_argument('-v', '--verbose', action='count', help='log more; -vv logs everything')
+    parser.add_argument(
+        '--print-completion',
+        action=PrintCompletion,
+        choices=SHELLS,
+        help='print a script that completes this command in a shell',
+    )
     groups = {name: parser.add_argument_group(title) for name, title in GROUPS.items()}
     groups['running'].add_argument(
         '--config-file',

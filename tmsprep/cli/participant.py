@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.bids import FoundImages, find_images
+from tmsprep.bids.earlier import label_folders
 from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
@@ -141,6 +142,9 @@ def run_level(config: ParticipantConfig) -> int:
         return _conclude(run, found, unreported=_write_reports(run, found.images, reviews))
     resources = run.resources()
     own = own_points(config, run.protocol, run.methods, resources)
+    if config.derivatives and not any(method.takes_derivatives for method in run.methods):
+        names = ' and '.join(method.name for method in run.methods)
+        logger.warning('--derivatives: not used, as %s needs nothing of it', names)
     experts = read_experts(config, run.protocol, run.layout, found.images)
     if config.dry_run:
         return _describe(found, experts)
@@ -173,7 +177,8 @@ def _execute(
 ) -> None:
     """Build and run the workflow."""
     every = [image for several in images.values() for image in several]
-    prepare_run(run.config.execution, run.layout, run.protocol, run.config.bids_dir)
+    links = label_folders(run.config.derivatives)
+    prepare_run(run.config.execution, run.layout, run.protocol, run.config.bids_dir, links)
     for image in every:
         forget_records(run.layout, image)
     # Before the workflow is built, which takes up the tables that are there.

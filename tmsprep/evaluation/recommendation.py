@@ -13,6 +13,7 @@ import numpy as np
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.evaluation.status import RADIUS, STATUSES, UNUSABLE
 from tmsprep.protocols import Protocol, Target
+from tmsprep.text import plain
 
 #: Column of a table of reviews, see `DECISIONS`.
 DECISION = 'decision'
@@ -32,7 +33,8 @@ class Recommendation:
     Parameters
     ----------
     label, name, hemisphere : str
-        The target: in tables, in short words, and its side ('L', 'R' or 'n/a').
+        The target: in tables, in short words (the label, if the protocol does not have it), and
+        its side ('L', 'R' or 'n/a').
     method : str
         Key of the table that the point is from; '' if no point may be used.
     point : numpy.ndarray
@@ -121,14 +123,16 @@ def recommend(
     -------
     list of Recommendation
         One per target of the protocol, in its order, then one per further label in the tables.
+        Targets that no table lists were not asked for, unless there is no table.
     """
     titles = titles or {}
     methods = [*protocol.methods, *tables]
     order = sorted(tables, key=methods.index)
     targets = {target.label: target for target in protocol.targets}
-    further = (str(row['label']) for name in order for row in tables[name])
+    listed = dict.fromkeys(str(row['label']) for name in order for row in tables[name])
+    asked = (label for label in targets if label in listed or not listed)
     found = []
-    for label in dict.fromkeys(chain(targets, further)):
+    for label in dict.fromkeys(chain(asked, listed)):
         rows = {name: row for name in order for row in tables[name] if str(row['label']) == label}
         candidates = {
             name: _Candidate(name, titles.get(name, name), row, statuses)
@@ -136,7 +140,11 @@ def recommend(
         }
         first = next(iter(rows.values()), {})
         target = targets.get(label) or Target(
-            label, str(first.get('hemisphere', 'n/a')), str(first.get('region', label)), ''
+            label,
+            str(first.get('hemisphere', 'n/a')),
+            str(first.get('region', label)),
+            '',
+            name=label,
         )
         chosen = _choose(candidates)
         found.append(
@@ -252,4 +260,4 @@ def _number(cell: object) -> float:
 
 
 def _text(cell: object) -> str:
-    return cell.strip() if isinstance(cell, str) and cell.strip() != 'n/a' else ''
+    return plain(cell.strip()) if isinstance(cell, str) and cell.strip() != 'n/a' else ''

@@ -10,7 +10,7 @@ from typing import Any
 from tmsprep import __version__
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import Layout
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives import EXPERT, REVIEWED
 from tmsprep.disclaimer import disclaimer
 from tmsprep.export.source import frame_in_words, grid_of, recommended_markers
 from tmsprep.files import remove_inside
@@ -54,16 +54,25 @@ def export_subject(
     Raises
     ------
     PointsFileError
-        If a file is not read back as it was written; the directory is not complete then.
+        If a file cannot be written, or is not read back as it was written; there is no directory
+        for that image then, but for the others.
     """
     # Those of images that have no tables any more, too.
     for outdated in layout.navigations(subject):
         remove_inside(outdated, layout.out_dir)
-    written = []
+    written, problems = [], []
     for results in collect_subject(layout, subject).images:
         folder = layout.navigation(results.image)
-        if any(name != EXPERT for name in results.tables):
+        if not _methods(results.tables):
+            continue
+        try:
             written.append(_export_image(folder, results, layout, protocol, bids_dir))
+        except PointsFileError as error:
+            # Half of the files would pass for all of them.
+            remove_inside(folder, layout.out_dir)
+            problems.append(str(error))
+    if problems:
+        raise PointsFileError('; '.join(problems))
     return written
 
 
@@ -75,7 +84,7 @@ def _export_image(
     bids_dir: Path | None,
 ) -> Path:
     grid = grid_of(folder.name, results, layout.out_dir, bids_dir)
-    markers = recommended_markers(results.tables, protocol)
+    markers = recommended_markers(results.every_table, protocol)
     plan: Plan = [
         *plan_files(markers, grid),
         _nibs_bids(markers, grid, results),
@@ -96,9 +105,15 @@ def _export_image(
         'Disclaimer': disclaimer(protocol),
     }
     write_json(folder / MANIFEST, content)
-    for left in left_out:
-        logger.info('%s: no file for %s: %s', results.name, left.system, left.reason)
+    if left_out:
+        reasons = '; '.join(f'{left.system} ({left.reason})' for left in left_out)
+        logger.info('%s: no files for %s', results.name, reasons)
     return folder
+
+
+def _methods(tables: Mapping[str, TargetsTable]) -> list[str]:
+    """Name the tables that are of methods, in order."""
+    return [name for name in method_order(tables) if name not in (EXPERT, REVIEWED)]
 
 
 def _contents(
@@ -109,14 +124,14 @@ def _contents(
         'Tolerance_mm': TOLERANCE_MM,
         'Points': [
             {
-                'Label': m.label,
-                'Name': m.name,
-                'Method': m.method,
-                'Status': m.status,
-                'Position': m.target.tolist(),
+                'Label': marker.label,
+                'Name': marker.name,
+                'Position': marker.target.tolist(),
+                'Method': marker.method,
+                'Status': marker.status,
             }
-            for m in markers
-            if m.found
+            for marker in markers
+            if marker.found
         ],
         'Missing': [marker.label for marker in markers if not marker.found],
         'Marked': [marker.label for marker in markers if marker.warning],
@@ -211,7 +226,7 @@ def _of_methods(
     tables: Mapping[str, TargetsTable], protocol: Protocol, grid: Grid
 ) -> list[NavigatorFile]:
     """Plan a point list for Slicer for each method, if there are several, to compare them."""
-    names = [name for name in method_order(tables) if name != EXPERT]
+    names = _methods(tables)
     if len(names) < 2 or (grid.forms is not None and grid.forms.differ(grid.shape)):
         return []
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,8 +13,7 @@ import numpy as np
 
 from tmsprep.bids.description import read_description
 from tmsprep.bids.names import BidsError, ImageRef
-from tmsprep.derivatives import EXPERT
-from tmsprep.evaluation.recommendation import Recommendation, recommend
+from tmsprep.evaluation.recommendation import Recommendation
 from tmsprep.formats.markers import Marker
 from tmsprep.formats.navigators import Grid
 from tmsprep.formats.parsing import PointsFileError
@@ -22,8 +21,9 @@ from tmsprep.imaging.forms import Forms
 from tmsprep.imaging.read import ImageError, read_forms
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults, TargetsTable
-from tmsprep.reports.styles import method_order, method_style
-from tmsprep.reports.summary import statuses_of
+from tmsprep.reports.first_screen import recommended
+from tmsprep.reports.styles import method_style
+from tmsprep.scalp.pose import coil_pose
 
 logger = logging.getLogger(__name__)
 
@@ -38,25 +38,14 @@ def recommended_markers(tables: Mapping[str, TargetsTable], protocol: Protocol) 
     protocol : Protocol
         The targets.
     """
-    return [_marker(one) for one in _recommended(tables, protocol)]
+    return [_marker(one, tables) for one in recommended(tables, protocol)]
 
 
-def _recommended(
-    tables: Mapping[str, TargetsTable], protocol: Protocol
-) -> Sequence[Recommendation]:
-    order = [name for name in method_order(tables) if name != EXPERT]
-    statuses = {key: words for name in order for key, words in statuses_of(name).items()}
-    rows = {name: tables[name].rows for name in order}
-    named = {row['label'] for some in rows.values() for row in some}
-    titles = {name: method_style(name).name for name in order}
-    found = recommend(rows, protocol, titles=titles, statuses=statuses)
-    return [one for one in found if one.label in named]
-
-
-def _marker(one: Recommendation) -> Marker:
+def _marker(one: Recommendation, tables: Mapping[str, TargetsTable]) -> Marker:
     if not one.usable:
         return Marker(one.label, name=one.name, status=one.status, reason=one.reason)
-    entry, normal, handle = (_vector(one.row, name) for name in ('entry', 'normal', 'handle'))
+    row = _row_with_entry(one, tables)
+    entry, normal, handle = (_vector(row, name) for name in ('entry', 'normal', 'handle'))
     return Marker(
         one.label,
         one.point,
@@ -66,19 +55,43 @@ def _marker(one: Recommendation) -> Marker:
         one.status,
         one.radius_mm,
         method_style(one.method).name,
-        one.status if one.warns else '',
+        _warning(one),
         one.reason,
     )
 
 
+def _warning(one: Recommendation) -> str:
+    if one.warns:
+        return one.status
+    return 'second choice' if one.fallback and not one.decision else ''
+
+
+def _row_with_entry(one: Recommendation, tables: Mapping[str, TargetsTable]) -> Mapping[str, Any]:
+    """Return the row that says where the point is entered: a reviewer accepts the point alone."""
+    rows = [one.row, *(row for table in tables.values() for row in table.rows)]
+    for row in rows:
+        same = row.get('label') == one.label and np.array_equal(_vector(row, ''), one.point)
+        if same and np.isfinite(_vector(row, 'entry')).all():
+            return row
+    return one.row
+
+
 def _pose(entry: np.ndarray, normal: np.ndarray, handle: np.ndarray) -> np.ndarray | None:
-    return None
+    """Return the pose of the coil, shape (4, 4); None if it is not known."""
+    # Columns have four decimals, so directions of length 1 are a little off.
+    if not all(abs(np.linalg.norm(direction) - 1) < 1e-2 for direction in (normal, handle)):
+        return None
+    pose = coil_pose(entry, normal, handle)
+    return pose if np.isfinite(pose).all() else None
 
 
 def _vector(row: Mapping[str, Any], name: str) -> np.ndarray:
-    """Read three columns of a row, shape (3,); NaN if one of them is missing or no number."""
+    """Read three columns of a row, shape (3,); NaN if one of them is missing or no number.
+
+    `name` is '' for the point itself.
+    """
     try:
-        vector = np.array([float(row[f'{name}_{axis}']) for axis in 'xyz'])
+        vector = np.array([float(row[f'{name}_{axis}' if name else axis]) for axis in 'xyz'])
     except (KeyError, TypeError, ValueError):
         return np.full(3, np.nan)
     return vector if np.isfinite(vector).all() else np.full(3, np.nan)

@@ -32,7 +32,7 @@ _PLAIN = re.compile(r'[A-Za-z0-9+-]{1,100}')
 
 _AGREE = 'make them agree (fslorient -copysform2qform FILE) and run again'
 _NO_FORMS = (
-    'the codes of its header are not known: these outputs do not say them, and the image was not '
+    'the codes of the header are not known: these outputs do not say them, and the image was not '
     'found, or is another one now'
 )
 _NO_POSE = 'no target has a pose of the coil'
@@ -162,8 +162,8 @@ def _differ(grid: Grid) -> str:
         return ''
     apart = grid.forms.apart_mm(grid.shape)
     return (
-        f'its qform and sform are up to {apart:.2f} mm apart, and it is not known which of them '
-        f'the program uses; {_AGREE}'
+        f'the qform and the sform of the image are up to {apart:.2f} mm apart; it is not known '
+        f'which of them the program uses; {_AGREE}'
     )
 
 
@@ -212,14 +212,15 @@ def _plain(label: str) -> bool:
 def _unnamed(forms: Forms, grid: Grid) -> str:
     if forms.differ(grid.shape):
         return (
-            f'its qform and sform are {forms.apart_mm(grid.shape):.2f} mm apart under the same '
-            f'code {forms.sform_code}, so that the name of the frame has two meanings; {_AGREE}'
+            f'the qform and the sform of the image are up to {forms.apart_mm(grid.shape):.2f} mm '
+            f'apart under the same code {forms.sform_code}, so that the name of the frame has two '
+            f'meanings; {_AGREE}'
         )
-    return f'its {forms.in_use[0]}_code {forms.in_use[1]} has no name in Brainsight'
+    return f'the {forms.in_use[0]}_code {forms.in_use[1]} has no name in Brainsight'
 
 
 def _no_q(forms: Forms) -> str:
-    why = 'its qform_code is 0' if forms.qform is None else 'its qform and sform differ'
+    why = 'qform_code is 0' if forms.qform is None else 'qform and sform differ'
     return f'{why}: SimNIBS and others read no NIfTI:S; {_AGREE}'
 
 
@@ -275,7 +276,7 @@ def _visor2(markers: Sequence[Marker], grid: Grid) -> Plan:
     posed = [marker for marker in markers if marker.has_pose]
     forms, reason = grid.forms, _differ(grid) or ('' if posed else _NO_POSE)
     if forms is not None and forms.quaternion is None:
-        reason = 'its qform_code is 0, and visor2 knows an image by the numbers of its qform'
+        reason = 'qform_code is 0, and visor2 knows an image by the numbers of its qform'
     if reason or forms is None:
         return [LeftOut('ANT visor2', reason)]
     return [

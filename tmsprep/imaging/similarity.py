@@ -1,4 +1,4 @@
-"""The similarity or rigid transform between two sets of corresponding points."""
+"""The similarity, rigid or affine transform between two sets of corresponding points."""
 
 from __future__ import annotations
 
@@ -46,3 +46,21 @@ def similarity(
         scale = (values * signs).sum() / np.square(source - centre).sum() if scaled else 1.0
         matrix = scale * (u * signs) @ vt
     return matrix, target - matrix @ centre
+
+
+def affine_fit(source: np.ndarray, destination: np.ndarray) -> np.ndarray:
+    """Fit the affine that moves points nearest to others (least squares).
+
+    Parameters
+    ----------
+    source, destination : numpy.ndarray
+        Shape (n, 3), mm, row by row.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (4, 4).
+    """
+    homogeneous = np.column_stack([source, np.ones(len(source))])
+    solution = np.linalg.lstsq(homogeneous, destination.astype(np.float64), rcond=None)[0]
+    return np.vstack([solution.T, [0, 0, 0, 1]])

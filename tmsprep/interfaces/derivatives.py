@@ -34,7 +34,7 @@ class WriteDerivativesInputSpec(DynamicTraitedSpec, BaseInterfaceInputSpec):
     protocol = traits.Any(mandatory=True, desc='a `Protocol`')
     properties = File(exists=True, mandatory=True, desc='of the image, see `Conform`')
     properties_again = File(exists=True, desc='of the image, where it was read for another grid')
-    conformed = File(exists=True, desc='image on the grid of one method')
+    conformed = File(exists=True, desc='image on the common grid, or that of the one method')
     own_points = traits.Any(desc='an `OwnPoints`')
     random_seed = traits.Int(mandatory=True)
     chosen = traits.List(traits.Str(), desc='labels of the targets that tables list; none: all')

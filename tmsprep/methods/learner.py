@@ -18,6 +18,7 @@ from tmsprep.learning.annotations import Annotations, collect_annotated
 from tmsprep.learning.card import Card
 from tmsprep.learning.examples import Example, Record
 from tmsprep.learning.plan import Plan, Test, Training, make_partition, seed_of
+from tmsprep.options import NamedPath
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import Column, column
@@ -161,7 +162,7 @@ class Learner(ABC):
         self,
         examples: Sequence[Example],
         images: Mapping[str, ImageRef],
-        derivatives: Sequence[Path],
+        derivatives: Sequence[NamedPath],
         folder: Path,
     ) -> list[Example]:
         """Add to examples what else the method needs.
@@ -172,7 +173,7 @@ class Learner(ABC):
             Annotated images.
         images : mapping
             Name of an example to its image.
-        derivatives : sequence of Path
+        derivatives : sequence of NamedPath
             Directories of earlier derivatives.
         folder : Path
             Directory for what is made; it is kept between runs.

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 
 from tmsprep.evaluation.shape import read_places
 from tmsprep.evaluation.status import outside_field_of_view
@@ -117,6 +116,8 @@ def default_mask() -> nib.Nifti1Image:
 
 @lru_cache(maxsize=1)
 def _template() -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
+    from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
+
     return load_mni152_template(resolution=1), load_mni152_brain_mask(resolution=1)
 
 

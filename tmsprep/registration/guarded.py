@@ -13,9 +13,10 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +100,29 @@ class TransformReader:
             raise ValueError(f'{transform}: damaged, it moves points to nowhere (NaN). {_CURE}')
         return moved
 
+    def compose(self, transforms: Sequence[Path], destination: Path) -> Path:
+        """Write one composite transform in place of several.
+
+        Parameters
+        ----------
+        transforms : sequence of Path
+            In the order in which points go through them; displacement fields (``.nii.gz``) too.
+        destination : Path
+            File name that ends in ``.h5``.
+
+        Raises
+        ------
+        ValueError
+            If one of them cannot be read as a transform.
+        """
+        names = [str(path) for path in transforms]
+        answer = self._ask({'compose': names, 'destination': str(destination)})
+        if answer is None:
+            raise ValueError(f'{", ".join(names)}: damaged, {self._end()}. {_CURE}')
+        if 'error' in answer:
+            raise ValueError(str(answer['error']))
+        return destination
+
     def _ask(self, question: dict[str, object]) -> dict[str, object] | None:
         """Put a question to the process; None if it did not answer."""
         if self._process is None:
@@ -151,7 +175,11 @@ def _start() -> subprocess.Popen[str]:
     )
 
 
-def _answer(question: dict[str, object], move: _Move) -> dict[str, object]:
+def _answer(
+    question: dict[str, Any], move: _Move, compose: Callable[[list[str], str], object]
+) -> dict[str, object]:
+    if 'compose' in question:
+        return _compose(question['compose'], question['destination'], compose)
     path = str(question['transform'])
     try:
         coordinates = np.array(question['coordinates'], dtype=np.float64).reshape(-1, 3)
@@ -162,17 +190,27 @@ def _answer(question: dict[str, object], move: _Move) -> dict[str, object]:
         return {'error': message if known else f'{path}: damaged ({error!r}). {_CURE}'}
 
 
+def _compose(
+    transforms: list[str], destination: str, compose: Callable[[list[str], str], object]
+) -> dict[str, object]:
+    try:
+        compose(transforms, destination)
+    except Exception as error:
+        return {'error': f'{", ".join(transforms)}: damaged ({error!r}). {_CURE}'}
+    return {}
+
+
 def _serve() -> None:
     """Answer the questions that come, one a line, until there are no more."""
     # What ANTs prints must not stand among the answers.
     answers = os.fdopen(os.dup(1), 'w')
     os.dup2(2, 1)
-    from tmsprep.registration.transforms import move_coordinates
+    from tmsprep.registration.transforms import compose, move_coordinates
 
     used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
     for line in sys.stdin:
-        answers.write(json.dumps(_answer(json.loads(line), move_coordinates)) + '\n')
+        answers.write(json.dumps(_answer(json.loads(line), move_coordinates, compose)) + '\n')
         answers.flush()
 
 

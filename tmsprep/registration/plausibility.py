@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
 
+from tmsprep.imaging.similarity import affine_fit
 from tmsprep.outcome import ImplausibleImage
 from tmsprep.registration.transforms import move_coordinates
 
@@ -26,9 +28,18 @@ OVERLAP_BOUND = 0.85
 #: Local volume in the subject per volume of the atlas, 1st and 99th percentile.
 JACOBIAN_BOUNDS = (0.1, 8.0)
 
+#: mm by which a point may come back elsewhere through both transforms of a pair, median and 95th
+#: percentile in the brain. Warps of ANTs are inverse to 0.1 mm; SimNIBS says of its own that they
+#: do not recover a point exactly.
+ROUND_TRIP_BOUNDS = (1.0, 4.0)
+
 _JACOBIAN_SPACING_MM = 5.0
 
-_CURE = (
+#: Points by which a pair of transforms is judged.
+_LATTICE_MM = 8.0
+
+#: What to do about it, at the end of each message.
+CURE = (
     'Look at the brain mask and at the orientation of the image; give a mask of your own, or '
     "start from the CNN's points by running both localizers."
 )
@@ -115,7 +126,7 @@ def check_linear(affine: np.ndarray) -> LinearReport:
         problems.append(f'its shear is {report.shear:.2f} (plausible: up to {SHEAR_BOUND})')
     if problems:
         raise ImplausibleRegistration(
-            f'The linear registration is implausible: {"; ".join(problems)}. {_CURE}'
+            f'The linear registration is implausible: {"; ".join(problems)}. {CURE}'
         )
     return report
 
@@ -131,9 +142,66 @@ def check_overlap(overlap: float) -> float:
     if not overlap >= OVERLAP_BOUND:
         raise ImplausibleRegistration(
             f"After the linear registration the atlas's and the subject's brain masks overlap by "
-            f'Dice {overlap:.2f} (plausible: over {OVERLAP_BOUND}). {_CURE}'
+            f'Dice {overlap:.2f} (plausible: over {OVERLAP_BOUND}). {CURE}'
         )
     return overlap
+
+
+def check_pair(
+    to_atlas: Callable[[np.ndarray], np.ndarray],
+    from_atlas: Callable[[np.ndarray], np.ndarray],
+    atlas_mask: nib.spatialimages.SpatialImage,
+    mask: nib.spatialimages.SpatialImage | None,
+) -> None:
+    """Refuse a pair of transforms from elsewhere that cannot be those of a brain.
+
+    Parameters
+    ----------
+    to_atlas, from_atlas : callable
+        Move points of shape (n, 3), mm, RAS+: from the atlas to the T1w, and back.
+    atlas_mask : nibabel spatial image
+        Brain of the atlas; over 0.5 is inside.
+    mask : nibabel spatial image or None
+        Brain of the T1w; None if it is not known.
+
+    Raises
+    ------
+    ImplausibleRegistration
+        If the linear part, the change of volume or the overlap of the brains are refused as those
+        of a registration are, or one transform is not the inverse of the other.
+    """
+    places = lattice(atlas_mask, _LATTICE_MM)
+    around = _around(places)
+    moved = to_atlas(around.reshape(-1, 3)).reshape(around.shape)
+    middle = moved.mean(axis=0)
+    check_linear(affine_fit(places, middle))
+    check_jacobian(_jacobian_range(moved))
+    away = np.linalg.norm(from_atlas(middle) - places, axis=1)
+    found = np.median(away), np.percentile(away, 95)
+    if not (found[0] <= ROUND_TRIP_BOUNDS[0] and found[1] <= ROUND_TRIP_BOUNDS[1]):
+        raise ImplausibleRegistration(
+            f'One transform is not the inverse of the other: points come back {found[0]:.1f} mm '
+            f'away (median; 95 % within {found[1]:.1f} mm). {CURE}'
+        )
+    if mask is not None:
+        back = from_atlas(lattice(mask, _LATTICE_MM))
+        shares = _share_inside(middle, mask), _share_inside(back, atlas_mask)
+        check_overlap(2 * shares[0] * shares[1] / max(sum(shares), 1e-9))
+
+
+def lattice(mask: nib.spatialimages.SpatialImage, spacing_mm: float) -> np.ndarray:
+    """Return evenly spaced points inside a mask; shape (n, 3), mm, RAS+."""
+    inside = np.argwhere(np.asarray(mask.dataobj) > 0.5)
+    step = max(1, round(spacing_mm / np.linalg.norm(mask.affine[:3, 0])))
+    return apply_affine(mask.affine, inside[np.all(inside % step == 0, axis=1)])
+
+
+def _share_inside(points: np.ndarray, mask: nib.spatialimages.SpatialImage) -> float:
+    """Share of points whose voxel is inside a mask."""
+    voxels = np.rint(apply_affine(np.linalg.inv(mask.affine), points))
+    there = np.all((voxels >= 0) & (voxels < mask.shape), axis=1)
+    data = np.asarray(mask.dataobj)
+    return float(np.sum(data[tuple(voxels[there].astype(np.intp).T)] > 0.5) / len(points))
 
 
 def jacobian_range(transform: Path, mask: nib.spatialimages.SpatialImage) -> tuple[float, float]:
@@ -146,14 +214,19 @@ def jacobian_range(transform: Path, mask: nib.spatialimages.SpatialImage) -> tup
     mask : nibabel spatial image
         Mask; over 0.5 is inside.
     """
-    inside = np.argwhere(np.asarray(mask.dataobj) > 0.5)
-    step = max(1, round(_JACOBIAN_SPACING_MM / np.linalg.norm(mask.affine[:3, 0])))
-    inside = inside[np.all(inside % step == 0, axis=1)]
-    world = apply_affine(mask.affine, inside)
-    # Central differences over 1 mm each way; shape (6, n, 3) in the order +x -x +y -y +z -z
+    around = _around(lattice(mask, _JACOBIAN_SPACING_MM))
+    moved = move_coordinates(around.reshape(-1, 3), transform)
+    return _jacobian_range(moved.reshape(around.shape))
+
+
+def _around(places: np.ndarray) -> np.ndarray:
+    """Points 1 mm to each side; shape (6, n, 3) in the order +x -x +y -y +z -z."""
     offsets = np.stack([sign * axis for axis in np.eye(3) for sign in (1, -1)])
-    around = (world[None] + offsets[:, None]).reshape(-1, 3)
-    moved = move_coordinates(around, transform).reshape(6, -1, 3)
+    return places[None] + offsets[:, None]
+
+
+def _jacobian_range(moved: np.ndarray) -> tuple[float, float]:
+    """Take central differences between the points that `_around` gave, after the move."""
     gradient = (moved[0::2] - moved[1::2]).transpose(1, 2, 0) / 2
     low, high = np.percentile(np.linalg.det(gradient), [1, 99])
     return float(low), float(high)
@@ -171,6 +244,6 @@ def check_jacobian(limits: tuple[float, float]) -> tuple[float, float]:
     if not (low >= JACOBIAN_BOUNDS[0] and high <= JACOBIAN_BOUNDS[1]):
         raise ImplausibleRegistration(
             f'The warp changes volume by a factor of {low:.2f} to {high:.2f} (plausible: '
-            f'{JACOBIAN_BOUNDS[0]} to {JACOBIAN_BOUNDS[1]}). {_CURE}'
+            f'{JACOBIAN_BOUNDS[0]} to {JACOBIAN_BOUNDS[1]}). {CURE}'
         )
     return limits

@@ -11,14 +11,16 @@ to the same position in the moving one. With the atlas fixed and the subject mov
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import ants
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from ants.internal import get_lib_fn, process_arguments
 
 from tmsprep.points import PointSet
 from tmsprep.registration.frames import flip_points, from_ants, to_ants
@@ -53,6 +55,34 @@ def move_coordinates(coordinates: np.ndarray, transform: Path) -> np.ndarray:
     with _readable(transform) as name:
         moved = ants.apply_transforms_to_points(3, lps, [name], whichtoinvert=[False])
     return flip_points(moved[['x', 'y', 'z']].to_numpy())
+
+
+def compose(transforms: Sequence[str], destination: str) -> None:
+    """Write one composite ``.h5`` in place of several transforms.
+
+    Parameters
+    ----------
+    transforms : sequence of str
+        In the order in which points go through them: ``.h5``, ``.mat``, ``.txt``, or displacement
+        fields as `tmsprep.registration.fields.displacement_field` makes them.
+    destination : str
+        File name that ends in ``.h5``.
+
+    Raises
+    ------
+    RuntimeError
+        If ANTs cannot read one of them.
+    """
+    with TemporaryDirectory() as folder:
+        # ANTs wants a grid, of which composing makes no use.
+        grid = Path(folder) / 'grid.nii'
+        nib.save(nib.Nifti1Image(np.zeros((2, 2, 2), np.float32), np.eye(4)), grid)
+        arguments = ['-d', '3', '-r', str(grid), '-o', f'CompositeTransform[{destination}]']
+        for transform in transforms:
+            arguments += ['-t', transform]
+        failed = get_lib_fn('antsApplyTransforms')(process_arguments(arguments))
+    if failed or not Path(destination).is_file():
+        raise RuntimeError('they cannot be joined')
 
 
 def warp_image(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tmsprep.atomic import remove_partials, write_text
 from tmsprep.bids import write_dataset_description
+from tmsprep.bids.description import NO_LINKS
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.failures import record_crashes
 from tmsprep.protocols import Protocol
@@ -133,6 +134,7 @@ def prepare_run(
     layout: Layout,
     protocol: Protocol,
     bids_dir: Path,
+    links: Mapping[str, Path] = NO_LINKS,
 ) -> None:
     """Describe the outputs and set Nipype up.
 
@@ -146,11 +148,13 @@ def prepare_run(
         The targets.
     bids_dir : Path
         The data set.
+    links : mapping
+        Label to each further data set that the outputs are made of.
     """
     with short_lock(layout.out_dir / 'logs', 'descriptions'):
         for name in ('dataset_description.json', '.bidsignore'):
             remove_partials(layout.out_dir, name)
-        write_dataset_description(layout.out_dir, bids_dir, protocol)
+        write_dataset_description(layout.out_dir, bids_dir, protocol, links)
     prepare_nipype(execution)
 
 

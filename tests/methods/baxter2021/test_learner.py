@@ -36,6 +36,7 @@ from tmsprep.methods.baxter2021.validation import (
     predict_images,
 )
 from tmsprep.methods.baxter2021.weights import load_localizer, save_localizer
+from tmsprep.options import NamedPath
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, Target
 
@@ -341,20 +342,21 @@ def test_find_mask(tmp_path: Path) -> None:
     path = tmp_path / 'sub-01' / 'anat' / 'sub-01_T1w.nii.gz'
     image = ImageRef.from_path(tmp_path, path)
     one, two = tmp_path / 'one', tmp_path / 'two'
+    folders = [NamedPath(one), NamedPath(two)]
     home = two / 'sub-01' / 'anat'
     home.mkdir(parents=True)
     one.mkdir()
-    assert find_mask(image, [one, two]) is None
+    assert find_mask(image, folders) is None
     (home / 'sub-01_ses-A_desc-brain_mask.nii.gz').touch()
     (home / 'sub-012_dseg.nii.gz').touch()
-    assert find_mask(image, [one, two]) is None
+    assert find_mask(image, folders) is None
     for name in ('sub-01_desc-x_dseg.nii.gz', 'sub-01_dseg.nii.gz', 'sub-01_desc-a_dseg.nii.gz'):
         (home / name).touch()
-    assert find_mask(image, [one, two]) == home / 'sub-01_desc-a_dseg.nii.gz'
+    assert find_mask(image, folders) == home / 'sub-01_desc-a_dseg.nii.gz'
     (home / 'sub-01_desc-brain_mask.nii.gz').touch()
-    assert find_mask(image, [one, two]) == home / 'sub-01_desc-brain_mask.nii.gz'
+    assert find_mask(image, folders) == home / 'sub-01_desc-brain_mask.nii.gz'
     (one / 'sub-01_dseg.nii.gz').touch()
-    assert find_mask(image, [one, two]) == one / 'sub-01_dseg.nii.gz'
+    assert find_mask(image, folders) == one / 'sub-01_dseg.nii.gz'
 
 
 @pytest.mark.slow

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,20 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from tmsprep.bids.earlier import Earlier
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import sidecar_path
+from tmsprep.files import file_sha256
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request
 from tmsprep.methods.resources import ResourceError
-from tmsprep.methods.syn.reuse import usable_mask, usable_transforms
+from tmsprep.methods.syn.given import Given
+from tmsprep.methods.syn.reuse import unfit_transforms
+from tmsprep.options import NamedPath
 from tmsprep.protocols import load_protocol
 from tmsprep.registration.atlas import default_atlas
 from tmsprep.registration.frames import write_linear
+from tmsprep.registration.guarded import TransformReader
 from tmsprep.registration.names import DEFAULT_ATLAS
 
 PROTOCOL = load_protocol('tms')
@@ -31,14 +35,13 @@ SHA256 = 64 * 'a'
 @pytest.fixture
 def make(tmp_path: Path) -> Callable[..., Request]:
     """Make a request with a given mask; arguments replace resources."""
-    affine = np.diag([4.0, 4, 4, 1])
-    affine[:3, 3] = -128
-    data = np.random.default_rng(1).random((64, 64, 64)).astype(np.float32)
+    brain = default_atlas(PROTOCOL).mask.slicer[::4, ::4, ::4]
+    affine, inside = brain.affine, np.asarray(brain.dataobj, np.uint8)
+    noise = np.random.default_rng(1).random(inside.shape)
+    data = (inside * (1 + noise)).astype(np.float32)
     nib.save(nib.Nifti1Image(data, affine), tmp_path / 'conformed.nii')
-    inside = np.zeros(data.shape, np.uint8)
-    inside[16:48, 16:48, 16:48] = 1
     nib.save(nib.Nifti1Image(inside, affine), tmp_path / 'given.nii.gz')
-    given = {**SYN.resources(PROTOCOL, {}), 'given_mask': str(tmp_path / 'given.nii.gz')}
+    given = {**SYN.resources(PROTOCOL, {}), **find(mask=tmp_path / 'given.nii.gz')}
     properties = {
         'path': '/bids/sub-01/anat/sub-01_T1w.nii.gz',
         'shape': list(data.shape),
@@ -48,6 +51,15 @@ def make(tmp_path: Path) -> Callable[..., Request]:
     return lambda **resources: Request(
         tmp_path / 'conformed.nii', properties, PROTOCOL, {**given, **resources}, folder=tmp_path
     )
+
+
+def find(mask: Path | str = '', pair: Sequence[str] = (), **more: Any) -> dict[str, Any]:
+    """Resources with one find, whose transforms lead to the default atlas."""
+    transforms = {DEFAULT_ATLAS: list(pair)} if pair else {}
+    paths = [str(path) for path in (mask, *pair, *more.values()) if isinstance(path, str | Path)]
+    uris = {f'bids:old:{Path(path).name}': path for path in paths if path}
+    found = Earlier('old', '', True, str(mask), transforms=transforms, uris=uris, **more)
+    return {'given': [asdict(found)]}
 
 
 def shift(path: Path, *mm: float) -> str:
@@ -81,11 +93,20 @@ def test_atlas_of_own_protocol(tmp_path: Path) -> None:
 
 def test_given_transforms(make: Callable[..., Request], tmp_path: Path) -> None:
     pair = [shift(tmp_path / 'to.mat', 1, 2, 3), shift(tmp_path / 'from.mat', -1, -2, -3)]
-    outcome = SYN.locate(make(given_transforms={DEFAULT_ATLAS: pair}))
+    outcome = SYN.locate(make(**find(tmp_path / 'given.nii.gz', pair)))
     atlas = default_atlas(PROTOCOL).points
     np.testing.assert_allclose(
         outcome.points.coordinates, np.add(atlas.coordinates, [1, 2, 3]), atol=1e-4
     )
+    reused = outcome.details.pop('Reused')
+    assert [(entry['File'], entry['What']) for entry in reused] == [
+        ('bids:old:given.nii.gz', 'brain mask'),
+        ('bids:old:to.mat', f'transforms to {DEFAULT_ATLAS}'),
+        ('bids:old:from.mat', f'transforms to {DEFAULT_ATLAS}'),
+    ]
+    assert [entry['SHA256'] for entry in reused] == [
+        file_sha256(path) for path in (tmp_path / 'given.nii.gz', *map(Path, pair))
+    ]
     assert outcome.details == {'Atlas': {'Name': DEFAULT_ATLAS}, 'ReusedTransform': 'to.mat'}
     layout = Layout(tmp_path / 'out', 'tms')
     SYN.write(outcome, IMAGE, layout, PROTOCOL, {})
@@ -96,6 +117,27 @@ def test_given_transforms(make: Callable[..., Request], tmp_path: Path) -> None:
         *(f'{stem}_from-T1w_to-{DEFAULT_ATLAS}_mode-image_xfm.{e}' for e in ('json', 'mat')),
         *(f'{stem}_from-{DEFAULT_ATLAS}_to-T1w_mode-image_xfm.{e}' for e in ('json', 'mat')),
     }
+
+
+IMPLAUSIBLE = {
+    'far away': ((60, 0, 0), (-60, 0, 0), 'masks overlap by Dice'),
+    'not inverse': ((1, 2, 3), (1, 2, 3), 'not the inverse of the other: points come back 7.5 mm'),
+}
+
+
+@pytest.mark.parametrize('case', IMPLAUSIBLE)
+def test_implausible_transforms(
+    make: Callable[..., Request], tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str
+) -> None:
+    """They are refused by words, and the atlas is registered, which this preset cannot do."""
+    there, back, words = IMPLAUSIBLE[case]
+    pair = [shift(tmp_path / 'to.mat', *there), shift(tmp_path / 'from.mat', *back)]
+    outcome = SYN.locate(make(**find(tmp_path / 'given.nii.gz', pair), preset='unknown'))
+    assert 'no SyN preset' in outcome.error['message']
+    (refused,) = outcome.details['NotReused']
+    assert refused.startswith('to.mat: ')
+    assert words in refused
+    assert 'to.mat: not used for /bids/sub-01/anat/sub-01_T1w.nii.gz: ' in caplog.text
 
 
 def describe(path: str | Path, **content: Any) -> None:
@@ -137,27 +179,18 @@ REUSED = {
 
 
 @pytest.mark.parametrize('case', REUSED)
-def test_transforms_of_this_image(
-    make: Callable[..., Request], tmp_path: Path, caplog: pytest.LogCaptureFixture, case: str
-) -> None:
+def test_transforms_of_this_image(make: Callable[..., Request], tmp_path: Path, case: str) -> None:
     content, preset, word = REUSED[case]
     pair = pair_of(tmp_path, **content)
     request = make(preset=preset)
-    with caplog.at_level(logging.WARNING):
-        usable, reason = usable_transforms(pair, request.properties, preset, ATLAS)
-    assert usable == ([] if word else pair)
-    assert word in reason
-    if word:
-        assert f'{pair[0]}: not used for {request.properties["path"]}: ' in caplog.text
-        assert word in caplog.text
-    else:
-        assert caplog.text == ''
+    assert word in unfit_transforms(pair, request.properties, preset, ATLAS)
+    assert bool(word) == bool(unfit_transforms(pair, request.properties, preset, ATLAS))
 
 
 def test_transforms_of_another_image(make: Callable[..., Request], tmp_path: Path) -> None:
     """The atlas is registered anew, which this preset cannot do."""
-    given = {DEFAULT_ATLAS: pair_of(tmp_path, **image(64 * 'b'))}
-    outcome = SYN.locate(make(given_transforms=given, preset='unknown'))
+    pair = pair_of(tmp_path, **image(64 * 'b'))
+    outcome = SYN.locate(make(**find(tmp_path / 'given.nii.gz', pair), preset='unknown'))
     assert outcome.points is None
     assert 'no SyN preset' in outcome.error['message']
 
@@ -168,9 +201,9 @@ def test_sidecars_of_reused_files(
 ) -> None:
     """They name the image only if that was compared."""
     content = {**image(SHA256), 'SynPreset': 'paper'} if checked else {}
-    given = {DEFAULT_ATLAS: pair_of(tmp_path, **content)}
+    pair = pair_of(tmp_path, **content)
     describe(tmp_path / 'given.nii.gz', **content)
-    outcome = SYN.locate(make(given_transforms=given))
+    outcome = SYN.locate(make(**find(tmp_path / 'given.nii.gz', pair)))
     layout = Layout(tmp_path / 'out', 'tms')
     entries = {**image(SHA256), 'SoftwareVersion': '1', 'RandomSeed': 1}
     SYN.write(outcome, IMAGE, layout, PROTOCOL, entries)
@@ -183,40 +216,69 @@ def test_sidecars_of_reused_files(
         )
         preset = 'paper' if checked and path.name.endswith('xfm.json') else None
         assert written.get('SynPreset') == preset
-    found = SYN.image_resources(IMAGE, layout, [tmp_path / 'out'])
-    assert sorted(Path(path) for path in found['given_sidecars']) == sidecars[:1]
+    found = SYN.image_resources(IMAGE, layout, [NamedPath(tmp_path / 'out')])
+    assert sorted(Path(path) for path in found['given'][0]['sidecars']) == sidecars[:1]
+
+
+def mask_of(request: Request) -> tuple[bool, str]:
+    """Whether the given mask is used, or else why not."""
+    with TransformReader() as reader:
+        given = Given(request, reader)
+        used = given.mask() is not None
+    assert used != bool(given.refused)
+    return used, ''.join(given.refused)
 
 
 def test_masks_of_this_image(make: Callable[..., Request], tmp_path: Path) -> None:
-    path, properties = str(tmp_path / 'given.nii.gz'), make().properties
-    mask, reason = usable_mask(path, properties)
-    assert mask is not None
-    assert reason == ''
+    path, request = tmp_path / 'given.nii.gz', make()
+    assert mask_of(request) == (True, '')
     describe(path, **image(SHA256))
-    assert usable_mask(path, properties)[0] is not None
+    assert mask_of(request) == (True, '')
     describe(path, **image(64 * 'b'))
-    assert usable_mask(path, properties) == (
-        None,
+    assert mask_of(request) == (
+        False,
         'given.nii.gz: it was made from another image of the same name (SHA-256 in its sidecar)',
     )
     describe(path)
-    elsewhere = {**properties, 'affine': (np.diag([4.0, 4, 4, 1])).tolist()}
-    assert 'lies outside of the image' in usable_mask(path, elsewhere)[1]
-    content = Path(path).read_bytes()
-    Path(path).write_bytes(content[:-9])
-    mask, reason = usable_mask(path, properties)
-    assert mask is None
-    assert reason.startswith('given.nii.gz: cut short')
-    assert usable_mask(None, properties) == (None, '')
+    affine = np.array(request.properties['affine'])
+    affine[:3, 3] += 300
+    elsewhere = replace(request, properties={**request.properties, 'affine': affine.tolist()})
+    assert 'lies outside of the image' in mask_of(elsewhere)[1]
+    content = path.read_bytes()
+    path.write_bytes(content[:-9])
+    assert mask_of(request)[1].startswith('given.nii.gz: cut short')
+
+
+def test_implausible_masks(make: Callable[..., Request], tmp_path: Path) -> None:
+    path, request = tmp_path / 'given.nii.gz', make()
+    brain = nib.load(path)
+    inside = np.asarray(brain.dataobj)
+    half = inside.copy()
+    half[: len(half) // 2] = 0
+    half[:, : half.shape[1] // 2] = 0
+    nib.save(nib.Nifti1Image(half, brain.affine), path)
+    volume = half.sum() * 0.064
+    assert mask_of(request)[1] == (
+        f'given.nii.gz: it measures {volume:.0f} mL; a brain has 700 to 2400'
+    )
+    # The brain of another place, of which over a third lies in air here.
+    away = np.roll(inside, 12, axis=1)
+    nib.save(nib.Nifti1Image(away, brain.affine), path)
+    share = 1 - (away & inside).sum() / inside.sum()
+    assert mask_of(request)[1] == f'given.nii.gz: {share:.0%} of it lies in air'
 
 
 def test_transforms_without_mask(make: Callable[..., Request], tmp_path: Path) -> None:
-    pair = [shift(tmp_path / 'to.mat', 1, 2, 3)] * 2
-    given: dict[str, Any] = {'given_mask': str(tmp_path / 'none.nii.gz')}
-    outcome = SYN.locate(make(given_transforms={DEFAULT_ATLAS: pair}, **given))
+    pair = [shift(tmp_path / 'to.mat', 1, 2, 3), shift(tmp_path / 'from.mat', -1, -2, -3)]
+    (tmp_path / 'none.nii.gz').touch()
+    request = make(**find(tmp_path / 'none.nii.gz', pair), brain_weights='/absent')
+    data = nib.load(tmp_path / 'conformed.nii')
+    head = np.asarray(data.dataobj) + 1
+    nib.save(nib.Nifti1Image(head, data.affine), tmp_path / 'conformed.nii')
+    outcome = SYN.locate(request)
     assert outcome.points.found.all()
     assert set(outcome.files) == {'to_atlas', 'from_atlas'}
-    assert SYN.locate(make(**given)).points is None
+    assert SYN.locate(make(brain_weights='/absent', given=[])).points is None
 
 
 def test_failed_registration(make: Callable[..., Request], tmp_path: Path) -> None:

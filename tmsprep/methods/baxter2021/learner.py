@@ -48,6 +48,7 @@ from tmsprep.methods.baxter2021.weights import Localizer, load_localizer, save_l
 from tmsprep.methods.learner import Learner, Rows, Table
 from tmsprep.methods.resources import ResourceError
 from tmsprep.networks.archive import Archive, WeightsError, open_archive
+from tmsprep.options import NamedPath
 from tmsprep.points import PointSet
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ class MultiResolutionLearner(Learner):
         self,
         examples: Sequence[Example],
         images: Mapping[str, ImageRef],
-        derivatives: Sequence[Path],
+        derivatives: Sequence[NamedPath],
         folder: Path,
     ) -> list[Example]:
         """Add brain masks: from the derivatives, else by brain extraction.

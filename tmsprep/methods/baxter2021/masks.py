@@ -15,21 +15,22 @@ from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import ImageError, read_source
 from tmsprep.learning.kept import kept
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
+from tmsprep.options import NamedPath
 from tmsprep.registration.brain import brain_mask, is_skull_stripped
 
 
-def find_mask(image: ImageRef, folders: Sequence[Path]) -> Path | None:
+def find_mask(image: ImageRef, folders: Sequence[NamedPath]) -> Path | None:
     """Find a brain mask, or a parcellation, among earlier derivatives of an image.
 
     Parameters
     ----------
     image : ImageRef
         All entities of its name must be in the mask's.
-    folders : sequence of Path
+    folders : sequence of NamedPath
         Searched in order, each at its top and where a derivative data set has the file. The
         name is ``*_desc-brain_mask.nii.gz``, else ``*[_desc-<label>]_dseg.nii.gz``.
     """
-    for folder in folders:
+    for folder in (named.path for named in folders):
         path = derivative_path(folder, image, suffix='mask', extension='.nii.gz', desc='brain')
         for candidate in (path, folder / path.name):
             if may_be(candidate, Path.is_file):

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tmsprep.atomic import atomic_path
-from tmsprep.bids.names import ImageRef, Layout, derivative_path, may_be, shorten
-from tmsprep.derivatives import sidecar_path
+from tmsprep.bids.earlier import find_earlier, label_folders
+from tmsprep.bids.names import ImageRef, Layout, shorten
 from tmsprep.evaluation.shape import read_places
 from tmsprep.files import file_sha256
 from tmsprep.methods.resources import ResourceError
 from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries
 from tmsprep.networks.archive import open_archive
 from tmsprep.networks.settings import BRAIN_KIND, check_brain
+from tmsprep.options import NamedPath
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-from tmsprep.registration.names import DEFAULT_ATLAS, USER_ATLAS
+from tmsprep.registration.atlas import read_atlas_image
+from tmsprep.registration.names import DEFAULT_ATLAS, SPACES, USER_ATLAS
 from tmsprep.tables import write_json
 
 #: For the sidecars of transforms.
@@ -43,8 +46,6 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     ResourceError
         If there is no atlas, it has none of the targets, or a file of it cannot be used.
     """
-    from tmsprep.registration.atlas import read_atlas_image
-
     image: Path | None = options.get('atlas')
     targets: Path | None = options.get('atlas_targets')
     if (image is None) != (targets is None):
@@ -104,8 +105,8 @@ def describe_atlas(resources: Mapping[str, Any]) -> dict[str, str]:
     return {'Name': name, **own}
 
 
-def find_given(image: ImageRef, layout: Layout, folders: Sequence[Path]) -> dict[str, Any]:
-    """Find the brain mask, and transforms of both directions, made for an image earlier.
+def find_given(image: ImageRef, layout: Layout, folders: Sequence[NamedPath]) -> dict[str, Any]:
+    """Find masks and transforms that were made for an image earlier, or by other programs.
 
     Parameters
     ----------
@@ -113,45 +114,33 @@ def find_given(image: ImageRef, layout: Layout, folders: Sequence[Path]) -> dict
         The input.
     layout : Layout
         Names of the outputs; names without the protocol are accepted as well.
-    folders : sequence of Path
-        Searched in order, each where a derivative data set has the file, and at its top.
+    folders : sequence of NamedPath
+        Searched in order; see `tmsprep.bids.earlier.find_earlier`.
 
     Returns
     -------
     dict
-        'given_mask', a file; 'given_transforms', atlas to files from and to the T1w;
-        'given_sidecars', files that say what these were made from. What is missing is left out.
+        'given', fields of `tmsprep.bids.earlier.Earlier` of each find; 'gave_nothing', labels of
+        the folders without one. What is empty is left out.
     """
-    found: dict[str, Any] = {}
-    mask = _find(image, layout, folders, suffix='mask', extension='.nii.gz', desc='brain')
-    if mask is not None:
-        found['given_mask'] = str(mask)
-    for atlas in (DEFAULT_ATLAS, USER_ATLAS):
-        pair = [
-            _find(image, layout, folders, suffix='xfm', extension='.h5', **_spaces(*names))
-            for names in (('T1w', atlas), (atlas, 'T1w'))
-        ]
-        if all(pair):
-            found.setdefault('given_transforms', {})[atlas] = [str(path) for path in pair]
-    given = [mask, *(p for pair in found.get('given_transforms', {}).values() for p in pair)]
-    sidecars = [sidecar_path(path) for path in given if path is not None]
-    if there := [str(path) for path in sidecars if may_be(path, Path.is_file)]:
-        found['given_sidecars'] = there
-    return found
+    found = find_earlier(image, folders, layout.label, (*SPACES, USER_ATLAS))
+    having = {earlier.folder for earlier in found}
+    without = [label for label in label_folders(folders) if label not in having]
+    given: dict[str, Any] = {'given': [asdict(earlier) for earlier in found]}
+    given['gave_nothing'] = without
+    return {key: value for key, value in given.items() if value}
+
+
+def places_in(space: str, targets: Path) -> Path:
+    """Name the table of the default atlas's points in another template.
+
+    It lies beside that of the default template, and has its name but for that of the template.
+    """
+    return targets.with_name(targets.name.replace(DEFAULT_ATLAS, space))
 
 
 def _spaces(start: str, end: str) -> dict[str, str]:
     return {'from': start, 'to': end, 'mode': 'image'}
-
-
-def _find(image: ImageRef, layout: Layout, folders: Sequence[Path], **name: str) -> Path | None:
-    for folder in folders:
-        for protocol in ({'protocol': layout.label}, {}):
-            path = derivative_path(folder, image, **{**protocol, **name})
-            for candidate in (path, folder / path.name):
-                if may_be(candidate, Path.is_file):
-                    return candidate
-    return None
 
 
 def write_mask(
@@ -163,7 +152,7 @@ def write_mask(
     path = layout.derivative(image, 'mask', '.nii.gz', desc='brain')
     sidecar = {
         'Type': 'Brain',
-        'Sources': [image.uri],
+        'Sources': _sources(image, outcome, 'brain mask'),
         'SpatialReference': 'orig',
         'Description': 'Brain mask on the conformed grid (1 mm), in the frame of the T1w',
         **sidecar_entries({} if 'mask' in outcome.extra.get('unchecked', ()) else entries),
@@ -185,7 +174,7 @@ def write_transforms(
         source = outcome.files[key]
         path = layout.derivative(image, 'xfm', Path(source).suffix, **_spaces(*spaces))
         sidecar: dict[str, Any] = {
-            'Sources': [image.uri],
+            'Sources': _sources(image, outcome, 'transforms'),
             'Description': TRANSFORM_DESCRIPTION,
             **made,
         }
@@ -193,6 +182,12 @@ def write_transforms(
             sidecar['Atlas'] = outcome.details['Atlas']
         write_json(path.with_suffix('.json'), sidecar)
         _copy(source, path)
+
+
+def _sources(image: ImageRef, outcome: Outcome, what: str) -> list[str]:
+    """BIDS URIs of the image and of what was reused of a kind."""
+    taken = outcome.details.get('Reused', [])
+    return [image.uri, *(entry['File'] for entry in taken if entry['What'].startswith(what))]
 
 
 def _copy(source: str, destination: Path) -> None:

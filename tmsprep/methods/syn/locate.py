@@ -9,15 +9,16 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from tmsprep.derivatives import source_sha256
+from tmsprep.evaluation.shape import read_places
 from tmsprep.files import file_sha256
 from tmsprep.formats import read_points
-from tmsprep.imaging.conform import conform, resample_mask
+from tmsprep.imaging.conform import conform
 from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
 from tmsprep.methods.base import Request
-from tmsprep.methods.syn.files import atlas_name, describe_atlas
-from tmsprep.methods.syn.reuse import preset_of, usable_mask, usable_transforms
+from tmsprep.methods.syn.files import describe_atlas, places_in
+from tmsprep.methods.syn.given import Given, GivenTransforms
+from tmsprep.methods.syn.reuse import preset_of
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -53,43 +54,47 @@ def register_image(name: str, request: Request) -> Outcome:
         what was reused ('mask', 'transforms') and does not say which image it was made from.
     """
     files: dict[str, str] = {}
-    given, properties = request.resources, request.properties
-    try:
-        transforms, reason = usable_transforms(
-            given.get('given_transforms', {}).get(atlas_name(given['atlas']), []),
-            properties,
-            given['preset'],
-            describe_atlas(given),
-        )
-        mask, other_reason = usable_mask(given.get('given_mask'), properties)
+    with TransformReader() as reader:
+        given = Given(request, reader)
         try:
-            files['mask'] = _find_brain(request, mask)
-        except Exception:
-            # Transforms that are given need no mask.
-            if not transforms:
-                raise
-        atlas = _read_atlas(request)
-        if transforms:
-            outcome = _reuse(name, atlas, transforms, files, request)
-        else:
-            outcome = _register(name, atlas, files, request)
-    except Exception as error:
-        return Outcome.failed(name, error, files)
-    if refused := [text for text in (reason, other_reason) if text]:
-        outcome.details['NotReused'] = refused
-    used = {'mask': mask and given['given_mask'], 'transforms': transforms and transforms[0]}
-    outcome.extra['unchecked'] = [
-        k for k, path in used.items() if path and not source_sha256(path)
-    ]
+            outcome = _locate(name, request, given, files, reader)
+        except Exception as error:
+            outcome = Outcome.failed(name, error, files)
+    entries = {
+        'Reused': given.reused,
+        'NotReused': given.refused,
+        'GaveNothing': list(request.resources.get('gave_nothing', ())),
+    }
+    outcome.details.update({key: value for key, value in entries.items() if value})
+    outcome.extra['unchecked'] = given.unchecked
     return outcome
+
+
+def _locate(
+    name: str, request: Request, given: Given, files: dict[str, str], reader: TransformReader
+) -> Outcome:
+    failure: Exception | None = None
+    mask = None
+    try:
+        files['mask'] = _find_brain(request, given.mask())
+        mask = nib.Nifti1Image.from_filename(files['mask'])
+    except Exception as error:
+        # Transforms that are given need no mask.
+        failure = error
+    atlas = _read_atlas(request)
+    pair = given.transforms(atlas.mask, mask)
+    if pair is not None:
+        return _reuse(name, atlas, pair, files, request, reader)
+    if failure is not None:
+        raise failure
+    return _register(name, atlas, files, request)
 
 
 def _find_brain(request: Request, given: nib.Nifti1Image | None) -> str:
     """Take the given mask, that of a stripped image, or extract the brain."""
-    conformed = nib.Nifti1Image.from_filename(request.conformed)
-    if given is not None:
-        mask = resample_mask(given, conformed)
-    else:
+    mask = given
+    if mask is None:
+        conformed = nib.Nifti1Image.from_filename(request.conformed)
         # The network would strip a stripped image once more and lose the outer cortex.
         brain = _extract(conformed, request.resources['brain_weights'])
         mask = brain_mask(conformed) if brain is None else brain
@@ -125,24 +130,29 @@ def _read_atlas(request: Request) -> Atlas:
 
 
 def _reuse(
-    name: str, atlas: Atlas, transforms: list[str], files: dict[str, str], request: Request
+    name: str,
+    atlas: Atlas,
+    pair: GivenTransforms,
+    files: dict[str, str],
+    request: Request,
+    reader: TransformReader,
 ) -> Outcome:
-    to_atlas, from_atlas = transforms
-    found = atlas.points.found
-    coordinates = np.full((len(atlas.points), 3), np.nan)
-    with TransformReader() as reader:
-        coordinates[found] = reader.move(atlas.points.coordinates[found], Path(to_atlas))
-        # It becomes an output, from which the group level reads it.
-        reader.move(coordinates[found], Path(from_atlas))
-    points = PointSet(atlas.points.labels, coordinates)
+    places = atlas.points
+    if pair.space != atlas.name:
+        table = places_in(pair.space, Path(request.resources['atlas_targets']))
+        places = read_places(table, request.protocol)
+    found = places.found
+    coordinates = np.full((len(places), 3), np.nan)
+    coordinates[found] = reader.move(places.coordinates[found], pair.to_atlas)
+    own = describe_atlas(request.resources)
     details: dict[str, Any] = {
-        'Atlas': describe_atlas(request.resources),
-        'ReusedTransform': Path(to_atlas).name,
+        'Atlas': own if pair.space == atlas.name else {'Name': pair.space},
+        'ReusedTransform': pair.made_of.name,
     }
-    if preset := preset_of(to_atlas):
+    if preset := preset_of(pair.made_of):
         details['SynPreset'] = preset
-    files = {**files, 'to_atlas': to_atlas, 'from_atlas': from_atlas}
-    return Outcome(name, points, details=details, files=files)
+    files = {**files, 'to_atlas': str(pair.to_atlas), 'from_atlas': str(pair.from_atlas)}
+    return Outcome(name, PointSet(places.labels, coordinates), details=details, files=files)
 
 
 def _register(name: str, atlas: Atlas, files: dict[str, str], request: Request) -> Outcome:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from export.test_files import POINTS, reference, rows
+from report_data import FakeOutput
+
+from tmsprep.cli.run import main
+from tmsprep.formats.slicer import read_markups
+from tmsprep.tables import read_json
+
+DECIDED = {
+    'label': 'LDLPFC',
+    **{'x': '-41.5', 'y': '30', 'z': '35', 'decision': 'moved', 'reviewer': 'A. B.'},
+    **{'date': '2030-01-31', 'comment': 'n/a', 'method': 'n/a', 'image_sha256': 'abc'},
+    **{'status': 'moved', 'software_version': '1'},
+}
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> FakeOutput:
+    """Outputs of two participants, as an earlier run left them."""
+    out = FakeOutput(tmp_path / 'out')
+    (tmp_path / 'out').mkdir()
+    description = '{"GeneratedBy": [{"Name": "tmsprep"}]}'
+    (tmp_path / 'out' / 'dataset_description.json').write_text(description)
+    for image in ('sub-01', 'sub-02'):
+        out.table(image, 'cnn', rows(), SoftwareVersion='1', **reference())
+    return out
+
+
+def nav(fake: FakeOutput, subject: str) -> Path:
+    return fake.root / f'sub-{subject}' / 'nav' / f'sub-{subject}_protocol-tms'
+
+
+def test_all_participants(fake: FakeOutput) -> None:
+    assert main([str(fake.root), 'export']) == 0
+    for subject in ('01', '02'):
+        assert len(read_json(nav(fake, subject) / 'export.json')['Points']) == 2
+        assert fake.layout.report(subject).is_file()
+
+
+def test_one_participant(fake: FakeOutput) -> None:
+    assert main([str(fake.root), 'export', '--participant-label', 'sub-02']) == 0
+    assert not nav(fake, '01').exists()
+    assert nav(fake, '02').is_dir()
+
+
+def test_review_put_beside_the_tables(fake: FakeOutput) -> None:
+    """The reviewer's point replaces the network's one in the files, and needs no check."""
+    fake.table('sub-01', 'reviewed', [DECIDED]).with_suffix('.json').unlink()
+    assert main([str(fake.root), 'export', '--participant-label', '01']) == 0
+    folder = nav(fake, '01')
+    points = read_markups(folder / f'{folder.name}_slicer.mrk.json')
+    np.testing.assert_array_equal(points['LDLPFC'], [-41.5, 30, 35])
+    text = (folder / f'{folder.name}_brainsight-v14.txt').read_text()
+    assert str(POINTS['LDLPFC'][0][0]) not in text
+
+
+def test_one_failure_stops_no_other(fake: FakeOutput, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.table('sub-01', 'cnn', rows(), SoftwareVersion='1')
+    assert main([str(fake.root), 'export']) == 1
+    assert 'sub-01 failed: sub-01: its sidecars do not say the grid' in capsys.readouterr().err
+    assert nav(fake, '02').is_dir()
+
+
+def test_nothing_to_export(fake: FakeOutput, tmp_path: Path) -> None:
+    assert main([str(fake.root), 'export', '--participant-label', '9']) == 2
+    assert main([str(fake.root), 'export', '--protocol', 'afids']) == 2
+    (tmp_path / 'raw').mkdir()
+    (tmp_path / 'raw' / 'dataset_description.json').write_text('{"Name": "raw"}')
+    assert main([str(tmp_path / 'raw'), 'export']) == 2
+
+
+def test_dry_run(fake: FakeOutput) -> None:
+    assert main([str(fake.root), 'export', '--dry-run']) == 0
+    assert not nav(fake, '01').exists()
