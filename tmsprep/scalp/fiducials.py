@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import ConvexHull
 
-from tmsprep.evaluation.head import MIN_POINTS, MeanHead
+from tmsprep.evaluation.head import MIN_POINTS
 from tmsprep.evaluation.status import edge_distance
 from tmsprep.imaging.similarity import similarity
 from tmsprep.points import PointSet
@@ -65,7 +65,7 @@ class Fiducials(NamedTuple):
 def find_fiducials(
     surface: HeadSurface,
     points: PointSet,
-    head: MeanHead,
+    mean: MeanScalp,
     expected: Mapping[str, np.ndarray],
     shape: tuple[int, ...],
     affine: np.ndarray,
@@ -81,10 +81,10 @@ def find_fiducials(
         Of the head.
     points : PointSet
         Targets that tell how the head lies, mm, RAS+.
-    head : MeanHead
-        Where targets lie in a head.
+    mean : MeanScalp
+        Scalp of the mean head.
     expected : mapping
-        Each of `tmsprep.protocols.protocol.FIDUCIALS` in the frame of `head`, shape (3,), mm.
+        Each of `tmsprep.protocols.protocol.FIDUCIALS` in its frame, shape (3,), mm.
     shape, affine : tuple of int, numpy.ndarray
         Of the image, for the edge of the field of view.
 
@@ -93,17 +93,17 @@ def find_fiducials(
     NotInView
         If one of them is not in the image.
     """
-    given = points.reindex(head.labels)
+    given = points.reindex(mean.head.labels)
     if given.found.sum() < MIN_POINTS:
         raise NotInView('too few targets were found to tell how the head lies')
-    landmarks = head.landmarks[given.found]
+    landmarks = mean.head.landmarks[given.found]
     matrix, shift = similarity(landmarks, given.coordinates[given.found])
     rough = Fiducials(*(matrix @ np.array(expected[name]) + shift for name in FIDUCIALS))
     laid = _onto_scalp(rough, surface)
     found = Fiducials(_nasion(rough, surface), *laid[1:])
     places = PointSet(tuple(FIDUCIALS), np.array(found))
     margins = edge_distance(places, shape, affine)
-    offsets = MeanScalp(head).offsets(places.coordinates, points)
+    offsets = mean.offsets(places.coordinates, points)
     for name, margin, offset in zip(FIDUCIALS, margins, offsets, strict=True):
         if not margin >= CUT_MM:
             raise NotInView(f'{FIDUCIALS[name]} is not in the field of view')

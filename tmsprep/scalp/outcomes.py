@@ -86,8 +86,8 @@ def measure_scalp(
     """
     try:
         surface = head_surface(nib.Nifti1Image.from_filename(conformed))
-        head = MeanHead.load(protocol.file(protocol.head)) if protocol.head else None
-        mean = MeanScalp(head) if head else None
+        head = protocol.file(protocol.head) if protocol.head else None
+        mean = MeanScalp(MeanHead.load(head)) if head else None
         coils = {
             name: measure_coil(
                 points_of(outcome, protocol),
@@ -106,12 +106,12 @@ def measure_scalp(
         return Scalp(dict.fromkeys(outcomes, no_coil(protocol, reason)), why_not=reason)
     method = _reliable(outcomes, properties)
     try:
-        if not (head and protocol.fiducials):
+        if not (mean and protocol.fiducials):
             raise NotInView('the protocol has no fiducials in a mean head')
         if not method:
             raise NotInView('no method has points that can be relied on')
         points = _trusted(outcomes[method], protocol)
-        return Scalp(coils, _positions(surface, points, head, protocol, properties), '', method)
+        return Scalp(coils, _positions(surface, points, mean, protocol, properties), '', method)
     except NotInView as error:
         return Scalp(coils, why_not=f'no positions of the 10-20 system: {error}')
 
@@ -119,12 +119,12 @@ def measure_scalp(
 def _positions(
     surface: HeadSurface,
     points: PointSet,
-    head: MeanHead,
+    mean: MeanScalp,
     protocol: Protocol,
     properties: Mapping[str, Any],
 ) -> TenTwenty:
     field = tuple(properties['shape']), np.array(properties['affine'])
-    return ten_twenty(surface, find_fiducials(surface, points, head, protocol.fiducials, *field))
+    return ten_twenty(surface, find_fiducials(surface, points, mean, protocol.fiducials, *field))
 
 
 def _reliable(outcomes: Mapping[str, Outcome], properties: Mapping[str, Any]) -> str:
