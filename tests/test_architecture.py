@@ -51,7 +51,7 @@ MAY_IMPORT = {
     },
     'export': {'evaluation', 'formats', 'derivatives', 'point_table', 'reports', 'scalp'},
     'review': {'evaluation', 'formats', 'derivatives', *METHOD},
-    'point_table': {'evaluation', 'formats', 'derivatives', *METHOD},
+    'point_table': {'evaluation', 'formats', 'derivatives', 'scalp', *METHOD},
     'methods': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
         'reports',
@@ -214,8 +214,10 @@ DEFERRED = {
             'tmsprep.imaging.scanner_frame',
             'tmsprep.methods.resources',
         },
+        'own_points': {'tmsprep.formats.targets_tsv'},
         'protocols.protocol': {'numpy'},
         'running.machine': {'psutil'},
+        'template': {'numpy'},
         'text': {'yaml'},
     },
     'only some runs need it, and all would wait for it': {
@@ -224,7 +226,12 @@ DEFERRED = {
         'evaluation.statistics': {'pingouin'},
         'learning.card': {'torch'},
         'methods.syn.files': {'tmsprep.registration.atlas'},
+        'methods.syn.template': {'tmsprep.registration.atlas'},
         'networks.archive': {'torch', 'safetensors.torch'},
+    },
+    'an extra, which need not be installed': {
+        'cli.completion': {'shtab'},
+        'intake.dicom': {'dcm2niix'},
     },
     'a method is created without torch and ANTs, which it computes with': {
         'methods.baxter2021.method': {

@@ -13,8 +13,8 @@ const ENDS = [['L', 'R'], ['P', 'A'], ['I', 'S']];
 const AXES = ['x', 'y', 'z'];
 // A mark of a point this far from the slice, mm, is not drawn any more.
 const FADE_MM = 10;
-// Grey level of the skin, of 64: air is black, and fat bright.
-const SKIN = 12;
+// Share of white at which the skin begins: air is black, and fat bright.
+const SKIN = 0.19;
 
 // ---- Arithmetic: tested in Node, without a page ----
 
@@ -130,6 +130,7 @@ function surface(head, cam, size, span) {
   const middle = head.shape.map((n) => (n - 1) / 2);
   const reach = Math.hypot(...middle);
   const { right, up, away } = cam;
+  const skin = SKIN * (head.greys - 1);
   const at = (p, t) => sample(head, p[0] + away[0] * t, p[1] + away[1] * t, p[2] + away[2] * t);
   const [nx, ny] = head.shape;
   const nearest = (p, t) => head.levels[
@@ -152,12 +153,12 @@ function surface(head, cam, size, span) {
       }
       let t = begin;
       // Two samples in a row, so that a speck of noise in the air is no skin.
-      while (t <= end - 1.5 && !(nearest(p, t) > SKIN && nearest(p, t + 1.5) > SKIN)) t += 1.5;
+      while (t <= end - 1.5 && !(nearest(p, t) > skin && nearest(p, t + 1.5) > skin)) t += 1.5;
       if (!(t <= end - 1.5)) continue;
       let low = t - 1.5, high = t;
       for (let i = 0; i < 5; i++) {
         const half = (low + high) / 2;
-        if (at(p, half) > SKIN) high = half; else low = half;
+        if (at(p, half) > skin) high = half; else low = half;
       }
       const [x, y, z] = [0, 1, 2].map((axis) => p[axis] + away[axis] * high);
       const slope = [
@@ -286,7 +287,7 @@ class Viewer {
     this.cross = inside(head, this.middle);
     this.zoom = 1;
     // Grey levels shown as black and as white.
-    this.window = [0, 63];
+    this.window = [0, head.greys - 1];
     this.marks = true;
     this.azimuth = -60;
     this.elevation = 25;
@@ -345,15 +346,15 @@ class Viewer {
 
   /** Make the window wider and move it, both in grey levels. */
   setWindow(wider, brighter) {
-    const [low, high] = this.window;
-    const width = Math.min(Math.max(high - low + wider, 4), 126), level = (low + high) / 2 - brighter;
-    const middle = Math.min(Math.max(level, 0), 63);
+    const [low, high] = this.window, white = this.head.greys - 1;
+    const width = Math.min(Math.max(high - low + wider, 4), 2 * white);
+    const middle = Math.min(Math.max((low + high) / 2 - brighter, 0), white);
     this.window = [middle - width / 2, middle + width / 2];
     this.draw();
   }
 
   reset() {
-    this.window = [0, 63];
+    this.window = [0, this.head.greys - 1];
     this.setZoom(1);
   }
 

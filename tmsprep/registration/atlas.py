@@ -110,8 +110,6 @@ def read_atlas_image(image: Path, points: PointSet) -> nib.Nifti1Image:
 
 def default_mask() -> nib.Nifti1Image:
     """Return the brain mask of the default atlas, with voxels of 2 mm."""
-    from nilearn.datasets import load_mni152_brain_mask
-
     return load_mni152_brain_mask(resolution=2)
 
 

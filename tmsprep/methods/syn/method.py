@@ -11,9 +11,16 @@ import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
-from tmsprep.methods.syn.files import find_atlas, find_given, write_mask, write_transforms
+from tmsprep.methods.syn.files import (
+    atlas_name,
+    find_atlas,
+    find_given,
+    write_mask,
+    write_transforms,
+)
 from tmsprep.methods.syn.options import OPTIONS
 from tmsprep.methods.syn.section import section
+from tmsprep.methods.syn.template import brain_distance, template_map
 from tmsprep.options import NamedPath
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -73,8 +80,6 @@ class SynAtlas(Method):
 
     def template(self, resources: Mapping[str, Any]) -> str:
         """See `Method.template`."""
-        from tmsprep.methods.syn.files import atlas_name
-
         name = atlas_name(resources['atlas'])
         return name if name in SPACES else ''
 
@@ -82,14 +87,10 @@ class SynAtlas(Method):
         self, outcome: Outcome, image: ImageRef, layout: Layout, sha256: str
     ) -> TemplateMap | None:
         """See `Method.template_map`."""
-        from tmsprep.methods.syn.template import template_map
-
         return template_map(outcome, image, layout, sha256)
 
     def brain_distance(self, coordinates: np.ndarray) -> np.ndarray:
         """See `Method.brain_distance`."""
-        from tmsprep.methods.syn.template import brain_distance
-
         return brain_distance(coordinates)
 
     def plot(
