@@ -225,8 +225,8 @@ DEFERRED = {
         'cli.demo': {'tmsprep.phantoms'},
         'evaluation.statistics': {'pingouin'},
         'learning.card': {'torch'},
-        'methods.syn.files': {'tmsprep.registration.atlas'},
         'methods.syn.template': {'tmsprep.registration.atlas'},
+        'registration.atlas': {'nilearn.datasets'},
         'networks.archive': {'torch', 'safetensors.torch'},
     },
     'an extra, which need not be installed': {
@@ -276,15 +276,26 @@ def test_deferred_imports_listed() -> None:
     assert {m: names for m, path in MODULES.items() if (names := deferred(path))} == listed
 
 
-HEAVY = ('torch', 'ants', 'nipype', 'nilearn', 'matplotlib', 'bids', 'scipy', 'pandas', 'nibabel')
+HEAVY = (
+    'numpy',
+    'torch',
+    'ants',
+    'nipype',
+    'nilearn',
+    'matplotlib',
+    'bids',
+    'scipy',
+    'pandas',
+    'nibabel',
+)
 
 
 #: What a command may load before it computes, of what is heavy.
 LIGHT = {
     'tmsprep.cli.parser': set(),
     'tmsprep.cli.run': set(),
-    'tmsprep.cli.participant': {'nibabel', 'pandas', 'scipy'},
-    'tmsprep.methods.syn.method': {'nibabel', 'pandas', 'scipy'},
+    'tmsprep.cli.participant': {'numpy', 'nibabel', 'pandas', 'scipy'},
+    'tmsprep.methods.syn.method': {'numpy', 'nibabel', 'pandas', 'scipy'},
 }
 
 

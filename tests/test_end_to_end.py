@@ -15,6 +15,7 @@ import pytest
 from tmsprep.cli import pending
 from tmsprep.derivatives import POINTS
 from tmsprep.evaluation.status import STATUSES
+from tmsprep.formats.slicer import read_markups
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.phantoms import write_dataset
 from tmsprep.phantoms.deformation import random_map
@@ -105,6 +106,7 @@ def test_phantom(
     check_tables(out, data_set)
     check_truth(out, data_set)
     check_report(out)
+    check_navigators(out, tmsprep)
     validate(out)
 
     before = contents(out, '*_targets.*')
@@ -123,7 +125,8 @@ def test_phantom(
     assert pending.main([*command, '--random-seed', '2']) == 0
     assert 'made with another seed' in capsys.readouterr().out
     logs = list((out / 'logs').glob('*/tmsprep.log'))
-    assert len(logs) == 2
+    # Two runs and one export.
+    assert len(logs) == 3
     assert all('finished without errors' in log.read_text().splitlines()[-1] for log in logs)
 
 
@@ -152,6 +155,23 @@ def check_truth(out: Path, data_set: Path) -> None:
         np.count_nonzero(m.dataobj) * abs(np.linalg.det(m.affine)) for m in (mask, expected)
     ]
     assert volumes[0] == pytest.approx(volumes[1], rel=0.15)
+
+
+def check_navigators(out: Path, tmsprep: Callable) -> None:
+    """The run wrote the files; the command `export` writes the same bytes again."""
+    folder = out / 'sub-007' / 'nav' / 'sub-007_protocol-tms'
+    manifest = json.loads((folder / 'export.json').read_text())
+    assert {point['Label'] for point in manifest['Points']} | {*manifest['Missing']} == {*LABELS}
+    assert max(file['Difference_mm'] for file in manifest['Files']) <= 0.001
+    points = read_markups(folder / 'sub-007_protocol-tms_slicer.mrk.json')
+    names = [name.partition(' ')[0] for name in points.labels]
+    for point in manifest['Points']:
+        place = points.coordinates[names.index(point['Label'])]
+        np.testing.assert_allclose(place, point['Position'], atol=1e-4)
+    before = contents(folder, '*.*')
+    again = tmsprep(out, 'export')
+    assert again.returncode == 0, again.stderr
+    assert contents(folder, '*.*') == before
 
 
 def check_report(out: Path) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.evaluation.status import RADIUS, STATUSES, UNUSABLE
 from tmsprep.protocols import Protocol, Target
+from tmsprep.text import plain
 
 #: Column of a table of reviews, see `DECISIONS`.
 DECISION = 'decision'
@@ -259,4 +260,4 @@ def _number(cell: object) -> float:
 
 
 def _text(cell: object) -> str:
-    return cell.strip() if isinstance(cell, str) and cell.strip() != 'n/a' else ''
+    return plain(cell.strip()) if isinstance(cell, str) and cell.strip() != 'n/a' else ''

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 from pathlib import Path
-
-from dcm2niix import bin as program
 
 from tmsprep.bids.names import natural_key
 from tmsprep.imaging.nifti_file import open_nifti
@@ -118,12 +115,13 @@ def broken_series(said: str) -> dict[str, str]:
 
 
 def _program() -> str:
-    spec = importlib.util.find_spec('dcm2niix')
-    if spec is None:
+    try:
+        from dcm2niix import bin as program
+    except ImportError as error:
         raise IntakeError(
             'DICOM files are converted by dcm2niix, which is not installed; run: pip install '
             "'tmsprep[dicom]'"
-        )
+        ) from error
     return str(program)
 
 

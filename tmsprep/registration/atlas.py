@@ -8,7 +8,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
 
 from tmsprep.evaluation.shape import read_places
 from tmsprep.evaluation.status import outside_field_of_view
@@ -110,11 +109,15 @@ def read_atlas_image(image: Path, points: PointSet) -> nib.Nifti1Image:
 
 def default_mask() -> nib.Nifti1Image:
     """Return the brain mask of the default atlas, with voxels of 2 mm."""
+    from nilearn.datasets import load_mni152_brain_mask
+
     return load_mni152_brain_mask(resolution=2)
 
 
 @lru_cache(maxsize=1)
 def _template() -> tuple[nib.Nifti1Image, nib.Nifti1Image]:
+    from nilearn.datasets import load_mni152_brain_mask, load_mni152_template
+
     return load_mni152_template(resolution=1), load_mni152_brain_mask(resolution=1)
 
 

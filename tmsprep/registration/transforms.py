@@ -20,6 +20,7 @@ import ants
 import nibabel as nib
 import numpy as np
 import pandas as pd
+from ants.internal import get_lib_fn, process_arguments
 
 from tmsprep.points import PointSet
 from tmsprep.registration.frames import flip_points, from_ants, to_ants
@@ -72,8 +73,6 @@ def compose(transforms: Sequence[str], destination: str) -> None:
     RuntimeError
         If ANTs cannot read one of them.
     """
-    from ants.internal import get_lib_fn, process_arguments
-
     with TemporaryDirectory() as folder:
         # ANTs wants a grid, of which composing makes no use.
         grid = Path(folder) / 'grid.nii'

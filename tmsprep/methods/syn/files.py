@@ -21,6 +21,7 @@ from tmsprep.options import NamedPath
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+from tmsprep.registration.atlas import read_atlas_image
 from tmsprep.registration.names import DEFAULT_ATLAS, SPACES, USER_ATLAS
 from tmsprep.tables import write_json
 
@@ -45,8 +46,6 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     ResourceError
         If there is no atlas, it has none of the targets, or a file of it cannot be used.
     """
-    from tmsprep.registration.atlas import read_atlas_image
-
     image: Path | None = options.get('atlas')
     targets: Path | None = options.get('atlas_targets')
     if (image is None) != (targets is None):
