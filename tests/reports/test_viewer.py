@@ -93,6 +93,18 @@ def test_data(output: FakeOutput) -> None:
     assert 'with the face' in page.text
 
 
+def test_own_points(output: FakeOutput) -> None:
+    """They are shown, but no decision is made on them: no method located them."""
+    write(output)
+    output.table('sub-01', 'points', [make_row('SMA', (1.5, 2, 60), region='SMA')])
+    data = data_of(output.write().source)
+    *targets, own = data['targets']
+    assert (own['label'], own['points'][0]['point']) == ('SMA', ['1.5', '2', '60'])
+    assert [target['decidable'] for target in targets] == [True, True]
+    assert own['decidable'] is False
+    assert own['method'] in data['methods']
+
+
 def test_only_this_script_runs(output: FakeOutput) -> None:
     write(output)
     source = output.write().source
@@ -242,7 +254,7 @@ def test_saved_files() -> None:
     const made = {reviewer: 'Anna', date: '2030-01-31'};
     const decisions = new Map([
       ['LB', {...made, decision: 'moved', method: '', point: ['1.5000', '-2.0000', '0.1000'],
-        comment: '=1+1\\tno "tabs"'}],
+        comment: '=1+1\\tno "tabs"', software_version: '0.9'}],
       ['LA', {...made, decision: 'rejected', method: '', point: null, comment: ''}],
     ]);
     console.log(JSON.stringify([v.table(data, decisions), JSON.parse(v.markups(data, decisions)),
@@ -260,7 +272,7 @@ def test_saved_files() -> None:
     ]
     assert second.split('\t') == [
         *('LB', 'L', 'gyrus', '1.5000', '-2.0000', '0.1000', 'moved', 'moved', 'n/a', 'Anna'),
-        *('2030-01-31', '"\'=1+1 no ""tabs"""', 'abc', '1.0'),
+        *('2030-01-31', '"\'=1+1 no ""tabs"""', 'abc', '0.9'),
     ]
     assert end == ''
     (points,) = (markup['controlPoints'] for markup in markups['markups'])

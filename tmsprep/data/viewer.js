@@ -212,7 +212,7 @@ function table(data, decisions) {
     const [x, y, z] = made.point || ['n/a', 'n/a', 'n/a'];
     const row = {
       ...target, ...made, x, y, z, status: made.decision, image_sha256: data.sha256,
-      software_version: data.version,
+      software_version: made.software_version || data.version,
     };
     return COLUMNS.map((name) => cell(row[name] ?? ''));
   });
@@ -683,6 +683,7 @@ class Viewer {
       return option;
     }));
     this.part('accept').disabled = !found.length;
+    this.part('form').disabled = !target.decidable;
     const made = this.decisions.get(target.label);
     this.part('comment').value = made?.comment ?? '';
     this.part('decided').textContent = made
@@ -690,7 +691,8 @@ class Viewer {
       : 'not decided';
     this.part('undo').disabled = !made;
     const count = this.decisions.size, unsaved = this.saved ? '' : ', not saved yet';
-    this.part('count').textContent = `${count} of ${this.data.targets.length} decided${unsaved}.`;
+    const total = this.data.targets.filter((one) => one.decidable).length;
+    this.part('count').textContent = `${count} of ${total} decided${unsaved}.`;
     for (const name of ['save', 'save-slicer']) this.part(name).disabled = !count;
   }
 
