@@ -287,14 +287,17 @@ def test_in_chromium(output: FakeOutput, tmp_path: Path) -> None:
     """Opened from the disk at a target, the viewer runs under the policy and says where it is."""
     write(output)
     page = output.write()
-    shown = subprocess.run(
-        [
-            str(CHROMIUM), '--headless', '--no-sandbox', '--disable-gpu', '--dump-dom',
-            '--virtual-time-budget=10000', f'--user-data-dir={tmp_path / "browser"}',
-            f'{page.path.as_uri()}#sub-01-viewer/LDLPFC',
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    ).stdout  # fmt: skip
+    command = [
+        str(CHROMIUM), '--headless', '--no-sandbox', '--disable-gpu', '--dump-dom',
+        '--virtual-time-budget=10000', f'--user-data-dir={tmp_path / "browser"}',
+        f'{page.path.as_uri()}#sub-01-viewer/LDLPFC',
+    ]  # fmt: skip
+    for _ in range(3):
+        run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+        shown = run.stdout
+        # The budget is of idle time, which may pass before a busy machine has decompressed.
+        if 'data-ready' in shown:
+            break
     assert re.search('<section id="sub-01-viewer" [^>]*data-ready="', shown)
     assert 'RAS -30.5 20.3 12.1 mm (x, y, z). LPS 30.5 -20.3 12.1 mm.' in unescape(shown)
     assert 'aria-current="true" data-decision="">left DLPFC<' in shown

@@ -331,6 +331,7 @@ class Viewer {
       if (this.zoom > 1) this.centre = [...this.cross];
     }
     this.showTarget();
+    this.showPlace();
     this.draw();
   }
 
@@ -350,6 +351,7 @@ class Viewer {
 
   move(mm) {
     this.cross = inside(this.head, mm);
+    this.showPlace();
     this.draw();
   }
 
@@ -406,7 +408,6 @@ class Viewer {
     requestAnimationFrame(() => {
       this.asked = false;
       PLANES.forEach((plane, number) => this.drawPlane(plane, this.canvases[number]));
-      this.showPlace();
       // The first picture of the surface takes longest: the planes do not wait for it.
       if (this.picture) this.drawHead();
       else this.turn(this.azimuth, this.elevation, true);
