@@ -781,12 +781,16 @@ class Viewer {
   /** Drags with one pointer, and the change of distance of two fingers. */
   drag(canvas, moved, pinched) {
     const down = new Map();
+    let cross = this.cross;
     canvas.addEventListener('contextmenu', (event) => event.preventDefault());
     canvas.addEventListener('pointerdown', (event) => {
       canvas.focus({ preventScroll: true });
       canvas.setPointerCapture(event.pointerId);
       down.set(event.pointerId, event);
-      if (down.size === 1) moved(event, event);
+      // The first of two fingers that zoom was not meant to move the cross.
+      if (down.size > 1) return this.move(cross);
+      cross = this.cross;
+      moved(event, event);
     });
     canvas.addEventListener('pointermove', (event) => {
       const before = down.get(event.pointerId);
