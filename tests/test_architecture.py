@@ -51,7 +51,7 @@ MAY_IMPORT = {
     },
     'export': {'evaluation', 'formats', 'derivatives', 'point_table', 'reports', 'scalp'},
     'review': {'evaluation', 'formats', 'derivatives', *METHOD},
-    'point_table': {'evaluation', 'formats', 'derivatives', *METHOD},
+    'point_table': {'evaluation', 'formats', 'derivatives', 'scalp', *METHOD},
     'methods': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
         'reports',
@@ -223,12 +223,16 @@ DEFERRED = {
     'only some runs need it, and all would wait for it': {
         'bids.index': {'bids.layout', 'bids.layout.models', 'bids.layout.validation'},
         'cli.demo': {'tmsprep.phantoms'},
-        'cli.completion': {'shtab', 'tmsprep.cli.parser'},
         'evaluation.statistics': {'pingouin'},
         'learning.card': {'torch'},
+        'methods.syn.template': {'tmsprep.registration.atlas'},
         'registration.atlas': {'nilearn.datasets'},
         'running.system': {'filelock'},
         'networks.archive': {'torch', 'safetensors.torch'},
+    },
+    'an extra, which need not be installed': {
+        'cli.completion': {'shtab'},
+        'intake.dicom': {'dcm2niix'},
     },
     'a method is created without torch and ANTs, which it computes with': {
         'methods.baxter2021.method': {

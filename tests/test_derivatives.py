@@ -152,6 +152,64 @@ def fewer_targets() -> Protocol:
     return Protocol('tms', 't', 's', PROTOCOL.targets[:-1], methods=('cnn', 'syn'))
 
 
+CHOSEN = ('LDLPFC', 'RULIMBMC')
+
+
+def write_chosen(out: Path, **outcomes: Outcome) -> pd.DataFrame:
+    """Write the chosen targets of one method, and read them back."""
+    where = (layout(out), IMAGE, outcomes, PROTOCOL, PROPERTIES)
+    write_outcomes(*where, random_seed=7, chosen=CHOSEN)
+    (method,) = outcomes
+    return read(out, method)[0]
+
+
+def test_chosen_targets(tmp_path: Path) -> None:
+    """Their rows are those of the table of all targets, whatever is run afterwards."""
+    rows = dict(ROWS)
+    # Only the others show that it is on the wrong side.
+    rows['RULIMBMC'] = (-30.0, 0, 60)
+    columns = {'dispersion_mm': SPREAD, 'error90_mm': [None, *[3.25] * 10]}
+    cnn = Outcome('cnn', PointSet.from_mapping(rows), columns)
+    syn = Outcome('syn', SHIFTED)
+    whole = write(tmp_path / 'all', cnn=cnn, syn=syn)['cnn'][0]
+    expected = whole[whole['label'].isin(CHOSEN)].reset_index(drop=True)
+    assert expected['status'].tolist() == ['ok', 'wrong_side']
+    first = write_chosen(tmp_path / 'some', cnn=cnn)
+    assert first['status'].tolist() == ['ok', 'wrong_side']
+    write_chosen(tmp_path / 'some', syn=syn)
+    again, sidecar = read(tmp_path / 'some', 'cnn')
+    pd.testing.assert_frame_equal(again, expected)
+    assert sidecar['ChosenTargets'] == [*CHOSEN]
+    assert sidecar['PointsNotChosen']['LOFC'] == [-30, 0, 0]
+    # All targets again by one method; the table of the other keeps its rows.
+    table = write(tmp_path / 'some', syn=syn)['syn'][0]
+    assert tuple(table['label']) == PROTOCOL.labels
+    assert (table['distance_to_cnn_mm'] != 'n/a').all()
+    pd.testing.assert_frame_equal(read(tmp_path / 'some', 'cnn')[0], expected)
+    assert write(tmp_path / 'some', cnn=cnn)['cnn'][0].equals(whole)
+
+
+@pytest.mark.parametrize(
+    'entries',
+    [
+        {'PointsNotChosen': 3},
+        {'PointsNotChosen': {'LOFC': 'x'}},
+        {'PointsNotChosen': {'LOFC': [1, 2]}},
+        {'ChosenTargets': 3},
+        {'ChosenTargets': ['LDLPFC']},
+        {'ChosenTargets': ['X', 'LDLPFC', 'RULIMBMC', 'ROFC']},
+    ],
+)
+def test_damaged_choice(tmp_path: Path, entries: dict[str, Any]) -> None:
+    """A sidecar that does not fit makes a table outdated, as other damage does."""
+    write_chosen(tmp_path, cnn=Outcome('cnn', POINTS))
+    path = layout(tmp_path).table(IMAGE, 'cnn')
+    sidecar = json.loads(path.with_suffix('.json').read_text())
+    path.with_suffix('.json').write_text(json.dumps({**sidecar, **entries}))
+    write(tmp_path, syn=Outcome('syn', SHIFTED))
+    assert not path.exists()
+
+
 @pytest.mark.parametrize(('protocol', 'sha256'), [(PROTOCOL, 'another'), (fewer_targets(), 'abc')])
 def test_outdated_table(
     tmp_path: Path, protocol: Protocol, sha256: str, caplog: pytest.LogCaptureFixture

@@ -38,3 +38,17 @@ def test_one_failed_target(tmp_path: Path) -> None:
         messages = [f'{table.name}: no point may be used ({what})' for what in found]
         assert list(work.left(IMAGE)) == []
         assert list(work.without_points(IMAGE)) == messages
+
+
+def test_chosen_targets(tmp_path: Path) -> None:
+    """A table of other targets than those that are chosen is not done."""
+    protocol = load_protocol('tms')
+    path = Layout(tmp_path, 'tms').table(IMAGE, 'cnn')
+    path.parent.mkdir(parents=True)
+    lists = (('LOFC',), ('LOFC', 'ROFC'), protocol.labels)
+    for there in lists:
+        path.write_text('label\tstatus\n' + ''.join(f'{label}\tok\n' for label in there))
+        for chosen in (*lists, ()):
+            work = Work(Layout(tmp_path, 'tms'), protocol, [get_method('cnn')], {}, chosen=chosen)
+            done = there == (chosen or protocol.labels)
+            assert list(work.left(IMAGE)) == ([] if done else [f'{path.name}: of other targets'])

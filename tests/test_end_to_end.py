@@ -13,15 +13,20 @@ import pandas as pd
 import pytest
 
 from tmsprep.cli import pending
+from tmsprep.derivatives import POINTS
 from tmsprep.evaluation.status import STATUSES
+from tmsprep.formats.slicer import read_markups
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.phantoms import write_dataset
+from tmsprep.phantoms.deformation import random_map
+from tmsprep.phantoms.head import atlas_points
 from tmsprep.protocols import load_protocol
 
 pytestmark = pytest.mark.slow
 
 LABELS = load_protocol('tms').labels
 ATLAS = 'MNI152NLin2009aSym'
+OWN = {'SMA': (0.0, -6.0, 58.0), 'PMd': (-30.0, -5.0, 60.0)}
 
 
 @pytest.fixture(scope='session')
@@ -44,14 +49,14 @@ def check_files(out: Path) -> None:
     name = 'sub-007_protocol-tms'
     stem = f'{name}_from-'
     expected = {
-        *(f'{name}_desc-{m}_targets.{e}' for m in ('cnn', 'syn') for e in ('tsv', 'json')),
+        *(f'{name}_desc-{m}_targets.{e}' for m in ('cnn', 'syn', POINTS) for e in ('tsv', 'json')),
         *(f'{name}_desc-brain_mask.{e}' for e in ('nii.gz', 'json')),
         *(f'{stem}T1w_to-{ATLAS}_mode-image_xfm.{e}' for e in ('h5', 'json')),
         *(f'{stem}{ATLAS}_to-T1w_mode-image_xfm.{e}' for e in ('h5', 'json')),
     }
     assert {path.name for path in anat.iterdir()} == expected
     figures = {path.name for path in (out / 'sub-007' / 'figures').iterdir()}
-    assert {f'{name}_desc-{label}_T1w.svg' for label in LABELS} <= figures
+    assert {f'{name}_desc-{label}_T1w.svg' for label in (*LABELS, *OWN)} <= figures
     top = {path.name for path in out.iterdir()}
     files = {'.bidsignore', 'dataset_description.json', f'{name}.html'}
     assert top == {*files, 'logs', 'sub-007'}
@@ -90,14 +95,18 @@ def test_phantom(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, work = tmp_path / 'out', tmp_path / 'work'
+    points = [word for name, place in OWN.items() for word in ('--point', name, *map(str, place))]
     options = ('--sloppy', '--weights', shipped_weights, '-w', work, '--nprocs', 2)
+    options = (*options, *points, '--point-space', ATLAS)
     first = tmsprep(data_set, out, 'participant', *options)
     assert first.returncode == 0, first.stderr
     assert 'finished without errors: 1 participant' in last_line(first)
     check_files(out)
+    check_own_points(out)
     check_tables(out, data_set)
     check_truth(out, data_set)
     check_report(out)
+    check_navigators(out, tmsprep)
     validate(out)
 
     before = contents(out, '*_targets.*')
@@ -116,8 +125,22 @@ def test_phantom(
     assert pending.main([*command, '--random-seed', '2']) == 0
     assert 'made with another seed' in capsys.readouterr().out
     logs = list((out / 'logs').glob('*/tmsprep.log'))
-    assert len(logs) == 2
+    # Two runs and one export.
+    assert len(logs) == 3
     assert all('finished without errors' in log.read_text().splitlines()[-1] for log in logs)
+
+
+def check_own_points(out: Path) -> None:
+    """Points given in the template lie where the phantom was deformed to."""
+    anat = out / 'sub-007' / 'anat'
+    found = read_targets(anat / f'sub-007_protocol-tms_desc-{POINTS}_targets.tsv')
+    expected = random_map(3).forward(np.array(list(OWN.values())))
+    assert np.linalg.norm(found.coordinates - expected, axis=1).max() < 4.0
+    # And the points of the network, moved back, are near the atlas.
+    table = pd.read_csv(anat / 'sub-007_protocol-tms_desc-cnn_targets.tsv', sep='\t')
+    atlas = atlas_points().reindex(LABELS).coordinates
+    apart = np.linalg.norm(table[['mni_x', 'mni_y', 'mni_z']] - atlas, axis=1)
+    assert apart.mean() < 5.0
 
 
 def check_truth(out: Path, data_set: Path) -> None:
@@ -132,6 +155,23 @@ def check_truth(out: Path, data_set: Path) -> None:
         np.count_nonzero(m.dataobj) * abs(np.linalg.det(m.affine)) for m in (mask, expected)
     ]
     assert volumes[0] == pytest.approx(volumes[1], rel=0.15)
+
+
+def check_navigators(out: Path, tmsprep: Callable) -> None:
+    """The run wrote the files; the command `export` writes the same bytes again."""
+    folder = out / 'sub-007' / 'nav' / 'sub-007_protocol-tms'
+    manifest = json.loads((folder / 'export.json').read_text())
+    assert {point['Label'] for point in manifest['Points']} | {*manifest['Missing']} == {*LABELS}
+    assert max(file['Difference_mm'] for file in manifest['Files']) <= 0.001
+    points = read_markups(folder / 'sub-007_protocol-tms_slicer.mrk.json')
+    names = [name.partition(' ')[0] for name in points.labels]
+    for point in manifest['Points']:
+        place = points.coordinates[names.index(point['Label'])]
+        np.testing.assert_allclose(place, point['Position'], atol=1e-4)
+    before = contents(folder, '*.*')
+    again = tmsprep(out, 'export')
+    assert again.returncode == 0, again.stderr
+    assert contents(folder, '*.*') == before
 
 
 def check_report(out: Path) -> None:

@@ -24,12 +24,12 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import (
-    CHOSEN,
     COIL_COLUMNS,
     COLUMNS,
     FRAME,
     Column,
     all_points,
+    chosen_labels,
     column,
     narrow,
     read_json,
@@ -115,7 +115,7 @@ def write_outcomes(
             written[name] = path
         else:
             # As many targets as the run that located them had chosen.
-            rows, narrowed = narrow(tables[name], outcome.details.get(CHOSEN, ()))
+            rows, narrowed = narrow(tables[name], chosen_labels(outcome.details))
             _write_table(path, rows, method, {**outcome.details, **further, **narrowed})
     return written
 
@@ -439,8 +439,8 @@ def _holds(layout: Layout, image: ImageRef, name: str, protocol: Protocol, sha25
         labels = read_targets(path).labels
     except ValueError:
         return False
-    chosen = read_json(path.with_suffix('.json')).get(CHOSEN)
-    listed = [label for label in protocol.labels if chosen is None or label in chosen]
+    chosen = chosen_labels(read_json(path.with_suffix('.json'))) or protocol.labels
+    listed = [label for label in protocol.labels if label in chosen]
     return source_sha256(path) == sha256 and [*labels] == listed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,14 @@ from tmsprep.evaluation.status import (
 from tmsprep.evaluation.template import MNI, mni_columns
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.imaging.cortex import nearest_grey_matter
+from tmsprep.methods.base import points_of
 from tmsprep.outcome import INPUTS, Outcome
 from tmsprep.own_points import OwnPoints
 from tmsprep.points import PointSet
-from tmsprep.protocols.protocol import RESERVED, Protocol
-from tmsprep.tables import Column, column, read_json, write_table
+from tmsprep.protocols.protocol import RESERVED, Protocol, Target
+from tmsprep.scalp.measure import SIDECAR_KEY, needs_scalp
+from tmsprep.scalp.outcomes import add_coils
+from tmsprep.tables import COIL_COLUMNS, Column, column, read_json, write_table
 from tmsprep.template import SPACES, TemplateMap, between
 
 logger = logging.getLogger(__name__)
@@ -53,6 +57,7 @@ POINT_STATUSES = {
     'off_cortex': f'found, but not moved, as no grey matter was found within {SNAP_MM:g} mm',
 }
 
+_REGION = 'given point'
 _DESCRIPTION = 'Points given in a template, carried into the image by its registration'
 
 
@@ -101,6 +106,9 @@ def write_point_table(
     delete_points(layout, image, protocol)
     way = find_way(outcomes, image, layout, properties['sha256'], doubtful=True)
     table = point_table(own, way, outcomes, properties, conformed)
+    coil: dict[str, Any] = {}
+    if way and needs_scalp(protocol):
+        table, coil = add_coil(table, outcomes[way.method], conformed, properties, protocol)
     space = way.space if way else own.space
     words = way.words if way else ''
     entries: dict[str, Any] = {
@@ -108,6 +116,7 @@ def write_point_table(
         **image_entries(image, protocol, properties, random_seed),
         'PointSpace': {'Name': own.space, 'Accuracy': SPACES[own.space].accuracy},
         'MNI': {'Space': space, 'Mapping': words, 'Estimated': False},
+        **coil,
         INPUTS: own.inputs(_inputs(outcomes, way.method) if way else {}),
     }
     if way:
@@ -150,7 +159,7 @@ def point_table(
         {
             'label': labels,
             'hemisphere': [_side(x) for x in given[:, 0]],
-            'region': 'point of the user',
+            'region': _REGION,
             **dict(zip('xyz', points.T, strict=True)),
             'status': statuses,
             **dict(zip(MNI, template.T, strict=True)),
@@ -158,6 +167,50 @@ def point_table(
             'snap_mm': shift,
         }
     )
+
+
+def add_coil(
+    table: pd.DataFrame,
+    outcome: Outcome,
+    conformed: Path,
+    properties: Mapping[str, Any],
+    protocol: Protocol,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Add the scalp over the points, as for the targets, which tell how the head lies.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Result of `point_table`.
+    outcome : Outcome
+        Of the method that registered the image.
+    conformed, properties, protocol
+        As for `write_point_table`.
+
+    Returns
+    -------
+    table : pandas.DataFrame
+        With the columns `COIL_COLUMNS`.
+    entries : dict
+        Of the sidecar.
+    """
+    rows = zip(table['label'], table['hemisphere'], strict=True)
+    own = tuple(Target(label, side, _REGION, 'given by the user') for label, side in rows)
+    every = replace(protocol, targets=(*protocol.targets, *own))
+    places = table[['x', 'y', 'z']].to_numpy(dtype=np.float64, copy=True)
+    places[table['status'].isin(UNUSABLE).to_numpy()] = np.nan
+    targets = points_of(outcome, protocol)
+    points = PointSet(every.labels, np.concatenate([targets.coordinates, places]))
+    extended = Outcome(outcome.method, points, unreliable=outcome.unreliable)
+    found = add_coils({outcome.method: extended}, conformed, properties, every)[outcome.method]
+    columns = {name: found.columns[name][-len(table) :] for name in COIL_COLUMNS}
+    scalp = dict(found.details[SIDECAR_KEY])
+    for key in ('Missing', 'Unusual'):
+        if kept := {k: v for k, v in scalp.pop(key, {}).items() if k in set(table['label'])}:
+            scalp[key] = kept
+    scalp['Handle'] = {}
+    columns_of_numbers = {name: np.array(v, dtype=np.float64) for name, v in columns.items()}
+    return table.assign(**columns_of_numbers), {SIDECAR_KEY: scalp}
 
 
 def _carry(

@@ -34,9 +34,9 @@ logger = logging.getLogger(__name__)
 
 #: What a decision, which is also the status of its point, says.
 STATUSES = {
-    'accepted': "a reviewer accepted the point of the method in column 'method'",
-    'moved': 'a reviewer set the point anew',
-    'rejected': 'a reviewer rejected the target, which has no point',
+    'accepted': 'accepted by a reviewer',
+    'moved': 'set anew by a reviewer',
+    'rejected': 'rejected by a reviewer: no point may be used',
 }
 
 #: Columns of the table beyond those that every table of targets has.

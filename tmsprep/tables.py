@@ -236,12 +236,20 @@ def all_points(path: Path) -> PointSet:
         If the table is damaged.
     """
     points = read_targets(path)
-    others = read_json(path.with_suffix('.json')).get(NOT_CHOSEN)
-    if not isinstance(others, dict):
-        return points
+    others = read_json(path.with_suffix('.json')).get(NOT_CHOSEN, {})
     places = dict(zip(points.labels, points.coordinates, strict=True))
-    places |= {label: np.array(place or [np.nan] * 3, float) for label, place in others.items()}
-    return PointSet(tuple(places), np.array([*places.values()]).reshape(-1, 3))
+    try:
+        for label, place in others.items():
+            places[label] = np.array([np.nan] * 3 if place is None else place, np.float64)
+        return PointSet(tuple(places), np.array([*places.values()]).reshape(-1, 3))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f'{path}: the entry {NOT_CHOSEN} of its sidecar is damaged') from error
+
+
+def chosen_labels(sidecar: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the labels that were chosen for a table, by its sidecar; empty for all."""
+    labels = sidecar.get(CHOSEN)
+    return tuple(map(str, labels)) if isinstance(labels, list) else ()
 
 
 def read_json(path: Path) -> dict[str, Any]:

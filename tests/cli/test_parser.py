@@ -265,6 +265,13 @@ def test_crossval_options() -> None:
         ('bids out participant --protocol absent', "--protocol: no protocol 'absent'"),
         ('bids out participant --protocol absent.toml', "--protocol: no protocol '/"),
         ('bids out participant --localizers ants', '--localizers ants: protocol tms has cnn, syn'),
+        (
+            'bids out participant --targets LDLPC',
+            "--targets: no 'LDLPC' in protocol tms; did you mean LDLPFC? All are LOFC, ROFC,",
+        ),
+        ('bids out participant --targets ldlpfc', 'did you mean LDLPFC?'),
+        ('bids out participant --targets X', "no 'X' in protocol tms; there are LOFC, ROFC, L"),
+        ('bids out group --targets LDLPFC', '--targets is an option of participant, not of'),
         ('bids out participant --syn-preset slow', "invalid choice: 'slow'"),
         ('bids out participant --nprocs 0', '--nprocs must be 1 or more'),
         ('bids out participant --nprocs two', "'two' is not a whole number"),
@@ -462,6 +469,40 @@ def test_help_texts(level: str, capsys: pytest.CaptureFixture[str]) -> None:
             assert ''.join(option.describe().split()) in text
         if option.default not in (None, (), False) and option.type is not bool:
             assert '(default' in option.describe(), option.name
+
+
+@pytest.mark.usefixtures('bids')
+def test_targets() -> None:
+    """Chosen targets are in the order of the protocol, once each."""
+    given = ['--targets', 'RULIMBMC', 'LDLPFC', '--targets', 'LDLPFC']
+    assert parse(*given).targets == ('LDLPFC', 'RULIMBMC')
+
+
+@pytest.mark.parametrize(
+    ('typed', 'offered'),
+    [
+        ('bids out par', 'participant'),
+        ('bi', 'bids'),
+        ('bids out participant --loc', '--localizers'),
+        ('bids out participant --localizers cn', 'cnn'),
+        ('bids out participant --targets LDL', 'LDLPFC'),
+        ('bids out participant --atlas at', 'atlas.nii.gz'),
+    ],
+)
+def test_completion(
+    bids: Path, capsys: pytest.CaptureFixture[str], typed: str, offered: str
+) -> None:
+    """Bash is asked what it would offer."""
+    pytest.importorskip('shtab')
+    with pytest.raises(SystemExit):
+        parse_args(['--print-completion', 'bash'])
+    script = capsys.readouterr().out
+    words = ['tmsprep', *typed.split()]
+    script += f'COMP_WORDS=({" ".join(words)})\nCOMP_CWORD={len(words) - 1}\n'
+    script += '_shtab_tmsprep; echo "${COMPREPLY[@]}"\n'
+    command = ['bash', '-c', script]
+    run = subprocess.run(command, cwd=bids.parent, capture_output=True, text=True, check=True)
+    assert run.stdout.split() == [offered]
 
 
 def test_overview(capsys: pytest.CaptureFixture[str]) -> None:

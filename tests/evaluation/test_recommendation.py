@@ -144,7 +144,7 @@ def test_further_labels() -> None:
            'x': 0, 'y': -6, 'z': 58}  # fmt: skip
     standard, further = recommend({'lead': [row('ok')], 'mine': [own]}, PROTOCOL)
     assert (standard.label, standard.method) == ('LA', 'lead')
-    assert (further.label, further.name, further.method) == ('SMA', 'midline SMA', 'mine')
+    assert (further.label, further.name, further.method) == ('SMA', 'SMA', 'mine')
     assert further.doubt == ''
 
 

@@ -187,3 +187,22 @@ def test_difference_is_found() -> None:
     assert largest_difference([GOOD], [replace(GOOD, entry=MISSING.entry)], ['entry']) == np.inf
     with pytest.raises(PointsFileError, match='holds the targets ROFC, not LDLPFC'):
         largest_difference([GOOD], [MISSING], ['target'])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_damaged_files(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    """What other hands made of a file is read, or refused by its name."""
+    folder = tmp_path_factory.mktemp('nav')
+    file = data.draw(st.sampled_from(files(plan_files(MARKERS, grid(1, 1)))))
+    text = file.write(folder / file.name).read_text()
+    start = data.draw(st.integers(0, len(text)))
+    rest = text[start + data.draw(st.integers(0, 40)) :]
+    put = data.draw(
+        st.sampled_from(['', '"', '[', '{}', '<', 'nan', '\t', ',', '\n', 'null', '1'])
+    )
+    (folder / file.name).write_text(text[:start] + put + rest)
+    try:
+        file.read(folder / file.name)
+    except PointsFileError as error:
+        assert file.name.rpartition('/')[2] in str(error)  # noqa: PT017

@@ -95,16 +95,19 @@ def write_series(
     fields: Mapping[str, object],
     shape: tuple[int, int, int] = (12, 12, 24),
     spacing: tuple[float, float, float] = (8.0, 8.0, 4.0),
-) -> np.ndarray:
-    """Write one axial series, a file per slice; voxel (0, 0, 0) of the scanner is its corner.
+    voxels: np.ndarray | None = None,
+) -> None:
+    """Write one axial series, a file per slice, whose first voxel is at (0, 0, 0) of the scanner.
 
-    Returns
-    -------
-    numpy.ndarray
-        The voxels, columns x rows x slices: they count up, so that each has a value of its own.
+    Parameters
+    ----------
+    voxels : numpy.ndarray, optional
+        Columns x rows x slices, uint16: to the left, to the back and upwards. They count up if not
+        given.
     """
-    columns, rows, slices = shape
-    voxels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape, order='F')
+    if voxels is None:
+        voxels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape, order='F')
+    columns, rows, slices = voxels.shape
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(slices):
         content = {
@@ -138,7 +141,6 @@ def write_series(
             'PixelData': voxels[:, :, index].tobytes(order='F'),
         }
         (folder / f'{number}_{index:03}.dcm').write_bytes(encode(content))
-    return voxels
 
 
 def encode(content: Mapping[str, object]) -> bytes:

@@ -3,7 +3,10 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pytest
 from report_data import FakeOutput, Page, make_row
+
+from tmsprep.evaluation.template import ESTIMATED
 
 LABELS = ('LOFC', 'ROFC', 'LDLPFC', 'RDLPFC', 'LFACEMC', 'RFACEMC', 'LLLIMBMC', 'RLLIMBMC')
 #: Corners of a cube of 20 mm edges.
@@ -11,8 +14,10 @@ CORNERS = np.array(np.meshgrid(*[[-10.0, 10.0]] * 3)).reshape(3, -1).T
 QUARTER = np.array([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
 
 
-def write(output: FakeOutput, session: str, points: np.ndarray, template=None) -> None:
-    rows = []
+def write(
+    output: FakeOutput, session: str, points: np.ndarray, template=None, **changed: str
+) -> None:
+    rows, sidecar = [], {'Space': 'MNI152', 'Mapping': 'through a registration', **changed}
     for label, point in zip(LABELS, points, strict=True):
         more = (
             {}
@@ -20,7 +25,7 @@ def write(output: FakeOutput, session: str, points: np.ndarray, template=None) -
             else dict(zip(('mni_x', 'mni_y', 'mni_z'), template, strict=True))
         )
         rows.append(make_row(label, tuple(point), **more))
-    output.table(f'sub-01_ses-{session}', 'cnn', rows)
+    output.table(f'sub-01_ses-{session}', 'cnn', rows, MNI=sidecar)
 
 
 def rows_of(page: Page) -> list[list[str]]:
@@ -44,15 +49,22 @@ def test_rigid_fit(output):
     )
     # 1 - sqrt(1 - 2 / 8) = 0.134
     assert 'about 13 % with 8 targets' in page.text
-    assert 'MNI' not in page.text.split('Between scans')[-1].split('Methods')[0]
+    assert 'emplate' not in page.text.split('Between scans')[-1].split('Methods')[0]
 
 
 def test_template(output):
     write(output, 'A', CORNERS, (-30, 50, -10))
     write(output, 'B', CORNERS + 100, (-30, 53, -6))
     head, *rows = rows_of(output.write())
-    assert head == ['Target', 'session B: rigid fit', 'session B: MNI']
+    assert head == ['Target', 'session B: rigid fit', 'session B: template']
     assert [row[1:] for row in rows] == [['0.0', '5.0']] * 8
+
+
+@pytest.mark.parametrize('changed', [{'Space': 'other'}, {'Mapping': ESTIMATED}])
+def test_positions_that_cannot_be_compared(output, changed):
+    write(output, 'A', CORNERS, (-30, 50, -10))
+    write(output, 'B', CORNERS + 100, (-30, 53, -6), **changed)
+    assert rows_of(output.write())[0] == ['Target', 'session B: rigid fit']
 
 
 def test_different_methods(output):

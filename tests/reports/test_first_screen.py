@@ -8,7 +8,10 @@ from report_data import HOSTILE, FakeOutput, Page, make_row
 
 from tmsprep.reports.first_screen import cards, common_reason, off_centre, recommended
 
-LEAD = {'ReferenceImage': {'Path': 'sub-01/anat/sub-01_T1w.nii.gz'}}
+LEAD = {
+    'ReferenceImage': {'Path': 'sub-01/anat/sub-01_T1w.nii.gz'},
+    'MNI': {'Space': 'MNI152', 'Mapping': 'through a registration'},
+}
 
 
 def card_of(page: Page, label: str) -> str:
@@ -58,7 +61,7 @@ def test_clear_target(two):
     assert 'Left primary motor cortex, upper limb.' in text
     assert 'CNN is preferred by this protocol and has no warning.' in text
     assert 'Atlas (SyN) lies 5.0 mm away.' in text
-    assert 'In the template (MNI, mm): -42.1 -21.2 62.3' in text
+    assert 'In MNI152, through a registration: -42.1 -21.2 62.3 mm.' in text
     assert 'If in doubt. On axial slices the precentral gyrus has a knob' in text
     assert level_of(page, 'LULIMBMC') == 'good'
 
@@ -120,13 +123,13 @@ def test_columns_that_are_known(output):
     assert card_of(page, 'LULIMBMC').startswith(
         'Left left hand M1 LULIMBMC if in doubt CNN -40.0 -20.0 50.0 CNN is the only'
     )
-    for words in ('90 %', 'Scalp', 'Other method', 'In the template'):
+    for words in ('90 %', 'Scalp', 'Other method', 'through'):
         assert words not in page.text
     assert 'CNN is the only method and has no warning; nothing confirms it.' in page.text
 
 
 def test_common_reason(two):
-    found = cards(recommended({}, two.protocol), two.protocol)
+    found = cards(recommended({}, two.protocol), two.protocol, {})
     assert (found, common_reason(found)) == ([], '')
     rows = [make_row(label, (1, 2, 3)) for label in ('LOFC', 'ROFC', 'LDLPFC')]
     two.table('sub-01', 'cnn', rows)
@@ -170,11 +173,12 @@ def test_wrong_side_is_not_explained_away(output):
 
 def test_further_points(output):
     output.table('sub-01', 'cnn', [make_row('LOFC', (1, 2, 3))])
-    own = make_row('SMA', (0, -6, 58), region=HOSTILE)
-    output.table('sub-01', 'mine', [{**own, 'hemisphere': 'n/a'}])
+    own = make_row('SMA', (0, -6, 58), 'off_cortex', region=HOSTILE)
+    output.table('sub-01', 'points', [{**own, 'hemisphere': 'n/a'}])
     page = output.write()
     assert 'script' not in page.tags
-    assert f'Midline {HOSTILE} SMA mine' in ' '.join(page.text.split())
+    assert 'Midline SMA Given point 0.0 -6.0 58.0 Given point, though the only' in page.text
+    assert 'found, but not moved, as no grey matter was found within 10 mm' in page.text
     page.assert_alone()
 
 

@@ -87,7 +87,7 @@ def test_written_by_hand(tmp_path: Path) -> None:
     header, _, voxels = gzip.decompress(path.read_bytes()).partition(b'\n')
     assert json.loads(header) == {
         'format': FORMAT, 'shape': [2, 2, 2], 'first': [1, 2, 3], 'spacing': 1,
-        'levels': LEVELS, 'sha256': 'a',
+        'greys': LEVELS, 'sha256': 'a',
     }  # fmt: skip
     # x runs fastest; 6 - 9 // 3, 5 - 9 // 3, 8 - (5 + 6) // 3, 1 - 9 // 3, ...
     expected = [9, 3, 2, 5, 1 - 3, 2 - (1 + 6) // 3, 0 - (1 + 5) // 3, 7 - (0 + 2 + 8) // 3]
@@ -111,7 +111,7 @@ def test_written_by_hand(tmp_path: Path) -> None:
         gzip.compress(b' ' * 5000),
         gzip.compress(
             b'{"format": "tmsprep-head-1", "shape": [1, 1, 1], "first": [0, 0, NaN], '
-            b'"spacing": 1, "levels": 64}\n'
+            b'"spacing": 1, "greys": 48}\n'
         ),
     ],
 )

@@ -12,6 +12,7 @@ from tmsprep.reports.registration import (
     plot_mask,
     plot_registration,
 )
+from tmsprep.reports.svg import outlines
 
 BOX = np.array([[-60.0] * 3, [60.0] * 3])
 
@@ -63,3 +64,11 @@ def test_slices(head):
     plane = plane_in_box(Volume.from_image(head), VIEWS[1], 0.0, BOX)
     assert plane.data[60, 90] == 100
     assert plane.data[60, 30] == 40
+
+
+def test_outlines():
+    lines = [np.array([[1.04, 2.0], [1.5, 1.0], [1.5, 1.26]]), np.array([[0, 0.0], [-3, 4.96]])]
+    drawn = outlines(lines, 'red', 0.7)
+    assert 'd="M10 20l5-10 0 3M0 0l-30 50"' in drawn
+    assert 'transform="scale(.1)"' in drawn
+    assert 'stroke-width="7"' in drawn

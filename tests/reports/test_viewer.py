@@ -31,7 +31,7 @@ def ball(shape: tuple[int, int, int] = (61, 71, 51), radius: float = 40.0) -> He
     """A bright ball around (0, 0, 0) mm in voxels of 2 mm."""
     index = np.moveaxis(np.indices(shape), 0, -1)
     away = np.linalg.norm(FIRST + 2 * index, axis=-1)
-    return HeadVolume(np.where(away <= radius, 60, 0).astype(np.uint8), FIRST, 2.0)
+    return HeadVolume(np.where(away <= radius, 40, 0).astype(np.uint8), FIRST, 2.0)
 
 
 def write(output: FakeOutput, image: str = 'sub-01', sha256: str = SHA256, **entries: Any) -> None:
@@ -160,7 +160,7 @@ def test_several_images(output: FakeOutput, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_unpack(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
-    levels = rng.integers(0, 64, (5, 7, 6), np.uint8)
+    levels = rng.integers(0, 48, (5, 7, 6), np.uint8)
     path = write_head(
         tmp_path / 'h.gz', HeadVolume(levels, np.array([1.5, 2, 3]), 0.5), sha256='a'
     )
@@ -211,8 +211,8 @@ def test_surface_of_a_ball() -> None:
     code = """
     const shape = [61, 61, 61], levels = new Uint8Array(61 ** 3);
     for (let i = 0, z = -30; z <= 30; z++) for (let y = -30; y <= 30; y++)
-      for (let x = -30; x <= 30; x++, i++) levels[i] = Math.hypot(x, y, z) <= 20 ? 60 : 0;
-    const head = {shape, levels, first: [-60, -60, -60], spacing: 2};
+      for (let x = -30; x <= 30; x++, i++) levels[i] = Math.hypot(x, y, z) <= 20 ? 48 : 0;
+    const head = {shape, levels, first: [-60, -60, -60], spacing: 2, greys: 51};
     const found = [[0, 0], [90, 0], [0, 89.99]].map(([a, e]) => {
       const cam = v.camera(a, e), picture = v.surface(head, cam, 61, 61);
       return {middle: picture.depth[30 * 61 + 30], corner: picture.depth[0] === Infinity,
@@ -224,7 +224,7 @@ def test_surface_of_a_ball() -> None:
     front, right, top = node(code)
     for seen in (front, right, top):
         assert seen['corner']
-        # Between the last bright voxel (60) and the next (0), the skin (12) is 0.8 voxels outside.
+        # From 48 to 0 in one voxel, the skin (0.19 of 50) lies 0.8 voxels outside.
         assert seen['middle'] == pytest.approx(-20.8, abs=0.1)
     # Facing the participant their left is on the right; 40 mm are 20 voxels, one pixel each.
     np.testing.assert_allclose(front['left'], [50.5, 30.5, 0], atol=0.01)

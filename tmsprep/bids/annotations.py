@@ -158,7 +158,8 @@ def annotated_names(folder: Path) -> list[dict[str, str]]:
     names: dict[str, list[dict[str, str]]] = defaultdict(list)
     for path in _candidates(Path(folder))[0]:
         pairs = dict(part.split('-', 1) for part in _stem(path).split('_'))
-        name = {key: label for key, label in pairs.items() if key not in ('desc', 'space')}
+        own = ('desc', 'space', *(['protocol'] if _is_review(path) else []))
+        name = {key: label for key, label in pairs.items() if key not in own}
         if name not in names[name['sub']]:
             names[name['sub']].append(name)
     return [

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from tmsprep.bids.description import read_description
 from tmsprep.bids.names import BidsError, ImageRef, may_be
 from tmsprep.options import NamedPath
-from tmsprep.text import shown
+from tmsprep.text import printable
 
 #: Names of programs beyond those that a dataset_description.json gives.
 FREESURFER, CHARM = 'FreeSurfer', 'SimNIBS charm'
@@ -218,7 +218,7 @@ def program_of(folder: Path) -> str:
         parts = [str(program.get(key) or '') for key in ('Name', 'Version')]
     except (BidsError, IndexError, AttributeError):
         return ''
-    return shown(' '.join(filter(None, parts)))[:60]
+    return printable(' '.join(filter(None, parts))[:60])
 
 
 def _subjects(image: ImageRef, stems: Sequence[str]) -> Iterator[tuple[str, bool]]:

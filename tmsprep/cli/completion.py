@@ -29,23 +29,23 @@ class PrintCompletion(argparse.Action):
         """Print, or say how to install what makes the script."""
         if importlib.util.find_spec('shtab') is None:
             parser.error("completion needs shtab; run: pip install 'tmsprep[completion]'")
-        sys.stdout.write(completion(str(values)) + '\n')
+        sys.stdout.write(completion(parser, str(values)) + '\n')
         parser.exit(0)
 
 
-def completion(shell: str) -> str:
+def completion(parser: argparse.ArgumentParser, shell: str) -> str:
     """Return the script that completes ``tmsprep`` in a shell.
 
     Parameters
     ----------
+    parser : argparse.ArgumentParser
+        The options; changed, so that it parses nothing afterwards.
     shell : str
         One of `SHELLS`.
     """
     import shtab
 
-    from tmsprep.cli.parser import build_parser
-
-    parser, levels = build_parser(), ' '.join(CONFIGS)
+    levels = ' '.join(CONFIGS)
     known = {
         'localizers': method_names(),
         'protocol': protocol_names(),

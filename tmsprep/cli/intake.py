@@ -11,11 +11,10 @@ from pathlib import Path
 
 from tmsprep.config import ParticipantConfig
 from tmsprep.files import file_sha256, make_private
-from tmsprep.imaging.nifti_file import open_nifti
+from tmsprep.imaging.read import read_image
 from tmsprep.intake import Kind, kind_of
 from tmsprep.intake.dicom import convert
 from tmsprep.intake.metadata import allowed
-from tmsprep.intake.nifti import clean_content
 from tmsprep.intake.raw import add_image, image_of
 from tmsprep.intake.series import Choice, choose
 from tmsprep.protocols import load_protocol
@@ -46,16 +45,16 @@ def take_image(config: ParticipantConfig) -> str:
     tmsprep.intake.IntakeError
         If it cannot be taken.
     tmsprep.imaging.scanner_frame.ImageError
-        If the file is damaged.
+        If the file is damaged, or no image to localise in.
     """
     assert config.source is not None
     image = image_of(config.out_dir, config.participant_label[0], config.bids_filters)
     with _as_nifti(config, load_protocol(config.protocol).head != '') as (path, choice):
         original = {'SourceSHA256': file_sha256(path)}
         facts = original if choice is None else allowed(choice.series.facts)
+        # An image that no run could use must not take the label of one that can be used.
+        read_image(path)
         if config.dry_run:
-            with open_nifti(path) as file:
-                clean_content(file)
             return f'dry run: would copy the image to {image.path}, and run on it'
         copied = add_image(path, image, config.out_dir, facts)
     what = 'the image' if choice is None else f'series {choice.series.name}'

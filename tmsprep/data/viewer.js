@@ -13,8 +13,8 @@ const ENDS = [['L', 'R'], ['P', 'A'], ['I', 'S']];
 const AXES = ['x', 'y', 'z'];
 // A mark of a point this far from the slice, mm, is not drawn any more.
 const FADE_MM = 10;
-// Grey level of the skin, of 64: air is black, and fat bright.
-const SKIN = 12;
+// Share of white at which the skin begins: air is black, and fat bright.
+const SKIN = 0.19;
 
 // ---- Arithmetic: tested in Node, without a page ----
 
@@ -121,53 +121,62 @@ function camera(azimuth, elevation) {
 }
 const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
 
+/** How far along a ray (from p, along away; voxels) the skin is; Infinity if it meets none. */
+function depthOfSkin(head, p, away) {
+  // Only the part of the ray inside the grid.
+  let begin = -Infinity, end = Infinity;
+  for (let axis = 0; axis < 3; axis++) {
+    const last = head.shape[axis] - 1;
+    if (Math.abs(away[axis]) < 1e-6) {
+      if (p[axis] < 0 || p[axis] > last) return Infinity;
+    } else {
+      const one = -p[axis] / away[axis], other = (last - p[axis]) / away[axis];
+      begin = Math.max(begin, Math.min(one, other));
+      end = Math.min(end, Math.max(one, other));
+    }
+  }
+  const [nx, ny] = head.shape, [x, y, z] = p, [a, b, c] = away, skin = SKIN * (head.greys - 1);
+  const nearest = (t) => head.levels[
+    ((x + a * t + 0.5) | 0) + nx * (((y + b * t + 0.5) | 0) + ny * ((z + c * t + 0.5) | 0))
+  ];
+  let t = begin;
+  // Two samples in a row, so that a speck of noise in the air is no skin.
+  while (t <= end - 1.5 && !(nearest(t) > skin && nearest(t + 1.5) > skin)) t += 1.5;
+  if (!(t <= end - 1.5)) return Infinity;
+  let low = t - 1.5, high = t;
+  for (let i = 0; i < 5; i++) {
+    const half = (low + high) / 2;
+    if (sample(head, x + a * half, y + b * half, z + c * half) > skin) high = half; else low = half;
+  }
+  return high;
+}
+
+/** How much the surface at a voxel faces the reader, 0 to 1. */
+function facing(head, [x, y, z], away) {
+  const slope = [
+    sample(head, x + 2.5, y, z) - sample(head, x - 2.5, y, z),
+    sample(head, x, y + 2.5, z) - sample(head, x, y - 2.5, z),
+    sample(head, x, y, z + 2.5) - sample(head, x, y, z - 2.5),
+  ];
+  return Math.max(0, dot(slope, away) / (Math.hypot(...slope) || 1));
+}
+
 /**
  * The surface of the head, seen without perspective: shade (0 to 255) and depth (voxels from the
  * middle of the grid, along the view) of each pixel; depth is Infinity where there is no head.
  */
 function surface(head, cam, size, span) {
-  const shade = new Uint8ClampedArray(size * size), depth = new Float32Array(size * size).fill(Infinity);
+  const shade = new Uint8ClampedArray(size * size), depth = new Float32Array(size * size);
   const middle = head.shape.map((n) => (n - 1) / 2);
-  const reach = Math.hypot(...middle);
   const { right, up, away } = cam;
-  const at = (p, t) => sample(head, p[0] + away[0] * t, p[1] + away[1] * t, p[2] + away[2] * t);
-  const [nx, ny] = head.shape;
-  const nearest = (p, t) => head.levels[
-    ((p[0] + away[0] * t + 0.5) | 0) + nx * (((p[1] + away[1] * t + 0.5) | 0) + ny * ((p[2] + away[2] * t + 0.5) | 0))
-  ];
-  for (let row = 0; row < size; row++) {
-    for (let column = 0; column < size; column++) {
+  for (let row = 0, i = 0; row < size; row++) {
+    for (let column = 0; column < size; column++, i++) {
       const u = ((column + 0.5) / size - 0.5) * span, v = (0.5 - (row + 0.5) / size) * span;
-      const p = [0, 1, 2].map((axis) => middle[axis] + right[axis] * u + up[axis] * v);
-      // Only the part of the ray inside the grid.
-      let begin = -reach, end = reach;
-      for (let axis = 0; axis < 3; axis++) {
-        if (Math.abs(away[axis]) < 1e-6) {
-          if (p[axis] < 0 || p[axis] > head.shape[axis] - 1) end = -Infinity;
-        } else {
-          const one = -p[axis] / away[axis], other = (head.shape[axis] - 1 - p[axis]) / away[axis];
-          begin = Math.max(begin, Math.min(one, other));
-          end = Math.min(end, Math.max(one, other));
-        }
-      }
-      let t = begin;
-      // Two samples in a row, so that a speck of noise in the air is no skin.
-      while (t <= end - 1.5 && !(nearest(p, t) > SKIN && nearest(p, t + 1.5) > SKIN)) t += 1.5;
-      if (!(t <= end - 1.5)) continue;
-      let low = t - 1.5, high = t;
-      for (let i = 0; i < 5; i++) {
-        const half = (low + high) / 2;
-        if (at(p, half) > SKIN) high = half; else low = half;
-      }
-      const [x, y, z] = [0, 1, 2].map((axis) => p[axis] + away[axis] * high);
-      const slope = [
-        sample(head, x + 2.5, y, z) - sample(head, x - 2.5, y, z),
-        sample(head, x, y + 2.5, z) - sample(head, x, y - 2.5, z),
-        sample(head, x, y, z + 2.5) - sample(head, x, y, z - 2.5),
-      ];
-      const facing = Math.max(0, dot(slope, away) / (Math.hypot(...slope) || 1));
-      shade[row * size + column] = 45 + 195 * facing;
-      depth[row * size + column] = high;
+      const p = middle.map((value, axis) => value + right[axis] * u + up[axis] * v);
+      depth[i] = depthOfSkin(head, p, away);
+      if (depth[i] === Infinity) continue;
+      const place = p.map((value, axis) => value + away[axis] * depth[i]);
+      shade[i] = 45 + 195 * facing(head, place, away);
     }
   }
   return { shade, depth, size, span, middle };
@@ -246,6 +255,13 @@ async function decompress(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
+/** An element with text. */
+function element(kind, text) {
+  const one = document.createElement(kind);
+  one.textContent = text;
+  return one;
+}
+
 /** Draw the outline of a method's mark; the middle stays open, so that the gyrus shows. */
 function outline(context, shape, x, y, r) {
   context.beginPath();
@@ -286,7 +302,7 @@ class Viewer {
     this.cross = inside(head, this.middle);
     this.zoom = 1;
     // Grey levels shown as black and as white.
-    this.window = [0, 63];
+    this.window = [0, head.greys - 1];
     this.marks = true;
     this.azimuth = -60;
     this.elevation = 25;
@@ -345,15 +361,15 @@ class Viewer {
 
   /** Make the window wider and move it, both in grey levels. */
   setWindow(wider, brighter) {
-    const [low, high] = this.window;
-    const width = Math.min(Math.max(high - low + wider, 4), 126), level = (low + high) / 2 - brighter;
-    const middle = Math.min(Math.max(level, 0), 63);
+    const [low, high] = this.window, white = this.head.greys - 1;
+    const width = Math.min(Math.max(high - low + wider, 4), 2 * white);
+    const middle = Math.min(Math.max((low + high) / 2 - brighter, 0), white);
     this.window = [middle - width / 2, middle + width / 2];
     this.draw();
   }
 
   reset() {
-    this.window = [0, 63];
+    this.window = [0, this.head.greys - 1];
     this.setZoom(1);
   }
 
@@ -618,6 +634,12 @@ class Viewer {
   }
 
   showTarget() {
+    this.showList();
+    this.showAbout();
+    this.showForm();
+  }
+
+  showList() {
     for (const button of this.part('targets').querySelectorAll('button')) {
       const target = this.data.targets.find((one) => one.label === button.dataset.label);
       const made = this.decisions.get(target.label)?.decision;
@@ -626,30 +648,36 @@ class Viewer {
       button.setAttribute('aria-current', String(target === this.target));
       button.dataset.decision = made ?? (target.method ? '' : 'none');
     }
-    const target = this.target, about = this.part('about');
-    const line = (text, kind = 'p') => {
-      const one = document.createElement(kind);
-      one.textContent = text;
-      return one;
-    };
-    about.replaceChildren(line(`${target.name} (${target.label})`, 'h4'), line(`${target.reason}.`));
-    const list = document.createElement('ul');
-    for (const point of target.points) {
-      const name = this.data.methods[point.method].name, item = document.createElement('li');
-      if (point.point) {
-        const go = line(`${name}: ${words(point.point)}`, 'button');
-        go.type = 'button';
-        go.title = 'Jump to this point';
-        go.addEventListener('click', () => this.move(point.point.map(Number)));
-        item.append(go, ` ${point.status}${point.radius ? `, 90 % of errors within ${point.radius.toFixed(1)} mm` : ''}`
-          + `${point.mni ? `; MNI ${words(point.mni)}` : ''}`);
-      } else item.append(`${name}: no point, ${point.status}`);
-      list.append(item);
+  }
+
+  showAbout() {
+    const target = this.target, list = document.createElement('ul');
+    list.append(...target.points.map((point) => this.describe(point)));
+    this.part('about').replaceChildren(
+      element('h4', `${target.name} (${target.label})`), element('p', `${target.reason}.`), list,
+    );
+  }
+
+  /** One point in words, with a button to go there. */
+  describe(point) {
+    const name = this.data.methods[point.method].name, item = document.createElement('li');
+    if (!point.point) {
+      item.append(`${name}: no point, ${point.status}`);
+      return item;
     }
-    about.append(list);
-    const found = target.points.filter((point) => point.point);
+    const go = element('button', `${name}: ${words(point.point)}`);
+    go.type = 'button';
+    go.title = 'Jump to this point';
+    go.addEventListener('click', () => this.move(point.point.map(Number)));
+    const radius = point.radius ? `, 90 % of errors within ${point.radius.toFixed(1)} mm` : '';
+    item.append(go, ` ${point.status}${radius}${point.mni ? `; MNI ${words(point.mni)}` : ''}`);
+    return item;
+  }
+
+  showForm() {
+    const target = this.target, found = target.points.filter((point) => point.point);
     this.part('method').replaceChildren(...found.map((point) => {
-      const option = line(this.data.methods[point.method].name, 'option');
+      const option = element('option', this.data.methods[point.method].name);
       option.value = point.method;
       option.selected = point.method === target.method;
       return option;
@@ -660,9 +688,9 @@ class Viewer {
     this.part('decided').textContent = made
       ? `${made.decision} by ${made.reviewer}, ${made.date}${made.point ? `, at ${words(made.point)} mm` : ''}`
       : 'not decided';
-    const count = this.decisions.size;
-    this.part('count').textContent = `${count} of ${this.data.targets.length} decided`
-      + `${this.saved ? '' : ', not saved yet'}.`;
+    this.part('undo').disabled = !made;
+    const count = this.decisions.size, unsaved = this.saved ? '' : ', not saved yet';
+    this.part('count').textContent = `${count} of ${this.data.targets.length} decided${unsaved}.`;
     for (const name of ['save', 'save-slicer']) this.part(name).disabled = !count;
   }
 
@@ -693,10 +721,17 @@ class Viewer {
     this.draw();
   }
 
-  save(name, text, type) {
+  saveTable() {
+    this.save('.tsv', table(this.data, this.decisions), 'text/tab-separated-values');
+    this.saved = true;
+    this.showForm();
+  }
+
+  /** Let the browser save a file to the downloads. */
+  save(extension, text, type) {
     const link = document.createElement('a');
     link.href = URL.createObjectURL(new Blob([text], { type }));
-    link.download = name;
+    link.download = `${this.data.file}${extension}`;
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }
@@ -704,49 +739,40 @@ class Viewer {
   // -- Mouse, touch, keys --
 
   listen() {
-    const on = (name, action) => this.part(name).addEventListener('click', action);
-    on('marks', () => this.toggleMarks());
-    on('closer', () => this.setZoom(this.zoom * 1.5));
-    on('farther', () => this.setZoom(this.zoom / 1.5));
-    on('reset', () => this.reset());
-    on('previous', () => this.step(-1));
-    on('next', () => this.step(1));
-    on('contrast-more', () => this.setWindow(-6, 0));
-    on('contrast-less', () => this.setWindow(6, 0));
-    on('brighter', () => this.setWindow(0, 3));
-    on('darker', () => this.setWindow(0, -3));
-    on('accept', () => this.decide('accepted'));
-    on('move', () => this.decide('moved'));
-    on('reject', () => this.decide('rejected'));
-    on('undo', () => this.keep(() => this.decisions.delete(this.target.label)));
-    on('coil', () => this.face());
+    const actions = {
+      marks: () => this.toggleMarks(), closer: () => this.setZoom(this.zoom * 1.5),
+      farther: () => this.setZoom(this.zoom / 1.5), reset: () => this.reset(),
+      previous: () => this.step(-1), next: () => this.step(1), coil: () => this.face(),
+      'contrast-more': () => this.setWindow(-6, 0), 'contrast-less': () => this.setWindow(6, 0),
+      brighter: () => this.setWindow(0, 3), darker: () => this.setWindow(0, -3),
+      accept: () => this.decide('accepted'), move: () => this.decide('moved'),
+      reject: () => this.decide('rejected'), save: () => this.saveTable(),
+      undo: () => this.keep(() => this.decisions.delete(this.target.label)),
+      'save-slicer': () => this.save('.mrk.json', markups(this.data, this.decisions), 'application/json'),
+    };
+    for (const [name, action] of Object.entries(actions)) this.part(name).addEventListener('click', action);
     for (const button of this.root.querySelectorAll('[data-turn]')) {
       button.addEventListener('click', () => this.turn(...button.dataset.turn.split(' ').map(Number)));
     }
-    on('save', () => {
-      this.save(`${this.data.file}.tsv`, table(this.data, this.decisions), 'text/tab-separated-values');
-      this.saved = true;
-      this.showTarget();
-    });
-    on('save-slicer', () => this.save(`${this.data.file}.mrk.json`, markups(this.data, this.decisions), 'application/json'));
-    this.part('date').value = today();
-    this.part('reviewer').value = [...this.decisions.values()][0]?.reviewer ?? '';
-    window.addEventListener('beforeunload', (event) => { if (!this.saved) event.preventDefault(); });
-    PLANES.forEach((plane, number) => {
-      this.listenPlane(plane, this.canvases[number]);
-      this.root.querySelectorAll('input[type=range]')[number].addEventListener('input', (event) => {
-        const mm = [...this.cross];
-        mm[plane.through] = Number(event.target.value);
-        this.move(mm);
-      });
-    });
-    this.listenHead(this.canvases[3]);
     for (const button of this.root.querySelectorAll('[data-enlarge]')) {
       button.addEventListener('click', () => {
         const large = button.closest('.plane').classList.toggle('large');
         button.setAttribute('aria-pressed', String(large));
       });
     }
+    this.part('date').value = today();
+    this.part('reviewer').value = [...this.decisions.values()][0]?.reviewer ?? '';
+    window.addEventListener('beforeunload', (event) => { if (!this.saved) event.preventDefault(); });
+    const sliders = this.root.querySelectorAll('input[type=range]');
+    PLANES.forEach((plane, number) => {
+      this.listenPlane(plane, this.canvases[number]);
+      sliders[number].addEventListener('input', (event) => {
+        const mm = [...this.cross];
+        mm[plane.through] = Number(event.target.value);
+        this.move(mm);
+      });
+    });
+    this.listenHead(this.canvases[3]);
   }
 
   /** Drags with one pointer, and the change of distance of two fingers. */
@@ -831,6 +857,8 @@ class Viewer {
 
 /** Show a viewer, or say why it cannot be shown; the figures below are there in any case. */
 async function start(root) {
+  if (root.dataset.started) return;
+  root.dataset.started = 'yes';
   const begin = performance.now(), state = root.querySelector('[data-part=state]');
   try {
     if (typeof DecompressionStream === 'undefined') throw new Error('this browser is too old (2023 or newer is needed)');
@@ -840,19 +868,25 @@ async function start(root) {
     root.viewer = new Viewer(root, data, head);
     state.textContent = '';
     root.dataset.ready = Math.round(performance.now() - begin);
-    followLink();
+    if (linked().root === root) root.viewer.select(linked().label);
   } catch (error) {
     state.textContent = `The viewer cannot be shown: ${error.message}. See the figures below.`;
   }
 }
 
-/** A link to `#<viewer>/<target>` shows a target. */
-function followLink() {
+/** The viewer, and perhaps the target, that a link to `#<viewer>` or `#<viewer>/<target>` names. */
+function linked() {
   const [id, label] = decodeURIComponent(location.hash.slice(1)).split('/');
-  const root = label && document.getElementById(id);
+  const root = document.getElementById(id);
+  return root?.classList.contains('viewer') ? { root, label } : {};
+}
+
+function followLink() {
+  const { root, label } = linked();
   if (!root) return;
-  root.viewer?.select(label);
-  // One that is far below starts when it is in sight, and comes back here.
+  start(root);
+  if (label) root.viewer?.select(label);
+  // A viewer was hidden when the browser looked for the place.
   root.scrollIntoView();
 }
 
@@ -860,12 +894,7 @@ if (typeof document !== 'undefined') {
   const roots = [...document.querySelectorAll('.viewer')];
   // A head is decompressed when its viewer comes near the window.
   const observer = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (isIntersecting) {
-        observer.unobserve(target);
-        start(target);
-      }
-    }
+    for (const { isIntersecting, target } of entries) if (isIntersecting) start(target);
   }, { rootMargin: '600px' });
   for (const root of roots) {
     root.hidden = false;

@@ -13,6 +13,7 @@ import numpy as np
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.evaluation.status import RADIUS, STATUSES, UNUSABLE
 from tmsprep.protocols import Protocol, Target
+from tmsprep.text import plain
 
 #: Column of a table of reviews, see `DECISIONS`.
 DECISION = 'decision'
@@ -32,7 +33,8 @@ class Recommendation:
     Parameters
     ----------
     label, name, hemisphere : str
-        The target: in tables, in short words, and its side ('L', 'R' or 'n/a').
+        The target: in tables, in short words (the label, if the protocol does not have it), and
+        its side ('L', 'R' or 'n/a').
     method : str
         Key of the table that the point is from; '' if no point may be used.
     point : numpy.ndarray
@@ -138,7 +140,11 @@ def recommend(
         }
         first = next(iter(rows.values()), {})
         target = targets.get(label) or Target(
-            label, str(first.get('hemisphere', 'n/a')), str(first.get('region', label)), ''
+            label,
+            str(first.get('hemisphere', 'n/a')),
+            str(first.get('region', label)),
+            '',
+            name=label,
         )
         chosen = _choose(candidates)
         found.append(
@@ -254,4 +260,4 @@ def _number(cell: object) -> float:
 
 
 def _text(cell: object) -> str:
-    return cell.strip() if isinstance(cell, str) and cell.strip() != 'n/a' else ''
+    return plain(cell.strip()) if isinstance(cell, str) and cell.strip() != 'n/a' else ''

@@ -12,7 +12,7 @@ from tmsprep.atomic import write_text
 from tmsprep.bids.names import Layout
 from tmsprep.derivatives import EXPERT, REVIEWED
 from tmsprep.disclaimer import disclaimer
-from tmsprep.export.source import frame_in_words, given_markers, grid_of, recommended_markers
+from tmsprep.export.source import frame_in_words, grid_of, recommended_markers
 from tmsprep.files import remove_inside
 from tmsprep.formats import nibs_bids, sheet
 from tmsprep.formats.markers import TOLERANCE_MM, Marker, largest_difference
@@ -84,10 +84,7 @@ def _export_image(
     bids_dir: Path | None,
 ) -> Path:
     grid = grid_of(folder.name, results, layout.out_dir, bids_dir)
-    markers = [
-        *recommended_markers(results.tables, protocol),
-        *given_markers(results.points, protocol),
-    ]
+    markers = recommended_markers(results.every_table, protocol)
     plan: Plan = [
         *plan_files(markers, grid),
         _nibs_bids(markers, grid, results),

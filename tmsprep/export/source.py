@@ -13,14 +13,12 @@ import numpy as np
 
 from tmsprep.bids.description import read_description
 from tmsprep.bids.names import BidsError, ImageRef
-from tmsprep.derivatives import POINTS
-from tmsprep.evaluation.recommendation import Recommendation, recommend
+from tmsprep.evaluation.recommendation import Recommendation
 from tmsprep.formats.markers import Marker
 from tmsprep.formats.navigators import Grid
 from tmsprep.formats.parsing import PointsFileError
 from tmsprep.imaging.forms import Forms
 from tmsprep.imaging.read import ImageError, read_forms
-from tmsprep.point_table import POINT_STATUSES
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults, TargetsTable
 from tmsprep.reports.first_screen import recommended
@@ -41,24 +39,6 @@ def recommended_markers(tables: Mapping[str, TargetsTable], protocol: Protocol) 
         The targets.
     """
     return [_marker(one, tables) for one in recommended(tables, protocol)]
-
-
-def given_markers(table: TargetsTable | None, protocol: Protocol) -> list[Marker]:
-    """Make a marker of every point that the user gave in a template, if there are any.
-
-    Parameters
-    ----------
-    table : TargetsTable or None
-        The points in this image.
-    protocol : Protocol
-        The targets, none of which has the name of such a point.
-    """
-    if table is None:
-        return []
-    tables = {POINTS: table}
-    titles = {POINTS: method_style(POINTS).name}
-    found = recommend({POINTS: table.rows}, protocol, titles=titles, statuses=POINT_STATUSES)
-    return [_marker(one, tables) for one in found if one.label not in protocol.labels]
 
 
 def _marker(one: Recommendation, tables: Mapping[str, TargetsTable]) -> Marker:

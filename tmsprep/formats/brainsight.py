@@ -261,7 +261,7 @@ def read_targets_with_axes(path: Path, codes: tuple[int, int] | None = None) -> 
         cells = [cell.strip() for cell in line.lstrip('# ').split('\t')]
         if line.startswith('#'):
             columns = cells if len(cells) > 1 else columns
-        elif line.strip() and columns[0] == 'Target Name':
+        elif line.strip() and columns and columns[0] == 'Target Name':
             row = dict(zip(columns, cells, strict=False))
             try:
                 axes = [three_numbers(row[f'm{a}n{i}'] for i in range(3)) for a in range(3)]

@@ -71,7 +71,7 @@ def read_navinibs(path: Path) -> list[Marker]:
         return [_marker(target) for target in parse_json(read_text(path))]
     except PointsFileError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise PointsFileError(
             f'{path}: not a list of targets of NaviNIBS ({str(error)[:80]})'
         ) from error

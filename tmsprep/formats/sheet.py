@@ -87,7 +87,7 @@ def write_sheet(
     return write_text(path, page + '\n')
 
 
-def _numbers(point: np.ndarray, kind: str) -> object:
+def _numbers(point: np.ndarray, kind: str) -> Markup:
     """Show a point with few decimals; the page keeps the exact numbers as values."""
     cells = (
         f'<data class="{kind}" value="{value:.{DECIMALS}f}">{_shown(value)}</data>'

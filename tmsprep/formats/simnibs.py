@@ -7,7 +7,6 @@ simnibs/utils/nnav.py (class ant).
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ from tmsprep.formats.parsing import (
     DECIMALS,
     PointsFileError,
     check_writable,
+    read_lines,
     read_text,
     rounded,
     three_numbers,
@@ -72,8 +72,12 @@ def read_positions(path: Path) -> list[Marker]:
     """
     targets: dict[str, np.ndarray] = {}
     poses: dict[str, np.ndarray] = {}
-    for number, row in enumerate(csv.reader(io.StringIO(read_text(path))), 1):
+    for number, line in enumerate(read_lines(path), 1):
+        if not line:
+            continue
         try:
+            # One row at a time, so that a quotation mark does not swallow the rows after it.
+            (row,) = csv.reader([line], strict=True)
             if row[0] == 'Generic' and len(row) == 5:
                 targets[row[4]] = three_numbers(row[1:4])
             elif row[0] == 'CoilPos' and len(row) == 12:
@@ -81,7 +85,7 @@ def read_positions(path: Path) -> list[Marker]:
                 poses[row[11]] = _pose(centre, z, y)
             else:
                 raise ValueError('neither Generic nor CoilPos')
-        except (IndexError, ValueError) as error:
+        except (IndexError, ValueError, csv.Error) as error:
             raise PointsFileError(
                 f'{path}, line {number}: not a position of SimNIBS ({error})'
             ) from error
@@ -153,7 +157,7 @@ def read_visor2(path: Path) -> list[Marker]:
         return [_marker(coil) for coil in coils]
     except PointsFileError:
         raise
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         raise PointsFileError(
             f'{path}: not a file of markers of visor2 ({str(error)[:80]})'
         ) from error

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import re
 import subprocess
 from pathlib import Path
-
-from dcm2niix import bin as program
 
 from tmsprep.bids.names import natural_key
 from tmsprep.imaging.nifti_file import open_nifti
@@ -23,6 +21,13 @@ LONGEST = 3600
 #: Neither the user's defaults (-g i) nor names of patients in names of files (-f %s: the number
 #: of the series); sidecars with all fields (-ba n), which are filtered afterwards.
 _OPTIONS = (*('-g', 'i', '-b', 'y', '-ba', 'n', '-z', 'n', '-f', '%s'), *('-w', '2', '-v', 'n'))
+
+
+#: Warnings of dcm2niix (1.0.20260724), before it names a series, that slices are missing or
+#: unevenly spaced.
+_BROKEN = ('Interslice distance varies', 'Missing images')
+
+_CONVERTED = re.compile(r'Convert \d+ DICOM as (.+) \(\d+x\d+x\d+x\d+\)')
 
 
 def convert(source: Path, kind: Kind, folder: Path) -> list[Series]:
@@ -61,24 +66,67 @@ def convert(source: Path, kind: Kind, folder: Path) -> list[Series]:
     else:
         where = ['-d', str(DEEPEST), str(source)]
     said = _run([program, *_OPTIONS, '-o', str(made), *where], source)
-    found = [series for path in made.glob('*.nii') if (series := _describe(path))]
+    broken = broken_series(said)
+    found = [
+        series
+        for path in made.glob('*.nii')
+        if (series := _describe(path, broken.get(path.stem, '')))
+    ]
     if not found:
-        raise IntakeError(f'{source}: dcm2niix found no image in these DICOM files: {said}')
+        why = shown(said.strip()[-1000:])
+        raise IntakeError(f'{source}: dcm2niix found no image in these DICOM files: {why}')
     return sorted(found, key=lambda series: natural_key(series.name))
 
 
+def broken_series(said: str) -> dict[str, str]:
+    r"""Find the series whose slices do not make up a volume, in what dcm2niix says.
+
+    It converts them all the same, as if slices that are missing had never been there, so that what
+    is behind them is in the wrong place.
+
+    Parameters
+    ----------
+    said : str
+        Its output, in which the warnings about a series stand before the line that names it.
+
+    Returns
+    -------
+    dict
+        Name of a series to the warning.
+
+    Examples
+    --------
+    >>> broken_series(
+    ...     'Warning: Interslice distance varies in this volume\n'
+    ...     'Convert 47 DICOM as /tmp/7 (60x50x47x1)\n'
+    ...     'Convert 50 DICOM as /tmp/8 (60x50x50x1)'
+    ... )
+    {'7': 'Interslice distance varies in this volume'}
+    """
+    found, warning = {}, ''
+    for line in said.splitlines():
+        if line.startswith('Warning: ') and any(words in line for words in _BROKEN):
+            warning = warning or line.removeprefix('Warning: ')
+        elif converted := _CONVERTED.match(line):
+            if warning:
+                found[Path(converted[1]).name] = shown(warning, most=120)
+            warning = ''
+    return found
+
+
 def _program() -> str:
-    spec = importlib.util.find_spec('dcm2niix')
-    if spec is None:
+    try:
+        from dcm2niix import bin as program
+    except ImportError as error:
         raise IntakeError(
             'DICOM files are converted by dcm2niix, which is not installed; run: pip install '
             "'tmsprep[dicom]'"
-        )
+        ) from error
     return str(program)
 
 
 def _run(command: list[str], source: Path) -> str:
-    """Run the converter; return the end of what it says."""
+    """Run the converter; return what it says."""
     try:
         done = subprocess.run(
             command,
@@ -96,11 +144,10 @@ def _run(command: list[str], source: Path) -> str:
         raise IntakeError(
             f'{command[0]}: cannot be started ({error}); install it again'
         ) from error
-    text = (done.stdout + done.stderr).decode(errors='replace').strip()
-    return shown(text[-1000:])
+    return (done.stdout + done.stderr).decode(errors='replace')
 
 
-def _describe(path: Path) -> Series | None:
+def _describe(path: Path, broken: str) -> Series | None:
     """Read the grid of a converted image; None if it is none that can be localised in."""
     try:
         with open_nifti(path) as file:
@@ -111,10 +158,9 @@ def _describe(path: Path) -> Series | None:
         return None
     if len(shape) < 3:
         return None
+    # The sidecar is written last, and not at all where the conversion fails.
+    sidecar = path.with_suffix('.json')
+    broken = broken or ('' if sidecar.is_file() else 'the conversion was not finished')
     return Series(
-        path.stem,
-        path,
-        shape,
-        (edges[0], edges[1], edges[2]),
-        read_json(path.with_suffix('.json')),
+        path.stem, path, shape, (edges[0], edges[1], edges[2]), read_json(sidecar), broken
     )

@@ -98,7 +98,7 @@ def codes(sidecar: Mapping[str, Any], name: str) -> list[str]:
     """Return the values of a field that has one or several, as a list or with backslashes."""
     value = sidecar.get(name)
     if isinstance(value, str):
-        return value.split('\\')
+        return [code for code in value.split('\\') if code]
     return [v for v in value if isinstance(v, str)] if isinstance(value, list) else []
 
 

@@ -74,6 +74,8 @@ class Series:
         Edges of a voxel.
     facts : mapping
         The sidecar of dcm2niix.
+    broken : str
+        Why the image cannot be used at all; '' if it can.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Series:
     shape: tuple[int, ...]
     voxel_mm: tuple[float, float, float]
     facts: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    broken: str = ''
 
     @property
     def description(self) -> str:
@@ -109,8 +112,8 @@ class Series:
 
     @property
     def slices(self) -> int:
-        """Number of slices, those along the axis of the coarsest voxels."""
-        return self.shape[max(range(3), key=lambda i: (self.voxel_mm[i], i))]
+        """Number of slices, taken to be the smallest of the three numbers of voxels."""
+        return min(self.shape[:3])
 
 
 @dataclass(frozen=True)
@@ -144,25 +147,32 @@ def choose(found: Sequence[Series], wanted: str | None = None, *, by_rule: bool 
     Raises
     ------
     IntakeError
-        If none is a T1w by the rules, several are equally good, or there is none of that name.
-        The message lists all with the reasons.
+        If none is a T1w by the rules, several are equally good, there is none of that name, or its
+        slices do not make up a volume. The message lists all with the reasons.
     """
     if wanted is None and not by_rule and len(found) > 1:
         raise IntakeError(
             'this protocol does not use a T1w of the whole head, for which alone there are rules; '
             f'choose a series with --series\n{_list(found, {series.name: "" for series in found})}'
         )
-    if len({series.patient for series in found}) > 1 and wanted is None:
+    if len({s.patient for s in found if any(s.patient)}) > 1 and wanted is None:
         raise IntakeError(
             'these are series of several patients; give the folder of one, or choose a series '
             f'with --series\n{_list(found, {series.name: "" for series in found})}'
         )
     against = {series.name: '; '.join(_against(series)) for series in found}
+    notes = {s.name: ', '.join(_doubts(s)) or 'a T1w of the whole head' for s in found}
+    reasons = {name: why or notes[name] for name, why in against.items()}
     if wanted is not None:
         chosen = next((series for series in found if series.name == wanted), None)
         if chosen is None:
-            raise IntakeError(f'--series: no {shown(wanted)} here\n{_list(found, against)}')
-        return Choice(chosen, {**against, wanted: 'asked for'})
+            raise IntakeError(f'--series: no {shown(wanted)} here\n{_list(found, reasons)}')
+        if chosen.broken:
+            raise IntakeError(
+                f'series {wanted} cannot be used, as its slices do not make up a volume '
+                f'({chosen.broken}); export all its files again, and nothing else with them'
+            )
+        return Choice(chosen, {**reasons, wanted: 'asked for'})
     fit = sorted((s for s in found if not against[s.name]), key=_rank)
     if not fit:
         raise IntakeError(
@@ -170,8 +180,6 @@ def choose(found: Sequence[Series], wanted: str | None = None, *, by_rule: bool 
             f'with --series\n{_list(found, against)}'
         )
     best = [s for s in fit if _rank(s) == _rank(fit[0]) or s.study != fit[0].study]
-    notes = {s.name: ', '.join(_doubts(s)) or 'a T1w of the whole head' for s in fit}
-    reasons = {name: why or notes[name] for name, why in against.items()}
     if len(best) > 1:
         raise IntakeError(
             f'{len(best)} series are equally good, or of several examinations; choose one, for '
@@ -184,6 +192,8 @@ def choose(found: Sequence[Series], wanted: str | None = None, *, by_rule: bool 
 def _against(series: Series) -> Iterator[str]:
     """Say why a series cannot be a T1w of the whole head."""
     facts = series.facts
+    if series.broken:
+        yield f'slices that do not make up a volume ({series.broken})'
     if facts.get('Modality', 'MR') != 'MR':
         yield f'{shown(facts["Modality"], most=16)}, not MR'
     if len(series.shape) > 3 and series.shape[3] > 1:

@@ -75,6 +75,9 @@ class PlotFigures(SimpleInterface):
             if isdefined(path)
         }
         if given.deface:
+            # Those of an earlier run may show the face.
+            for figure in given.layout.files(given.image, 'figures'):
+                figure.unlink()
             conformed = _defaced(conformed, tables, given.protocol, Path(runtime.cwd))
         shown = dict(tables)
         if isdefined(given.expert):
@@ -156,8 +159,10 @@ def plot_points(
             circles=circles.get(target.label, {}),
             measures=measures.get(target.label),
         )
+    every = [found.coordinates for found in points.values()]
     if own is not None:
         found = read_targets(own)
+        every.append(found.coordinates)
         for label in np.array(found.labels)[found.found].tolist():
             yield plot_target(
                 volume, {POINTS: found[label]}, layout.figure(image, label), label=label
@@ -165,11 +170,9 @@ def plot_points(
     brain = None if mask is None else nib.Nifti1Image.from_filename(mask)
     yield plot_overview(volume, points, layout.figure(image, 'overview'), mask=brain)
     yield plot_thumbnail(volume, points, layout.figure(image, THUMBNAIL))
-    every = np.concatenate([found.coordinates for found in points.values()])
+    head = head_volume(volume, np.concatenate(every))
     sha256 = source_sha256(next(iter(tables.values())))
-    yield write_head(
-        layout.head(image), head_volume(volume, every), sha256=sha256, defaced=defaced
-    )
+    yield write_head(layout.head(image), head, sha256=sha256, defaced=defaced)
 
 
 def _defaced(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,6 +71,13 @@ class Request:
     device: str = 'cpu'
     random_seed: int = 1
     threads: int = 1
+
+    @cached_property
+    def coarse(self) -> nib.Nifti1Image:
+        """The conformed image as it is compared with mean heads, see `MeanHead.coarse`."""
+        lower, upper = self.properties['window']
+        conformed = nib.Nifti1Image.from_filename(self.conformed)
+        return MeanHead.coarse(conformed, (lower, upper))
 
 
 class Method(ABC):
@@ -362,10 +370,8 @@ def _compare(outcome: Outcome, request: Request) -> Outcome:
     """Compare an image with the mean head; add what is found to the outcome."""
     labels = request.protocol.labels
     model = MeanHead.load(request.protocol.file(request.protocol.head))
-    lower, upper = request.properties['window']
-    conformed = nib.Nifti1Image.from_filename(request.conformed)
     points = points_of(outcome, request.protocol)
-    fit = model.fit(model.coarse(conformed, (lower, upper)), points)
+    fit = model.fit(request.coarse, points)
     spread = dict(zip(labels, outcome.columns.get('dispersion_mm', ()), strict=False))
     known = np.array([spread.get(label) for label in model.labels], dtype=np.float64)
     judgement = model.judge(fit, known)

@@ -67,6 +67,11 @@ class ImageResults:
     points: TargetsTable | None = None
 
     @property
+    def every_table(self) -> Mapping[str, TargetsTable]:
+        """Tables of methods, raters and reviewers, and of the user's own points."""
+        return self.tables if self.points is None else {**self.tables, POINTS: self.points}
+
+    @property
     def figures_are_older(self) -> bool:
         """Whether figures on disk may be of an earlier run."""
         return any(error.figures_are_older for error in self.errors)

@@ -14,7 +14,7 @@ from tmsprep.protocols import Protocol, Target
 from tmsprep.reports.collect import TargetsTable
 from tmsprep.reports.sections import Number, Picture
 from tmsprep.reports.styles import MethodStyle, method_order, method_style
-from tmsprep.reports.summary import side_in_words, status_words, statuses_of
+from tmsprep.reports.summary import side_in_words, status_words, statuses_of, template_of
 
 #: Attribute of a card to heading and explanation.
 _COLUMNS = {
@@ -39,6 +39,8 @@ class Card:
         Of the method whose point is recommended; None if no point may be used.
     point, template : sequence of Number
         The point in mm: RAS+ in the scanner frame, and in the template; empty if it is unknown.
+    space : str
+        Name of that template, and how the position in it was found.
     radius, distance, scalp : Number or None
         Radius that holds 90 % of errors, distance from the next method's point, and distance from
         the scalp, mm.
@@ -63,6 +65,7 @@ class Card:
     style: MethodStyle | None
     point: Sequence[Number]
     template: Sequence[Number]
+    space: str
     radius: Number | None
     distance: Number | None
     scalp: Number | None
@@ -93,14 +96,17 @@ def recommended(tables: Mapping[str, TargetsTable], protocol: Protocol) -> list[
     return [one for one in found if one.label in named]
 
 
-def cards(found: Sequence[Recommendation], protocol: Protocol) -> list[Card]:
-    """Put recommendations into the words and rounded numbers of the page."""
+def cards(
+    found: Sequence[Recommendation], protocol: Protocol, tables: Mapping[str, TargetsTable]
+) -> list[Card]:
+    """Put recommendations from tables into the words and rounded numbers of the page."""
     targets = {target.label: target for target in protocol.targets}
     made: list[Card] = []
     for one in found:
         target = targets.get(one.label)
         twin = any(one.doubt and one.doubt == card.doubt for card in made)
-        made.append(_card(one, target, sketch_of(target, protocol), twin=twin))
+        space = template_of(tables[one.method]) if one.usable else ('', '')
+        made.append(_card(one, target, sketch_of(target, protocol), space, twin=twin))
     return made
 
 
@@ -121,17 +127,23 @@ def common_reason(some: Sequence[Card]) -> str:
 
 
 def _card(
-    one: Recommendation, target: Target | None, sketch: Picture | None, *, twin: bool
+    one: Recommendation,
+    target: Target | None,
+    sketch: Picture | None,
+    space: tuple[str, str],
+    *,
+    twin: bool,
 ) -> Card:
     words = status_words(one.status, statuses_of(one.method))
     return Card(
         one.label,
         one.name,
-        target.region if target else one.name,
+        target.region if target else one.row.get('region', one.name),
         side_in_words(one.hemisphere),
         method_style(one.method) if one.usable else None,
         _triple(one.row, 'x', 'y', 'z'),
         _triple(one.row, 'mni_x', 'mni_y', 'mni_z'),
+        f'{space[0] or "the template"}, {space[1] or "n/a"}',
         Number.parse(f'{one.radius_mm:.4f}'),
         Number.parse(f'{one.distance_mm:.4f}'),
         Number.parse(one.row.get('scalp_distance_mm')),

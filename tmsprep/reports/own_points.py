@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from tmsprep.point_table import POINT_STATUSES
 from tmsprep.reports.collect import ImageResults
@@ -31,18 +32,16 @@ def own_points_sections(image: ImageResults) -> list[Section]:
         )
         for i, row in enumerate(table.rows)
     ]
-    pictures = [
-        Picture.read(
-            image.figures[row['label']],
-            f'{row["label"]}: axial, coronal and sagittal slices with the point',
-            row['label'],
-        )
+    parts = [
+        _part(row['label'], image.figures[row['label']])
         for row in table.rows
         if row['label'] in image.figures
     ]
     how = _text(table.sidecar, 'MNI', 'Mapping')
-    text = f'Points given in {space}' + (f' ({accuracy})' if accuracy else '')
+    text = f'Points given in {space}'
     text += f', carried into this image {how}.' if how else ', which could not be carried here.'
+    if accuracy:
+        text += f' To the template of the registration: {accuracy}.'
     warnings = [
         f'{row["label"]} (point of your own): {status_words(row["status"], POINT_STATUSES)}.'
         for row in (table.rows[i] for i in warned)
@@ -53,12 +52,17 @@ def own_points_sections(image: ImageResults) -> list[Section]:
         Section(
             'Points of your own',
             text,
-            pictures=pictures,
             tables=[shown],
+            parts=parts,
             warnings=warnings,
             details={'Points of your own': table.sidecar},
         )
     ]
+
+
+def _part(label: str, figure: Path) -> Section:
+    alt = f'{label}: axial, coronal and sagittal slices with the point'
+    return Section(label, pictures=[Picture.read(figure, alt)], anchor=label)
 
 
 def _text(sidecar: Mapping[str, object], key: str, name: str) -> str:

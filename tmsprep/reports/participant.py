@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import Layout
 from tmsprep.derivatives import EXPERT
 from tmsprep.evaluation.recommendation import Recommendation
-from tmsprep.evaluation.status import DISAGREEMENT_MM, RADIUS
+from tmsprep.evaluation.status import RADIUS
 from tmsprep.methods import get_method, method_names, names_of
 from tmsprep.protocols import Protocol
-from tmsprep.reports.between_scans import scans_section
+from tmsprep.reports.between_scans import scans_section, template_spaces
 from tmsprep.reports.collect import (
     ImageResults,
     collect_subject,
@@ -27,6 +26,7 @@ from tmsprep.reports.first_screen import (
     off_centre,
     recommended,
 )
+from tmsprep.reports.methods_text import common_text, method_texts
 from tmsprep.reports.navigation import navigation_section, next_steps
 from tmsprep.reports.own_points import own_points_sections
 from tmsprep.reports.references import PIPELINE
@@ -75,13 +75,13 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
     """
     results = collect_subject(layout, subject)
     sections = {image.name: method_sections(image, layout) for image in results.images}
-    chosen = {image.name: recommended(image.tables, protocol) for image in results.images}
+    chosen = {image.name: recommended(image.every_table, protocol) for image in results.images}
     pages = [
         image_page(image, protocol, layout, sections[image.name], chosen[image.name])
         for image in results.images
     ]
+    scans = scans_section(chosen, {image.name: template_spaces(image) for image in results.images})
     pages, unseen = with_viewers(pages, results.images, layout, protocol)
-    scans = scans_section(chosen)
     texts = method_texts(results.images, sections)
     every = [section for some in sections.values() for section in some.values()]
     html = render(
@@ -92,7 +92,7 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
         sections=[scans] if scans else [],
         errors=results.errors,
         problems=[*results.problems, *unseen],
-        methods=[_common_text(protocol), *texts] if texts else [],
+        methods=[common_text(protocol), *texts] if texts else [],
         references=sorted({*PIPELINE, *(t for s in every for t in s.references)}) if texts else [],
     )
     return write_text(layout.report(results.subject.removeprefix('sub-')), html)
@@ -135,7 +135,7 @@ def image_page(
         *(files.warnings if files else []),
     ]
     concerns = _concerns(image, rows)
-    shown = cards(chosen, protocol)
+    shown = cards(chosen, protocol, image.every_table)
     facts = [*_facts(rows, protocol), *(text for section in found for text in section.facts)]
     unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
     level = 'bad' if image.errors or unusable else 'look' if warned else 'good'
@@ -285,54 +285,3 @@ def _each_target(rows: list[TargetRow]) -> str:
             else ''
         )
     )
-
-
-def _common_text(protocol: Protocol) -> str:
-    cubic = any(get_method(name).isotropic for name in names_of(protocol))
-    grid = (
-        f'isotropic voxels of {protocol.voxel_mm:g} mm, and its intensities scaled by their 5th '
-        'and 95th percentiles'
-        if cubic
-        else '256 x 256 x 256 voxels of 1 mm'
-    )
-    return (
-        'Images were read from and results written to the Brain Imaging Data Structure (BIDS; '
-        'Gorgolewski et al., 2016); the steps were run as a Nipype workflow (Gorgolewski et al., '
-        f'2011). The image was brought to {grid}; all points '
-        'are given in the scanner frame of the original image. The targets are those of protocol '
-        f'{protocol.name} ({protocol.source}).'
-    )
-
-
-def method_texts(
-    images: Sequence[ImageResults], sections: Mapping[str, Mapping[str, Section]]
-) -> list[str]:
-    """Describe each distinct way in which a method was run, with the images if they differ."""
-    texts: dict[str, list[str]] = {}
-    for method in method_order({name for image in images for name in image.tables}):
-        for image in images:
-            if method in image.tables:
-                section = sections[image.name].get(method, Section())
-                text = _method_text(method, image.tables[method].sidecar, section)
-                texts.setdefault(text, []).append(image.name)
-    if len(images) < 2:
-        return list(texts)
-    return [f'{text} Images: {", ".join(names)}.' for text, names in texts.items()]
-
-
-def _method_text(method: str, sidecar: Mapping[str, Any], section: Section) -> str:
-    text = section.methods
-    if method == EXPERT:
-        raters = sidecar.get('Raters')
-        names = ', '.join(map(str, raters)) if isinstance(raters, list) else 'raters'
-        text = (
-            f"Points by {names}. The expert's point is the mean of the largest group of raters "
-            f'who are all within {sidecar.get("ConsensusThreshold", DISAGREEMENT_MM):g} mm of '
-            'each other (Baxter et al., 2021), or the point of the only rater.'
-        )
-    elif not text:
-        text = f'{sidecar.get("Description", "")}.'.removeprefix('.')
-    made = [f'tmsprep {sidecar["SoftwareVersion"]}'] if 'SoftwareVersion' in sidecar else []
-    made += [f'random seed {sidecar["RandomSeed"]}'] if 'RandomSeed' in sidecar else []
-    how = f' {", ".join(made)}.' if made else ''
-    return f'**{method_style(method).name}.** {text}{how}'

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from tmsprep.reports.panels import WIDTH, Panel, draw_note, edges, show_plane
 from tmsprep.reports.planes import VIEWS, View, Volume, bounding_box, plane_in_box
-from tmsprep.reports.svg import Attributes, Page, line, text
+from tmsprep.reports.svg import Attributes, Page, outlines, text
 
 #: Slices per view.
 COLUMNS = 4
@@ -183,10 +183,10 @@ def _draw_contours(
     words = f'{"xyz"[view.through]} = {at:.0f}'
     panel.add(text(4, 9, words, halo=True, font_size=6, fill='white'))
     for contour in contours:
-        for places in contour_lines(contour, view, at, box):
-            # A tenth of a point is enough for hundreds of vertices.
-            ends = np.round([panel.place(*place) for place in places], 1)
-            panel.add(line(ends, contour.colour, 0.7))
+        found = contour_lines(contour, view, at, box)
+        lines = [np.array([panel.place(*place) for place in places]) for places in found]
+        if lines:
+            panel.add(outlines(lines, contour.colour, 0.7))
 
 
 def contour_lines(contour: Contour, view: View, at: float, box: np.ndarray) -> list[np.ndarray]:

@@ -30,7 +30,7 @@ _DOI = re.compile(r'doi:(10\.[^\s<>]*[^\s<>.,;])')
 
 
 #: Characters that need no escape in a data URI, nor in HTML, besides letters and digits.
-_PLAIN = '/+=:;,.-_()*!?@$~'
+_PLAIN = ' /+=:;,.-_()*!?@$~'
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from tmsprep.derivatives import EXPERT, REVIEWED
+from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.evaluation.status import STATUSES, UNUSABLE
 from tmsprep.methods import get_method, method_names
+from tmsprep.point_table import POINT_STATUSES
 from tmsprep.points import PointSet
 from tmsprep.reports.collect import TargetsTable
 from tmsprep.reports.sections import Number
@@ -21,6 +22,9 @@ from tmsprep.review import STATUSES as DECISIONS
 
 #: Columns that are not shown as numbers in mm. Where the match is low, the status says so.
 _COMMON = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status', 'match', *REVIEW_COLUMNS)
+
+#: Beginnings of names of columns of which the page shows more elsewhere, or too much for a table.
+_ELSEWHERE = ('distance_to_', 'mni_', 'entry_', 'normal_', 'handle_')
 
 
 @dataclass(frozen=True)
@@ -135,7 +139,16 @@ def statuses_of(method: str) -> Mapping[str, str]:
         return CONSENSUS_STATUSES
     if method == REVIEWED:
         return DECISIONS
+    if method == POINTS:
+        return POINT_STATUSES
     return get_method(method).statuses if method in method_names() else STATUSES
+
+
+def template_of(table: TargetsTable) -> tuple[str, str]:
+    """Name the template of a table's positions, and how they were found; '' if there are none."""
+    entry = table.sidecar.get('MNI')
+    entry = entry if isinstance(entry, dict) else {}
+    return str(entry.get('Space', '')), str(entry.get('Mapping', ''))
 
 
 def target_rows(tables: Mapping[str, TargetsTable]) -> list[TargetRow]:
@@ -254,7 +267,7 @@ def _estimate(method: str, row: Mapping[str, str]) -> Estimate:
 
 
 def _further(row: Mapping[str, str]) -> list[str]:
-    return [name for name in row if name not in _COMMON and not name.startswith('distance_to_')]
+    return [name for name in row if name not in _COMMON and not name.startswith(_ELSEWHERE)]
 
 
 def _distance(a: Estimate, b: Estimate, rows: Mapping[str, Mapping[str, str]]) -> Number | None:

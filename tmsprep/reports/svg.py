@@ -27,8 +27,8 @@ FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
 #: Width in points of the dark edge that keeps letters readable on a bright picture.
 _HALO = 1.6
 
-#: No visible loss in a grey slice, a fifth of the size of a PNG.
-_JPEG_QUALITY = 88
+#: Little visible loss in a grey slice, a seventh of the size of a PNG; the viewer shows all of it.
+_JPEG_QUALITY = 80
 
 
 class Page:
@@ -112,6 +112,24 @@ def line(
     return element(
         'polyline', points=places, fill='none', stroke=colour, stroke_width=width, **more
     )
+
+
+def outlines(lines: Sequence[np.ndarray], colour: str, width: float) -> str:
+    """Draw many lines of one colour, each of shape (n, 2), to a tenth of a point.
+
+    Steps in whole tenths take a third of the letters that places take.
+    """
+    steps = []
+    for places in lines:
+        tenths = np.round(np.asarray(places) * 10).astype(int)
+        first, rest = tenths[0], np.diff(tenths, axis=0)
+        # A minus sign separates numbers as well as a space does.
+        moved = ' '.join(f'{x} {y}' for x, y in rest).replace(' -', '-')
+        steps.append(f'M{first[0]} {first[1]}l{moved}')
+    return element(
+        'path', d=''.join(steps), transform='scale(.1)', fill='none', stroke=colour,
+        stroke_width=10 * width,
+    )  # fmt: skip
 
 
 def marker(shape: str, x: float, y: float, size: float, **attributes: Any) -> str:

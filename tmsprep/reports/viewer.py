@@ -92,7 +92,7 @@ def make_viewer(
         _json(data),
         base64.b64encode(content).decode('ascii'),
         header['spacing'],
-        header['levels'],
+        header['greys'],
         header.get('defaced') is True,
         list(shown.values()),
         any(point['entry'] for target in data['targets'] for point in target['points']),

@@ -207,8 +207,10 @@ def head_surface(image: nib.Nifti1Image) -> HeadSurface:
     Raises
     ------
     ValueError
-        If nothing is brighter than air.
+        If the image is on another grid, or nothing is brighter than air.
     """
+    if not np.allclose(np.linalg.norm(image.affine[:3, :3], axis=0), 1, atol=1e-3):
+        raise ValueError('the voxels are not 1 mm large')
     voxels = np.asanyarray(image.dataobj, dtype=np.float32)
     affine = image.affine @ np.diag([2.0, 2, 2, 1])
     affine[:3, 3] = apply_affine(image.affine, [0.5 - 2 * _PAD] * 3)

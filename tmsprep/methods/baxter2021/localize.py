@@ -47,6 +47,7 @@ def localize(
     localizer: Localizer,
     device: str = 'cpu',
     head: MeanHead | None = None,
+    coarse: nib.Nifti1Image | None = None,
 ) -> Localization:
     """Find all targets.
 
@@ -67,6 +68,8 @@ def localize(
         'cpu' or 'cuda'.
     head : MeanHead, optional
         Of the same targets; without it, the image is looked at as it lies alone.
+    coarse : nibabel.Nifti1Image, optional
+        Result of `MeanHead.coarse`, if it is known already.
     """
     volume = normalise(np.asanyarray(conformed.dataobj, dtype=np.float32), window)
     levels = max(len(m.settings.crops) for m in localizer.members)
@@ -75,7 +78,7 @@ def localize(
     found = look(np.eye(3))
     if head is None:
         return found
-    coarse = head.coarse(conformed, window)
+    coarse = coarse or head.coarse(conformed, window)
     match = head.match(coarse, found.points)
     agree = dispersion(found.members).mean() <= head.limits.mean_dispersion_mm
     if match >= head.limits.match and agree:
@@ -149,7 +152,8 @@ def localize_image(name: str, request: Request) -> Outcome:
     conformed = nib.Nifti1Image.from_filename(request.conformed)
     protocol = request.protocol
     head = MeanHead.load(protocol.file(protocol.head)) if protocol.head else None
-    found = localize(conformed, (lower, upper), localizer, request.device, head)
+    coarse = None if head is None else request.coarse
+    found = localize(conformed, (lower, upper), localizer, request.device, head, coarse)
     spread = dict(zip(localizer.labels, dispersion(found.members).tolist(), strict=True))
     known = {'dispersion_mm': spread} if len(found.members) > 1 else {}
     details: dict[str, Any] = {

@@ -120,7 +120,7 @@ def _close(inside: np.ndarray) -> np.ndarray:
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     chosen = int(sizes.argmax())
-    box = find_objects(parts == chosen)[0]
+    box = find_objects(parts)[chosen - 1]
     grown = distance_transform_edt(~np.pad(parts[box] == chosen, _GAP_MM + 1)) <= _GAP_MM
     closed = binary_fill_holes(distance_transform_edt(grown) > _GAP_MM)
     edge = slice(_GAP_MM + 1, -_GAP_MM - 1)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.registration.names import DEFAULT_ATLAS, SPACES
 from tmsprep.reports.references import ABRAHAM
 from tmsprep.reports.sections import Picture, Section
 from tmsprep.tables import read_json
+from tmsprep.text import shown
 
 #: Figure by its entity desc: text alternative and caption.
 FIGURES = {
@@ -43,15 +48,65 @@ def section(image: ImageRef, layout: Layout) -> Section:
         Picture.read(path, *FIGURES[what]) for what, path in paths.items() if path.is_file()
     ]
     atlas = sidecar.get('Atlas', {})
-    name = atlas.get('Name', '') if isinstance(atlas, dict) else ''
-    preset = sidecar.get('SynPreset', '')
-    text = (
+    name = shown(atlas.get('Name', '')) if isinstance(atlas, dict) else ''
+    reused = [entry for entry in _entries(sidecar, 'Reused') if isinstance(entry, dict)]
+    text = _registration(name, shown(sidecar.get('SynPreset', '')), reused)
+    return Section(
+        'Registration',
+        pictures=pictures,
+        methods=' '.join([text, *_mask(reused)]),
+        references=[ABRAHAM, *REFERENCES],
+        warnings=[
+            *(
+                f'Not used of --derivatives: {shown(text)}.'
+                for text in _entries(sidecar, 'NotReused')
+            ),
+            *(
+                f'--derivatives {shown(label)}: had nothing for this image.'
+                for label in _entries(sidecar, 'GaveNothing')
+            ),
+        ],
+    )
+
+
+def _registration(name: str, preset: str, reused: Sequence[Mapping[str, Any]]) -> str:
+    """Say how the targets were carried over."""
+    default = (
+        'The default atlas image is the ICBM 152 template (Fonov et al., 2011) as distributed '
+        'with nilearn (Abraham et al., 2014).'
+    )
+    given = [entry for entry in reused if str(entry.get('What', '')).startswith('transforms')]
+    if given:
+        moved = f', whose points were moved there from {DEFAULT_ATLAS} before'
+        other = moved if name in SPACES and name != DEFAULT_ATLAS else ''
+        return (
+            f'Targets were carried over from the atlas{name and f" {name}"}{other}, by transforms '
+            f'that were not computed here but taken from {_sources(given)}. {default}'
+        )
+    return (
         f'Targets were carried over from the atlas{name and f" {name}"} by rigid, then affine, '
         'then symmetric diffeomorphic registration (SyN; Avants et al., 2008) with ANTs (Avants '
-        f'et al., 2011; Tustison et al., 2021){preset and f", preset {preset}"}. The default '
-        'atlas image is the ICBM 152 template (Fonov et al., 2011) as distributed with nilearn '
-        '(Abraham et al., 2014).'
+        f'et al., 2011; Tustison et al., 2021){preset and f", preset {preset}"}. {default}'
     )
-    return Section(
-        'Registration', pictures=pictures, methods=text, references=[ABRAHAM, *REFERENCES]
-    )
+
+
+def _mask(reused: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say from where the brain mask is, if not from this program."""
+    given = [entry for entry in reused if entry.get('What') == 'brain mask']
+    return [f'The brain mask was taken from {_sources(given)}.'] if given else []
+
+
+def _sources(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Name the programs and files, and how like their T1w is to this image."""
+    programs = {str(entry.get('Program') or '') for entry in entries} - {''}
+    files = ', '.join(shown(entry.get('File', '')) for entry in entries)
+    like = [entry['Likeness'] for entry in entries if isinstance(entry.get('Likeness'), float)]
+    seen = f'; its T1w is this image in this place, likeness {min(like):.2f}' if like else ''
+    named = ' and '.join(shown(name) for name in sorted(programs)) or 'a given folder'
+    return f'{named} ({files}{seen})'
+
+
+def _entries(sidecar: Mapping[str, Any], key: str) -> list[Any]:
+    """Return a list of a sidecar, which anybody may have written."""
+    value = sidecar.get(key)
+    return value if isinstance(value, list) else []
