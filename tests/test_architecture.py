@@ -225,7 +225,6 @@ DEFERRED = {
         'cli.demo': {'tmsprep.phantoms'},
         'evaluation.statistics': {'pingouin'},
         'learning.card': {'torch'},
-        'methods.syn.template': {'tmsprep.registration.atlas'},
         'registration.atlas': {'nilearn.datasets'},
         'running.system': {'filelock'},
         'networks.archive': {'torch', 'safetensors.torch'},
