@@ -24,9 +24,8 @@ MNI = ('mni_x', 'mni_y', 'mni_z')
 #: affine needs.
 FEWEST = 8
 
-#: Points whose third spread (RMS) is below this are nearly in one plane, mm. Without the target
-#: that lies deepest, the others of the protocol of eleven have 7.6 to 8.6 mm in
-#: eleven adults (IXI).
+#: Points whose third spread (RMS) is below this are nearly in one plane, mm. Eleven cortical
+#: targets without the deepest one have 7.6 to 8.6 mm in eleven adults (IXI).
 FLAT_MM = 5.0
 
 #: How coordinates are estimated, for sidecars. In eleven participants of IXI (training set)
