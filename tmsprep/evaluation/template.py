@@ -148,6 +148,13 @@ def add_mni(
     return entries
 
 
+def words_of(way: TemplateMap, space: str) -> str:
+    """Say how points come into a template space, through a registration to another or the same."""
+    if way.space == space:
+        return way.words
+    return f'{way.words}, then to {space} ({SPACES[way.space].accuracy})'
+
+
 def _usable(table: pd.DataFrame) -> PointSet:
     """Points of a table whose status does not forbid their use; the others are missing."""
     coordinates = table[['x', 'y', 'z']].to_numpy(dtype=np.float64, copy=True)
@@ -169,7 +176,5 @@ def _moved(
             return {}, ''
         coordinates[known] = between(moved, way.space, space)
     ends = np.cumsum([len(points) for points in usable.values()])[:-1]
-    words = way.words
-    if way.space != space:
-        words += f', then to {space} ({SPACES[way.space].accuracy})'
+    words = words_of(way, space)
     return dict(zip(usable, np.split(coordinates, ends), strict=True)), words
