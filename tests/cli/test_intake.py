@@ -83,6 +83,7 @@ def test_image_in_place_of_a_data_set(image: Path, tmp_path: Path, level: tuple[
             'x.mgz out',
             'x.mgz: is a file, neither a BIDS data set nor NIfTI; run nib-convert x.mgz',
         ),
+        ('absent.nii.gz out', 'absent.nii.gz: no such file or folder'),
         ('x.txt out participant', 'x.txt: is a file, neither a BIDS data set nor an image'),
         ('exam out --participant-label 1', '--participant-label has no use for one image; its'),
         ('exam out --bids-filter-file t1w', '--bids-filter-file has no use for one image'),
