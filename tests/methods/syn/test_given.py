@@ -274,7 +274,8 @@ def test_points_of_another_protocol(tmp_path: Path, reader: TransformReader) -> 
     """Own points are known in the default template alone."""
     fmriprep(tmp_path / 'derived', STEM)
     request = request_of(tmp_path, str(tmp_path / 'derived'))
-    own = tmp_path / 'own_MNI152NLin2009aSym.tsv'
+    own = tmp_path / 'own.tsv'
+    own.touch()
     request.resources['atlas_targets'] = str(own)
     given = Given(request, reader)
     assert given.transforms(default_atlas(PROTOCOL).mask, None) is None
