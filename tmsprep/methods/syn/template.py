@@ -48,7 +48,7 @@ def template_map(
         paths = {key: str(path) for key, path in earlier.items()}
     to_atlas, from_atlas = (Path(str(paths[key])) for key in names)
     preset = outcome.details.get('SynPreset') or preset_of(to_atlas)
-    words = f'through the registration to {space} by SyN' + (f', preset {preset}' if preset else '')
+    words = f'through the registration to {space} by SyN{preset and f", preset {preset}"}'
     if given := outcome.details.get('ReusedTransform'):
         words = f'through transforms to {space} from elsewhere ({printable(given)} and back)'
     return TemplateMap(
