@@ -109,7 +109,7 @@ def test_coil(tmp_path: Path) -> None:
     fake.table('sub-01', 'cnn', table, **reference())
     folder = export(fake)
     left = [entry['System'] for entry in read_json(folder / MANIFEST)['LeftOut']]
-    assert all(system.endswith(', LOFC alone') for system in left)
+    assert all(system.startswith('LOFC in ') for system in left)
     (coil,) = read_json(folder / f'{folder.name}_visor2.mrk')['TargetMarkers']
     np.testing.assert_allclose(coil['CoilTarget']['CoilPose']['RigidTransformMatrix4x4'], POSE)
     page = Page(folder / f'{folder.name}_sheet.html')

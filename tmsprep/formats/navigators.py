@@ -260,7 +260,7 @@ def _without(system: str, reason: str, markers: Sequence[Marker], has: Sequence[
     if not lacking:
         return []
     labels = ', '.join(marker.label for marker in lacking)
-    return [LeftOut(f'{system}, {labels} alone', _because(reason, lacking))]
+    return [LeftOut(f'{labels} in {system}', _because(reason, lacking))]
 
 
 def _because(reason: str, markers: Sequence[Marker]) -> str:
