@@ -207,6 +207,8 @@ class Page:
         Why most points are recommended, said once; '' if no two cards have the same reason.
     notes, steps : sequence of str
         Remarks below the cards, and what to do next.
+    counts : sequence of str
+        Sentences above the table of targets.
     rows, columns, reference, with_expert
         The table of targets: rows, its further columns with title and explanation, the image
         whose frame holds, and whether raters' points are in it.
@@ -230,6 +232,7 @@ class Page:
     common_reason: str = ''
     notes: Sequence[str] = ()
     steps: Sequence[str] = ()
+    counts: Sequence[str] = ()
     rows: Sequence[Any] = ()
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     reference: str = ''
