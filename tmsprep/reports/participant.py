@@ -55,7 +55,7 @@ _SHAPES = {'o': 'Circle', 's': 'Square', '^': 'Triangle', 'D': 'Diamond'}
 def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -> Path:
     """Write the report of one participant from what lies in the output folder.
 
-    The file holds its figures and needs no network, no scripts and no other file. The same
+    The file holds its figures and the viewer, and needs no network and no other file. The same
     derivatives give the same bytes. What is missing is reported as missing: one method only, or
     none, gives a report too.
 
