@@ -25,7 +25,7 @@ BASE = {
         'own_points',
     ),
     *('bids', 'config', 'bids_filters', 'data', 'imaging', 'protocols', 'formats.targets_tsv'),
-    'running.machine',
+    *('running.machine', 'running.system'),
 }
 """What every room may use: points, names, files, images, settings, and the writer of tables."""
 
@@ -225,8 +225,8 @@ DEFERRED = {
         'cli.demo': {'tmsprep.phantoms'},
         'evaluation.statistics': {'pingouin'},
         'learning.card': {'torch'},
-        'methods.syn.template': {'tmsprep.registration.atlas'},
         'registration.atlas': {'nilearn.datasets'},
+        'running.system': {'filelock'},
         'networks.archive': {'torch', 'safetensors.torch'},
     },
     'an extra, which need not be installed': {
@@ -306,6 +306,35 @@ def test_command_line_is_light(module: str) -> None:
         [sys.executable, '-c', code], cwd=CHECKOUT, capture_output=True, text=True, check=True
     )
     assert set(run.stdout.split()) <= LIGHT[module]
+
+
+POSIX = re.compile(
+    r'\b(fcntl|msvcrt|resource\.\w+limit|pwd|grp|prctl|fork|getuid|geteuid|getpgid|setsid|'
+    r'killpg|waitpid|sched_\w+|pthread_\w+|SIG(KILL|HUP|TERM|ALRM|USR\d)|O_[A-Z]+|mkfifo|'
+    r'statvfs|sysconf|select\.select)\b'
+)
+"""What other systems lack, or do otherwise."""
+
+
+def test_one_module_knows_the_system() -> None:
+    """Comments and docstrings may name what is POSIX; code may call it in one module."""
+    found = {
+        module: sorted({word for node in ast.walk(tree) for word in _words(node)})
+        for module, path in MODULES.items()
+        if (tree := ast.parse(path.read_text('utf-8')))
+    }
+    using = {m: [w for w in words if POSIX.fullmatch(w)] for m, words in found.items()}
+    allowed = {'running.system', 'running.surroundings'}
+    assert {m: words for m, words in using.items() if words and m not in allowed} == {}
+
+
+def _words(node: ast.AST) -> list[str]:
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        names = [alias.name for alias in node.names]
+        return [*names, getattr(node, 'module', None) or '']
+    if isinstance(node, ast.Attribute):
+        return [node.attr, f'{ast.unparse(node.value)}.{node.attr}']
+    return []
 
 
 def shared_files() -> list[Path]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 import re
 import shutil
 import stat
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
+from tmsprep.running.system import is_own, others_may, user_id
 from tmsprep.text import parse_json, read_text
 
 #: Name of the file that seals a folder.
@@ -129,8 +129,9 @@ def private_folder(work_dir: Path) -> Path:
     Nipype runs code from the files that it passes between steps, so nobody else may write them.
     The settings that a run has written name this folder itself.
     """
-    name = f'tmsprep-{os.getuid()}'
-    return work_dir.with_name(name) if _PRIVATE.fullmatch(work_dir.name) else work_dir / name
+    name = f'tmsprep-{user_id()}'
+    of_a_user = work_dir.name == name or _PRIVATE.fullmatch(work_dir.name)
+    return work_dir.with_name(name) if of_a_user else work_dir / name
 
 
 def make_private(work_dir: Path) -> Path:
@@ -162,8 +163,8 @@ def check_private(work_dir: Path) -> None:
     folder = private_folder(work_dir)
     around = folder.parent
     if around.is_dir():
-        mode = around.stat().st_mode
-        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        status = around.stat()
+        if others_may(status, stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX:
             raise ValueError(
                 f'working folder {around}: every user may replace files there, and they could run '
                 f'code in your name; chmod o-w {around}, or give another folder with -w'
@@ -175,9 +176,9 @@ def check_private(work_dir: Path) -> None:
     other = 'delete it, or give another folder with -w'
     if not stat.S_ISDIR(status.st_mode):
         raise ValueError(f'working folder {folder}: not a folder; {other}')
-    if status.st_uid != os.getuid():
+    if not is_own(status):
         raise ValueError(f'working folder {folder}: belongs to user {status.st_uid}; {other}')
-    if status.st_mode & _OF_OTHERS:
+    if others_may(status, _OF_OTHERS):
         raise ValueError(
             f'working folder {folder}: open to other users, who may have put files there that run '
             f'code in your name; {other} (on a disk that keeps permissions), or, if nobody has, '

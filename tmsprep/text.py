@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
-import stat
 import tomllib
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from tmsprep.running.system import open_regular
 
 #: Largest text file that is read, bytes: tables and sidecars of the largest studies are smaller,
 #: and a hundred times as much would still fit into memory.
@@ -162,11 +162,7 @@ def read_text(path: Path, most: int = MOST_BYTES) -> str:
     ValueError
         If it is larger, or not UTF-8.
     """
-    # Opening a pipe would wait for its writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, 'rb') as stream:  # noqa: PTH123
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError('it is no regular file, but a directory, a pipe or a device')
+    with open(open_regular(path), 'rb') as stream:  # noqa: PTH123
         content = stream.read(most + 1)
     if len(content) > most:
         raise ValueError(f'it is larger than {most // 2**20} MiB, so not what its name says')

@@ -908,6 +908,17 @@ if (typeof document !== 'undefined') {
     observer.observe(root);
   }
   window.addEventListener('hashchange', followLink);
+  // Where the style sheet cannot show what is folded on paper, it is opened for the time.
+  if (!CSS.supports('selector(::details-content)')) {
+    let opened = [];
+    window.addEventListener('beforeprint', () => {
+      opened = [...document.querySelectorAll('details.unfold:not([open])')];
+      for (const folded of opened) folded.open = true;
+    });
+    window.addEventListener('afterprint', () => {
+      for (const folded of opened) folded.open = false;
+    });
+  }
   followLink();
 }
 if (typeof module !== 'undefined') {

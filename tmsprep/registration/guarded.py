@@ -8,17 +8,18 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
-import select
-import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
+
+from tmsprep.running.system import KILLED, limit_memory, signal_name
 
 #: Time for one file, s. The largest take a few seconds, on a busy network disk perhaps a minute;
 #: some damaged ones are read for ever.
@@ -32,6 +33,25 @@ _CURE = 'Delete it, or take it out of --derivatives, and register again'
 
 #: `tmsprep.registration.transforms.move_coordinates`, which loads ANTs.
 _Move = Callable[[np.ndarray, Path], np.ndarray]
+
+
+class MissingAnts(ValueError):
+    """ANTs is not installed; the message says so."""
+
+
+def require_ants() -> None:
+    """Refuse to go on without ANTs, which is not built for every system.
+
+    Raises
+    ------
+    MissingAnts
+        If it is not installed.
+    """
+    if find_spec('ants') is None:
+        raise MissingAnts(
+            'registration needs ANTs (package antspyx; not built for Linux on ARM), which is not '
+            'installed here'
+        )
 
 
 class TransformReader:
@@ -85,7 +105,8 @@ class TransformReader:
         FileNotFoundError
             If there is no such file.
         ValueError
-            If it cannot be read as a transform, or moves a point to nowhere.
+            If it cannot be read as a transform, or moves a point to nowhere; as `MissingAnts`, if
+            nothing can be read.
         """
         if not Path(transform).is_file():
             raise FileNotFoundError(f'no transform {transform}')
@@ -126,6 +147,7 @@ class TransformReader:
     def _ask(self, question: dict[str, object]) -> dict[str, object] | None:
         """Put a question to the process; None if it did not answer."""
         if self._process is None:
+            require_ants()
             self._process = _start()
         questions, answers = self._process.stdin, self._process.stdout
         assert questions is not None
@@ -135,9 +157,11 @@ class TransformReader:
             questions.flush()
         except BrokenPipeError:
             return None
-        if not select.select([answers], [], [], self._timeout_s)[0]:
-            self._process.kill()
+        # Ends the wait for a line; Windows cannot wait for a pipe with a time limit.
+        timer = threading.Timer(self._timeout_s, self._process.kill)
+        timer.start()
         line = answers.readline()
+        timer.cancel()
         return json.loads(line) if line.endswith('\n') else None
 
     def _end(self) -> str:
@@ -155,9 +179,9 @@ class TransformReader:
         except subprocess.TimeoutExpired:
             process.kill()
             code = process.wait()
-        if code == -signal.SIGKILL:
+        if code == KILLED:
             return f'reading it takes too much memory, or longer than {self._timeout_s:g} s'
-        name = signal.Signals(-code).name if code < 0 else f'exit code {code}'
+        name = signal_name(-code) if code < 0 else f'exit code {code}'
         return f'reading it ends ITK with {name}'
 
 
@@ -207,8 +231,7 @@ def _serve() -> None:
     os.dup2(2, 1)
     from tmsprep.registration.transforms import compose, move_coordinates
 
-    used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()
-    resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, resource.RLIM_INFINITY))
+    limit_memory(MEMORY)
     for line in sys.stdin:
         answers.write(json.dumps(_answer(json.loads(line), move_coordinates, compose)) + '\n')
         answers.flush()

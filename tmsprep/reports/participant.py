@@ -128,7 +128,7 @@ def image_page(
     files = navigation_section(image, layout, chosen)
     found = [*own_points_sections(image), *sections.values()]
     warned = [
-        *warnings(rows),
+        *warnings(rows, {target.label: target.name for target in protocol.targets}),
         *image_findings(image.tables),
         *far_experts(rows),
         *(text for section in found for text in section.warnings),

@@ -110,11 +110,10 @@ def run_workflow(workflow: Workflow, execution: Execution, on_status: StatusCall
     if plugin == 'SLURM':
         ask_slurm(workflow, arguments)
     arguments = {**arguments, 'status_callback': on_status}
-    pool = None
-    if plugin == 'MultiProc':
-        from tmsprep.running.pool import PoolPlugin
+    # Imported for any plugin: it loads those of Nipype.
+    from tmsprep.running.pool import PoolPlugin
 
-        pool = PoolPlugin(arguments)
+    pool = PoolPlugin(arguments) if plugin == 'MultiProc' else None
     # Nipype collects garbage in each turn of its loop; exempt what is loaded by now.
     gc.collect()
     gc.freeze()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import hashlib
 import logging
 import os
@@ -15,6 +13,7 @@ from pathlib import Path
 
 from tmsprep.atomic import remove_partials
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.running.system import Lock, NoLocks, open_locks
 from tmsprep.tables import read_json, write_json
 
 logger = logging.getLogger('tmsprep')
@@ -31,9 +30,6 @@ TAKEN = (
 
 class InUseError(RuntimeError):
     """Another run is doing the same in the same folder; the message names it."""
-
-
-_HELD = (errno.EACCES, errno.EAGAIN)
 
 
 @contextmanager
@@ -130,9 +126,6 @@ def _holder(note: Path) -> str:
 def lock_labels(folder: Path, labels: Iterable[str]) -> Iterator[set[str]]:
     """Hold participants in a directory that several runs write to.
 
-    Each participant is one byte of one file, so that thousands need only one open file. The locks
-    are those of POSIX (``fcntl``), which network disks pass on to other computers.
-
     Parameters
     ----------
     folder : Path
@@ -145,8 +138,8 @@ def lock_labels(folder: Path, labels: Iterable[str]) -> Iterator[set[str]]:
     set of str
         Those that are held until the block ends; other processes hold the rest.
     """
-    with _open(folder / LOCK_NAME) as descriptor:
-        yield {label for label in labels if _lock(descriptor, label, folder)}
+    with open_locks(folder / LOCK_NAME) as lock:
+        yield {label for label in labels if _try(lock, _place(label), folder)}
 
 
 @contextmanager
@@ -161,33 +154,20 @@ def short_lock(folder: Path, name: str) -> Iterator[None]:
         Name of the lock.
     """
     # A file of its own: closing one releases all locks of a process on it.
-    with _open(folder / f'{name}.lock') as descriptor:
-        _try_lock(descriptor, fcntl.LOCK_EX, 0, folder)
+    with open_locks(folder / f'{name}.lock') as lock:
+        _try(lock, 0, folder, wait=True)
         yield
 
 
-@contextmanager
-def _open(path: Path) -> Iterator[int]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _lock(descriptor: int, label: str, folder: Path) -> bool:
+def _place(label: str) -> int:
     # 7 bytes of a checksum are a place in a file of up to 2^56 bytes, which stays empty.
-    place = int.from_bytes(hashlib.sha256(label.encode()).digest()[:7], 'big')
-    return _try_lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, place, folder)
+    return int.from_bytes(hashlib.sha256(label.encode()).digest()[:7], 'big')
 
 
-def _try_lock(descriptor: int, kind: int, place: int, folder: Path) -> bool:
+def _try(lock: Lock, place: int, folder: Path, *, wait: bool = False) -> bool:
     try:
-        fcntl.lockf(descriptor, kind, 1, place)
-    except OSError as error:
-        if error.errno in _HELD:
-            return False
+        return lock(place, wait)
+    except NoLocks as error:
         logger.warning(
             '%s: this disk has no locks (%s); do not start two runs for one participant at the '
             'same time',

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tmsprep.running.system import granted_cpus
+
 #: Share of the memory limit that the workflow may use, as Nipype takes of a whole machine; the
 #: rest is for the parent process and the system.
 MEMORY_SHARE = 0.9
@@ -88,7 +90,7 @@ def available_cpus() -> int:
     int
         The size of the CPU affinity mask, or SLURM_CPUS_PER_TASK if that is smaller.
     """
-    granted = len(os.sched_getaffinity(0))
+    granted = granted_cpus()
     slurm = os.environ.get('SLURM_CPUS_PER_TASK', '')
     return min(granted, int(slurm)) if slurm.isdigit() and int(slurm) > 0 else granted
 

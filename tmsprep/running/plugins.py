@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import math
 import os
 import re
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tmsprep.running.machine import Execution
+from tmsprep.running.system import user_name
 from tmsprep.text import MOST_SETTINGS, parse_yaml, read_text
 
 if TYPE_CHECKING:
@@ -156,15 +156,7 @@ def prepare_slurm(plugin_file: Path, work_dir: Path) -> None:
         )
     if not os.environ.get('LOGNAME'):
         # Nipype makes the jobs' names of it.
-        os.environ['LOGNAME'] = _user()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # The user has no name on this machine.
-        return str(os.getuid())
+        os.environ['LOGNAME'] = user_name()
 
 
 def find_template(path: Path, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from nipype import Node
-from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 
-from tmsprep.running.supervise import describe_end, die_with
+from tmsprep.running.supervise import describe_end
+from tmsprep.running.system import KILLED, die_with, stand_in
+
+# For the scheduler SGE, whose plugin is imported with all others.
+with stand_in('pwd'):
+    from nipype.pipeline.plugins.multiproc import MultiProcPlugin, run_node
 
 
 class PoolPlugin(MultiProcPlugin):
@@ -111,7 +114,7 @@ class Worker:
 
     def _describe_death(self) -> str:
         code = self._process.exitcode
-        kind = 'MemoryError' if code == -signal.SIGKILL else 'RuntimeError'
+        kind = 'MemoryError' if code == KILLED else 'RuntimeError'
         return f'{kind}: the process of this step {describe_end(code)}\n'
 
     def close(self) -> None:

@@ -7,25 +7,28 @@ working one is killed: outputs appear whole or not at all, and a rerun resumes f
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import os
 import signal
 from collections.abc import Callable
-from types import FrameType
 
 from tmsprep.running import EXIT_FAILED
 from tmsprep.running.machine import MORE_MEMORY
-
-#: Ctrl-C, Slurm's time limit, a closed terminal.
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-# See ``man 2 prctl``; Linux only.
-_PR_SET_PDEATHSIG = 1
+from tmsprep.running.system import (
+    HAS_FORK,
+    KILLED,
+    STOPPING,
+    die_with,
+    fork_watched,
+    kill,
+    signal_name,
+    wait_for,
+)
 
 
 def supervise(work: Callable[[], int], report: Callable[[str], None]) -> int:
     """Do the work in a child process, and report if it is stopped or killed.
+
+    Where processes cannot be forked, it is done in this one, and only Ctrl-C is reported.
 
     Parameters
     ----------
@@ -40,62 +43,41 @@ def supervise(work: Callable[[], int], report: Callable[[str], None]) -> int:
         The exit code: that of `work`; 128 plus the signal if one of `STOPPING` came; 1 if the
         child was killed.
     """
-    parent, child = os.getpid(), 0
+    if not HAS_FORK:
+        return _unsupervised(work, report)
     received: list[int] = []
 
-    def stop(number: int, frame: FrameType | None) -> None:
+    def stop(child: int, number: int) -> None:
         received.append(number)
-        # It may just have ended.
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
+        kill(child)
 
-    handled = [number for number in STOPPING if signal.getsignal(number) != signal.SIG_IGN]
-    # A signal that comes before there is a child waits.
-    signal.pthread_sigmask(signal.SIG_BLOCK, handled)
-    child = os.fork()
-    for number in handled:
-        # Ctrl-C and Slurm reach the child as well, which leaves the answer to its parent.
-        signal.signal(number, signal.SIG_IGN if child == 0 else stop)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
+    parent = os.getpid()
+    child = fork_watched(STOPPING, stop)
     if child == 0:
         die_with(parent)
         return work()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    status = wait_for(child)
     if received:
-        report(
-            f'tmsprep was stopped by {signal_name(received[0])}; all files are complete: to '
-            'resume, start the same command again'
-        )
-        return 128 + received[0]
+        return _stopped(received[0], report)
     if status < 0:
         report(f'tmsprep {describe_end(status)}')
         return EXIT_FAILED
     return status
 
 
-def die_with(parent: int) -> None:
-    """Let the system kill this process as soon as its parent is gone.
-
-    Without this, workers of a run that was killed would continue to write, or wait for ever.
-
-    Parameters
-    ----------
-    parent : int
-        Process number of the parent, to notice if it ended before this call.
-    """
-    prctl = getattr(ctypes.CDLL(None), 'prctl', None)
-    if prctl is not None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def signal_name(number: int) -> str:
-    """Name of a signal, such as 'SIGTERM', or its number if it has none."""
+def _unsupervised(work: Callable[[], int], report: Callable[[str], None]) -> int:
     try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f'signal {number}'
+        return work()
+    except KeyboardInterrupt:
+        return _stopped(signal.SIGINT, report)
+
+
+def _stopped(number: int, report: Callable[[str], None]) -> int:
+    report(
+        f'tmsprep was stopped by {signal_name(number)}; all files are complete: to resume, start '
+        'the same command again'
+    )
+    return 128 + number
 
 
 def describe_end(exit_code: int | None) -> str:
@@ -111,7 +93,7 @@ def describe_end(exit_code: int | None) -> str:
     str
         Cause and cure, to follow the name of the process.
     """
-    if exit_code == -signal.SIGKILL:
+    if exit_code == KILLED:
         return f'was killed by the system, most likely because the memory ran out: {MORE_MEMORY}'
     if exit_code is not None and exit_code < 0:
         return (

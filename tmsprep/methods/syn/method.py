@@ -11,6 +11,7 @@ import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
+from tmsprep.methods.resources import ResourceError
 from tmsprep.methods.syn.files import (
     atlas_name,
     find_atlas,
@@ -25,6 +26,7 @@ from tmsprep.options import NamedPath
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+from tmsprep.registration.guarded import MissingAnts, require_ants
 from tmsprep.reports.planes import Volume
 from tmsprep.reports.registration import plot_mask, plot_registration
 from tmsprep.reports.sections import Section
@@ -43,7 +45,13 @@ class SynAtlas(Method):
     any_points = True
 
     def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Method.resources`."""
+        """See `Method.resources`; without ANTs nothing can be registered."""
+        try:
+            require_ants()
+        except MissingAnts as error:
+            raise ResourceError(
+                f'{error}. Install it, or localise without it: --localizers cnn'
+            ) from error
         return find_atlas(protocol, options)
 
     def image_resources(

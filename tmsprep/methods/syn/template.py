@@ -12,6 +12,7 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import source_sha256
 from tmsprep.methods.syn.reuse import preset_of
 from tmsprep.outcome import Outcome
+from tmsprep.registration.atlas import default_mask
 from tmsprep.registration.guarded import TransformReader
 from tmsprep.template import SPACES, TemplateMap
 
@@ -63,8 +64,6 @@ def _move(points: np.ndarray, transform: Path) -> np.ndarray:
 
 def brain_distance(coordinates: np.ndarray) -> np.ndarray:
     """Distance of points from the brain of the default atlas; see `Method.brain_distance`."""
-    from tmsprep.registration.atlas import default_mask
-
     mask = default_mask()
     inside = np.asarray(mask.dataobj) > 0
     edge = mask.affine[0, 0]
