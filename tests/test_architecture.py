@@ -67,7 +67,7 @@ MAY_IMPORT = {
         *METHOD,
     },
     'workflows': {'interfaces', 'learning', 'derivatives', *METHOD},
-    'running': {'failures'},
+    'running': {'failures', *METHOD},
     'cli': {
         *(
             'running',
@@ -226,6 +226,7 @@ DEFERRED = {
         'evaluation.statistics': {'pingouin'},
         'learning.card': {'torch'},
         'registration.atlas': {'nilearn.datasets'},
+        'running.heartbeat': {'tmsprep.methods'},
         'running.system': {'filelock'},
         'networks.archive': {'torch', 'safetensors.torch'},
     },
