@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import queue
 import signal
@@ -110,14 +111,15 @@ def main(interval_s: float, files: Iterable[str], source: TextIO) -> None:
     events: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(source, events), daemon=True).start()
     running: dict[str, _Step] = {}
-    due = time.monotonic() + interval_s
+    told = -math.inf
     while True:
+        longest = min((step.since for step in running.values()), default=math.inf)
+        wait = max(longest, told) + interval_s - time.monotonic()
         try:
-            event = events.get(timeout=max(0.0, due - time.monotonic()))
+            event = events.get(timeout=None if math.isinf(wait) else max(0.0, wait))
         except queue.Empty:
-            due = time.monotonic() + interval_s
-            if line := describe(running, time.monotonic(), interval_s):
-                logger.info('%s', line)
+            told = time.monotonic()
+            logger.info('%s', describe(running, told, interval_s))
             continue
         if event is None:
             return
