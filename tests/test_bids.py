@@ -544,6 +544,21 @@ def test_concurrent_descriptions(tmp_path: Path) -> None:
     assert (out / 'dataset_description.json').stat() == before
 
 
+def test_links_to_further_data(tmp_path: Path) -> None:
+    """Those of earlier runs stay, as their sidecars do; no path names the user's home."""
+    root, out = dataset(tmp_path / 'raw'), tmp_path / 'out'
+    write_dataset_description(out, root, TMS, {'prep': tmp_path / 'fmriprep'})
+    write_dataset_description(out, root, TMS, {'fs': Path('/home/anna/subjects')})
+    content = json.loads((out / 'dataset_description.json').read_text())
+    assert content['DatasetLinks'] == {
+        'raw': '../raw',
+        'fs': 'sourcedata/fs',
+        'prep': '../fmriprep',
+    }
+    urls = [source['URL'] for source in content['SourceDatasets']]
+    assert urls == ['bids:raw:', 'bids:fs:', 'bids:prep:']
+
+
 @pytest.mark.parametrize('content', [b'', bytes(300), b'{"Name": "tmsp', b'[1]', b'[' * 99_999])
 def test_damaged_description(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tmsprep.options import Option, settle
+from tmsprep.options import NamedPath, Option, settle
 
 STEPS = Option('steps', 'steps', int, 5, minimum=1, levels=('train',))
 RATE = Option('rate', 'rate', float, 0.5, above=0)
@@ -106,3 +106,36 @@ def test_settle_pair() -> None:
     assert settle(pair, {}, 'train') == {'image': None, 'points': None}
     with pytest.raises(ValueError, match=r'^--image: give --points as well$'):
         settle(pair, {'': {'image': 'a'}}, 'train')
+
+
+FOLDERS = Option('folders', '', NamedPath, exists='folder', several=True, default=())
+
+
+def test_named_paths(tmp_path: Path) -> None:
+    """As fMRIPrep takes them: PATH, or NAME=PATH; they come back from a settings file."""
+    (tmp_path / 'a=b').mkdir()
+    given = [f'prep={tmp_path}', str(tmp_path), f'{tmp_path}/a=b']
+    values = FOLDERS.check(given, 'participant')
+    assert values == (
+        NamedPath(tmp_path, 'prep'),
+        NamedPath(tmp_path),
+        NamedPath(tmp_path / 'a=b'),
+    )
+    assert FOLDERS.check([str(value) for value in values], 'participant') == values
+    assert [value.label for value in values] == ['prep', tmp_path.name, 'ab']
+
+
+@pytest.mark.parametrize(
+    ('given', 'words'),
+    [
+        (['x=/absent'], '--folders: no folder /absent'),
+        (['x='], 'an empty path; is a variable of your script unset?'),
+        ([''], 'an empty path; is a variable of your script unset?'),
+        (['x=/', 'x=/tmp'], "the name 'x' stands before two folders; give another NAME=PATH"),
+        (['raw=/'], "the name 'raw' is that of the data set"),
+        ([7], '--folders: 7 is not of type NamedPath'),
+    ],
+)
+def test_refused_names(given: list[Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        FOLDERS.check(given, 'participant')

@@ -100,7 +100,7 @@ class Work:
         """
         for method, rows in self.statuses(image).items():
             statuses = [*rows.values()]
-            if not has_usable(statuses):
+            if method != POINTS and not has_usable(statuses):
                 path = self.layout.table(image, method)
                 counts = sorted(Counter(statuses).items())
                 words = ', '.join(f'{count} {status}' for status, count in counts)
@@ -108,12 +108,12 @@ class Work:
                 yield '; '.join([message, *_findings(path.with_suffix('.json'))])
 
     def statuses(self, image: ImageRef) -> dict[str, dict[str, str]]:
-        """Read the statuses of all points of an image: method to target to status."""
+        """Read the statuses of all points of an image: method (or `POINTS`) to target to status."""
         found = {}
-        for method in self.methods:
+        for name in (*(method.name for method in self.methods), POINTS):
             try:
-                table = _read(self.layout.table(image, method.name))
-                found[method.name] = dict(zip(table['label'], table['status'], strict=True))
+                table = _read(self.layout.table(image, name))
+                found[name] = dict(zip(table['label'], table['status'], strict=True))
             except (OSError, ValueError, KeyError):
                 continue
         return found

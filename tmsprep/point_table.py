@@ -35,7 +35,7 @@ from tmsprep.own_points import OwnPoints
 from tmsprep.points import PointSet
 from tmsprep.protocols.protocol import RESERVED, Protocol, Target
 from tmsprep.scalp.measure import SIDECAR_KEY, needs_scalp
-from tmsprep.scalp.outcomes import add_coils
+from tmsprep.scalp.outcomes import measure_scalp
 from tmsprep.tables import COIL_COLUMNS, Column, column, read_json, write_table
 from tmsprep.template import SPACES, TemplateMap, between
 
@@ -202,7 +202,9 @@ def add_coil(
     targets = points_of(outcome, protocol)
     points = PointSet(every.labels, np.concatenate([targets.coordinates, places]))
     extended = Outcome(outcome.method, points, unreliable=outcome.unreliable)
-    found = add_coils({outcome.method: extended}, conformed, properties, every)[outcome.method]
+    extended_by_method = {outcome.method: extended}
+    scalp_of = measure_scalp(extended_by_method, conformed, properties, every)
+    found = scalp_of.outcomes(extended_by_method, every)[outcome.method]
     columns = {name: found.columns[name][-len(table) :] for name in COIL_COLUMNS}
     scalp = dict(found.details[SIDECAR_KEY])
     for key in ('Missing', 'Unusual'):

@@ -95,6 +95,7 @@ def test_refusals(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, message: str
 ) -> None:
     (tmp_path / 'x.mgz').touch()
+    (tmp_path / 'X.NII.GZ').touch()
     (tmp_path / 'x.txt').write_text('text')
     (tmp_path / 'bids').mkdir()
     (tmp_path / 'bids' / 'dataset_description.json').write_text('{"Name": "n"}')

@@ -232,7 +232,7 @@ def test_crossval_options() -> None:
         ('bids bids/sub-01/out participant', 'folder of a participant'),
         (
             'bids atlas.nii.gz participant',
-            'not a folder for outputs; type tmsprep atlas.nii.gz bids',
+            'outputs; to localise in it, type tmsprep atlas.nii.gz OUT',
         ),
         ('bids atlas.nii.gz/out participant', 'atlas.nii.gz is not a folder'),
         ('bids out participant -w bids', '--work-dir'),

@@ -342,3 +342,15 @@ def test_own_points(config: ParticipantConfig) -> None:
     assert set(pending(replace(given, snap_to_cortex=True))) == {'01', '02'}
     # Another seed: the registration is another one, of which the first method is named.
     assert set(pending(replace(given, random_seed=2))) == {'01', '02'}
+
+
+def test_own_points_carry_warnings(config: ParticipantConfig) -> None:
+    """They are counted, but an image is not failed for a point that lies outside of it."""
+    for method in ('cnn', 'syn'):
+        finish(config, method)
+    finish_points(config, OwnPoints({'SMA': (0.0, -6.0, 58.0)}, config.point_space))
+    path = table(config, IMAGES[0], POINTS)
+    path.write_text(path.read_text().replace('ok', 'outside_image'))
+    work, image = ParticipantRun.of(config).work(), image_of(config, IMAGES[0])
+    assert work.statuses(image)[POINTS] == {'SMA': 'outside_image'}
+    assert list(work.without_points(image)) == []

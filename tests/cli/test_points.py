@@ -107,3 +107,9 @@ def test_settings_file(bids: Path, tmp_path: Path) -> None:
     path = config.to_toml(tmp_path / 'config.toml')
     again = parse_args([*where, '--device', 'cpu', '--config-file', str(path)])
     assert again.point == config.point == ('SMA 0 -6 58', 'PMd -30 -5.5 60')
+
+
+def test_reports_only(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        read(bids, *SMA, '--reports-only')
+    assert '--point has to be carried into the image first' in capsys.readouterr().err

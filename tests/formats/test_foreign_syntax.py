@@ -40,7 +40,7 @@ def test_slicer_markups(tmp_path: Path) -> None:
 
     Required entries, types and values that they list; a control point needs no position.
     """
-    path = write_markups(tmp_path / 'a.mrk.json', MARKERS, name='sub-01')
+    path = write_markups(tmp_path / 'a.mrk.json', MARKERS, name='sub-01', locked=True)
     content = json.loads(path.read_text())
     assert content['@schema'].endswith('markups-schema-v1.0.0.json#')
     (markup,) = content['markups']
@@ -48,6 +48,7 @@ def test_slicer_markups(tmp_path: Path) -> None:
     assert markup['name'] == 'sub-01'
     assert markup['coordinateSystem'] == 'LPS'
     assert markup['coordinateUnits'] == 'mm'
+    assert markup['locked'] is True
     for colour in (markup['display']['color'], markup['display']['selectedColor']):
         assert len(colour) == 3
         assert all(0 <= value <= 1 for value in colour)

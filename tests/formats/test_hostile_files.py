@@ -55,7 +55,7 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, name: str, content:
     )
 )
 def test_changed_files(tmp_path_factory: pytest.TempPathFactory, name: str, changes: list) -> None:
-    path = write_points(tmp_path_factory.mktemp('fuzz') / name, POINTS)
+    path = write_points(tmp_path_factory.mktemp('fuzz') / name, POINTS, system='NIfTI:S:Scanner')
     text = path.read_text(encoding='utf-8')
     for where, length, junk in changes:
         start = int(where * len(text))
@@ -72,7 +72,7 @@ def test_changed_files(tmp_path_factory: pytest.TempPathFactory, name: str, chan
 @given(cut=st.floats(0, 1))
 def test_cut_files(tmp_path_factory: pytest.TempPathFactory, name: str, cut: float) -> None:
     """A file cut short, not within a number, gives whole points that were in it, or is refused."""
-    path = write_points(tmp_path_factory.mktemp('fuzz') / name, POINTS)
+    path = write_points(tmp_path_factory.mktemp('fuzz') / name, POINTS, system='NIfTI:S:Scanner')
     content = path.read_bytes()
     path.write_bytes(content[: int(cut * len(content))].rstrip(b'0123456789.-'))
     points = read_or_refuse(path)
@@ -121,7 +121,7 @@ def test_giant_file(tmp_path: Path, name: str) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason='root may read every file')
 @pytest.mark.parametrize('name', NAMES)
 def test_unreadable_file(tmp_path: Path, name: str) -> None:
-    path = write_points(tmp_path / name, POINTS)
+    path = write_points(tmp_path / name, POINTS, system='NIfTI:S:Scanner')
     path.chmod(0)
     with pytest.raises(PointsFileError, match=rf'{name}: cannot be read'):
         read_points(path)

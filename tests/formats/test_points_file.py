@@ -29,6 +29,7 @@ ROW = st.one_of(st.tuples(COORDINATE, COORDINATE, COORDINATE), st.just((np.nan,)
 NAME = st.text(
     st.characters(categories=('L', 'N', 'P', 'S'), exclude_characters=',"'), min_size=1, max_size=6
 ).filter(lambda name: not name.startswith('#'))
+SYSTEM = 'NIfTI:S:Scanner'
 
 
 @pytest.mark.parametrize(('name', 'frame'), KINDS)
@@ -39,7 +40,7 @@ def test_round_trips(
 ) -> None:
     given_points = PointSet.from_mapping(points)
     path = tmp_path_factory.mktemp('points') / name
-    again = read_points(write_points(path, given_points, frame))
+    again = read_points(write_points(path, given_points, frame, SYSTEM))
     assert set(again.labels) >= set(np.array(given_points.labels)[given_points.found])
     assert set(again.labels) <= set(given_points.labels)
     np.testing.assert_allclose(
@@ -84,7 +85,7 @@ def test_write_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize('label', ['', ' A', 'A ', '#A', 'A\tB', 'A\nB', 'A\u2028B'])
 def test_unwritable_name(tmp_path: Path, name: str, label: str) -> None:
     with pytest.raises(PointsFileError, match=name.replace('.', r'\.')):
-        write_points(tmp_path / name, PointSet.from_mapping({label: (1, 2, 3)}))
+        write_points(tmp_path / name, PointSet.from_mapping({label: (1, 2, 3)}), system=SYSTEM)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -94,7 +95,7 @@ def test_separators_of_fcsv(tmp_path: Path, label: str) -> None:
     with pytest.raises(PointsFileError, match=r'p\.fcsv'):
         write_points(tmp_path / 'p.fcsv', points)
     for name in ('p.tsv', 'p.txt', 'p.mrk.json'):
-        assert read_points(write_points(tmp_path / name, points)) == points
+        assert read_points(write_points(tmp_path / name, points, system=SYSTEM)) == points
 
 
 def test_unknown_format_and_frame(tmp_path: Path) -> None:
@@ -106,9 +107,15 @@ def test_unknown_format_and_frame(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_frame_of_brainsight_is_given(tmp_path: Path) -> None:
+    with pytest.raises(PointsFileError, match=r'p\.txt: .* the codes in the header'):
+        write_points(tmp_path / 'p.txt', POINTS)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize('name', ['p.txt', 'p.mrk.json', 'p.fcsv'])
 def test_no_negative_zero(tmp_path: Path, name: str) -> None:
-    path = write_points(tmp_path / name, POINTS.reindex(['7']), frame='RAS')
+    path = write_points(tmp_path / name, POINTS.reindex(['7']), 'RAS', SYSTEM)
     assert '-0.0' not in path.read_text()
 
 

@@ -61,7 +61,7 @@ def test_clear_target(two):
     assert 'Left primary motor cortex, upper limb.' in text
     assert 'CNN is preferred by this protocol and has no warning.' in text
     assert 'Atlas (SyN) lies 5.0 mm away.' in text
-    assert 'In MNI152, through a registration: -42.1 -21.2 62.3 mm.' in text
+    assert 'In MNI152: -42.1 -21.2 62.3 mm (through a registration).' in text
     assert 'If in doubt. On axial slices the precentral gyrus has a knob' in text
     assert level_of(page, 'LULIMBMC') == 'good'
 

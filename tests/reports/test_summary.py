@@ -17,6 +17,8 @@ from tmsprep.reports.summary import (
     warnings,
 )
 
+NAMES = {'RA': 'right a', 'elsewhere': 'no'}
+
 
 @pytest.fixture
 def rows():
@@ -59,10 +61,17 @@ def test_largest_separation(rows):
 
 
 def test_warnings(rows):
-    assert warnings(rows) == [
-        'CNN and Atlas (SyN): found, but over 12 mm from the other method (RA).',
+    assert warnings(rows, NAMES) == [
+        'CNN and Atlas (SyN): found, but over 12 mm from the other method (right a).',
         'Atlas (SyN): the method failed (LB).',
     ]
+
+
+def test_columns_of_the_table():
+    more = {'mni_x': 1, 'entry_y': 2, 'normal_z': 3, 'handle_x': 4, 'distance_to_syn_mm': 5}
+    shown = {'error90_mm': 6, 'scalp_distance_mm': 7}
+    cnn = table([make_row('LA', (0, 0, 0), **more, **shown)])
+    assert list(further_columns({'cnn': cnn})) == list(shown)
 
 
 def test_distance_not_written():
@@ -80,7 +89,7 @@ def test_one_method():
 
 def test_all_failed():
     rows = target_rows({'syn': table([make_row(n, status='failed') for n in ('LA', 'RA')])})
-    assert warnings(rows) == ['Atlas (SyN): the method failed (all 2 targets).']
+    assert warnings(rows, NAMES) == ['Atlas (SyN): the method failed (all 2 targets).']
 
 
 def test_unknown_status():
@@ -99,7 +108,7 @@ def test_rater_statuses(status):
 
 def test_ok_without_coordinates():
     rows = target_rows({'cnn': table([make_row('LA')])})
-    assert warnings(rows) == ['CNN: no coordinates in the table (all 1 targets).']
+    assert warnings(rows, NAMES) == ['CNN: no coordinates in the table (all 1 targets).']
 
 
 def test_further_columns():

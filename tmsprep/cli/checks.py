@@ -138,10 +138,17 @@ def _check_annotations(config: RunConfig) -> None:
             f'{config.analysis_level} needs --annotations DIR: a folder with one file of points '
             'per image, such as sub-01_desc-<rater>_targets.tsv (or .mrk.json, .fcsv), or masks'
         )
-    if isinstance(config, ParticipantConfig) and config.reports_only and config.annotations:
+    if not (isinstance(config, ParticipantConfig) and config.reports_only):
+        return
+    if config.annotations:
         raise ValueError(
             '--reports-only uses what is in OUT_DIR, and --annotations new points that the '
             'figures would lack; leave one of them out'
+        )
+    if config.point or config.points:
+        raise ValueError(
+            '--reports-only uses what is in OUT_DIR, and --point has to be carried into the image '
+            'first; leave one of them out'
         )
 
 

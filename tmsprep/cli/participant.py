@@ -196,6 +196,8 @@ def _execute(
         return node.fullname.split('.')[1].removesuffix('_wf') if last else ''
 
     workflow = _workflow(run, every, resources, own)
+    if not run.config.deface_report:
+        logger.info('reports show faces; --deface-report leaves them out')
     logger.info('%s of %s', counted(len(every), 'image'), counted(len(images), 'participant'))
     progress = Progress(len(workflow._get_all_nodes()), len(every), finished)
     names = {workflow_name(image): image for image in every}

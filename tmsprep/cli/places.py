@@ -78,9 +78,8 @@ def read_places(words: Sequence[str]) -> Places:
 def _places(level: str, folders: dict[str, Path]) -> Places:
     """Look for an image where a folder is expected."""
     out_dir, data = folders['out_dir'], folders.get('bids_dir')
-    if kind_of(out_dir) is Kind.NIFTI:
-        first = out_dir if data is None else data
-        hint = f'type {_command("tmsprep", str(out_dir), str(first))}'
+    if _is_nifti(out_dir):
+        hint = f'to localise in it, type {_command("tmsprep", str(out_dir))} OUT_DIR'
         raise ValueError(f'{out_dir}: is an image, not a folder for outputs; {hint}')
     if data is None or not (kind := kind_of(data)).is_image:
         return Places(level, folders)
@@ -102,15 +101,15 @@ def _without_level(words: Sequence[str]) -> str:
         return f'{last!r} is no analysis level; did you mean {meant}?'
     if len(words) > 2:
         return f'{last!r} is no analysis level; choose from {", ".join(CONFIGS)}'
-    kinds = [kind_of(Path(word)) for word in words]
-    if len(words) == 2 and kinds[1] is Kind.NIFTI:
-        return f'the image comes first; type {_command("tmsprep", words[1], words[0])}'
     path = Path(words[0])
-    if kinds[0] is Kind.OTHER:
+    kind = kind_of(path)
+    if len(words) == 2 and _is_nifti(Path(words[1])):
+        return f'the image comes first; type {_command("tmsprep", words[1], words[0])}'
+    if kind is Kind.OTHER:
         return f'{path}: is a file, {not_an_image(path)}'
-    if kinds[0] is Kind.FOLDER and (hint := single_image(path)):
+    if kind is Kind.FOLDER and (hint := single_image(path)):
         return f'{path}: not a BIDS data set{hint}'
-    if kinds[0].is_image:
+    if kind.is_image:
         return f'the folder for outputs is missing; type {_command("tmsprep", words[0])} OUT_DIR'
     folders = ' '.join(name.upper() for name in CONFIGS[_OF_IMAGES].folders[len(words) :])
     return (
@@ -119,9 +118,15 @@ def _without_level(words: Sequence[str]) -> str:
     )
 
 
+def _is_nifti(path: Path) -> bool:
+    return path.name.endswith(EXTENSIONS) and path.is_file()
+
+
 def not_an_image(path: Path) -> str:
     """Say how a file of another format can be used: the end of a sentence."""
     name = path.name.lower()
+    if name.endswith(EXTENSIONS):
+        return 'whose name must end in small letters, .nii or .nii.gz; rename it'
     for extension, command in CONVERSIONS.items():
         if name.endswith(extension):
             out = path.with_name(f'{path.name[: -len(extension)]}.nii.gz')

@@ -212,7 +212,7 @@ function table(data, decisions) {
     const [x, y, z] = made.point || ['n/a', 'n/a', 'n/a'];
     const row = {
       ...target, ...made, x, y, z, status: made.decision, image_sha256: data.sha256,
-      software_version: data.version,
+      software_version: made.software_version || data.version,
     };
     return COLUMNS.map((name) => cell(row[name] ?? ''));
   });
@@ -331,6 +331,7 @@ class Viewer {
       if (this.zoom > 1) this.centre = [...this.cross];
     }
     this.showTarget();
+    this.showPlace();
     this.draw();
   }
 
@@ -350,6 +351,7 @@ class Viewer {
 
   move(mm) {
     this.cross = inside(this.head, mm);
+    this.showPlace();
     this.draw();
   }
 
@@ -406,7 +408,6 @@ class Viewer {
     requestAnimationFrame(() => {
       this.asked = false;
       PLANES.forEach((plane, number) => this.drawPlane(plane, this.canvases[number]));
-      this.showPlace();
       // The first picture of the surface takes longest: the planes do not wait for it.
       if (this.picture) this.drawHead();
       else this.turn(this.azimuth, this.elevation, true);
@@ -683,6 +684,7 @@ class Viewer {
       return option;
     }));
     this.part('accept').disabled = !found.length;
+    this.part('form').disabled = !target.decidable;
     const made = this.decisions.get(target.label);
     this.part('comment').value = made?.comment ?? '';
     this.part('decided').textContent = made
@@ -690,7 +692,8 @@ class Viewer {
       : 'not decided';
     this.part('undo').disabled = !made;
     const count = this.decisions.size, unsaved = this.saved ? '' : ', not saved yet';
-    this.part('count').textContent = `${count} of ${this.data.targets.length} decided${unsaved}.`;
+    const total = this.data.targets.filter((one) => one.decidable).length;
+    this.part('count').textContent = `${count} of ${total} decided${unsaved}.`;
     for (const name of ['save', 'save-slicer']) this.part(name).disabled = !count;
   }
 
@@ -778,12 +781,16 @@ class Viewer {
   /** Drags with one pointer, and the change of distance of two fingers. */
   drag(canvas, moved, pinched) {
     const down = new Map();
+    let cross = this.cross;
     canvas.addEventListener('contextmenu', (event) => event.preventDefault());
     canvas.addEventListener('pointerdown', (event) => {
       canvas.focus({ preventScroll: true });
       canvas.setPointerCapture(event.pointerId);
       down.set(event.pointerId, event);
-      if (down.size === 1) moved(event, event);
+      // The first of two fingers that zoom was not meant to move the cross.
+      if (down.size > 1) return this.move(cross);
+      cross = this.cross;
+      moved(event, event);
     });
     canvas.addEventListener('pointermove', (event) => {
       const before = down.get(event.pointerId);
@@ -901,6 +908,17 @@ if (typeof document !== 'undefined') {
     observer.observe(root);
   }
   window.addEventListener('hashchange', followLink);
+  // Where the style sheet cannot show what is folded on paper, it is opened for the time.
+  if (!CSS.supports('selector(::details-content)')) {
+    let opened = [];
+    window.addEventListener('beforeprint', () => {
+      opened = [...document.querySelectorAll('details.unfold:not([open])')];
+      for (const folded of opened) folded.open = true;
+    });
+    window.addEventListener('afterprint', () => {
+      for (const folded of opened) folded.open = false;
+    });
+  }
   followLink();
 }
 if (typeof module !== 'undefined') {

@@ -22,7 +22,7 @@ from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults, TargetsTable, collect_subject
 from tmsprep.reports.navigation import MANIFEST
 from tmsprep.reports.styles import method_order, method_style
-from tmsprep.tables import write_json
+from tmsprep.tables import FRAME, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -181,7 +181,8 @@ def _nibs_bids(markers: Sequence[Marker], grid: Grid, results: ImageResults) -> 
     def write(path: Path) -> Path:
         described = path.name.removesuffix('_markers.tsv') + '_coordsystem.json'
         write_json(path.with_name(described), system)
-        return nibs_bids.write_markers(path, markers, NIBSBIDSDraft=nibs_bids.DRAFT)
+        entries = {'Sources': [results.image.uri], 'NIBSBIDSDraft': nibs_bids.DRAFT, **FRAME}
+        return nibs_bids.write_markers(path, markers, **entries)
 
     holds = ('target', 'entry', 'pose')
     return NavigatorFile(

@@ -25,9 +25,6 @@ from tmsprep.formats.parsing import (
 from tmsprep.imaging.forms import Forms
 from tmsprep.points import PointSet
 
-#: Brainsight's name of the frame: the sform of the image, with code 1 (scanner).
-SYSTEM = 'NIfTI:S:Scanner'
-
 #: Brainsight's names of NIfTI's codes of a frame, in lower case.
 CODES = {'scanner': 1, 'aligned': 2, 'talairach': 3, 'mni-152': 4, 'other-template': 5}
 
@@ -94,8 +91,8 @@ def _check_header(lines: list[str], path: Path) -> str:
     if not system.lower().startswith('nifti:'):
         raise PointsFileError(
             f'{path}: not a Brainsight export in the frame of the NIfTI image (coordinate system '
-            f'{system[:40]}). Export the targets again and choose {SYSTEM}, or another system '
-            'that begins with NIfTI.'
+            f'{system[:40]}). Export the targets again and choose a system that begins with '
+            'NIfTI, such as NIfTI:S:Scanner.'
         )
     units = header.get('units', 'millimetres')
     if not units.lower().startswith('millimet'):
@@ -140,7 +137,7 @@ def _target(line: str, columns: list[str], where: str) -> tuple[str, np.ndarray]
 def write_brainsight(
     path: Path,
     points: PointSet | Sequence[Marker],
-    system: str = SYSTEM,
+    system: str,
     version: int = 14,
 ) -> Path:
     """Write targets as Brainsight text, whole or not at all.

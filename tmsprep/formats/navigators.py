@@ -35,8 +35,8 @@ _NO_FORMS = (
     'the codes of the header are not known: these outputs do not say them, and the image was not '
     'found, or is another one now'
 )
-_NO_POSE = 'no target has a pose of the coil'
-_NO_ENTRY = 'no target has an entry on the scalp'
+_NO_POSE = 'no pose of the coil is known'
+_NO_ENTRY = 'no entry on the scalp is known'
 _NO_POINT = 'there is no point that may be used'
 
 
@@ -140,7 +140,7 @@ def plan_slicer(
         name,
         markers,
         ('target',),
-        lambda path: write_markups(path, markers, name=title, colour=colour),
+        lambda path: write_markups(path, markers, name=title, colour=colour, locked=True),
         lambda path: _as_markers(path),
     )
 
@@ -243,14 +243,23 @@ def _localite(markers: Sequence[Marker], grid: Grid) -> Plan:
             ('target', 'entry'),
         ),
     ):
-        missing = '' if has else {'pose': _NO_POSE}.get(holds[0], _NO_ENTRY)
-        if reason or missing:
+        missing = _NO_POSE if 'pose' in holds else _NO_ENTRY
+        if reason or not has:
             plan.append(LeftOut(f'{system}, {what}', reason or missing))
             continue
         name = f'localite/{what}{localite.TIMESTAMP}.xml'
         writer = partial(write, markers=has, source=grid.name)
         plan.append(NavigatorFile(system, what, 'RAS', name, has, holds, writer, read))
+        plan += _without(f'{system}, {what}', missing, markers, has)
     return plan
+
+
+def _without(system: str, reason: str, markers: Sequence[Marker], has: Sequence[Marker]) -> Plan:
+    """Say which targets a file lacks that holds others."""
+    labels = [marker.label for marker in _found(markers) if marker not in has]
+    if not labels:
+        return []
+    return [LeftOut(f'{system}, {", ".join(labels)} alone', reason)]
 
 
 def _simnibs(markers: Sequence[Marker], grid: Grid) -> Plan:
@@ -280,6 +289,7 @@ def _visor2(markers: Sequence[Marker], grid: Grid) -> Plan:
     if reason or forms is None:
         return [LeftOut('ANT visor2', reason)]
     return [
+        *_without('ANT visor2', _NO_POSE, markers, posed),
         NavigatorFile(
             'ANT visor2',
             'markers (JSON)',
@@ -289,7 +299,7 @@ def _visor2(markers: Sequence[Marker], grid: Grid) -> Plan:
             ('pose',),
             partial(simnibs.write_visor2, markers=posed, forms=forms),
             simnibs.read_visor2,
-        )
+        ),
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tmsprep.formats.brainsight import SYSTEM, read_brainsight, write_brainsight
+from tmsprep.formats.brainsight import read_brainsight, write_brainsight
 from tmsprep.formats.parsing import PointsFileError
 from tmsprep.formats.slicer import read_fcsv, read_markups, write_fcsv, write_markups
 from tmsprep.formats.targets_tsv import read_targets, write_tsv
@@ -47,7 +47,7 @@ def read_points(path: Path, codes: tuple[int, int] | None = None) -> PointSet:
     return _READERS[extension](path)
 
 
-def write_points(path: Path, points: PointSet, frame: str = 'LPS', system: str = SYSTEM) -> Path:
+def write_points(path: Path, points: PointSet, frame: str = 'LPS', system: str = '') -> Path:
     """Write named points in the format of the extension; `read_points` reads them back.
 
     Parameters
@@ -60,7 +60,8 @@ def write_points(path: Path, points: PointSet, frame: str = 'LPS', system: str =
     frame : str
         Frame of a file for Slicer: 'LPS' or 'RAS'.
     system : str
-        Frame of a file for Brainsight, see `write_brainsight`.
+        Frame of a file for Brainsight, which is that of the image: see
+        `tmsprep.formats.brainsight.frame_name`.
 
     Returns
     -------
@@ -70,13 +71,19 @@ def write_points(path: Path, points: PointSet, frame: str = 'LPS', system: str =
     Raises
     ------
     PointsFileError
-        If the extension or the frame is unknown, or the format cannot hold a name.
+        If the extension or the frame is unknown, or not given for Brainsight, or the format cannot
+        hold a name.
     """
     path = Path(path)
     extension = _extension(path)
     if extension == '.tsv':
         return write_tsv(path, points)
     if extension == '.txt':
+        if not system:
+            raise PointsFileError(
+                f'{path}: Brainsight names a frame by the codes in the header of the image. Give '
+                'that name, such as NIfTI:S:Scanner for sform_code 1.'
+            )
         return write_brainsight(path, points, system)
     return (write_fcsv if extension == '.fcsv' else write_markups)(path, points, frame)
 

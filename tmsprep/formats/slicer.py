@@ -165,6 +165,7 @@ def write_markups(
     *,
     name: str = '',
     colour: str = GOOD,
+    locked: bool = False,
 ) -> Path:
     """Write one point list as a Slicer ``.mrk.json`` file (Markups schema 1.0.0).
 
@@ -181,6 +182,8 @@ def write_markups(
         Of the list in Slicer; '' for the name of the file.
     colour : str
         Of the points without a warning, as ``#rrggbb``.
+    locked : bool
+        Whether the points cannot be dragged in Slicer before they are unlocked.
 
     Raises
     ------
@@ -199,10 +202,15 @@ def write_markups(
         **({'name': name} if name else {}),
         'coordinateSystem': frame,
         'coordinateUnits': 'mm',
+        'locked': locked,
         'controlPoints': [
             _control_point(number, marker, sign) for number, marker in enumerate(markers, 1)
         ],
-        'display': {'selectedColor': _rgb(colour), 'color': _rgb(DOUBTFUL)},
+        'display': {
+            'selectedColor': _rgb(colour),
+            'color': _rgb(DOUBTFUL),
+            'pointLabelsVisibility': True,
+        },
     }
     return write_text(path, json.dumps({'@schema': _SCHEMA, 'markups': [markup]}, indent=1) + '\n')
 

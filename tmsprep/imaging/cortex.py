@@ -13,6 +13,12 @@ TISSUE_MM = 60
 #: Bins of the histogram that the thresholds are found in.
 _BINS = 64
 
+#: Share of the 27 voxels around one that must be of its class. Chosen on three scans with manual
+#: labels (MICCAI 2012), 120 points each within 20 mm of the surface: of those in white matter 1 %
+#: were taken for grey matter, 80 % were moved into a labelled gyrus and 92 % to within 1.5 mm of
+#: one; with 0.5 it was 6, 68 and 92 %.
+_SURROUNDED = 0.6
+
 #: Fewest voxels of brain in the cube. A point with fewer lies far outside the brain.
 _FEWEST = 1000
 
@@ -61,8 +67,8 @@ def nearest_grey_matter(
     """Move points to the nearest grey matter.
 
     Grey matter is what lies between the `tissue_thresholds` of the brain around the point, and is
-    surrounded by it: of the 27 voxels around a voxel more than half. That leaves out the border of
-    white matter and fluid, which has the same intensity.
+    surrounded by such voxels. That leaves out the border of white matter and fluid, which has the
+    same intensity.
 
     Parameters
     ----------
@@ -110,7 +116,7 @@ def _nearest(
         return nothing
     low, high = tissue_thresholds(values[inside])
     grey = inside & (values > low) & (values < high)
-    grey &= uniform_filter(grey.astype(np.float32), 3, mode='constant') > 0.5
+    grey &= uniform_filter(grey.astype(np.float32), 3, mode='constant') > _SURROUNDED
     if ((centre >= start) & (centre < end)).all() and grey[tuple(centre - start)]:
         return point
     places = apply_affine(affine, np.argwhere(grey) + start)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from tmsprep.bids.names import EXTENSIONS
 
-#: Files of a folder that are looked at; a folder of DICOM files shows in the first few.
-_LOOKED_AT = 300
+#: Files of a folder that are looked at. DICOM files show in the first few, but on the discs that
+#: clinics hand out there is a viewer as well.
+_LOOKED_AT = 2000
 
 #: Levels of folders that are looked through; dcm2niix goes no deeper.
 DEEPEST = 9
@@ -52,11 +53,12 @@ def kind_of(path: Path) -> Kind:
             return _kind_of_folder(path)
         if not path.is_file() and not path.is_symlink():
             return Kind.MISSING
-        if path.name.endswith(EXTENSIONS):
-            return Kind.NIFTI
-        start = _start(path)
     except OSError:
-        return Kind.OTHER
+        # Whoever reads it says why it cannot be read.
+        return Kind.FOLDER
+    if path.name.endswith(EXTENSIONS):
+        return Kind.NIFTI
+    start = _start(path)
     if start[:4] in (b'PK\x03\x04', b'PK\x05\x06'):
         return Kind.ZIP
     return Kind.DICOM_FILE if is_dicom(start) else Kind.OTHER

@@ -14,14 +14,15 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from tmsprep.derivatives import POINTS, write_outcomes
+from tmsprep.derivatives import POINTS, image_entries, write_outcomes
 from tmsprep.failures import record_error
 from tmsprep.imaging.scanner_frame import ImageError
 from tmsprep.interfaces.localize import TakesOutcomes
 from tmsprep.outcome import Outcome, describe_error
 from tmsprep.point_table import delete_points, write_point_table
 from tmsprep.scalp.measure import needs_scalp
-from tmsprep.scalp.outcomes import add_coils
+from tmsprep.scalp.outcomes import measure_scalp
+from tmsprep.scalp.table import POSITIONS, write_positions
 from tmsprep.tables import read_json
 
 
@@ -61,7 +62,8 @@ class WriteDerivatives(TakesOutcomes):
         outcomes = {method: Outcome.read(path) for method, path in files.items()}
         measured = outcomes
         if isdefined(given.conformed) and needs_scalp(given.protocol):
-            measured = add_coils(outcomes, Path(given.conformed), properties, given.protocol)
+            scalp = measure_scalp(outcomes, Path(given.conformed), properties, given.protocol)
+            measured = scalp.outcomes(outcomes, given.protocol)
         tables = write_outcomes(
             given.layout,
             given.image,
@@ -71,6 +73,9 @@ class WriteDerivatives(TakesOutcomes):
             given.random_seed,
             given.chosen,
         )
+        if measured is not outcomes:
+            entries = image_entries(given.image, given.protocol, properties)
+            write_positions(given.layout.table(given.image, *POSITIONS), scalp, entries)
         for method, outcome in outcomes.items():
             record_error(given.layout, given.image, method, outcome.error, tables_written=True)
         self._write_points(outcomes, properties)

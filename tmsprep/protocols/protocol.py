@@ -19,11 +19,19 @@ _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type'}
 _OPTIONAL_KEYS = {'mirror', 'name', 'doubt', 'sketch', 'handle', 'handle_source'}
 _NUMBERS = {'handle'}
 
+#: Landmarks of the scalp, and what they are called.
+FIDUCIALS = {
+    'nasion': 'the nasion',
+    'inion': 'the inion',
+    'left': 'the left ear',
+    'right': 'the right ear',
+}
+
 #: Key of a protocol file to its type.
 _PROTOCOL_KEYS: dict[str, Any] = {
     **dict.fromkeys(('name', 'title', 'source', 'filter', 'head', 'shape'), str),
     **dict.fromkeys(('methods', 'targets'), list),
-    **dict.fromkeys(('words', 'weights', 'atlas', 'defaults'), dict),
+    **dict.fromkeys(('words', 'weights', 'atlas', 'defaults', 'fiducials'), dict),
     'voxel_mm': (int, float),
 }
 
@@ -139,6 +147,9 @@ class Protocol:
     head : str
         File of the mean head that images are compared with, see `tmsprep.evaluation.head`; '' if
         there is none.
+    fiducials : mapping
+        Each of `FIDUCIALS` to its place in the mean head, three numbers, mm, RAS+, for positions
+        of the 10-20 system; empty for none.
     defaults : mapping
         Option to its default value under this protocol; a mapping named like an analysis level
         holds those of that level alone.
@@ -163,6 +174,7 @@ class Protocol:
     atlas: Mapping[str, str] = field(default_factory=dict, hash=False)
     shape: str = ''
     head: str = ''
+    fiducials: Mapping[str, Any] = field(default_factory=dict, hash=False)
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     folder: Path | None = None
 
@@ -274,8 +286,18 @@ def _check_types(content: Mapping[str, Any]) -> None:
         for name, value in content.get(key, {}).items():
             if not isinstance(value, str):
                 raise ValueError(f'[{key}] {name!r} must be text, not {value!r}')
+    _check_fiducials(content.get('fiducials', {}))
     if set(content.get('atlas', {})) not in (set(), {'image', 'points'}):
         raise ValueError("[atlas] needs 'image' and 'points', and nothing else")
+
+
+def _check_fiducials(fiducials: Mapping[str, Any]) -> None:
+    if fiducials and set(fiducials) != set(FIDUCIALS):
+        raise ValueError(f'[fiducials] needs {", ".join(FIDUCIALS)}, and nothing else')
+    for name, place in fiducials.items():
+        numbers = isinstance(place, list) and [type(v) in (int, float) for v in place]
+        if numbers != [True] * 3 or not all(abs(v) < 1e3 for v in place):
+            raise ValueError(f'[fiducials] {name!r} must be three numbers in mm, not {place!r}')
 
 
 def _target(row: Any) -> Target:

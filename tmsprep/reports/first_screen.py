@@ -39,7 +39,7 @@ class Card:
         Of the method whose point is recommended; None if no point may be used.
     point, template : sequence of Number
         The point in mm: RAS+ in the scanner frame, and in the template; empty if it is unknown.
-    space : str
+    space, mapping : str
         Name of that template, and how the position in it was found.
     radius, distance, scalp : Number or None
         Radius that holds 90 % of errors, distance from the next method's point, and distance from
@@ -66,6 +66,7 @@ class Card:
     point: Sequence[Number]
     template: Sequence[Number]
     space: str
+    mapping: str
     radius: Number | None
     distance: Number | None
     scalp: Number | None
@@ -143,7 +144,7 @@ def _card(
         method_style(one.method) if one.usable else None,
         _triple(one.row, 'x', 'y', 'z'),
         _triple(one.row, 'mni_x', 'mni_y', 'mni_z'),
-        f'{space[0] or "the template"}, {space[1] or "n/a"}',
+        *space,
         Number.parse(f'{one.radius_mm:.4f}'),
         Number.parse(f'{one.distance_mm:.4f}'),
         Number.parse(one.row.get('scalp_distance_mm')),

@@ -55,7 +55,7 @@ _SHAPES = {'o': 'Circle', 's': 'Square', '^': 'Triangle', 'D': 'Diamond'}
 def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -> Path:
     """Write the report of one participant from what lies in the output folder.
 
-    The file holds its figures and needs no network, no scripts and no other file. The same
+    The file holds its figures and the viewer, and needs no network and no other file. The same
     derivatives give the same bytes. What is missing is reported as missing: one method only, or
     none, gives a report too.
 
@@ -128,7 +128,7 @@ def image_page(
     files = navigation_section(image, layout, chosen)
     found = [*own_points_sections(image), *sections.values()]
     warned = [
-        *warnings(rows),
+        *warnings(rows, {target.label: target.name for target in protocol.targets}),
         *image_findings(image.tables),
         *far_experts(rows),
         *(text for section in found for text in section.warnings),

@@ -195,19 +195,27 @@ def largest_separation(rows: list[TargetRow]) -> tuple[TargetRow, Separation] | 
     return max(pairs, key=lambda pair: pair[1].distance.value, default=None)
 
 
-def warnings(rows: list[TargetRow]) -> list[str]:
-    """Return one sentence per status that a reader must know of, with methods and targets."""
+def warnings(rows: list[TargetRow], names: Mapping[str, str]) -> list[str]:
+    """Return one sentence per status that a reader must know of, with methods and targets.
+
+    Parameters
+    ----------
+    rows : list of TargetRow
+        All targets.
+    names : mapping
+        Label to the name of the target in words; the label stands for one that has none.
+    """
     by_words: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for row in rows:
         methods: dict[str, list[str]] = {}
         for estimate in row.estimates:
             if estimate.warns:
                 methods.setdefault(_warning(estimate), []).append(estimate.style.name)
-        for words, names in methods.items():
-            by_words.setdefault((words, tuple(names)), []).append(row.label)
+        for words, some in methods.items():
+            by_words.setdefault((words, tuple(some)), []).append(names.get(row.label, row.label))
     return [
-        f'{" and ".join(names)}: {words} ({_which(labels, len(rows))}).'
-        for (words, names), labels in by_words.items()
+        f'{" and ".join(some)}: {words} ({_which(labels, len(rows))}).'
+        for (words, some), labels in by_words.items()
     ]
 
 

@@ -12,11 +12,13 @@ from markupsafe import Markup
 
 from tmsprep import __version__
 from tmsprep.bids.names import Layout
-from tmsprep.derivatives import EXPERT, REVIEWED
-from tmsprep.evaluation.recommendation import Recommendation, recommend
+from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
+from tmsprep.evaluation.recommendation import Recommendation
 from tmsprep.evaluation.status import RADIUS
+from tmsprep.point_table import POINT_STATUSES
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults
+from tmsprep.reports.first_screen import recommended
 from tmsprep.reports.head_volume import read_head
 from tmsprep.reports.sections import Number, Page
 from tmsprep.reports.styles import MethodStyle, method_order, method_style
@@ -87,14 +89,13 @@ def make_viewer(
     if header.get('sha256') != image.reference.get('SHA256'):
         return None, f'{path.name} is of another image of the same name. Run the participant again'
     data = viewer_data(image, layout, protocol)
-    shown = {name: method_style(name) for name in method_order(image.tables) if name != REVIEWED}
     return Viewer(
         _json(data),
         base64.b64encode(content).decode('ascii'),
         header['spacing'],
         header['greys'],
         header.get('defaced') is True,
-        list(shown.values()),
+        list(_styles(image).values()),
         any(point['entry'] for target in data['targets'] for point in target['points']),
     ), ''
 
@@ -143,15 +144,10 @@ def viewer_data(image: ImageResults, layout: Layout, protocol: Protocol) -> dict
     image, layout, protocol
         As in `make_viewer`.
     """
-    names = [name for name in method_order(image.tables) if name != REVIEWED]
-    styles = {name: method_style(name) for name in names}
-    rows = {name: {row['label']: row for row in image.tables[name].rows} for name in image.tables}
     # The viewer shows decisions itself, so that they can be taken back to what methods say.
-    chosen = recommend(
-        {name: image.tables[name].rows for name in names},
-        protocol,
-        titles={name: style.name for name, style in styles.items()},
-    )
+    tables = {name: table for name, table in image.tables.items() if name != REVIEWED}
+    names = method_order(tables)
+    rows = {name: {row['label']: row for row in image.tables[name].rows} for name in image.tables}
     return {
         'image': image.name,
         'file': layout.table(image.image, REVIEWED).stem,
@@ -159,11 +155,16 @@ def viewer_data(image: ImageResults, layout: Layout, protocol: Protocol) -> dict
         'version': __version__,
         'methods': {
             name: {'name': style.name, 'shape': style.marker, 'colour': style.colour}
-            for name, style in styles.items()
+            for name, style in _styles(image).items()
         },
         'targets': [
-            _target(one, {n: rows[n][one.label] for n in names if one.label in rows[n]}, protocol)
-            for one in chosen
+            *(
+                _target(
+                    one, {n: rows[n][one.label] for n in names if one.label in rows[n]}, protocol
+                )
+                for one in recommended(tables, protocol)
+            ),
+            *(_own_point(row) for row in (image.points.rows if image.points else ())),
         ],
         'review': {
             label: _decision(row)
@@ -173,8 +174,30 @@ def viewer_data(image: ImageResults, layout: Layout, protocol: Protocol) -> dict
     }
 
 
+def _styles(image: ImageResults) -> dict[str, MethodStyle]:
+    """Return the marks of all that has points, for the legend."""
+    names = [name for name in method_order(image.tables) if name != REVIEWED]
+    return {name: method_style(name) for name in (*names, *([POINTS] if image.points else []))}
+
+
+def _own_point(row: Mapping[str, str]) -> dict[str, Any]:
+    """Describe a point that the user gave in a template; no decision is made on it."""
+    label = printable(row['label'])
+    status = printable(status_words(row['status'], POINT_STATUSES))
+    return {
+        'label': label,
+        'name': label,
+        'hemisphere': printable(row['hemisphere']),
+        'region': label,
+        'method': POINTS,
+        'reason': 'A point of your own',
+        'decidable': False,
+        'points': [{**_point(POINTS, row), 'status': status}],
+    }
+
+
 def _target(
-    chosen: Recommendation, rows: Mapping[str, Mapping[str, str]], protocol: Protocol
+    chosen: Recommendation, rows: Mapping[str, Mapping[str, str] | None], protocol: Protocol
 ) -> dict[str, Any]:
     regions = {target.label: target.region for target in protocol.targets}
     return {
@@ -184,7 +207,8 @@ def _target(
         'region': regions.get(chosen.label, printable(chosen.name)),
         'method': chosen.method,
         'reason': printable(chosen.reason),
-        'points': [_point(name, row) for name, row in rows.items()],
+        'decidable': chosen.label in regions,
+        'points': [_point(name, row) for name, row in rows.items() if row is not None],
     }
 
 
@@ -203,7 +227,7 @@ def _point(method: str, row: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _decision(row: Mapping[str, str]) -> dict[str, Any]:
-    keys = ('decision', 'method', 'reviewer', 'date', 'comment')
+    keys = ('decision', 'method', 'reviewer', 'date', 'comment', 'software_version')
     texts = {key: printable(plain(row.get(key) or '')) for key in keys}
     known = {key: '' if text == 'n/a' else text for key, text in texts.items()}
     return {**known, 'point': _triple(row, '{}')}

@@ -53,7 +53,7 @@ class MeanScalp:
         # In axial slices the scalp is a ring around the dark skull.
         inside = np.stack([binary_fill_holes(s > MEAN_LEVEL) for s in image.T]).T
         solid = np.where(binary_erosion(inside), np.maximum(image, 1), image)
-        self._head = head
+        self.head = head
         self._points, self._normals = level_points(solid, affine, MEAN_LEVEL)
         self._tree = cKDTree(self._points)
 
@@ -74,11 +74,11 @@ class MeanScalp:
             `tmsprep.evaluation.head.MIN_POINTS` targets are known.
         """
         offsets = np.full(len(entries), np.nan)
-        given = points.reindex(self._head.labels)
+        given = points.reindex(self.head.labels)
         known = np.isfinite(entries).all(axis=1)
         if given.found.sum() < MIN_POINTS or not known.any():
             return offsets
-        landmarks = self._head.landmarks[given.found]
+        landmarks = self.head.landmarks[given.found]
         matrix, shift = similarity(landmarks, given.coordinates[given.found])
         there = (entries[known] - shift) @ np.linalg.inv(matrix).T
         nearest = self._tree.query(there)[1]

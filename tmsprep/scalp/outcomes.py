@@ -4,30 +4,71 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 
 from tmsprep.evaluation.head import MeanHead
 from tmsprep.methods.base import points_of
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.scalp.checks import MeanScalp
-from tmsprep.scalp.measure import SIDECAR_KEY, measure_coil, no_coil
-from tmsprep.scalp.surface import head_surface
+from tmsprep.scalp.fiducials import NotInView, find_fiducials
+from tmsprep.scalp.measure import SIDECAR_KEY, Coil, measure_coil, no_coil
+from tmsprep.scalp.surface import HeadSurface, head_surface
+from tmsprep.scalp.ten_twenty import TenTwenty, ten_twenty
 
 logger = logging.getLogger(__name__)
 
 
-def add_coils(
+@dataclass(frozen=True, eq=False)
+class Scalp:
+    """What is known about the scalp of one image.
+
+    Parameters
+    ----------
+    coils : dict
+        Method to the scalp entries of its points.
+    positions : TenTwenty or None
+        Positions of the 10-20 system, if the head shows what is needed.
+    why_not : str
+        The reason if there are none.
+    method : str
+        Method whose points told how the head lies; '' if none did.
+    """
+
+    coils: dict[str, Coil]
+    positions: TenTwenty | None = None
+    why_not: str = ''
+    method: str = ''
+
+    def outcomes(self, outcomes: Mapping[str, Outcome], protocol: Protocol) -> dict[str, Outcome]:
+        """Add the columns and what sidecars say of them to the outcomes of the methods."""
+        positions = {'TenTwenty': self.why_not} if self.why_not else {}
+        return {
+            name: replace(
+                outcome,
+                columns={**outcome.columns, **self.coils[name].columns},
+                details={
+                    **outcome.details,
+                    SIDECAR_KEY: {**self.coils[name].sidecar(protocol), **positions},
+                },
+            )
+            for name, outcome in outcomes.items()
+        }
+
+
+def measure_scalp(
     outcomes: Mapping[str, Outcome],
     conformed: Path,
     properties: Mapping[str, Any],
     protocol: Protocol,
-) -> dict[str, Outcome]:
-    """Add scalp entry, distance, normal and handle of every point to the outcomes of an image.
+) -> Scalp:
+    """Find the scalp over the points of all methods, and positions of the 10-20 system on it.
 
     Whatever goes wrong here concerns the coil alone: points are kept, the columns are empty, and
     the sidecar and the log say why.
@@ -39,13 +80,14 @@ def add_coils(
     conformed : Path
         The conformed image, 1 mm; see `tmsprep.imaging.conform`.
     properties : mapping
-        Of the image: 'path', 'shape' and 'affine'.
+        Of the image: 'path', 'shape', 'affine' and 'doubts'.
     protocol : Protocol
         The targets.
     """
     try:
         surface = head_surface(nib.Nifti1Image.from_filename(conformed))
-        mean = _mean_scalp(protocol)
+        head = protocol.file(protocol.head) if protocol.head else None
+        mean = MeanScalp(MeanHead.load(head)) if head else None
         coils = {
             name: measure_coil(
                 points_of(outcome, protocol),
@@ -60,16 +102,41 @@ def add_coils(
     except Exception as error:
         logger.warning('%s: no scalp entries (%s)', properties['path'], error)
         logger.debug('', exc_info=True)
-        coils = dict.fromkeys(outcomes, no_coil(protocol, f'the head surface failed: {error}'))
-    return {
-        name: replace(
-            outcome,
-            columns={**outcome.columns, **coils[name].columns},
-            details={**outcome.details, SIDECAR_KEY: coils[name].sidecar(protocol)},
-        )
-        for name, outcome in outcomes.items()
-    }
+        reason = f'the surface of the head was not found: {error}'
+        return Scalp(dict.fromkeys(outcomes, no_coil(protocol, reason)), why_not=reason)
+    method = _reliable(outcomes, properties)
+    try:
+        if not (mean and protocol.fiducials):
+            raise NotInView('the protocol has no fiducials in a mean head')
+        if not method:
+            raise NotInView('no method has points that can be relied on')
+        points = _trusted(outcomes[method], protocol)
+        return Scalp(coils, _positions(surface, points, mean, protocol, properties), '', method)
+    except NotInView as error:
+        return Scalp(coils, why_not=f'no positions of the 10-20 system: {error}')
 
 
-def _mean_scalp(protocol: Protocol) -> MeanScalp | None:
-    return MeanScalp(MeanHead.load(protocol.file(protocol.head))) if protocol.head else None
+def _positions(
+    surface: HeadSurface,
+    points: PointSet,
+    mean: MeanScalp,
+    protocol: Protocol,
+    properties: Mapping[str, Any],
+) -> TenTwenty:
+    field = tuple(properties['shape']), np.array(properties['affine'])
+    return ten_twenty(surface, find_fiducials(surface, points, mean, protocol.fiducials, *field))
+
+
+def _reliable(outcomes: Mapping[str, Outcome], properties: Mapping[str, Any]) -> str:
+    """Name the first method whose points tell how the head lies; '' if there is none."""
+    if properties.get('doubts') or any(outcome.refused for outcome in outcomes.values()):
+        return ''
+    good = (name for name, o in outcomes.items() if o.points is not None and not o.findings)
+    return next(good, '')
+
+
+def _trusted(outcome: Outcome, protocol: Protocol) -> PointSet:
+    """Return the points of an outcome without those that are not to be relied on."""
+    points = points_of(outcome, protocol)
+    bad = np.isin(points.labels, outcome.unreliable)
+    return PointSet(points.labels, np.where(bad[:, None], np.nan, points.coordinates))

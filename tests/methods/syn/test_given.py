@@ -22,7 +22,8 @@ from tmsprep.options import NamedPath
 from tmsprep.registration.atlas import default_atlas
 from tmsprep.registration.frames import write_linear
 from tmsprep.registration.guarded import TransformReader
-from tmsprep.registration.names import DEFAULT_ATLAS
+from tmsprep.registration.names import DEFAULT_ATLAS, SPACES
+from tmsprep.tables import read_json, write_json
 
 SYN = get_method('syn')
 ANAT = Path('/bids/sub-01/ses-A/anat')
@@ -86,6 +87,37 @@ def test_fmriprep(tmp_path: Path) -> None:
     # That the T1w of fMRIPrep is this image was seen.
     assert outcome.extra['unchecked'] == []
     assert {'NotReused', 'GaveNothing'}.isdisjoint(details)
+
+
+def test_words_of_the_report(tmp_path: Path) -> None:
+    layout = Layout(tmp_path, 'tms')
+    table = layout.table(RUN, 'syn')
+    moved = {'What': 'transforms to X', 'Likeness': 0.97, 'Program': 'fMRIPrep 24.1.1'}
+    mask = {'File': 'bids:fs:brainmask.mgz', 'What': 'brain mask', 'Program': 'FreeSurfer'}
+    sidecar = {
+        'Atlas': {'Name': 'MNI152NLin2009cAsym'},
+        'Reused': [mask, *({'File': f'bids:prep:{name}.h5', **moved} for name in 'ab')],
+        'NotReused': ['final_tissues.nii.gz: it is empty'],
+        'GaveNothing': ['mine'],
+    }
+    write_json(table.with_suffix('.json'), sidecar)
+    section = SYN.section(RUN, layout)
+    assert section.warnings == [
+        'Not used of --derivatives: final_tissues.nii.gz: it is empty.',
+        '--derivatives mine: had nothing for this image.',
+    ]
+    words = (
+        'from the atlas MNI152NLin2009cAsym, whose points were moved there from '
+        'MNI152NLin2009aSym before, by transforms that were not computed here but taken from '
+        'fMRIPrep 24.1.1 (bids:prep:a.h5, bids:prep:b.h5; its T1w is this image in this place, '
+        'likeness 0.97).'
+    )
+    assert words in section.methods
+    assert 'The brain mask was taken from FreeSurfer (bids:fs:brainmask.mgz).' in section.methods
+    # Anybody may have written it.
+    for damaged in ({'Reused': 'x', 'NotReused': 7}, {'Reused': ['x', {}], 'GaveNothing': None}):
+        write_json(table.with_suffix('.json'), damaged)
+        assert 'symmetric diffeomorphic registration' in SYN.section(RUN, layout).methods
 
 
 def average(root: Path) -> None:
@@ -280,3 +312,23 @@ def test_corrected() -> None:
     other = corrected(head)
     assert nib.aff2axcodes(other.affine) != nib.aff2axcodes(head.affine)
     assert not np.array_equal(other.affine, head.affine)
+
+
+@pytest.mark.parametrize('space', SPACES[1:])
+def test_points_in_other_templates(space: str) -> None:
+    """They lie where the averages of MNI differ by little, on the same side of the head."""
+    default = default_atlas(PROTOCOL).points
+    table = places_in(space, PROTOCOL.file(PROTOCOL.atlas['points']))
+    places = read_places(table, PROTOCOL)
+    assert places.labels == default.labels
+    away = np.linalg.norm(places.coordinates - default.coordinates, axis=1)
+    sidecar = read_json(table.with_suffix('.json'))
+    assert sidecar['Template']['Name'] == space
+    low, high = away.min(), away.max()
+    assert f'moved by {low:.1f} to {high:.1f} mm' in sidecar['Mapping']['Shift']
+    assert high < 3.5
+    assert (np.sign(places.coordinates[:, 0]) == np.sign(default.coordinates[:, 0])).all()
+    text = table.read_text().splitlines()
+    assert set(text[0].split('\t')) <= set(sidecar)
+    uncertain = max(float(line.split('\t')[-1]) for line in text[1:])
+    assert f'at most {uncertain:.2f} mm from their mean' in sidecar['Mapping']['Accuracy']
