@@ -226,7 +226,6 @@ DEFERRED = {
         'evaluation.statistics': {'pingouin'},
         'learning.card': {'torch'},
         'registration.atlas': {'nilearn.datasets'},
-        'running.heartbeat': {'tmsprep.methods'},
         'running.system': {'filelock'},
         'networks.archive': {'torch', 'safetensors.torch'},
     },

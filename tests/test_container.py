@@ -68,9 +68,8 @@ def test_pinned_installs() -> None:
     assert len(installs) == 2
     assert all(' -c constraints.txt ' in rest for rest in installs)
     # One index for one package, so that no other is asked for what is not there.
-    assert [rest for rest in installs if 'index' in rest] == [
-        '${PIP} install --no-compile --no-deps --index-url "${TORCH_INDEX}" -c constraints.txt torch'
-    ]
+    (of_torch,) = (rest for rest in installs if 'index' in rest)
+    assert of_torch.endswith(' --no-deps --index-url "${TORCH_INDEX}" -c constraints.txt torch')
     addresses = re.findall(r'https?://\S+', text('Dockerfile'))
     assert addresses == ['https://download.pytorch.org/whl/cpu']
 

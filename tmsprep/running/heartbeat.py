@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
+from tmsprep.methods import get_method
 from tmsprep.text import shown
 
 logger = logging.getLogger('tmsprep')
@@ -166,10 +167,8 @@ def _describe(name: str, step: _Step, now: float) -> str:
 def _stage(step: _Step) -> str:
     if not step.method:
         return ''
-    # Loaded when a step takes long, which few do.
-    from tmsprep.methods import get_method
-
     try:
+        # Its module is loaded when a step takes long, which few do.
         return get_method(step.method).stage(Path(step.folder))
     except Exception:
         # Whatever the files are that are just being written.
