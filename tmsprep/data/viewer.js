@@ -883,9 +883,14 @@ async function start(root) {
 
 /** The viewer, and perhaps the target, that a link to `#<viewer>` or `#<viewer>/<target>` names. */
 function linked() {
-  const [id, label] = decodeURIComponent(location.hash.slice(1)).split('/');
+  const [id, label] = location.hash.slice(1).split('/');
   const root = document.getElementById(id);
-  return root?.classList.contains('viewer') ? { root, label } : {};
+  if (!root?.classList.contains('viewer')) return {};
+  try {
+    return { root, label: label && decodeURIComponent(label) };
+  } catch {
+    return { root };
+  }
 }
 
 function followLink() {
