@@ -5,7 +5,8 @@ training commands; everything is timed in this one run, on two threads.
 
 - CNN path (read, conform, percentiles, pyramid, network) against its floor: nibabel's read,
   numpy's percentiles and one scipy resample to 256^3.
-- One person and ten people from a cold start, ``--localizers cnn``.
+- One person and ten people from a cold start, ``--localizers cnn``, and their CPU time as a ratio
+  to the CNN path: what figures, report, viewer and files for navigators add to it.
 - Default SyN against ``ants.registration(..., 'antsRegistrationSyN[s]')`` on brains cut out with
   the same mask, at the images' own 2 mm, with the errors of both (``--full-syn``; minutes per
   person; ``--full-spacing 1`` takes most of an hour each).
@@ -78,16 +79,18 @@ def cnn_path(path: Path, localizer: Localizer) -> PointSet:
     return localize(conform(image), window, localizer).points
 
 
-def cold(data: Path, people: list[Example]) -> float:
-    """Wall time of the command for some people, from nothing."""
+def cold(data: Path, people: list[Example]) -> tuple[float, float]:
+    """Wall and CPU time of the command for some people, from nothing."""
     labels = [person.name.removeprefix('sub-') for person in people]
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, '-m', 'tmsprep', str(data), f'{folder}/out', 'participant']
         command += ['--participant-label', *labels, '-w', f'{folder}/work']
         command += ['--localizers', 'cnn', '--nprocs', '2']
-        start = time.perf_counter()
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True)
-        return time.perf_counter() - start
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return time.perf_counter() - start, cpu
 
 
 def full_syn(fixed: object, moving: object, atlas_points: PointSet) -> PointSet:
@@ -157,8 +160,10 @@ def main() -> None:
     print(f'CNN path {ours:.2f} s, floor {lowest:.2f} s, ratio {ours / lowest:.2f}')
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f'peak memory of both {peak:.2f} GB')
-    print(f'one person from a cold start {cold(options.data, people[:1]):.1f} s')
-    print(f'ten people from a cold start {cold(options.data, people[:10]):.1f} s')
+    for count, name in ((1, 'one person'), (10, 'ten people')):
+        wall, cpu = cold(options.data, people[:count])
+        ratio = cpu / (count * ours)
+        print(f'{name} from a cold start {wall:.1f} s, CPU {cpu:.1f} s, ratio {ratio:.1f}')
     full = options.full_spacing if options.full_syn else 0
     compare_syn(people[options.skip :][: options.people], localizer, full)
 
