@@ -1,26 +1,20 @@
 # docs/containers.md says how to build, run and check this image.
 
-# Any image with Python 3.11 on x86-64 Linux (glibc 2.28 or newer); both stages use the same one.
+# Any image with Python 3.11 on Linux (glibc 2.28 or newer); both stages use the same one.
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS builder
 
-# PyTorch as given to pip: 'torch', or the address of a wheel (such as the CPU build).
-ARG TORCH=torch
-# 'yes' allows PyTorch's build for CUDA, which makes the image several GB larger.
-ARG CUDA=no
+# Package index of PyTorch alone: that of its builds for the CPU. PyPI has the builds for CUDA, which
+# make the image several GB larger.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 
 RUN python -m venv --without-pip /opt/tmsprep
 ENV PIP="python -m pip --python /opt/tmsprep/bin/python --no-cache-dir --disable-pip-version-check"
 
-# First, so that the check comes before gigabytes of CUDA libraries are downloaded.
 WORKDIR /build
 COPY constraints.txt ./
-RUN ${PIP} install --no-compile --no-deps -c constraints.txt "${TORCH}"
-RUN if [ "${CUDA}" != yes ] \
-        && ! grep -q '^cuda.* = None$' /opt/tmsprep/lib/python3.*/site-packages/torch/version.py; \
-    then echo 'pip took a CUDA build of PyTorch: give --build-arg TORCH=<address of the wheel for' \
-        'the CPU>, or --build-arg CUDA=yes; see docs/containers.md' >&2; exit 1; fi
+RUN ${PIP} install --no-compile --no-deps --index-url "${TORCH_INDEX}" -c constraints.txt torch
 
 COPY pyproject.toml README.md LICENSE ./
 COPY tmsprep tmsprep

@@ -67,7 +67,7 @@ MAY_IMPORT = {
         *METHOD,
     },
     'workflows': {'interfaces', 'learning', 'derivatives', *METHOD},
-    'running': {'failures'},
+    'running': {'failures', *METHOD},
     'cli': {
         *(
             'running',

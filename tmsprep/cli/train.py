@@ -18,7 +18,7 @@ from tmsprep.learning.kept import prepare_record, remove_unfinished
 from tmsprep.learning.train import WeightsRun, train_weights
 from tmsprep.protocols import load_protocol
 from tmsprep.running.locks import claim_level, short_lock
-from tmsprep.running.progress import TrainingProgress
+from tmsprep.running.progress import EachMinute, TrainingProgress
 from tmsprep.text import counted
 
 logger = logging.getLogger('tmsprep')
@@ -78,7 +78,9 @@ def _run(config: TrainConfig) -> int:
 def _prepare(run: AnnotatedRun, problems: dict[str, list[str]]) -> list[Record]:
     """Prepare all examples; those that cannot be used are named and left out."""
     records = []
-    for example in run.complete():
+    examples, tell = run.complete(), EachMinute()
+    for number, example in enumerate(examples):
+        tell(f'prepared {number} of {counted(len(examples), "image")}')
         record, _ = prepare_record(run.learner, example, _folder(run) / 'prepared')
         if record.error:
             logger.error('%s', record.error)

@@ -181,6 +181,18 @@ class Method(ABC):
     def locate(self, request: Request) -> Outcome:
         """Localise all targets in one image; an exception becomes a failed outcome."""
 
+    def stage(self, folder: Path) -> str:
+        """Say what `locate` is doing, by the files it is writing; '' if it does not tell.
+
+        Shown each minute while it runs.
+
+        Parameters
+        ----------
+        folder : Path
+            Directory around `Request.folder`.
+        """
+        return ''
+
     def check(self, outcome: Outcome, request: Request) -> Outcome:
         """Find the targets that are not to be relied on, and what is doubtful about the image.
 

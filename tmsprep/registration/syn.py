@@ -24,6 +24,7 @@ from tmsprep.registration.plausibility import (
     jacobian_range,
 )
 from tmsprep.registration.presets import PRESETS, Preset, Stage
+from tmsprep.registration.stages import LOG, printed_to
 from tmsprep.registration.starts import SEARCH_SPACING_MM, Start, best_start, fit_similarity
 from tmsprep.registration.transforms import move_points, warp_image
 
@@ -196,10 +197,12 @@ def _run(
     images = (to_ants(fixed.image), to_ants(moving.image))
     pointers = [get_pointer_string(image) for image in images]
     arguments = ['--dimensionality', '3', '--float', '1', '--random-seed', str(random_seed)]
+    arguments += ['--verbose', '1']
     arguments += ['--write-composite-transform', str(int(composite)), '--output', str(prefix)]
     arguments += ['--initial-moving-transform', str(initial)]
     for transform, stage in stages:
         arguments += ['--transform', transform, '--metric', stage.metric.format(*pointers)]
         arguments += ['--convergence', f'[{stage.iterations},1e-6,10]']
         arguments += ['--shrink-factors', stage.shrink, '--smoothing-sigmas', stage.sigmas]
-    ants.registration(arguments, None)
+    with printed_to(prefix.parent / LOG):
+        ants.registration(arguments, None)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import sys
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
+
+from tmsprep.running.heartbeat import INTERVAL_S, Heartbeat
 
 if TYPE_CHECKING:
     from nipype import Node
@@ -44,7 +47,7 @@ class _Bar:
 
 
 class Progress(_Bar):
-    """Progress of a workflow; in a log, a line per milestone.
+    """Progress of a workflow; in a log, a line per milestone, and of long steps one a minute.
 
     Parameters
     ----------
@@ -60,12 +63,18 @@ class Progress(_Bar):
         super().__init__(total, 'step')
         self._milestones, self._milestone, self._reached = milestones, milestone, 0
         self._failed: set[str] = set()
+        self._heartbeat: Heartbeat | None = None
 
     def __call__(self, node: Node, status: str) -> None:
         """Note a node that started, ended or raised."""
-        if status == 'start':
-            return
         name = node.fullname.split('.')[1] if node.fullname.count('.') else node.fullname
+        step = f'{name.removesuffix("_wf")}: {node.name}'
+        if self._heartbeat is None:
+            self._heartbeat = Heartbeat()
+        if status == 'start':
+            self._heartbeat.begin(step, *(_text(node, trait) for trait in ('method', 'folder')))
+            return
+        self._heartbeat.end(step)
         if status == 'exception':
             self._failed.add(name)
         reached, line = self._milestone(node), ''
@@ -74,6 +83,31 @@ class Progress(_Bar):
             self._reached += 1
             line = f'{reached}: finished ({self._reached} of {self._milestones})'
         self._tell(1, f'{name} {node.name}', line)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        super().close()
+        if self._heartbeat is not None:
+            self._heartbeat.close()
+
+
+def _text(node: Node, trait: str) -> str:
+    """Text of an input of a node, '' if it has no such input."""
+    value = getattr(node.inputs, trait, '')
+    return value if isinstance(value, str) else ''
+
+
+class EachMinute:
+    """Log a line of a loop that takes long, at most once a minute."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def __call__(self, line: str) -> None:
+        """Log the line if a minute has passed since the last one."""
+        if time.monotonic() - self._told >= INTERVAL_S:
+            self._told = time.monotonic()
+            logger.info('%s', line)
 
 
 class TrainingProgress(_Bar):

@@ -27,10 +27,15 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.registration.guarded import MissingAnts, require_ants
+from tmsprep.registration.stages import LOG, describe
 from tmsprep.reports.planes import Volume
 from tmsprep.reports.registration import plot_mask, plot_registration
 from tmsprep.reports.sections import Section
 from tmsprep.template import SPACES, TemplateMap
+from tmsprep.text import read_text
+
+#: What ANTs prints, bytes; an hour of it has 40 kB.
+MOST_LOG = 2**22
 
 
 class SynAtlas(Method):
@@ -73,6 +78,10 @@ class SynAtlas(Method):
         from tmsprep.methods.syn.locate import register_image
 
         return register_image(self.name, request)
+
+    def stage(self, folder: Path) -> str:
+        """See `Method.stage`."""
+        return next((describe(read_text(path, MOST_LOG)) for path in folder.rglob(LOG)), '')
 
     def write(
         self,
