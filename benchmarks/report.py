@@ -68,7 +68,8 @@ def measure_head(path: Path, folder: Path) -> tuple[float, float]:
 def ready_in_browser(browser: str, page: Path, anchor: str, folder: Path) -> float:
     """Seconds from the beginning of decompression to the first picture, as the page says."""
     command = [
-        browser, '--headless', '--no-sandbox', '--disable-gpu', '--dump-dom', '--virtual-time-budget=10000',
+        browser, '--headless', '--no-sandbox', '--disable-gpu', '--dump-dom',
+        '--virtual-time-budget=10000',
         f'--user-data-dir={folder / "browser"}', f'{page.as_uri()}#{anchor}-viewer',
     ]  # fmt: skip
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout

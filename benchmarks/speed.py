@@ -5,6 +5,7 @@ training commands; everything is timed in this one run, on two threads.
 
 - CNN path (read, conform, percentiles, pyramid, network) against its floor: nibabel's read,
   numpy's percentiles and one scipy resample to 256^3.
+- Scalp (surface, entries, poses and 10-20 positions of one person) against the same floor.
 - One person and ten people from a cold start, ``--localizers cnn``, and their CPU time as a ratio
   to the CNN path: what figures, report, viewer and files for navigators add to it.
 - Default SyN against ``ants.registration(..., 'antsRegistrationSyN[s]')`` on brains cut out with
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import nibabel as nib
@@ -37,12 +38,14 @@ from tmsprep.learning.examples import Example
 from tmsprep.methods.baxter2021.localize import localize
 from tmsprep.methods.baxter2021.weights import Localizer, load_localizer
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
+from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 from tmsprep.registration.atlas import default_atlas
 from tmsprep.registration.brain import cut_brain
 from tmsprep.registration.frames import flip_points, to_ants
 from tmsprep.registration.syn import register
+from tmsprep.scalp.outcomes import Scalp, measure_scalp
 
 from default_data import read_examples
 
@@ -77,6 +80,23 @@ def cnn_path(path: Path, localizer: Localizer) -> PointSet:
     image = mend_image(read_image(path), path).image
     window = percentile_window(np.asanyarray(image.dataobj))
     return localize(conform(image), window, localizer).points
+
+
+def scalp(conformed: Path, properties: Mapping[str, object], points: PointSet) -> Scalp:
+    """Go from a conformed image and points to the coil."""
+    outcome = Outcome('cnn', points)
+    return measure_scalp({'cnn': outcome}, conformed, properties, load_protocol('tms'))
+
+
+def time_scalp(path: Path, localizer: Localizer) -> float:
+    """Median seconds of the scalp of one person."""
+    image = mend_image(read_image(path), path).image
+    points = cnn_path(path, localizer)
+    properties = {'path': str(path), 'shape': image.shape, 'affine': image.affine}
+    with tempfile.TemporaryDirectory() as folder:
+        conformed = Path(folder) / 'conformed.nii'
+        nib.save(conform(image), conformed)
+        return seconds(lambda: scalp(conformed, properties, points))
 
 
 def cold(data: Path, people: list[Example]) -> tuple[float, float]:
@@ -158,8 +178,10 @@ def main() -> None:
     path = people[0].image
     lowest, ours = seconds(lambda: floor(path)), seconds(lambda: cnn_path(path, localizer))
     print(f'CNN path {ours:.2f} s, floor {lowest:.2f} s, ratio {ours / lowest:.2f}')
+    surface = time_scalp(path, localizer)
+    print(f'scalp {surface:.2f} s, ratio to the floor {surface / lowest:.2f}')
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f'peak memory of both {peak:.2f} GB')
+    print(f'peak memory of all {peak:.2f} GB')
     for count, name in ((1, 'one person'), (10, 'ten people')):
         wall, cpu = cold(options.data, people[:count])
         ratio = cpu / (count * ours)

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import nibabel as nib
 import numpy as np
 from nibabel.affines import apply_affine
+from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
+from tmsprep.evaluation.head import MeanHead
 from tmsprep.imaging.conform import conform
 
 CENTRE = np.array([3.0, -12.0, 20.0])
@@ -48,3 +50,11 @@ def spheres(
         image += np.clip((size - radius) / edge + 0.5, 0, 1) * (intensity - image)
     result = nib.Nifti1Image(image, affine)
     return result if np.allclose(np.linalg.norm(affine[:3, :3], axis=0), 1) else conform(result)
+
+
+def as_image(head: MeanHead) -> nib.Nifti1Image:
+    """The mean head itself as an image, on voxels of 1 mm."""
+    affine = head.affine @ np.diag([0.25, 0.25, 0.25, 1])
+    shape = tuple(4 * (n - 1) for n in head.image.shape)
+    data = 1000 * affine_transform(head.image, np.eye(3) / 4, output_shape=shape, order=1)
+    return nib.Nifti1Image(data, affine)

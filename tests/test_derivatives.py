@@ -309,3 +309,14 @@ def test_findings(tmp_path: Path) -> None:
     table, sidecar = read(tmp_path, 'cnn')
     assert table['status'].tolist() == ['unreliable'] * 2 + ['ok'] * 9
     assert sidecar['Findings'] == ['it is dark']
+
+
+def test_sources(tmp_path: Path) -> None:
+    """What was taken from elsewhere is a source of the table, once."""
+    uris = ['bids:prep:a.nii.gz', 'bids:prep:b.h5', 'bids:prep:b.h5']
+    details = {'Reused': [{'File': uri, 'What': 'x'} for uri in uris]}
+    found = write(
+        tmp_path, syn=Outcome('syn', POINTS, details=details), cnn=Outcome('cnn', POINTS)
+    )
+    assert found['syn'][1]['Sources'] == [IMAGE.uri, *uris[:2]]
+    assert found['cnn'][1]['Sources'] == [IMAGE.uri]

@@ -21,7 +21,7 @@ from tmsprep.own_points import OwnPoints
 from tmsprep.point_table import POINT_STATUSES, delete_points, write_point_table
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
-from tmsprep.template import TemplateMap
+from tmsprep.template import TemplateMap, between
 
 PROTOCOL = load_protocol('tms')
 BIDS = Path('/data')
@@ -47,6 +47,7 @@ class AffineMethod(Method):
     name = 'affine'
     title = 'Affine'
     description = 'Known affine'
+    space = TEMPLATE
 
     def locate(self, request: Request) -> Outcome:
         raise NotImplementedError
@@ -59,7 +60,7 @@ class AffineMethod(Method):
         there, back = np.linalg.inv(TO_IMAGE), TO_IMAGE
         return TemplateMap(
             'affine',
-            TEMPLATE,
+            self.space,
             'by a known affine',
             lambda points: nib.affines.apply_affine(there, points),
             lambda points: nib.affines.apply_affine(back, points),
@@ -145,6 +146,19 @@ def test_space_of_fsl(study: Study) -> None:
     np.testing.assert_allclose(coordinates(table, *'xyz'), expected, atol=0.01)
     assert study.sidecar()['PointSpace']['Name'] == 'MNI152NLin6Asym'
     assert '1.2 mm on average' in study.sidecar()['PointSpace']['Accuracy']
+
+
+def test_registration_to_another_template(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of another program: the columns are in the template of the protocol all the same."""
+    monkeypatch.setattr(AffineMethod, 'space', 'MNI152NLin2009cAsym')
+    table = study.write(OwnPoints(SIDES, 'MNI152NLin2009cAsym'))
+    given = np.array(list(SIDES.values()))
+    expected = nib.affines.apply_affine(TO_IMAGE, given)
+    np.testing.assert_allclose(coordinates(table, *'xyz'), expected, atol=1e-3)
+    there = between(given, 'MNI152NLin2009cAsym', TEMPLATE)
+    np.testing.assert_allclose(coordinates(table, 'mni_x', 'mni_y', 'mni_z'), there, atol=1e-3)
+    assert study.sidecar()['MNI']['Space'] == TEMPLATE
+    assert 'then to MNI152NLin2009aSym (by an affine' in study.sidecar()['MNI']['Mapping']
 
 
 def test_snapped(study: Study) -> None:

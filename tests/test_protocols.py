@@ -209,3 +209,11 @@ def test_changed_targets(call: Call, tmp_path: Path, weights: dict[str, Path]) -
     assert len(read_targets(table)) == 10
     names = {path.name for path in (tmp_path / 'out/sub-01/figures').iterdir()}
     assert not any('RULIMBMC' in name for name in names)
+
+
+def test_derivatives_of_no_use(call: Call, tmp_path: Path) -> None:
+    options = ('--dry-run', '--derivatives', f'mine={tmp_path}')
+    code, log = call(tmp_path / 'out', 'tms', '--localizers', 'cnn', *options)
+    assert code == 0
+    assert '--derivatives: not used, as cnn needs nothing of it' in log
+    assert 'not used' not in call(tmp_path / 'out', 'tms', *options)[1]

@@ -26,7 +26,7 @@ from tmsprep.evaluation.status import (
     near_edge,
     outside_field_of_view,
 )
-from tmsprep.evaluation.template import MNI, mni_columns
+from tmsprep.evaluation.template import MNI, mni_columns, words_of
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.imaging.cortex import nearest_grey_matter
 from tmsprep.methods.base import points_of
@@ -37,7 +37,7 @@ from tmsprep.protocols.protocol import RESERVED, Protocol, Target
 from tmsprep.scalp.measure import SIDECAR_KEY, needs_scalp
 from tmsprep.scalp.outcomes import measure_scalp
 from tmsprep.tables import COIL_COLUMNS, Column, column, read_json, write_table
-from tmsprep.template import SPACES, TemplateMap, between
+from tmsprep.template import SPACES, TemplateMap, between, template_of
 
 logger = logging.getLogger(__name__)
 
@@ -105,12 +105,12 @@ def write_point_table(
         return None
     delete_points(layout, image, protocol)
     way = find_way(outcomes, image, layout, properties['sha256'], doubtful=True)
-    table = point_table(own, way, outcomes, properties, conformed)
+    space = template_of(protocol) or (way.space if way else own.space)
+    table = point_table(own, way, outcomes, properties, conformed, space)
     coil: dict[str, Any] = {}
     if way and needs_scalp(protocol):
         table, coil = add_coil(table, outcomes[way.method], conformed, properties, protocol)
-    space = way.space if way else own.space
-    words = way.words if way else ''
+    words = words_of(way, space) if way else ''
     entries: dict[str, Any] = {
         'Method': POINTS,
         **image_entries(image, protocol, properties, random_seed),
@@ -132,6 +132,7 @@ def point_table(
     outcomes: Mapping[str, Outcome],
     properties: Mapping[str, Any],
     conformed: Path,
+    space: str,
 ) -> pd.DataFrame:
     """Carry points into an image, move them to the cortex if asked, and judge them.
 
@@ -144,6 +145,8 @@ def point_table(
     outcomes, properties, conformed
         As for `write_point_table`. File 'mask' of the outcome of the registration is the brain on
         the grid of `conformed`.
+    space : str
+        Template space of the columns `MNI`.
     """
     labels = tuple(own.places)
     given = np.array(list(own.places.values()), dtype=np.float64)
@@ -154,6 +157,7 @@ def point_table(
         template = between(given, own.space, way.space)
         points, template, shift, off = _carry(template, way, outcomes, conformed, own.snap)
         statuses = _statuses(PointSet(labels, points), way, outcomes, properties, off)
+        template = between(template, way.space, space)
     template = np.where(np.isin(statuses, list(UNUSABLE))[:, None], np.nan, template)
     return pd.DataFrame(
         {

@@ -77,11 +77,13 @@ def test_image_in_place_of_a_data_set(image: Path, tmp_path: Path, level: tuple[
             'is a folder of DICOM files, and train takes a BIDS data set; to local',
         ),
         ('exam exam/out', 'may not go into the folder of the DICOM files'),
+        ('exam out -w exam/work', 'the working folder (-w) may not go into the folder of the'),
         ('exam exam', 'may not go into the folder of the DICOM files'),
         (
             'x.mgz out',
             'x.mgz: is a file, neither a BIDS data set nor NIfTI; run nib-convert x.mgz',
         ),
+        ('absent.nii.gz out', 'absent.nii.gz: no such file or folder'),
         ('x.txt out participant', 'x.txt: is a file, neither a BIDS data set nor an image'),
         ('exam out --participant-label 1', '--participant-label has no use for one image; its'),
         ('exam out --bids-filter-file t1w', '--bids-filter-file has no use for one image'),
@@ -117,6 +119,8 @@ def test_useless_image(image: Path, tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_dry_run(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(parse(str(image), 'out', '--dry-run')) == 0
     assert 'would copy the image to' in capsys.readouterr().err
+    assert run(parse(str(image), 'out', '--series', '2')) == 2
+    assert '--series chooses from DICOM files' in capsys.readouterr().err
     pytest.importorskip('dcm2niix')
     write_series(tmp_path / 'exam', 2, MPRAGE, **HEAD)
     assert run(parse('exam', 'out', '--dry-run')) == 0

@@ -118,6 +118,18 @@ def test_reviewed_point_first(status: str) -> None:
     assert not found.warns
 
 
+def test_accepted_point_keeps_its_radius() -> None:
+    """What a table says of the method's point holds for the same point; the other confirms it."""
+    lead = row('ok', (7, 8, 5), error90_mm='3.5', entry_x='20')
+    review = row('accepted', (7, 8, 5), decision='accepted', reviewer='AB')
+    found = choose(lead=lead, next=row('ok', (7, 8, 9)), reviewed=review)
+    assert (found.method, found.radius_mm, found.row['entry_x']) == ('reviewed', 3.5, '20')
+    assert (found.other_method, found.distance_mm) == ('next', 4)
+    moved = choose(lead=lead, reviewed={**review, 'decision': 'moved', 'x': '6'})
+    assert math.isnan(moved.radius_mm)
+    assert (moved.other_method, moved.distance_mm) == ('lead', 1)
+
+
 def test_rejected_by_reviewer() -> None:
     review = row('ok', decision='rejected', reviewer='n/a', date='', comment='lesion')
     found = choose(lead=row('ok'), reviewed=review)

@@ -109,11 +109,29 @@ def test_coil(tmp_path: Path) -> None:
     fake.table('sub-01', 'cnn', table, **reference())
     folder = export(fake)
     left = [entry['System'] for entry in read_json(folder / MANIFEST)['LeftOut']]
-    assert all(system.endswith(', LOFC alone') for system in left)
+    assert all(system.startswith('LOFC in ') for system in left)
     (coil,) = read_json(folder / f'{folder.name}_visor2.mrk')['TargetMarkers']
     np.testing.assert_allclose(coil['CoilTarget']['CoilPose']['RigidTransformMatrix4x4'], POSE)
     page = Page(folder / f'{folder.name}_sheet.html')
     assert page.numbers[-3:] == ['-10.0000', '20.0000', '90.0000']
+
+
+def test_doubtful_and_missing_entries(tmp_path: Path) -> None:
+    """What the sidecar says of entries is said with the files."""
+    fake = FakeOutput(tmp_path)
+    table = rows({'LDLPFC': ((-10.0, 20.0, 70.5), 'ok'), 'LOFC': ((-29.0, 36.0, -14.0), 'ok')})
+    for name, vector in (('entry', (-10, 20, 90)), ('normal', (0, 0, 1)), ('handle', (0, -1, 0))):
+        table[0] |= {f'{name}_{axis}': value for axis, value in zip('xyz', vector, strict=True)}
+        table[1] |= {f'{name}_{axis}': 'n/a' for axis in 'xyz'}
+    scalp = {'Missing': {'LOFC': 'defaced\nhere'}, 'Unusual': {'LDLPFC': '2 mm from the scalp'}}
+    fake.table('sub-01', 'cnn', table, Scalp=scalp, **reference())
+    folder = export(fake)
+    manifest = read_json(folder / MANIFEST)
+    assert manifest['Marked'] == ['LDLPFC']
+    assert 'LDLPFC (check: entry)' in (folder / f'{folder.name}_visor2.mrk').read_text()
+    assert 'entry: 2 mm from the scalp.' in (folder / README).read_text()
+    for left in manifest['LeftOut']:
+        assert left['Reason'].endswith(r' is known (defaced\nhere)')
 
 
 def test_same_bytes(tmp_path: Path) -> None:

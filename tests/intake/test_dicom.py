@@ -175,3 +175,10 @@ def test_missing_slices(tmp_path: Path) -> None:
     assert choice.reasons['1'].startswith('slices that do not make up a volume (Interslice dist')
     with pytest.raises(IntakeError, match='series 1 cannot be used, as its slices do not make'):
         choose(found, '1')
+
+
+def test_one_slice(study: Path, tmp_path: Path) -> None:
+    pytest.importorskip('dcm2niix')
+    (tmp_path / 'made').mkdir()
+    with pytest.raises(IntakeError, match=f'one slice; give the folder .*: {study}/a$'):
+        convert(study / 'a' / '2_010.dcm', Kind.DICOM_FILE, tmp_path / 'made')

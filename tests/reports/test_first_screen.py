@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from html import unescape
+from pathlib import Path
 
 import pytest
 from report_data import HOSTILE, FakeOutput, Page, make_row
 
 from tmsprep.reports.first_screen import cards, common_reason, off_centre, recommended
 
+CHROMIUM = shutil.which('chromium') or shutil.which('chromium-browser')
 LEAD = {
     'ReferenceImage': {'Path': 'sub-01/anat/sub-01_T1w.nii.gz'},
     'MNI': {'Space': 'MNI152', 'Mapping': 'through a registration'},
@@ -195,3 +199,35 @@ def test_reviewed(output):
     assert 'CNN lies 4.0 mm away.' in card_of(page, 'LOFC')
     assert 'no point' in card_of(page, 'ROFC')
     assert 'Rejected by AB on 2026-11-27: on the crown.' in card_of(page, 'ROFC')
+
+
+def chromium(page: Path, place: str, *options: str) -> bytes:
+    """Open a page at one of its places and return what the browser prints to standard output."""
+    profile = f'--user-data-dir={page.parent / "browser"}'
+    command = [str(CHROMIUM), '--headless', '--no-sandbox', '--disable-gpu', profile, *options]
+    url = f'{page.as_uri()}#{place}'
+    return subprocess.run([*command, url], capture_output=True, timeout=120, check=True).stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason='needs Chromium')
+def test_folded_figures(two, tmp_path):
+    # Each figure is too high for a second one on a sheet of A4.
+    tall = '<svg xmlns="http://www.w3.org/2000/svg" width="600" height="700"/>'
+    for label in ('LULIMBMC', 'RULIMBMC', 'LOFC'):
+        two.figure('sub-01', label, tall)
+    page = two.write().path
+    # On the screen a link opens what is folded, and nothing else does.
+    fold = '<details class="unfold fold" id="sub-01-each-target"'
+    shown = chromium(page, 'sub-01-LOFC', '--dump-dom').decode()
+    assert f'{fold} open="">' in shown
+    assert f'{fold}>' in chromium(page, 'sub-01-table', '--dump-dom').decode()
+    # On paper all of it is there.
+    sheets = tmp_path / 'sheets.pdf'
+    chromium(page, '', f'--print-to-pdf={sheets}')
+    assert len(re.findall(rb'/Type /Page\b', sheets.read_bytes())) >= 5
+    # Without figures the same report takes fewer.
+    for path in two.root.rglob('*.svg'):
+        path.unlink()
+    chromium(two.write().path, '', f'--print-to-pdf={sheets}')
+    assert len(re.findall(rb'/Type /Page\b', sheets.read_bytes())) <= 3

@@ -59,7 +59,8 @@ def test_steps(points):
     before = points.write().text
     assert 'What to do next Look at every target' in before
     assert 'Load sub-01/anat/sub-01_T1w.nii.gz , and no other scan or copy' in before
-    assert 'files for navigators' not in before
+    assert 'into the program that uses the points' in before
+    assert 'navigator' not in before
     page = write(points)
     assert 'Load the points from the files for navigators , or type them' in page.text
     assert '#sub-01-files-for-navigators' in page.links

@@ -25,9 +25,9 @@ def test_spheres(name: str) -> None:
     for direction in directions / np.linalg.norm(directions, axis=1, keepdims=True):
         for depth in (15.0, 35.0):
             entry = scalp_entry(CENTRE + (90 - depth) * direction, surface)
-            assert entry.distance_mm == pytest.approx(depth, abs=0.3)
-            assert np.linalg.norm(entry.point - CENTRE - 90 * direction) < 2
-            assert np.degrees(np.arccos(min(1.0, entry.normal @ direction))) < 3
+            assert entry.distance_mm == pytest.approx(depth, abs=0.35)
+            assert np.linalg.norm(entry.point - CENTRE - 90 * direction) < 0.5
+            assert np.degrees(np.arccos(min(1.0, entry.normal @ direction))) < 0.8
             # The axis of a coil on the scalp passes through the target.
             axis = entry.point - (CENTRE + (90 - depth) * direction)
             np.testing.assert_allclose(axis / np.linalg.norm(axis), entry.normal, atol=1e-9)

@@ -5,8 +5,7 @@ from functools import cache
 import nibabel as nib
 import numpy as np
 import pytest
-from scalp_data import CENTRE, grid, spheres
-from scipy.ndimage import affine_transform
+from scalp_data import CENTRE, as_image, grid, spheres
 
 from tmsprep.evaluation.head import MeanHead
 from tmsprep.points import PointSet
@@ -111,12 +110,7 @@ def mean() -> MeanScalp:
 
 @pytest.fixture(scope='module')
 def average(mean: MeanScalp) -> nib.Nifti1Image:
-    """The mean head itself as an image, on voxels of 1 mm."""
-    head = mean.head
-    affine = head.affine @ np.diag([0.25, 0.25, 0.25, 1])
-    shape = tuple(4 * (n - 1) for n in head.image.shape)
-    data = 1000 * affine_transform(head.image, np.eye(3) / 4, output_shape=shape, order=1)
-    return nib.Nifti1Image(data, affine)
+    return as_image(mean.head)
 
 
 def fiducials(image: nib.Nifti1Image, mean: MeanScalp) -> Fiducials:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -146,11 +147,17 @@ def _in_bids(
 ) -> Earlier | None:
     """Look where a derivative data set has its files, and at the top of the folder."""
     homes = [folder / image.folder / 'anat', folder / f'sub-{image.subject}' / 'anat', folder]
+    listed = {home: _listed(home) for home in homes}
     for stem in stems:
         names = [f'{stem}_protocol-{protocol}', stem] if stem == image.stem else [stem]
 
         def find(end: str, names: Sequence[str] = names) -> str:
-            paths = (home / f'{name}_{end}' for name in names for home in homes)
+            paths = (
+                home / f'{name}_{end}'
+                for name in names
+                for home in homes
+                if (there := listed[home]) is None or f'{name}_{end}' in there
+            )
             return next((str(path) for path in paths if may_be(path, Path.is_file)), '')
 
         mask = find('desc-brain_mask.nii.gz')
@@ -177,6 +184,17 @@ def _in_bids(
             uris=_uris(label, folder, paths),
         )
     return None
+
+
+def _listed(home: Path) -> set[str] | None:
+    """List a folder, once for hundreds of names; None if it may not be listed."""
+    try:
+        with os.scandir(home) as entries:
+            return {entry.name for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    except OSError:
+        return None
 
 
 def _ways(space: str) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -34,7 +34,7 @@ def check_paths(config: RunConfig) -> None:
         _check_text(getattr(config, name, config.out_dir))
     source = getattr(config, 'source', None)
     if source is not None:
-        _check_source(source, config.out_dir)
+        _check_source(source, config)
     elif isinstance(config, DataConfig):
         _check_bids_dir(config.bids_dir, validate=not config.skip_bids_validation)
     if isinstance(config, DataConfig):
@@ -61,11 +61,17 @@ def _check_text(folder: Path) -> None:
         ) from None
 
 
-def _check_source(source: Path, out_dir: Path) -> None:
-    """Refuse outputs among the files of an image: they would be read as such the next time."""
+def _check_source(source: Path, config: RunConfig) -> None:
+    """Refuse outputs among DICOM files: they would be read as such the next time."""
     _check_text(source)
-    if source.is_dir() and source.resolve() in (out_dir.resolve(), *out_dir.resolve().parents):
-        raise ValueError(f'{out_dir}: the outputs may not go into the folder of the DICOM files')
+    if not source.is_dir():
+        return
+    for what, folder in (
+        ('the outputs', config.out_dir),
+        ('the working folder (-w)', getattr(config, 'work_dir', config.out_dir)),
+    ):
+        if source.resolve() in (folder.resolve(), *folder.resolve().parents):
+            raise ValueError(f'{folder}: {what} may not go into the folder of the DICOM files')
 
 
 def _check_bids_dir(bids_dir: Path, validate: bool) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from tmsprep.config import ParticipantConfig
 from tmsprep.files import file_sha256, make_private
 from tmsprep.imaging.read import read_image
-from tmsprep.intake import Kind, kind_of
+from tmsprep.intake import IntakeError, Kind, kind_of
 from tmsprep.intake.dicom import convert
 from tmsprep.intake.metadata import allowed
 from tmsprep.intake.raw import add_image, image_of
@@ -68,9 +68,12 @@ def _as_nifti(config: ParticipantConfig, by_rule: bool) -> Iterator[tuple[Path, 
     assert config.source is not None
     kind = kind_of(config.source)
     if kind is Kind.NIFTI:
+        if config.series is not None:
+            raise IntakeError('--series chooses from DICOM files, and a NIfTI file is given')
         yield config.source, None
         return
     with _private_folder(config) as folder:
+        logger.info('converting the DICOM files by dcm2niix')
         found = convert(config.source, kind, folder)
         logger.info('%s in these DICOM files', counted(len(found), 'image'))
         choice = choose(found, config.series, by_rule=by_rule)

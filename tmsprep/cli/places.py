@@ -105,6 +105,8 @@ def _without_level(words: Sequence[str]) -> str:
     kind = kind_of(path)
     if len(words) == 2 and _is_nifti(Path(words[1])):
         return f'the image comes first; type {_command("tmsprep", words[1], words[0])}'
+    if kind is Kind.MISSING:
+        return f'{path}: no such file or folder'
     if kind is Kind.OTHER:
         return f'{path}: is a file, {not_an_image(path)}'
     if kind is Kind.FOLDER and (hint := single_image(path)):

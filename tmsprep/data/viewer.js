@@ -560,8 +560,8 @@ class Viewer {
         const far = [...this.middle];
         far[axis] += (end ? 1 : -1) * 0.62 * this.head.shape[axis] * this.head.spacing;
         const [x, y, z] = project(this.head, cam, this.picture, far);
-        // Ends that point at the reader or away lie over the head.
-        if (Math.abs(z) < 75) write(context, name, x, y, axis ? '#ddd' : '#ffe066', 14 * size / side);
+        // Ends that point at the reader or away would lie over the head.
+        if (Math.abs(z) < 0.25 * this.picture.span) write(context, name, x, y, axis ? '#ddd' : '#ffe066', 14 * size / side);
       }
     }
     context.restore();
@@ -883,9 +883,14 @@ async function start(root) {
 
 /** The viewer, and perhaps the target, that a link to `#<viewer>` or `#<viewer>/<target>` names. */
 function linked() {
-  const [id, label] = decodeURIComponent(location.hash.slice(1)).split('/');
+  const [id, label] = location.hash.slice(1).split('/');
   const root = document.getElementById(id);
-  return root?.classList.contains('viewer') ? { root, label } : {};
+  if (!root?.classList.contains('viewer')) return {};
+  try {
+    return { root, label: label && decodeURIComponent(label) };
+  } catch {
+    return { root };
+  }
 }
 
 function followLink() {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -233,7 +233,11 @@ def _review(one: _Candidate, usable: Sequence[_Candidate]) -> dict[str, Any]:
     if not np.isfinite(one.point).all():
         reason = f'No point may be used. {reason}, but without coordinates'
         return {'reason': reason, 'decision': decision}
-    return {**_describe(one, usable, reason), 'decision': decision}
+    # What the tables say of an accepted point, such as its radius, they say of the method's.
+    same = [other for other in usable if np.array_equal(other.point, one.point)]
+    row = {**same[0].row, **one.row} if same else one.row
+    others = [other for other in usable if other not in same]
+    return {**_describe(replace(one, row=row), others, reason), 'decision': decision}
 
 
 def _describe(chosen: _Candidate, others: Sequence[_Candidate], reason: str) -> dict[str, Any]:

@@ -23,7 +23,9 @@ from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults, TargetsTable
 from tmsprep.reports.first_screen import recommended
 from tmsprep.reports.styles import method_style
+from tmsprep.scalp.measure import SIDECAR_KEY
 from tmsprep.scalp.pose import coil_pose
+from tmsprep.text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,8 @@ def recommended_markers(tables: Mapping[str, TargetsTable], protocol: Protocol) 
 def _marker(one: Recommendation, tables: Mapping[str, TargetsTable]) -> Marker:
     if not one.usable:
         return Marker(one.label, name=one.name, status=one.status, reason=one.reason)
-    row = _row_with_entry(one, tables)
+    row, scalp = _entry_of(one, tables)
+    unusual = printable(scalp.get('Unusual', {}).get(one.label, ''))
     entry, normal, handle = (_vector(row, name) for name in ('entry', 'normal', 'handle'))
     return Marker(
         one.label,
@@ -55,8 +58,9 @@ def _marker(one: Recommendation, tables: Mapping[str, TargetsTable]) -> Marker:
         one.status,
         one.radius_mm,
         method_style(one.method).name,
-        _warning(one),
-        one.reason,
+        _warning(one) or ('entry' if unusual else ''),
+        f'{one.reason}; entry: {unusual}' if unusual else one.reason,
+        printable(scalp.get('Missing', {}).get(one.label, '')),
     )
 
 
@@ -66,14 +70,22 @@ def _warning(one: Recommendation) -> str:
     return 'second choice' if one.fallback and not one.decision else ''
 
 
-def _row_with_entry(one: Recommendation, tables: Mapping[str, TargetsTable]) -> Mapping[str, Any]:
-    """Return the row that says where the point is entered: a reviewer accepts the point alone."""
-    rows = [one.row, *(row for table in tables.values() for row in table.rows)]
-    for row in rows:
-        same = row.get('label') == one.label and np.array_equal(_vector(row, ''), one.point)
-        if same and np.isfinite(_vector(row, 'entry')).all():
-            return row
-    return one.row
+def _entry_of(
+    one: Recommendation, tables: Mapping[str, TargetsTable]
+) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:
+    """Return the row that says where the point is entered, and what its sidecar says of entries.
+
+    A reviewer accepts the point of a method alone; its entry is in the table of the method.
+    """
+    mine = tables.get(one.method)
+    for table in (*([mine] if mine else []), *tables.values()):
+        for row in table.rows:
+            same = row.get('label') == one.label and np.array_equal(_vector(row, ''), one.point)
+            if same and 'entry_x' in row:
+                scalp = table.sidecar.get(SIDECAR_KEY)
+                words = scalp if isinstance(scalp, dict) else {}
+                return row, {k: v for k, v in words.items() if isinstance(v, dict)}
+    return one.row, {}
 
 
 def _pose(entry: np.ndarray, normal: np.ndarray, handle: np.ndarray) -> np.ndarray | None:

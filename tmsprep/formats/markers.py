@@ -47,6 +47,8 @@ class Marker:
         every file; '' for nothing.
     reason : str
         Why this point, or why there is none.
+    no_entry : str
+        Why there is no entry, if that is known.
     """
 
     label: str
@@ -59,6 +61,7 @@ class Marker:
     method: str = ''
     warning: str = ''
     reason: str = ''
+    no_entry: str = ''
 
     @property
     def found(self) -> bool:

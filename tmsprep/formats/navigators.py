@@ -245,7 +245,7 @@ def _localite(markers: Sequence[Marker], grid: Grid) -> Plan:
     ):
         missing = _NO_POSE if 'pose' in holds else _NO_ENTRY
         if reason or not has:
-            plan.append(LeftOut(f'{system}, {what}', reason or missing))
+            plan.append(LeftOut(f'{system}, {what}', reason or _because(missing, markers)))
             continue
         name = f'localite/{what}{localite.TIMESTAMP}.xml'
         writer = partial(write, markers=has, source=grid.name)
@@ -256,10 +256,17 @@ def _localite(markers: Sequence[Marker], grid: Grid) -> Plan:
 
 def _without(system: str, reason: str, markers: Sequence[Marker], has: Sequence[Marker]) -> Plan:
     """Say which targets a file lacks that holds others."""
-    labels = [marker.label for marker in _found(markers) if marker not in has]
-    if not labels:
+    lacking = [marker for marker in _found(markers) if marker not in has]
+    if not lacking:
         return []
-    return [LeftOut(f'{system}, {", ".join(labels)} alone', reason)]
+    labels = ', '.join(marker.label for marker in lacking)
+    return [LeftOut(f'{labels} in {system}', _because(reason, lacking))]
+
+
+def _because(reason: str, markers: Sequence[Marker]) -> str:
+    """Add why there are no entries, as far as it is known."""
+    why = '; '.join(dict.fromkeys(marker.no_entry for marker in markers if marker.no_entry))
+    return f'{reason} ({why})' if why else reason
 
 
 def _simnibs(markers: Sequence[Marker], grid: Grid) -> Plan:
@@ -283,7 +290,8 @@ def _simnibs(markers: Sequence[Marker], grid: Grid) -> Plan:
 
 def _visor2(markers: Sequence[Marker], grid: Grid) -> Plan:
     posed = [marker for marker in markers if marker.has_pose]
-    forms, reason = grid.forms, _differ(grid) or ('' if posed else _NO_POSE)
+    reason = _differ(grid) or ('' if posed else _because(_NO_POSE, markers))
+    forms = grid.forms
     if forms is not None and forms.quaternion is None:
         reason = 'qform_code is 0, and visor2 knows an image by the numbers of its qform'
     if reason or forms is None:

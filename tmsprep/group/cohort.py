@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tmsprep.derivatives import REVIEWED, source_sha256
 from tmsprep.evaluation.cohort import cohort_table
-from tmsprep.evaluation.recommendation import recommend
+from tmsprep.evaluation.recommendation import DECISION, DECISIONS, recommend
+from tmsprep.formats.targets_tsv import read_rows
 from tmsprep.group.analysis import Group
 from tmsprep.protocols import Protocol
+from tmsprep.tables import Column, column
+
+#: Column of the table beyond those of `tmsprep.evaluation.cohort`.
+DECISION_COLUMN: dict[str, Column] = {
+    DECISION: column(
+        'What a reviewer decided about the target; the point of the row is that of the method',
+        **{name: f'{name} by a reviewer' for name in DECISIONS},
+    )
+}
 
 
 def table_of_cohort(group: Group) -> pd.DataFrame | None:
@@ -23,7 +34,30 @@ def table_of_cohort(group: Group) -> pd.DataFrame | None:
     if points.empty:
         return None
     protocol = group.request.protocol
-    return cohort_table(points, protocol, recommended_methods(points, protocol))
+    table = cohort_table(points, protocol, recommended_methods(points, protocol))
+    decided = decisions(group)
+    keys = zip(table['image'], table['label'], strict=True)
+    return table.assign(**{DECISION: [decided.get(key, '') for key in keys]})
+
+
+def decisions(group: Group) -> dict[tuple[str, str], str]:
+    """Read what reviewers decided: image and target to one of `DECISIONS`.
+
+    A table without a sidecar was not checked, and one of another image does not hold.
+    """
+    layout = group.request.layout
+    found = {}
+    for name, image in group.images.items():
+        path = layout.table(image, REVIEWED)
+        of = {source_sha256(layout.table(image, method)) for method in group.request.names}
+        if not path.is_file() or source_sha256(path) not in of - {''}:
+            continue
+        try:
+            rows = [row for _, row in read_rows(path, ('label', DECISION))]
+        except ValueError:
+            continue
+        found.update({(name, row['label']): row[DECISION] for row in rows})
+    return {key: decision for key, decision in found.items() if decision in DECISIONS}
 
 
 def recommended_methods(points: pd.DataFrame, protocol: Protocol) -> dict[tuple[str, str], str]:

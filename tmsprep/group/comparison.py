@@ -9,7 +9,7 @@ from tmsprep.evaluation.cohort import COLUMNS as COHORT_COLUMNS
 from tmsprep.evaluation.errors import errors_against_consensus
 from tmsprep.evaluation.template import ESTIMATED, MNI_FROM, mni_columns
 from tmsprep.group.analysis import Group, GroupResult, common_settings
-from tmsprep.group.cohort import table_of_cohort
+from tmsprep.group.cohort import DECISION_COLUMN, table_of_cohort
 from tmsprep.group.crossval import STATUSES as CROSSVAL_STATUSES
 from tmsprep.group.issues import COLUMNS as PARTICIPANT_COLUMNS
 from tmsprep.group.issues import participants_table
@@ -89,6 +89,7 @@ def _columns(group: Group) -> dict[str, Column]:
         **AGREEMENT_COLUMNS,
         **STATED_COLUMNS,
         **COHORT_COLUMNS,
+        **DECISION_COLUMN,
         **mni_columns(template_of(group.request.protocol), 'see mni_from'),
         MNI_FROM: column(
             'How the position in the template was found',

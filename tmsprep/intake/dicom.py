@@ -75,6 +75,11 @@ def convert(source: Path, kind: Kind, folder: Path) -> list[Series]:
     if not found:
         why = shown(said.strip()[-1000:])
         raise IntakeError(f'{source}: dcm2niix found no image in these DICOM files: {why}')
+    if kind is Kind.DICOM_FILE and all(series.slices < 2 for series in found):
+        raise IntakeError(
+            f'{source}: one slice; give the folder that holds all files of the series: '
+            f'{source.parent}'
+        )
     return sorted(found, key=lambda series: natural_key(series.name))
 
 

@@ -31,7 +31,11 @@ Look at every target in the viewer or the figures below; where you doubt it, ope
 its landmarks. Use none that you would not have set yourself."""
 
 _LOAD = """\
-Load {image}, and no other scan or copy, into the navigator: the points hold in its frame alone."""
+Load {image}, and no other scan or copy, into {program}: the points hold in its frame alone."""
+
+_TAKE = """\
+Load the points from the [files for navigators](#{place}), or type them from the sheet that lies \
+there."""
 
 _COMPARE = """\
 Compare one target on the screen of the navigator with this report, and check the side on the \
@@ -95,6 +99,7 @@ def navigation_section(
         text=text,
         tables=[Table('', ['For', 'Format', 'Frame', 'File'], rows, ' '.join(left_out))],
         warnings=outdated(manifest, image, chosen),
+        folded=True,
     )
 
 
@@ -132,12 +137,12 @@ def next_steps(
     if not any(one.usable for one in chosen):
         return []
     path = image.reference.get('Path', '')
-    steps = [_LOOK, _LOAD.format(image=f'`{path}`' if path else 'this image')]
-    if navigation is not None and not navigation.warnings:
-        steps.append(
-            f'Load the points from the [files for navigators](#{image.name}-{navigation.place}), '
-            'or type them from the sheet that lies there.'
-        )
+    name = f'`{path}`' if path else 'this image'
+    if navigation is None:
+        return [_LOOK, _LOAD.format(image=name, program='the program that uses the points')]
+    steps = [_LOOK, _LOAD.format(image=name, program='the navigator')]
+    if not navigation.warnings:
+        steps.append(_TAKE.format(place=f'{image.name}-{navigation.place}'))
     return [*steps, _COMPARE]
 
 

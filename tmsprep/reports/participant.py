@@ -136,7 +136,6 @@ def image_page(
     ]
     concerns = _concerns(image, rows)
     shown = cards(chosen, protocol, image.every_table)
-    facts = [*_facts(rows, protocol), *(text for section in found for text in section.facts)]
     unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
     level = 'bad' if image.errors or unusable else 'look' if warned else 'good'
     own = {
@@ -150,13 +149,14 @@ def image_page(
         level=level,
         verdict=_verdict(image, rows, protocol, concerns, warned),
         concerns=concerns,
-        facts=facts,
+        facts=[text for section in found for text in section.facts],
         warnings=[*warned, *_earlier(image)],
         cards=shown,
         card_columns=card_columns(shown),
         common_reason=common_reason(shown),
         notes=[note] if (note := off_centre(chosen, protocol)) else [],
         steps=next_steps(image, chosen, files),
+        counts=_counts(rows, protocol),
         rows=rows,
         columns=further_columns(image.tables),
         reference=str(image.reference.get('Path', '')),
@@ -202,7 +202,7 @@ def _verdict(
     return 'No warnings. Look at every target below all the same.'
 
 
-def _facts(rows: list[TargetRow], protocol: Protocol) -> list[str]:
+def _counts(rows: list[TargetRow], protocol: Protocol) -> list[str]:
     counts = [
         f'**{count.name}**: {count.found} of {count.total} targets found'
         + (f', {count.clear} without a warning.' if count.clear != count.found else '.')

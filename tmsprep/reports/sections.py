@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -28,9 +27,9 @@ if TYPE_CHECKING:
 
 _DOI = re.compile(r'doi:(10\.[^\s<>]*[^\s<>.,;])')
 
-
-#: Characters that need no escape in a data URI, nor in HTML, besides letters and digits.
-_PLAIN = ' /+=:;,.-_()*!?@$~'
+#: Characters that end a data URI or would be escaped in HTML, and the parenthesis of references to
+#: other parts, which are to be seen in a page's own text alone; the per cent sign first.
+_ESCAPED = '%#"<>&(\'\n\r\t'
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,9 @@ class Picture:
     def read(cls, path: Path, alt: str, what: str = '') -> Picture:
         """Embed an SVG file; shown as a picture it can neither run scripts nor load files."""
         # The slices inside are in base64 already, which would grow by a third once more.
-        content = quote(Path(path).read_bytes(), safe=_PLAIN)
+        content = Path(path).read_text(encoding='utf-8', errors='replace')
+        for character in _ESCAPED:
+            content = content.replace(character, f'%{ord(character):02X}')
         return cls(what, f'data:image/svg+xml,{content}', alt)
 
 
@@ -207,6 +208,8 @@ class Page:
         Why most points are recommended, said once; '' if no two cards have the same reason.
     notes, steps : sequence of str
         Remarks below the cards, and what to do next.
+    counts : sequence of str
+        Sentences above the table of targets.
     rows, columns, reference, with_expert
         The table of targets: rows, its further columns with title and explanation, the image
         whose frame holds, and whether raters' points are in it.
@@ -230,6 +233,7 @@ class Page:
     common_reason: str = ''
     notes: Sequence[str] = ()
     steps: Sequence[str] = ()
+    counts: Sequence[str] = ()
     rows: Sequence[Any] = ()
     columns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     reference: str = ''

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tmsprep.evaluation.head import MIN_POINTS
-from tmsprep.evaluation.shape import protocol_shape
+from tmsprep.evaluation.shape import fit_shape, protocol_shape
 from tmsprep.evaluation.status import edge_distance
 from tmsprep.imaging.similarity import similarity
 from tmsprep.points import PointSet
@@ -119,10 +119,7 @@ def measure_coil(
         Without an entry where the surface is missing: the head was stripped, cut or defaced there.
     """
     points = points.reindex(protocol.labels)
-    trusted = PointSet(
-        points.labels,
-        np.where(np.isin(points.labels, list(unreliable))[:, None], np.nan, points.coordinates),
-    )
+    trusted = trusted_points(points, protocol, unreliable)
     backwards = head_backwards(trusted, protocol)
     found = {
         label: scalp_entry(point, surface)
@@ -150,6 +147,29 @@ def measure_coil(
     }
     unusual = {label: reason for label, reason in reasons.items() if reason}
     return _coil(protocol, entries, missing, unusual, backwards)
+
+
+def trusted_points(
+    points: PointSet, protocol: Protocol, unreliable: Collection[str] = ()
+) -> PointSet:
+    """Return the points that tell how a head lies: without doubtful ones and single slips.
+
+    Parameters
+    ----------
+    points : PointSet
+        mm, RAS+, in the order of the protocol.
+    protocol : Protocol
+        The targets.
+    unreliable : collection of str
+        Targets whose points are doubtful.
+    """
+    bad = np.isin(points.labels, list(unreliable))
+    good = PointSet(points.labels, np.where(bad[:, None], np.nan, points.coordinates))
+    shape = protocol_shape(protocol)
+    if shape is None:
+        return good
+    used = fit_shape(good, shape).used | ~shape.reindex(good.labels).found
+    return PointSet(good.labels, np.where(used[:, None], good.coordinates, np.nan))
 
 
 def head_backwards(points: PointSet, protocol: Protocol) -> np.ndarray:

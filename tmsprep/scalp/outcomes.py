@@ -18,7 +18,7 @@ from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.scalp.checks import MeanScalp
 from tmsprep.scalp.fiducials import NotInView, find_fiducials
-from tmsprep.scalp.measure import SIDECAR_KEY, Coil, measure_coil, no_coil
+from tmsprep.scalp.measure import SIDECAR_KEY, Coil, measure_coil, no_coil, trusted_points
 from tmsprep.scalp.surface import HeadSurface, head_surface
 from tmsprep.scalp.ten_twenty import TenTwenty, ten_twenty
 
@@ -110,7 +110,8 @@ def measure_scalp(
             raise NotInView('the protocol has no fiducials in a mean head')
         if not method:
             raise NotInView('no method has points that can be relied on')
-        points = _trusted(outcomes[method], protocol)
+        outcome = outcomes[method]
+        points = trusted_points(points_of(outcome, protocol), protocol, outcome.unreliable)
         return Scalp(coils, _positions(surface, points, mean, protocol, properties), '', method)
     except NotInView as error:
         return Scalp(coils, why_not=f'no positions of the 10-20 system: {error}')
@@ -133,10 +134,3 @@ def _reliable(outcomes: Mapping[str, Outcome], properties: Mapping[str, Any]) ->
         return ''
     good = (name for name, o in outcomes.items() if o.points is not None and not o.findings)
     return next(good, '')
-
-
-def _trusted(outcome: Outcome, protocol: Protocol) -> PointSet:
-    """Return the points of an outcome without those that are not to be relied on."""
-    points = points_of(outcome, protocol)
-    bad = np.isin(points.labels, outcome.unreliable)
-    return PointSet(points.labels, np.where(bad[:, None], np.nan, points.coordinates))

@@ -68,6 +68,13 @@ SKIN_MM = 2.0
 #: The edge is looked for so far outside and inside of the drawn surface, mm.
 REACH_MM = 6.0
 
+#: An edge further than this from the middle of those around it is that of an ear, a strap or hair,
+#: mm: on a ball of 50 mm, edges are 1 mm apart.
+_STEPS_OUT_MM = 3.0
+
+#: So many edges of 13 tell how the scalp lies.
+_FEWEST_EDGES = 8
+
 #: Length of a ray from the middle of the head, mm.
 RAY_MM = 180.0
 
@@ -131,33 +138,64 @@ class HeadSurface:
         outwards = self.normals[near].sum(axis=0) @ axes[:, 0]
         return axes[:, 0] * np.copysign(1.0, outwards)
 
-    def edge(self, place: np.ndarray, normal: np.ndarray) -> np.ndarray:
-        """Move a place along a normal to the edge of the scalp in the image, shape (3,), mm.
+    def edges(self, places: np.ndarray, normal: np.ndarray) -> np.ndarray:
+        """Move places along a normal to the edge of the scalp in the image, shape (n, 3), mm.
 
         The edge is where a bundle of rays from outside passes the middle between air and skin,
-        whatever the gain of the coil is there and whatever lies below. Where there is no edge
-        within `REACH_MM`, the place stays.
+        whatever the gain of the coil is there and whatever lies below.
 
         Parameters
         ----------
-        place : numpy.ndarray
-            Shape (3,), mm, RAS+, on the drawn surface.
+        places : numpy.ndarray
+            Shape (n, 3), mm, RAS+, near the drawn surface.
         normal : numpy.ndarray
             Shape (3,), unit, outwards.
+
+        Returns
+        -------
+        numpy.ndarray
+            Shape (n, 3), mm, RAS+; NaN where there is no edge within `REACH_MM`.
         """
         along = np.arange(REACH_MM, -REACH_MM - _STEP_MM / 2, -_STEP_MM)
-        rays = place + _bundle(normal)[:, None] + along[:, None] * normal
+        rays = (
+            places[:, None, None] + _ring(normal, BUNDLE_MM, 6)[:, None] + along[:, None] * normal
+        )
         voxel = np.moveaxis(apply_affine(np.linalg.inv(self.affine), rays), -1, 0)
-        profile = map_coordinates(self.voxels, voxel, order=1).mean(axis=0)
+        profiles = map_coordinates(self.voxels, voxel, order=1).mean(axis=1)
+        heights = np.array([self._edge_height(profile, along) for profile in profiles])
+        return places + heights[:, None] * normal
+
+    def _edge_height(self, profile: np.ndarray, along: np.ndarray) -> float:
+        """Find the edge in one profile from outside to inside, at the heights `along`."""
         onset = int(np.argmax(profile >= self.threshold))
         if onset == 0:
-            return place
+            return np.nan
         skin = profile[min(onset + round(SKIN_MM / _STEP_MM), len(profile) - 1)]
         level = (profile[along >= REACH_MM - 2].mean() + skin) / 2
         first = max(int(np.argmax(profile >= level)), 1)
         before, after = profile[first - 1], profile[first]
-        share = (level - before) / (after - before)
-        return place + (along[first - 1] - share * _STEP_MM) * normal
+        return float(along[first - 1] - (level - before) / (after - before) * _STEP_MM)
+
+    def touching_normal(self, place: np.ndarray, normal: np.ndarray) -> np.ndarray:
+        """Outward normal of the plane through the edges of the scalp around a place, shape (3,).
+
+        More exact than `normal`, whose surface has the steps of a grid of 2 mm.
+
+        Parameters
+        ----------
+        place, normal : numpy.ndarray
+            Shape (3,): near the surface, and its rough normal.
+        """
+        ring = _ring(normal, NORMAL_MM, 12)
+        edges = self.edges(place + ring, normal)
+        heights = (edges - place) @ normal
+        near = np.abs(heights - np.nanmedian(heights)) < _STEPS_OUT_MM
+        if near.sum() < _FEWEST_EDGES:
+            return normal
+        design = np.column_stack([ring[near], np.ones(near.sum())])
+        slope = np.linalg.lstsq(design, heights[near], rcond=None)[0][:3]
+        tilted = normal - (slope - normal * (slope @ normal))
+        return tilted / np.linalg.norm(tilted)
 
     def outermost(self, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
         """Where rays from a place inside the head leave it for good.
@@ -187,13 +225,13 @@ class HeadSurface:
         return origin + length[:, None] * directions
 
 
-def _bundle(normal: np.ndarray) -> np.ndarray:
-    """Offsets of seven parallel rays, shape (7, 3), mm: one in the middle of six."""
+def _ring(normal: np.ndarray, radius: float, count: int) -> np.ndarray:
+    """Offsets in a plane, shape (count + 1, 3), mm: one in the middle of a ring."""
     first = np.cross(normal, np.eye(3)[np.argmin(np.abs(normal))])
     first /= np.linalg.norm(first)
-    angles = np.arange(6) * np.pi / 3
+    angles = np.arange(count) * 2 * np.pi / count
     around = np.outer(np.cos(angles), first) + np.outer(np.sin(angles), np.cross(normal, first))
-    return np.vstack([np.zeros(3), BUNDLE_MM * around])
+    return np.vstack([np.zeros(3), radius * around])
 
 
 def head_surface(image: nib.Nifti1Image) -> HeadSurface:

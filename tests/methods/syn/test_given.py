@@ -267,14 +267,36 @@ def test_damaged_field(tmp_path: Path, reader: TransformReader) -> None:
     nib.save(head, folder / 'MNI2Conform_nonl.nii.gz')
     given = Given(request_of(tmp_path, str(tmp_path / 'derived')), reader)
     assert given.transforms(default_atlas(PROTOCOL).mask, given.mask()) is None
+    assert 'not a volume of numbers (shape (99, 117, 95))' in given.refused[0]
+    four = np.stack([np.asarray(head.dataobj)] * 4, axis=-1)
+    nib.save(nib.Nifti1Image(four, head.affine), folder / 'MNI2Conform_nonl.nii.gz')
+    given = Given(request_of(tmp_path, str(tmp_path / 'derived')), reader)
+    assert given.transforms(default_atlas(PROTOCOL).mask, given.mask()) is None
     assert 'three coordinates per voxel are needed' in given.refused[0]
+
+
+@pytest.mark.parametrize('name', ['desc-preproc_T1w', 'desc-brain_mask'])
+def test_not_a_volume(tmp_path: Path, reader: TransformReader, name: str) -> None:
+    """Colours and series are no heads and no masks; what is left is used."""
+    fmriprep(tmp_path / 'derived', STEM)
+    path = tmp_path / 'derived' / 'sub-01' / 'ses-A' / 'anat' / f'{STEM}_{name}.nii.gz'
+    shape = np.zeros((8, 8, 8), [('R', 'u1'), ('G', 'u1'), ('B', 'u1')])
+    for data in (shape, np.zeros((8, 8, 8, 2), np.int16)):
+        nib.save(nib.Nifti1Image(data, np.eye(4)), path)
+        given = Given(request_of(tmp_path, str(tmp_path / 'derived')), reader)
+        assert given.mask() is None
+        assert f'{STEM}_desc-brain_mask.nii.gz: ' in given.refused[0]
+        assert 'not a volume of numbers' in given.refused[0]
+    pair = given.transforms(default_atlas(PROTOCOL).mask, None)
+    assert (pair is None) == (name == 'desc-preproc_T1w')
 
 
 def test_points_of_another_protocol(tmp_path: Path, reader: TransformReader) -> None:
     """Own points are known in the default template alone."""
     fmriprep(tmp_path / 'derived', STEM)
     request = request_of(tmp_path, str(tmp_path / 'derived'))
-    own = tmp_path / 'own_MNI152NLin2009aSym.tsv'
+    own = tmp_path / 'own.tsv'
+    own.touch()
     request.resources['atlas_targets'] = str(own)
     given = Given(request, reader)
     assert given.transforms(default_atlas(PROTOCOL).mask, None) is None

@@ -134,9 +134,16 @@ def find_given(image: ImageRef, layout: Layout, folders: Sequence[NamedPath]) ->
 def places_in(space: str, targets: Path) -> Path:
     """Name the table of the default atlas's points in another template.
 
-    It lies beside that of the default template, and has its name but for that of the template.
+    Examples
+    --------
+    >>> places_in('MNI152NLin6Asym', Path('atlas/points_MNI152NLin2009aSym.tsv')).as_posix()
+    'atlas/points_MNI152NLin6Asym.tsv'
+    >>> places_in('MNI152NLin6Asym', Path('sma.tsv')).as_posix()
+    'sma_MNI152NLin6Asym.tsv'
     """
-    return targets.with_name(targets.name.replace(DEFAULT_ATLAS, space))
+    if DEFAULT_ATLAS in targets.name:
+        return targets.with_name(targets.name.replace(DEFAULT_ATLAS, space))
+    return targets.with_stem(f'{targets.stem}_{space}')
 
 
 def _spaces(start: str, end: str) -> dict[str, str]:

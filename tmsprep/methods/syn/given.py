@@ -302,7 +302,7 @@ class Given:
             return path
         field_path = folder / f'{path.name.removesuffix(".nii.gz")}_displacement.nii.gz'
         try:
-            nib.save(displacement_field(open_volume(path)), field_path)
+            nib.save(displacement_field(open_volume(path, (4, 5))), field_path)
         except ImageError:
             raise
         except ValueError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -10,7 +11,7 @@ from scipy.ndimage import binary_fill_holes, distance_transform_edt, find_object
 
 from tmsprep.imaging.conform import as_image, resample_mask
 from tmsprep.imaging.mgh_file import load_mgh
-from tmsprep.imaging.read import load_nifti
+from tmsprep.imaging.read import ImageError, load_nifti
 
 #: Volume of a brain mask: brains of teenagers and adults, with or without CSF.
 PLAUSIBLE_ML = (700.0, 2400.0)
@@ -27,11 +28,27 @@ _CHARM_TISSUES = 'final_tissues.nii.gz'
 _GAP_MM = 4
 
 
-def open_volume(path: Path) -> nib.spatialimages.SpatialImage:
-    """Open a volume of NIfTI or FreeSurfer; raises ImageError."""
+def open_volume(path: Path, dimensions: Sequence[int] = (3,)) -> nib.spatialimages.SpatialImage:
+    """Open a volume of NIfTI or FreeSurfer.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    dimensions : sequence of int
+        Numbers of dimensions that it may have, without those of size 1 at the end.
+
+    Raises
+    ------
+    ImageError
+        If it is damaged, not one of numbers, or has other dimensions.
+    """
     if path.name.endswith('.mgz'):
         return load_mgh(path)
-    return nib.funcs.squeeze_image(load_nifti(path))
+    volume = nib.funcs.squeeze_image(load_nifti(path))
+    if volume.ndim not in dimensions or volume.get_data_dtype().kind not in 'iuf':
+        raise ImageError(f'{path}: not a volume of numbers (shape {volume.shape})')
+    return volume
 
 
 def read_mask(path: Path) -> nib.Nifti1Image:

@@ -15,6 +15,7 @@ from tmsprep.outcome import Outcome
 from tmsprep.registration.atlas import default_mask
 from tmsprep.registration.guarded import TransformReader
 from tmsprep.template import SPACES, TemplateMap
+from tmsprep.text import printable
 
 #: Air around the template in which distances are computed, mm.
 _MARGIN_MM = 30
@@ -48,10 +49,13 @@ def template_map(
         paths = {key: str(path) for key, path in earlier.items()}
     to_atlas, from_atlas = (Path(str(paths[key])) for key in names)
     preset = outcome.details.get('SynPreset') or preset_of(to_atlas)
+    words = f'through the registration to {space} by SyN{preset and f", preset {preset}"}'
+    if given := outcome.details.get('ReusedTransform'):
+        words = f'through transforms to {space} from elsewhere ({printable(given)} and back)'
     return TemplateMap(
         outcome.method,
         space,
-        f'through the registration to {space} by SyN' + (f', preset {preset}' if preset else ''),
+        words,
         to_template=lambda points: _move(points, from_atlas),
         from_template=lambda points: _move(points, to_atlas),
     )
