@@ -7,7 +7,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# On a busy machine an example takes a hundred times as long as on an idle one.
+hypothesis.settings.register_profile(
+    'tmsprep', deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile('tmsprep')
 
 # Threads of Torch that wait for each other on a busy machine make tiny networks ten times slower;
 # this must be said before Torch is first imported.

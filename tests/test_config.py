@@ -72,7 +72,7 @@ def made(level: str = 'participant', **given: Any) -> RunConfig:
 
 
 @given(given=GIVEN)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_round_trip(
     tmp_path_factory: pytest.TempPathFactory, given: tuple[str, dict[str, Any]]
 ) -> None:
@@ -100,7 +100,7 @@ ANYTHING = st.recursive(
     level=st.sampled_from(LEVELS),
     content=st.dictionaries(st.sampled_from([*SETTINGS, 'recipe', 'syn_preset']), ANYTHING),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_any_file(
     tmp_path_factory: pytest.TempPathFactory, level: str, content: dict[str, Any]
 ) -> None:

@@ -118,7 +118,7 @@ def test_no_points(tmp_path: Path) -> None:
     assert Outcome.read(empty.write(tmp_path / 'o.json')) == empty
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-1e4, 1e4), min_size=3, max_size=3))
 def test_no_digit_is_lost(tmp_path_factory, place: list[float]) -> None:
     outcome = Outcome('cnn', PointSet(('A',), np.array([place])))

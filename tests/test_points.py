@@ -56,7 +56,7 @@ def test_affine_by_hand() -> None:
     assert moved.labels == ABC.labels
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.floats(-200, 200), min_size=9, max_size=9), st.floats(-3, 3))
 def test_inverse_affine(numbers: list[float], angle: float) -> None:
     points = PointSet(('A', 'B'), np.array(numbers[:6]).reshape(2, 3))

@@ -78,7 +78,7 @@ def test_size_of_motion():
     assert np.linalg.det(resize(scan, 10, 1).motion) == pytest.approx(0.729)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_points_stay_in_view(seed):
     scan = blob_at((12, -6, 38))

@@ -69,7 +69,7 @@ def test_point_not_found() -> None:
 
 
 @given(st.lists(MM, min_size=10, max_size=30, unique=True))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_exact_coverage(pool: list[float]) -> None:
     # Exchangeable: each of n + 1 is as likely as any other to be the new one, and exactly
     # ceil((n + 1) 0.9) of them have a score up to the quantile of the others.
@@ -128,7 +128,7 @@ def test_expected_coverage() -> None:
 
 
 @given(st.lists(MM, min_size=9, max_size=15), st.sampled_from([0.25, 2.0, 1024.0]))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_common_scale(errors: list[float], scale: float) -> None:
     measured, spread = column(*errors), column(*errors[::-1])
     (plain,) = calibrate(measured, None, ONE).quantiles

@@ -89,7 +89,7 @@ coordinate = st.floats(-15, 15)
 raters = st.lists(st.tuples(coordinate, coordinate, coordinate), min_size=1, max_size=5)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(raters, st.randoms(use_true_random=False), st.integers(0, 2**32 - 1))
 def test_order_and_motion(rows: list, random: object, seed: int) -> None:
     points = np.array(rows)
@@ -117,7 +117,7 @@ def test_many_points() -> None:
     assert found.agreeing.tolist() == [*agreeing, [False] * 3]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 9), st.integers(0, 2**32 - 1), st.sampled_from([3.0, 7.0, 12.0]))
 def test_points_do_not_mix(raters: int, seed: int, threshold: float) -> None:
     random = np.random.default_rng(seed)

@@ -54,7 +54,7 @@ def test_shuffled_names(name: str) -> None:
 
 
 @pytest.mark.parametrize('name', ['tms', 'afids'])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     size=st.floats(0.6, 1.3),
     angles=st.tuples(*[st.floats(-24, 24)] * 3),

@@ -124,7 +124,7 @@ def test_shift_message() -> None:
     assert 'by 20.0 mm (x, y, z: +0.0, -20.0, +0.0)' in finding.message
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     direction=st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(v) > 0.1),
     # Raters are up to 4 mm apart on each axis, so that 12 mm need 7 more to be sure.

@@ -27,7 +27,7 @@ def moved(matrix: np.ndarray, labels: tuple[str, ...] = TMS.labels) -> PointSet:
     return PointSet(labels, points.coordinates @ np.asarray(matrix).T + [5, -20, 12])
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=st.floats(0.5, 3), turn=st.floats(0, 179), axis=st.sampled_from('xyz'))
 def test_similarity_fits(size: float, turn: float, axis: str) -> None:
     fit = fit_shape(

@@ -39,7 +39,7 @@ def read_or_refuse(path: Path) -> PointSet | None:
 
 
 @pytest.mark.parametrize('name', NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(content=st.one_of(st.binary(max_size=200), st.lists(JUNK).map(''.join).map(str.encode)))
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, name: str, content: bytes) -> None:
     path = tmp_path_factory.mktemp('fuzz') / name
@@ -48,7 +48,7 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, name: str, content:
 
 
 @pytest.mark.parametrize('name', NAMES)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     changes=st.lists(
         st.tuples(st.floats(0, 1), st.integers(0, 12), JUNK | st.just('')), min_size=1, max_size=4
@@ -68,7 +68,7 @@ def test_changed_files(tmp_path_factory: pytest.TempPathFactory, name: str, chan
 
 
 @pytest.mark.parametrize('name', NAMES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(cut=st.floats(0, 1))
 def test_cut_files(tmp_path_factory: pytest.TempPathFactory, name: str, cut: float) -> None:
     """A file cut short, not within a number, gives whole points that were in it, or is refused."""

@@ -33,7 +33,7 @@ SYSTEM = 'NIfTI:S:Scanner'
 
 
 @pytest.mark.parametrize(('name', 'frame'), KINDS)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(points=st.dictionaries(NAME, ROW, min_size=1, max_size=8))
 def test_round_trips(
     tmp_path_factory: pytest.TempPathFactory, name: str, frame: str, points: dict

@@ -43,7 +43,7 @@ COORDINATE = st.floats(-500, 500)
 ROW = st.one_of(st.tuples(COORDINATE, COORDINATE, COORDINATE), st.just((np.nan,) * 3))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(rows=st.lists(ROW, min_size=1, max_size=12))
 def test_round_trip(tmp_path_factory: pytest.TempPathFactory, rows: list) -> None:
     points = PointSet(tuple(f'T{i}' for i in range(len(rows))), np.array(rows))

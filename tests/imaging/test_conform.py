@@ -70,7 +70,7 @@ def test_point_in_every_axis_order(order: str) -> None:
     np.testing.assert_allclose(centroid(conformed), CENTRE + OFFSET, rtol=0, atol=0.05)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(
     order=st.sampled_from(ORDERS),
     sizes=st.tuples(*[st.floats(1.5, 2.5)] * 3),

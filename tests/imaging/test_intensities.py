@@ -189,7 +189,7 @@ def test_drawn_image(levels: int) -> None:
     values=st.lists(st.floats(-(2.0**127), 2.0**127, width=32), min_size=8, max_size=8),
     repeats=st.integers(1, 30),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_any_numbers(values: list[float], repeats: int) -> None:
     data = np.tile(np.array(values, np.float32).reshape(2, 2, 2), (repeats, 1, 2))
     data[: repeats // 2] *= np.float32(0.37)

@@ -40,7 +40,6 @@ def assert_isotropic(image: nib.Nifti1Image, voxel_mm: float) -> None:
     np.testing.assert_allclose(image.get_qform(), image.affine, atol=1e-4)
 
 
-@settings(deadline=None)
 @given(
     order=st.sampled_from(ORDERS),
     shape=st.tuples(*[st.integers(7, 12)] * 3),
@@ -72,7 +71,7 @@ def test_points_keep_world_mm(
         np.testing.assert_allclose(found, places[inner, axis], rtol=0, atol=1e-3)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     order=st.sampled_from(ORDERS),
     shape=st.tuples(*[st.integers(1, 9)] * 3),

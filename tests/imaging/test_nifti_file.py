@@ -221,7 +221,7 @@ FIELDS = sorted(nib.nifti1.header_dtype.names)
 @given(
     fields=st.dictionaries(st.sampled_from(FIELDS), st.binary(min_size=4, max_size=80), max_size=3)
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_random_fields(tmp_path_factory: pytest.TempPathFactory, fields: dict[str, bytes]) -> None:
     """Either the image is read, finite and in a frame, or it is refused by name; never more."""
     made = bytearray(content())
@@ -248,7 +248,7 @@ def test_random_fields(tmp_path_factory: pytest.TempPathFactory, fields: dict[st
 
 
 @given(place=st.integers(10, len(packed()) - 1), bit=st.integers(0, 7))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_flipped_bit(tmp_path_factory: pytest.TempPathFactory, place: int, bit: int) -> None:
     """No bit of the compressed data changes a voxel in silence."""
     made = bytearray(packed())
@@ -260,7 +260,7 @@ def test_flipped_bit(tmp_path_factory: pytest.TempPathFactory, place: int, bit: 
 
 
 @given(length=st.integers(0, len(packed()) - 1))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, length: int) -> None:
     path = tmp_path_factory.mktemp('fuzz') / 'a.nii.gz'
     path.write_bytes(packed()[:length])

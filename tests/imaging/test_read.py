@@ -307,7 +307,7 @@ def test_load_nifti_unreadable(tmp_path: Path, case: str) -> None:
 @given(damage=st.lists(st.tuples(st.integers(0, 351), st.integers(0, 255)), max_size=3))
 # More bytes per row than a C long counts.
 @example(damage=[(111, 95)])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_damaged_header(
     tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, int]]
 ) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tmsprep.imaging.volume import (
@@ -49,7 +49,6 @@ def test_percentiles_out_of_order(lower: float, upper: float) -> None:
         percentile_window(np.arange(10.0), lower, upper)
 
 
-@settings(deadline=None)
 @given(gain=st.floats(0.01, 1000), offset=st.floats(-1000, 1000))
 def test_gain_and_offset_cancel(gain: float, offset: float) -> None:
     data = np.random.default_rng(0).normal(size=500)

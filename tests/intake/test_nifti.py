@@ -60,7 +60,7 @@ def test_copy(tmp_path: Path, kind: type, name: str) -> None:
     assert list(tmp_path.glob('out/*')) == [target]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     data=stn.arrays(
         st.sampled_from(['u1', '<i2', '>i2', '<u2', '<i4', '<f4', '>f4', '<f8']),

@@ -204,7 +204,7 @@ def test_checked(tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_bit(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     path = save_checked(tmp_path_factory.getbasetemp() / 'bits.pt', {'a': torch.arange(9.0)})
     content = bytearray(path.read_bytes())
@@ -215,7 +215,7 @@ def test_any_bit(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) 
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / 'bytes.pt'
     path.write_bytes(content)

@@ -149,7 +149,7 @@ ODD = st.recursive(
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / 'fuzzed.safetensors'
     path.write_bytes(content)
@@ -165,7 +165,7 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> 
     st.binary(max_size=16),
     st.integers(-3, 3),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_header(
     tmp_path_factory: pytest.TempPathFactory, content: Any, data: bytes, off: int
 ) -> None:
@@ -293,7 +293,7 @@ def test_not_json(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('name', CHECKS)
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_texts(
     tmp_path_factory: pytest.TempPathFactory, name: str, data: st.DataObject
 ) -> None:

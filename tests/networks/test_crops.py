@@ -39,7 +39,7 @@ def test_ramp(level: int) -> None:
     torch.testing.assert_close(sample(volume, between, SIZE), between @ SLOPES)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(centre=INSIDE, size=st.integers(1, 5), level=st.integers(0, 2))
 def test_snapped_crop(centre: tuple[float, ...], size: int, level: int) -> None:
     resolution = 2**level

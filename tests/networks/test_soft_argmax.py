@@ -111,7 +111,7 @@ def test_gradient_by_hand() -> None:
     torch.testing.assert_close(maps.grad.flatten(), expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.tuples(*[st.integers(1, 7)] * 3), st.integers(0, 1000), st.floats(-20, 20), st.floats(0, 5)
 )

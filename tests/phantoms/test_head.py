@@ -10,7 +10,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
 from scipy.ndimage import map_coordinates
@@ -69,7 +69,6 @@ def test_steep_displacement():
 
 
 @given(seed=SEEDS, points=TEMPLATE_POINTS)
-@settings(deadline=None)
 def test_map_and_inverse(seed, points):
     mapping, points = random_map(seed), np.array(points)
     np.testing.assert_allclose(mapping.inverse(mapping.forward(points)), points, atol=1e-4)
@@ -77,7 +76,6 @@ def test_map_and_inverse(seed, points):
 
 
 @given(seed=SEEDS, points=TEMPLATE_POINTS)
-@settings(deadline=None)
 def test_volume_change_of_map(seed, points):
     mapping, points, step = random_map(seed), np.array(points), 1e-3
     columns = [
@@ -91,7 +89,6 @@ def test_volume_change_of_map(seed, points):
 
 
 @given(seed=SEEDS)
-@settings(deadline=None)
 def test_position_of_heads(seed):
     affine = random_map(seed).affine
     assert np.linalg.norm(apply_affine(affine, BRAIN_CENTRE) - BRAIN_CENTRE) <= 15

@@ -126,7 +126,7 @@ def test_mask_grid_after_sinc():
 
 
 @given(seed=SEEDS)
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_nuclei_within_ranges(seed):
     nuclei = nuclei_of(seed)
     assert any(nucleus is not None for nucleus in nuclei)
@@ -137,7 +137,7 @@ def test_nuclei_within_ranges(seed):
 
 
 @given(seed=SEEDS)
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_distractors_keep_distance(seed):
     mapping = random_map(seed)
     rods = draw_distractors(mapping, np.random.default_rng([seed, 13]))

@@ -69,7 +69,7 @@ def test_rod_outside_volume():
     thickness=st.floats(1, 2.5),
     shift=st.floats(-0.2, 0.2),
 )
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_label_centre_of_mass(direction, bend, length, thickness, shift):
     axis = np.array([*direction, 2.0])
     axis /= np.linalg.norm(axis)

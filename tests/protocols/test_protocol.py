@@ -236,7 +236,7 @@ KEYS = ('name', 'title', 'methods', 'voxel_mm', 'filter', 'words', 'weights', 'a
 
 
 @given(data=st.data())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_protocol(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     """It is read, or refused with its name: nothing else."""
     content = {
@@ -261,7 +261,7 @@ def test_any_protocol(tmp_path_factory: pytest.TempPathFactory, data: st.DataObj
 
 
 @given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / 'fuzzed.toml'
     path.write_bytes(content)

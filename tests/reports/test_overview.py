@@ -5,7 +5,7 @@ import re
 import nibabel as nib
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tmsprep.points import PointSet
@@ -39,7 +39,6 @@ def test_spread_out():
     assert spread_out(np.array([]), 4).shape == (0,)
 
 
-@settings(deadline=None)
 @given(st.lists(st.floats(-90, 90), max_size=12), st.floats(0.5, 10))
 def test_spread_out_laws(heights, apart):
     falling = np.array(sorted(heights, reverse=True))

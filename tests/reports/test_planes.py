@@ -63,7 +63,7 @@ def test_brightest_sample(view, order, codes, turn):
     assert abs(plane.up[row] - up) <= 0.25
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     angles=st.tuples(*[st.floats(-40, 40)] * 3),
     zooms=st.tuples(*[st.floats(0.5, 3)] * 3),

@@ -560,8 +560,8 @@ class Viewer {
         const far = [...this.middle];
         far[axis] += (end ? 1 : -1) * 0.62 * this.head.shape[axis] * this.head.spacing;
         const [x, y, z] = project(this.head, cam, this.picture, far);
-        // Ends that point at the reader or away lie over the head.
-        if (Math.abs(z) < 75) write(context, name, x, y, axis ? '#ddd' : '#ffe066', 14 * size / side);
+        // Ends that point at the reader or away would lie over the head.
+        if (Math.abs(z) < 0.25 * this.picture.span) write(context, name, x, y, axis ? '#ddd' : '#ffe066', 14 * size / side);
       }
     }
     context.restore();

@@ -99,6 +99,7 @@ def navigation_section(
         text=text,
         tables=[Table('', ['For', 'Format', 'Frame', 'File'], rows, ' '.join(left_out))],
         warnings=outdated(manifest, image, chosen),
+        folded=True,
     )
 
 

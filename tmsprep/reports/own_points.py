@@ -56,6 +56,7 @@ def own_points_sections(image: ImageResults) -> list[Section]:
             parts=parts,
             warnings=warnings,
             details={'Points of your own': table.sidecar},
+            folded=True,
         )
     ]
 

@@ -103,7 +103,7 @@ def test_part_of_a_view() -> None:
     torch.testing.assert_close(part, whole[5:14, 6:14, 7:14], atol=1e-4, rtol=0)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10**6), st.booleans(), st.booleans(), st.sampled_from([0.8, 1.0]))
 def test_points_stay_inside(seed: int, left: bool, right: bool, share: float) -> None:
     points = POINTS.clone()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
@@ -141,7 +141,6 @@ def test_window_counts() -> None:
     assert n_windows((101, 100, 41), (40, 40, 40)) == 5 * 4 * 2
 
 
-@settings(deadline=None)
 @given(length=st.integers(1, 60), edge=st.integers(2, 20))
 def test_window_weights(length: int, edge: int) -> None:
     total = np.zeros(length)
