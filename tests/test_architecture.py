@@ -50,7 +50,7 @@ MAY_IMPORT = {
         *METHOD,
     },
     'export': {'evaluation', 'formats', 'derivatives', 'point_table', 'reports', 'scalp'},
-    'review': {'evaluation', 'formats', 'derivatives', *METHOD},
+    'review': {'evaluation', 'formats', 'derivatives', 'scalp', *METHOD},
     'point_table': {'evaluation', 'formats', 'derivatives', 'scalp', *METHOD},
     'methods': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),

@@ -104,6 +104,24 @@ def test_files_of_fmriprep(tmp_path: Path) -> None:
     assert (other.average, other.to_head) == (True, '')
 
 
+def test_average_of_another_session(tmp_path: Path) -> None:
+    """Runs of one session were averaged, the other has one image; or all were averaged."""
+    end = 'from-orig_to-T1w_mode-image_xfm.txt'
+    touch(
+        tmp_path,
+        'sub-01/ses-A/anat/sub-01_ses-A_desc-brain_mask.nii.gz',
+        'sub-01/ses-B/anat/sub-01_ses-B_desc-brain_mask.nii.gz',
+        *(f'sub-01/ses-A/anat/sub-01_ses-A_run-{run}_{end}' for run in (1, 2)),
+    )
+    assert [find(f'sub-01_ses-{s}_run-1', tmp_path)[0].average for s in 'AB'] == [True, False]
+    for session in 'AB':
+        (
+            tmp_path / f'sub-01/ses-{session}/anat/sub-01_ses-{session}_desc-brain_mask.nii.gz'
+        ).unlink()
+    touch(tmp_path, 'sub-01/anat/sub-01_desc-brain_mask.nii.gz')
+    assert [find(f'sub-01_ses-{s}_run-1', tmp_path)[0].average for s in 'AB'] == [True, True]
+
+
 FREESURFER = ['sub-01_ses-A', 'sub-01', '01', 'sourcedata/freesurfer/sub-01_ses-A', '']
 
 

@@ -86,3 +86,12 @@ def test_hooks_have_the_same_versions() -> None:
     revisions = {repo['repo'].rpartition('/')[2]: repo.get('rev') for repo in hooks['repos']}
     assert revisions['ruff-pre-commit'] == f'v{CONSTRAINTS["ruff"]}'
     assert revisions['codespell'] == f'v{CONSTRAINTS["codespell"]}'
+
+
+@pytest.mark.parametrize(
+    ('system', 'machine', 'there'),
+    [('linux', 'x86_64', True), ('linux', 'aarch64', False), ('darwin', 'arm64', True)],
+)
+def test_ants_where_it_is_built(system: str, machine: str, there: bool) -> None:
+    (ants,) = (Requirement(r) for r in METADATA['dependencies'] if r.startswith('antspyx'))
+    assert ants.marker.evaluate({'sys_platform': system, 'platform_machine': machine}) == there

@@ -108,7 +108,7 @@ class Work:
                 yield '; '.join([message, *_findings(path.with_suffix('.json'))])
 
     def statuses(self, image: ImageRef) -> dict[str, dict[str, str]]:
-        """Read the statuses of the points of an image: method (or `POINTS`) to target to status."""
+        """Read the statuses of all points of an image: method or `POINTS`, target, status."""
         found = {}
         for name in (*(method.name for method in self.methods), POINTS):
             try:

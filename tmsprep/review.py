@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import BidsError, ImageRef, Layout
-from tmsprep.derivatives import REVIEWED, set_aside, sidecar_path
+from tmsprep.derivatives import REVIEWED, located_points, set_aside, sidecar_path
 from tmsprep.evaluation.recommendation import DECISIONS
 from tmsprep.evaluation.status import outside_field_of_view
 from tmsprep.formats.slicer import write_markups
@@ -27,7 +27,9 @@ from tmsprep.formats.targets_tsv import MISSING, read_rows, read_targets
 from tmsprep.methods import methods_of
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-from tmsprep.tables import column, read_json, write_table
+from tmsprep.scalp.image import entries_in_image, entries_kept
+from tmsprep.scalp.measure import METHOD, SIDECAR_KEY, needs_scalp
+from tmsprep.tables import COIL_COLUMNS, FRAME, column, read_json, write_table
 from tmsprep.text import plain, printable, read_text
 
 logger = logging.getLogger(__name__)
@@ -156,6 +158,7 @@ def take_reviews(
                 _withdraw(place)
             continue
         _warn_of_moved(layout, image, table)
+        table = _with_entries(table, place, image, layout, protocol, reference)
         if path != place and place.is_file() and read_text(place) != read_text(path):
             logger.warning(
                 'review: the earlier decisions are kept as %s', set_aside(place, 'earlier')
@@ -291,10 +294,41 @@ def _write(path: Path, table: pd.DataFrame, reference: Reference) -> None:
         COLUMNS,
         Method=REVIEWED,
         **reference.entries,
+        **({SIDECAR_KEY: {'Description': METHOD, **FRAME}} if COIL_COLUMNS[0] in table else {}),
     )
-    kept = table[table['decision'] != 'rejected']
-    points = PointSet(tuple(kept['label']), kept[['x', 'y', 'z']].to_numpy(float))
+    points = _points(table[table['decision'] != 'rejected'])
     write_markups(path.with_suffix('.mrk.json'), points)
+
+
+def _with_entries(
+    table: pd.DataFrame,
+    earlier: Path,
+    image: ImageRef,
+    layout: Layout,
+    protocol: Protocol,
+    reference: Reference,
+) -> pd.DataFrame:
+    """Add the scalp entries of moved points, if the protocol is for a coil.
+
+    Those that an earlier run found are kept; others are found in the image, if it is there.
+    """
+    moved = _points(table[table['decision'] == 'moved'])
+    if not len(moved) or not needs_scalp(protocol):
+        return table
+    found = entries_kept(earlier, moved)
+    left = [label for label in moved.labels if label not in found]
+    if left and image.path.is_file():
+        located = located_points(layout, image, [method.name for method in methods_of(protocol)])
+        others = next(iter(located.values()), PointSet.from_mapping({}))
+        points = moved.reindex(left)
+        found |= entries_in_image(image.path, reference.sha256, points, others, protocol)
+    rows = [found.get(label, {}) for label in table['label']]
+    columns = {name: [row.get(name, np.nan) for row in rows] for name in COIL_COLUMNS}
+    return table.assign(**columns)
+
+
+def _points(table: pd.DataFrame) -> PointSet:
+    return PointSet(tuple(table['label']), table[['x', 'y', 'z']].to_numpy(float))
 
 
 def _withdraw(path: Path) -> None:
@@ -309,7 +343,7 @@ def _warn_of_moved(layout: Layout, image: ImageRef, table: pd.DataFrame) -> None
             points = read_targets(layout.table(image, str(name)))
         except (OSError, ValueError):
             continue
-        accepted = PointSet(tuple(rows['label']), rows[['x', 'y', 'z']].to_numpy(float))
+        accepted = _points(rows)
         apart = points.reindex(accepted.labels).distance(accepted)
         for label, distance in zip(accepted.labels, apart, strict=True):
             if not distance <= _MOVED_MM:

@@ -121,7 +121,7 @@ def test_reviewed_point_first(status: str) -> None:
 def test_accepted_point_keeps_its_radius() -> None:
     """What a table says of the method's point holds for the same point; the other confirms it."""
     lead = row('ok', (7, 8, 5), error90_mm='3.5', entry_x='20')
-    review = row('accepted', (7, 8, 5), decision='accepted', reviewer='AB')
+    review = row('accepted', (7, 8, 5), decision='accepted', reviewer='AB', entry_x='n/a')
     found = choose(lead=lead, next=row('ok', (7, 8, 9)), reviewed=review)
     assert (found.method, found.radius_mm, found.row['entry_x']) == ('reviewed', 3.5, '20')
     assert (found.other_method, found.distance_mm) == ('next', 4)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -114,3 +116,15 @@ def test_protocol_without_template() -> None:
     tables = {'syn': table()}
     assert add_mni(tables, protocol, None) == {}
     assert MNI[0] not in tables['syn']
+
+
+def test_damaged_table_of_the_protocol(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It costs the coordinates, not the points."""
+    (tmp_path / 'atlas.tsv').write_text('label\tx\n')
+    atlas = {'image': 'MNI152NLin2009aSym', 'points': 'atlas.tsv'}
+    protocol = replace(PROTOCOL, atlas=atlas, folder=tmp_path)
+    tables = {'cnn': table()}
+    with caplog.at_level(logging.WARNING):
+        add_mni(tables, protocol, None)
+    assert np.isnan(places(tables['cnn'])).all()
+    assert 'There are no MNI coordinates' in caplog.text

@@ -51,6 +51,13 @@ mirror = 'RA'
 name = 'left spot'
 doubt = "Look at\\n the gyrus."
 """
+FIDUCIALS = """
+[fiducials]
+nasion = [0, 90, -50]
+inion = [0, -100, -80]
+left = [-70, 0, -80]
+right = [70.5, 0, -80]
+"""
 
 
 def test_the_papers_table() -> None:
@@ -80,6 +87,27 @@ def test_words_for_readers() -> None:
                  'LFACEMC': 'inferior frontal sulcus'}  # fmt: skip
     for label, landmark in landmarks.items():
         assert landmark in targets[label].doubt
+
+
+def test_handle(tmp_path: Path) -> None:
+    path = tmp_path / 'mine.toml'
+    path.write_text(GOOD + "handle = -12.5\nhandle_source = 'me'\n" + FIDUCIALS)
+    protocol = load_protocol(path)
+    left, right = protocol.targets
+    assert (left.handle, left.handle_source) == (None, '')
+    assert (right.handle, right.handle_source) == (-12.5, 'me')
+    assert protocol.fiducials['right'] == [70.5, 0, -80]
+
+
+def test_handles_of_the_paper_s_targets() -> None:
+    targets = {t.label: t for t in load_protocol('tms').targets}
+    for label in ('LULIMBMC', 'RULIMBMC', 'LFACEMC', 'RFACEMC', 'LDLPFC', 'RDLPFC'):
+        assert targets[label].handle == 45
+    for target in targets.values():
+        mirror = targets.get(target.mirror, target)
+        assert (target.handle, target.handle_source) == (mirror.handle, mirror.handle_source)
+    for label in ('LOFC', 'LHESCHL', 'LLLIMBMC'):
+        assert 'not evidence-based' in targets[label].handle_source
 
 
 def test_default_name(tmp_path: Path) -> None:
@@ -148,6 +176,15 @@ def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
         (GOOD.replace("hemisphere = 'R'", "hemisphere = 'L'"), 'one must be L and one R'),
         (GOOD.replace("hemisphere = 'R'", "hemisphere = 'right'"), "'L', 'R' or 'n/a'"),
         (GOOD.replace("region = 'r'", 'region = 1'), "'region' must be text"),
+        (GOOD + 'handle = 45\n', 'give both, or none'),
+        (GOOD + "handle_source = 'me'\n", 'give both, or none'),
+        (GOOD + "handle = '45'\nhandle_source = 'me'\n", "'handle' must be a number"),
+        (GOOD + "handle = true\nhandle_source = 'me'\n", "'handle' must be a number"),
+        (GOOD + "handle = 270\nhandle_source = 'me'\n", 'from -180 to 180 degrees'),
+        (GOOD + "handle = nan\nhandle_source = 'me'\n", 'from -180 to 180 degrees'),
+        (GOOD + '[fiducials]\nnasion = [0, 90, -50]\n', 'needs nasion, inion, left, right'),
+        (GOOD + FIDUCIALS.replace('-50', 'nan'), "'nasion' must be three numbers in mm"),
+        (GOOD + FIDUCIALS.replace(', -50', ''), "'nasion' must be three numbers in mm"),
     ],
 )
 def test_a_wrong_protocol_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -30,10 +30,10 @@ def test_stages_of_ants() -> None:
     said = [describe(''.join(lines[:n])) for n in (3, 5, 7, 8, 10, 13, 14, 16)]
     assert said == [
         '',
-        'Affine',
-        'Affine, level 1 of 2, iteration 1 of at most 20',
-        'Affine, level 1 of 2, iteration 2 of at most 20',
-        'Affine, level 2 of 2, iteration 1 of at most 10',
+        'affine',
+        'affine, level 1 of 2, iteration 1 of at most 20',
+        'affine, level 1 of 2, iteration 2 of at most 20',
+        'affine, level 2 of 2, iteration 1 of at most 10',
         'SyN',
         'SyN, level 1 of 2, iteration 0 of at most 6',
         'SyN, level 1 of 2, iteration 12 of at most 6',

@@ -72,6 +72,28 @@ def test_locks_without_fcntl(tmp_path: Path, foreign: dict[str, str]) -> None:
     assert again.stdout.split() == ['01', '02']
 
 
+IMPORT = """
+import pkgutil, sys, tmsprep
+from importlib import import_module
+for found in pkgutil.walk_packages(tmsprep.__path__, 'tmsprep.'):
+    if not found.name.endswith('__main__'):
+        try:
+            import_module(found.name)
+        except ImportError as error:
+            print(found.name, error.name)
+"""
+
+
+def test_import_without_posix_and_ants(foreign: dict[str, str]) -> None:
+    run = subprocess.run(
+        [sys.executable, '-c', IMPORT], env=foreign, capture_output=True, text=True, check=True
+    )
+    failed = dict(line.split() for line in run.stdout.splitlines())
+    assert set(failed.values()) == {'ants'}
+    needing = ('tmsprep.registration.', 'tmsprep.methods.syn.')
+    assert [name for name in failed if not name.startswith(needing)] == []
+
+
 @pytest.mark.slow
 def test_run_without_posix_and_ants(tmp_path: Path, foreign: dict[str, str]) -> None:
     """The network localises as everywhere: the demo's figure is 1.8 mm."""

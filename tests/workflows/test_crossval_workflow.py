@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -355,26 +353,3 @@ def test_no_masks(tmp_path: Path) -> None:
     bare = [replace(e, mask=None, points=points) for e in make_masks(tmp_path)]
     names = build(bare, tmp_path, 'locus-coeruleus').list_node_names()
     assert not any('segmenter' in name for name in names)
-
-
-def test_no_torch() -> None:
-    code = (
-        'import sys, tempfile; sys.path[:0] = ["tests/workflows", "tests"]\n'
-        'from pathlib import Path\n'
-        'import test_crossval_workflow as t\n'
-        'from tmsprep.learning.examples import Example\n'
-        'from tmsprep.points import PointSet\n'
-        'import numpy as np\n'
-        'bids = Path("/bids")\n'
-        'def example(i, mask):\n'
-        '    path = bids / f"sub-{i}" / "anat" / f"sub-{i}_T1w.nii.gz"\n'
-        '    return Example(f"sub-{i}", path, PointSet(("A",), np.zeros((1, 3))), mask)\n'
-        'for protocol in t.OPTIONS:\n'
-        '    examples = [example(i, Path("/m")) for i in range(6)]\n'
-        '    t.build(examples, Path("/tmp/nowhere"), protocol)\n'
-        'print("torch" in sys.modules)'
-    )
-    run = subprocess.run(
-        [sys.executable, '-c', code], cwd=CHECKOUT, capture_output=True, text=True, check=True
-    )
-    assert run.stdout.strip() == 'False'

@@ -179,7 +179,7 @@ def _in_bids(
             head,
             transforms,
             to_head,
-            average=any(_averaged(image, homes)),
+            average=_averaged(image, homes, stem),
             sidecars=list(_sidecars(paths)),
             uris=_uris(label, folder, paths),
         )
@@ -206,10 +206,12 @@ def _to_head(image: ImageRef, homes: Sequence[Path]) -> str:
     return next((str(path) for path in paths if may_be(path, Path.is_file)), '')
 
 
-def _averaged(image: ImageRef, homes: Sequence[Path]) -> Iterator[Path]:
-    """Yield transforms of a participant's images to their average, which a single one has not."""
-    for home in (homes[0], homes[1], *homes[1].parent.glob('ses-*/anat')):
-        yield from home.glob(f'sub-{image.subject}_*from-orig_to-T1w_mode-image_xfm.txt')
+def _averaged(image: ImageRef, homes: Sequence[Path], stem: str) -> bool:
+    """Tell whether images were averaged under a name, each of which then has a transform."""
+    kept = set(stem.split('_'))
+    anats = (homes[0], homes[1], *homes[1].parent.glob('ses-*/anat'))
+    pattern = f'sub-{image.subject}_*from-orig_to-T1w_mode-image_xfm.txt'
+    return any(kept <= set(path.name.split('_')) for home in anats for path in home.glob(pattern))
 
 
 def _sidecars(paths: Sequence[str]) -> Iterator[str]:

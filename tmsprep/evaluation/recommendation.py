@@ -18,6 +18,9 @@ from tmsprep.text import plain
 #: Column of a table of reviews, see `DECISIONS`.
 DECISION = 'decision'
 
+#: Cells of a table, as text or as data, that say nothing.
+_MISSING = ('n/a', '', 'nan', 'None')
+
 #: What a reviewer may have decided about a target.
 DECISIONS = ('accepted', 'moved', 'rejected')
 
@@ -235,7 +238,8 @@ def _review(one: _Candidate, usable: Sequence[_Candidate]) -> dict[str, Any]:
         return {'reason': reason, 'decision': decision}
     # What the tables say of an accepted point, such as its radius, they say of the method's.
     same = [other for other in usable if np.array_equal(other.point, one.point)]
-    row = {**same[0].row, **one.row} if same else one.row
+    own = {key: cell for key, cell in one.row.items() if str(cell) not in _MISSING}
+    row = {**same[0].row, **own} if same else one.row
     others = [other for other in usable if other not in same]
     return {**_describe(replace(one, row=row), others, reason), 'decision': decision}
 

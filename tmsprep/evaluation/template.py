@@ -138,14 +138,24 @@ def add_mni(
     for name, table in tables.items():
         how = words
         if name not in places:
-            shape = protocol_shape(protocol)
-            empty = np.full((len(table), 3), np.nan)
-            places[name] = empty if shape is None else estimate_places(usable[name], shape)
+            places[name] = _estimated(usable[name], protocol)
             how = ESTIMATED
         for i, axis in enumerate(MNI):
             table[axis] = places[name][:, i]
         entries[name] = {'Space': space, 'Mapping': how, 'Estimated': how == ESTIMATED}
     return entries
+
+
+def _estimated(points: PointSet, protocol: Protocol) -> np.ndarray:
+    """Estimate places in the template; NaN if the table of the protocol cannot be read."""
+    try:
+        shape = protocol_shape(protocol)
+    except ValueError as error:
+        logger.warning('%s. There are no MNI coordinates', error)
+        shape = None
+    if shape is None:
+        return np.full((len(points), 3), np.nan)
+    return estimate_places(points, shape)
 
 
 def words_of(way: TemplateMap, space: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tmsprep.bids.description import read_description
 from tmsprep.bids.names import BidsError, ImageRef
-from tmsprep.evaluation.recommendation import Recommendation
+from tmsprep.evaluation.recommendation import DECISION, Recommendation
 from tmsprep.formats.markers import Marker
 from tmsprep.formats.navigators import Grid
 from tmsprep.formats.parsing import PointsFileError
@@ -75,13 +75,15 @@ def _entry_of(
 ) -> tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]:
     """Return the row that says where the point is entered, and what its sidecar says of entries.
 
-    A reviewer accepts the point of a method alone; its entry is in the table of the method.
+    A reviewer accepts the point of a method alone; its entry is in the table of the method. That
+    of a moved point is in the table of decisions.
     """
     mine = tables.get(one.method)
     for table in (*([mine] if mine else []), *tables.values()):
         for row in table.rows:
             same = row.get('label') == one.label and np.array_equal(_vector(row, ''), one.point)
-            if same and 'entry_x' in row:
+            without = DECISION in row and not np.isfinite(_vector(row, 'entry')).all()
+            if same and 'entry_x' in row and not without:
                 scalp = table.sidecar.get(SIDECAR_KEY)
                 words = scalp if isinstance(scalp, dict) else {}
                 return row, {k: v for k, v in words.items() if isinstance(v, dict)}

@@ -13,6 +13,8 @@ from pathlib import Path
 LOG = 'ants.log'
 
 _RUNNING = re.compile(r'\*\*\* Running (\w+?)(?:Transform)? registration')
+#: What ITK calls the transforms, and what they are.
+_NAMES = {'Euler3D': 'rigid', 'Affine': 'affine'}
 _HEADER = re.compile(r'^(?:XX)?DIAGNOSTIC,Iteration', re.MULTILINE)
 _ITERATION = re.compile(r'^ *\d+DIAGNOSTIC, +(\d+),', re.MULTILINE)
 _ITERATIONS = re.compile(r'^ *iterations = ([\dx]+)', re.MULTILINE)
@@ -49,13 +51,13 @@ def describe(text: str) -> str:
     Examples
     --------
     >>> describe('iterations = 20x10\n*** Running AffineTransform registration ***\n')
-    'Affine'
+    'affine'
     """
     stages = list(_RUNNING.finditer(text))
     if not stages:
         return ''
     last = stages[-1]
-    words, after = [last[1]], text[last.end() :]
+    words, after = [_NAMES.get(last[1], last[1])], text[last.end() :]
     limits = _ITERATIONS.findall(text[: last.start()])
     headers = list(_HEADER.finditer(after))
     if headers and limits:

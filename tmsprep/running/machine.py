@@ -27,7 +27,7 @@ LITTLE_SPACE = 2**20
 _AMOUNT = re.compile(r'(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?)?', re.IGNORECASE)
 _EXPONENTS = {'k': 1, 'm': 2, 'g': 3, 't': 4}
 
-# Torch must not be loaded in this process: the workers that fork from it would hang.
+# Asked in another process: one that uses CUDA holds memory of the GPU until its end.
 _CUDA_CODE = 'import torch; torch.zeros(1, device="cuda").add_(1).item()'
 _CUDA_TIMEOUT_S = 300
 

@@ -11,8 +11,8 @@ from tmsprep.imaging.similarity import similarity
 from tmsprep.points import PointSet
 from tmsprep.scalp.surface import level_points
 
-#: Least volume of a head with its scalp, mL. Brains alone: up to 1,900 in the skull-stripped
-#: images at hand; whole and defaced heads: over 2,600.
+#: Least volume of a head with its scalp, mL. Brains alone: up to 1,700 in the skull-stripped
+#: images at hand; whole and defaced heads: over 2,700.
 HEAD_ML = 2000.0
 
 #: Level of the intensity of the mean head at which its scalp ends: that at which the scalp of the
@@ -20,11 +20,11 @@ HEAD_ML = 2000.0
 MEAN_LEVEL = 0.3
 
 #: Scalp further inside that of the mean head than this is no scalp but what was left of a head.
-#: Entries of the training participants: from 9 mm inside to 9 mm outside.
+#: Entries of 41 training participants: from 8 mm inside to 8 mm outside.
 MISSING_MM = 11.0
 
 #: The same for the middle (median) of all entries of an image. Training participants: from 4 mm
-#: inside to 6 mm outside; skull-stripped brains: 11 mm and more inside.
+#: inside to 6 mm outside; skull-stripped brains: 13 mm and more inside.
 STRIPPED_MM = 8.0
 
 #: A place on the surface nearer to the edge of the field of view than this may be where the head
@@ -32,7 +32,7 @@ STRIPPED_MM = 8.0
 CUT_MM = 3.0
 
 #: Range of the distance of a cortical target from the scalp, mm, that needs no second look.
-#: Training participants: 9 to 36; the literature of coil placement: 8 to 45.
+#: Training participants: 11 to 36; the literature of coil placement: 8 to 45.
 USUAL_MM = (8.0, 45.0)
 
 

@@ -81,7 +81,8 @@ def _registration(name: str, preset: str, reused: Sequence[Mapping[str, Any]]) -
         other = moved if name in SPACES and name != DEFAULT_ATLAS else ''
         return (
             f'Targets were carried over from the atlas{name and f" {name}"}{other}, by transforms '
-            f'that were not computed here but taken from {_sources(given)}. {default}'
+            f'that were not computed here but taken from {_sources(given)}'
+            f'{preset and f", made with preset {preset}"}. {default}'
         )
     return (
         f'Targets were carried over from the atlas{name and f" {name}"} by rigid, then affine, '
