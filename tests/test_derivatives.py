@@ -18,6 +18,7 @@ from tmsprep.methods import get_method
 from tmsprep.outcome import ImplausibleImage, Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, load_protocol
+from tmsprep.tables import COIL_COLUMNS
 
 PROTOCOL = load_protocol('tms')
 BIDS = Path('/data')
@@ -296,6 +297,20 @@ def test_refused(tmp_path: Path) -> None:
     # The refusal of an earlier run is known from its table.
     table, _ = write(tmp_path, cnn=Outcome('cnn', POINTS, dict(radius)))['cnn']
     assert set(table['status']) == {'unreliable'}
+
+
+def test_scalp_columns(tmp_path: Path) -> None:
+    """They last when the table is written again, but not over a point that must not be used."""
+    columns = {name: [0.5] * 11 for name in COIL_COLUMNS}
+    outcome = Outcome('cnn', POINTS, columns, {'Scalp': {'Missing': {}}}, unreliable=['LOFC'])
+    write(tmp_path, cnn=outcome)
+    write(tmp_path, syn=Outcome('syn', SHIFTED))
+    table, sidecar = read(tmp_path, 'cnn')
+    cells = table.set_index('label')[list(COIL_COLUMNS)]
+    assert set(cells.loc['LOFC']) == {'n/a'}
+    assert set(cells.drop('LOFC').to_numpy().ravel()) == {'0.5000'}
+    assert sidecar['Scalp'] == {'Missing': {}}
+    assert sidecar['scalp_distance_mm']['Units'] == 'mm'
 
 
 def test_findings(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.methods import SHIPPED, get_method
 from tmsprep.options import LEVELS
 from tmsprep.protocols import load_protocol
+from tmsprep.tables import COIL_COLUMNS
 
 CHECKOUT = Path(__file__).parents[1]
 PAGES = sorted([*CHECKOUT.glob('*.md'), *(CHECKOUT / 'docs').glob('*.md')])
@@ -138,7 +139,7 @@ def test_every_option_is_described() -> None:
 
 def test_descriptions_complete() -> None:
     outputs = text('docs/outputs.md') + text('docs/locus_coeruleus_usage.md')
-    names = [*FIRST_COLUMNS, 'dispersion_mm', *load_protocol('tms').labels]
+    names = [*FIRST_COLUMNS, *COIL_COLUMNS, 'dispersion_mm', *load_protocol('tms').labels]
     for method in map(get_method, SHIPPED):
         names += [*method.columns, *method.statuses]
     assert [name for name in names if f'`{name}`' not in outputs] == []

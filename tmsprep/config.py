@@ -187,7 +187,7 @@ class ImageConfig(DataConfig):
         '*_desc-brain_mask.nii.gz (to train also *_dseg.nii.gz) or *_from-T1w_to-*_xfm.h5; a name '
         'may stand before each, as in fmriprep=DIR',
         group='what',
-        metavar='[NAME=]DIR',
+        metavar='NAME=DIR',
         flags=('-d', '--derivatives'),
         exists='folder',
     )

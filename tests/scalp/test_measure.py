@@ -195,6 +195,14 @@ def test_no_surface(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert 'sub-01_T1w.nii.gz: no scalp entries' in caplog.text
 
 
+def test_unusual_depth_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    conformed = tmp_path / 'conformed.nii'
+    nib.save(image(), conformed)
+    measure_scalp({'cnn': Outcome('cnn', points(50))}, conformed, FIELD, replace(TMS, head=''))
+    assert 'sub-01_T1w.nii.gz: cnn, LOFC: ' in caplog.text
+    assert 'mm from the scalp, 8 to 45 mm expected' in caplog.text
+
+
 def test_doubtful_image(tmp_path: Path) -> None:
     conformed = tmp_path / 'conformed.nii'
     nib.save(image(), conformed)

@@ -217,12 +217,12 @@ def _choose(candidates: Mapping[str, _Candidate]) -> dict[str, Any]:
 def _why(chosen: _Candidate, located: Sequence[_Candidate]) -> str:
     lead = located[0]
     if not chosen.clear:
-        what = 'no method is' if len(located) > 1 else 'the only method is not'
-        return f'{chosen.title}, though {what} without a warning: {chosen.words}'
+        what = 'no method is without a warning' if len(located) > 1 else 'it has a warning'
+        return f'{chosen.title}, though {what}: {chosen.words}'
     if chosen is not lead:
         return f'{chosen.title} has no warning, but {lead.title} has: {lead.words}'
-    first = 'is preferred by this protocol and' if len(located) > 1 else 'is the only method and'
-    return f'{chosen.title} {first} has no warning'
+    first = ' is preferred by this protocol and' if len(located) > 1 else ''
+    return f'{chosen.title}{first} has no warning'
 
 
 def _review(one: _Candidate, usable: Sequence[_Candidate]) -> dict[str, Any]:

@@ -104,6 +104,9 @@ def measure_scalp(
         logger.debug('', exc_info=True)
         reason = f'the surface of the head was not found: {error}'
         return Scalp(dict.fromkeys(outcomes, no_coil(protocol, reason)), why_not=reason)
+    for name, coil in coils.items():
+        for label, reason in coil.unusual.items():
+            logger.warning('%s: %s, %s: %s', properties['path'], name, label, reason)
     method = _reliable(outcomes, properties)
     try:
         if not (mean and protocol.fiducials):

@@ -152,6 +152,8 @@ class HeadSurface:
         ring = _ring(normal, NORMAL_MM, 12)
         edges = self.edges(place + ring, normal)
         heights = (edges - place) @ normal
+        if np.isfinite(heights).sum() < _FEWEST_EDGES:
+            return normal
         near = np.abs(heights - np.nanmedian(heights)) < _STEPS_OUT_MM
         if near.sum() < _FEWEST_EDGES:
             return normal
