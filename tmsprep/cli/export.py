@@ -93,7 +93,8 @@ def _export(layout: Layout, protocol: Protocol, subject: str) -> Iterator[str]:
     """Export one participant; give what went wrong, in words."""
     try:
         images = [results.image for results in collect_subject(layout, subject).images]
-        yield from take_reviews(layout, protocol, images)
+        refused = take_reviews(layout, protocol, images)
+        yield from refused
         folders = export_subject(layout, protocol, subject)
         for folder in folders:
             logger.info('files for navigators: %s', folder)
@@ -102,5 +103,5 @@ def _export(layout: Layout, protocol: Protocol, subject: str) -> Iterator[str]:
         logger.debug('', exc_info=True)
         yield str(error) or repr(error)
     else:
-        if not folders:
+        if not (folders or refused):
             yield 'no table of a method that could be read, so there is nothing to export'

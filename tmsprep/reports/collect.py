@@ -9,8 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import EXPERT, POINTS
+from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
 from tmsprep.failures import ErrorRecord, read_record
+from tmsprep.protocols import Protocol
+from tmsprep.review import why_refused
 from tmsprep.text import open_text, parse_json, read_text
 
 _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
@@ -153,7 +155,9 @@ def collect_subject(layout: Layout, subject: str) -> SubjectResults:
     def read(kind: str, reader: Callable[[Path], _Read]) -> list[tuple[ReportItem, _Read]]:
         found = []
         for item in items:
-            if item.kind == kind:
+            # Decisions that are not used have no sidecar; `decisions_refused` says why.
+            refused = item.what == REVIEWED and not item.path.with_suffix('.json').is_file()
+            if item.kind == kind and not refused:
                 try:
                     found.append((item, reader(item.path)))
                 except (OSError, ValueError) as error:
@@ -174,6 +178,25 @@ def collect_subject(layout: Layout, subject: str) -> SubjectResults:
     ]
     general = [error for item, error in errors if not item.image]
     return SubjectResults(f'sub-{label}', images, general, problems)
+
+
+def decisions_refused(image: ImageResults, layout: Layout, protocol: Protocol) -> str:
+    """Say why decisions that lie beside the tables of an image are not used, in words.
+
+    '' if they are used, or there are none. Else its points must not pass for decided ones.
+
+    Parameters
+    ----------
+    image : ImageResults
+        The image.
+    layout : Layout
+        Names of the outputs.
+    protocol : Protocol
+        The targets.
+    """
+    if not image.tables or REVIEWED in image.tables:
+        return ''
+    return why_refused(layout, image.image, protocol)
 
 
 def _image_results(
