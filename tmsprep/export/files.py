@@ -43,8 +43,8 @@ def export_subject(
     subject : str
         Label of the participant, without ``sub-``.
     bids_dir : Path, optional
-        The data set, if outputs of an early version do not say the codes of an image; where the
-        outputs say it is, if not given.
+        The data set, to see whether its images were replaced, and for the codes of an image if
+        outputs of an early version do not say them; where the outputs say it is, if not given.
 
     Returns
     -------
@@ -54,15 +54,19 @@ def export_subject(
     Raises
     ------
     PointsFileError
-        If a file cannot be written, or is not read back as it was written; there is no directory
-        for that image then, but for the others.
+        If a file cannot be written, or is not read back as it was written, or tables are of
+        another image than the one that lies in the data set; there is no directory for that image
+        then, but for the others.
     """
     # Those of images that have no tables any more, too.
     for outdated in layout.navigations(subject):
         remove_inside(outdated, layout.out_dir)
     written, problems = [], []
-    for results in collect_subject(layout, subject).images:
+    for results in collect_subject(layout, subject, bids_dir).images:
         folder = layout.navigation(results.image)
+        if results.replaced:
+            problems.append(results.replaced_in_words)
+            continue
         if not _methods(results.tables):
             continue
         try:

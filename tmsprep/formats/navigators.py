@@ -33,7 +33,7 @@ _PLAIN = re.compile(r'[A-Za-z0-9+-]{1,100}')
 _AGREE = 'make them agree (fslorient -copysform2qform FILE) and run again'
 _NO_FORMS = (
     'the codes of the header are not known: these outputs do not say them, and the image was not '
-    'found, or is another one now'
+    'found'
 )
 _NO_POSE = 'no pose of the coil is known'
 _NO_ENTRY = 'no entry on the scalp is known'
