@@ -93,8 +93,9 @@ def test_image_that_was_replaced(fake: FakeOutput, capsys: pytest.CaptureFixture
     assert not nav(fake, '01').exists()
     assert nav(fake, '02').is_dir()
     words = (
-        'sub-01/anat/sub-01_T1w.nii.gz is not the image any more that the points here are of (its '
-        'checksum differs). Run the participant level on it again, or put the former image back'
+        'sub-01/anat/sub-01_T1w.nii.gz was replaced: its checksum is no longer that of the image in '
+        'which the points here were localised. Run the participant level on it again, or put the '
+        'former image back'
     )
     assert f'sub-01 failed: files for navigators: {words}' in capsys.readouterr().err
     page = Page(fake.layout.report('01'))
@@ -102,3 +103,15 @@ def test_image_that_was_replaced(fake: FakeOutput, capsys: pytest.CaptureFixture
     assert f'No stimulation targets: {words}. There are no files for navigators' in page.text
     assert 'desc-cnn_targets.tsv' in page.text
     assert str(POINTS['RDLPFC'][0][2]) not in page.text
+
+
+def test_reports_of_an_image_that_was_replaced(fake: FakeOutput, tmp_path: Path) -> None:
+    """--reports-only leaves no files of the former points either, wherever the data set is."""
+    assert main([str(fake.root), 'export']) == 0
+    raw_image(tmp_path / 'raw')
+    (tmp_path / 'raw' / 'dataset_description.json').write_text('{"Name": "raw"}')
+    command = [str(tmp_path / 'raw'), str(fake.root), 'participant', '--reports-only']
+    command += ['--localizers', 'cnn', '--skip-bids-validation', '-w', str(tmp_path / 'work')]
+    assert main(command) == 1
+    assert not nav(fake, '01').exists()
+    assert 'class="summary bad"' in fake.layout.report('01').read_text()

@@ -181,7 +181,7 @@ def test_image_that_was_replaced(tmp_path: Path) -> None:
     fake = output(tmp_path / 'out', **reference(sha256='of the former image'))
     folder = export(fake)
     raw_image(tmp_path / 'raw')
-    with pytest.raises(PointsFileError, match=r'sub-01_T1w\.nii\.gz is not the image any more'):
+    with pytest.raises(PointsFileError, match=r'sub-01_T1w\.nii\.gz was replaced: its checksum'):
         export_subject(fake.layout, fake.protocol, '01', tmp_path / 'raw')
     assert not folder.exists()
 

@@ -19,8 +19,8 @@ _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 _Read = TypeVar('_Read')
 
 _REPLACED = """\
-{path} is not the image any more that the points here are of (its checksum differs). Run the \
-participant level on it again, or put the former image back"""
+{path} was replaced: its checksum is no longer that of the image in which the points here were \
+localised. Run the participant level on it again, or put the former image back"""
 
 
 @dataclass(frozen=True)
