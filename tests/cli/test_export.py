@@ -93,9 +93,9 @@ def test_image_that_was_replaced(fake: FakeOutput, capsys: pytest.CaptureFixture
     assert not nav(fake, '01').exists()
     assert nav(fake, '02').is_dir()
     words = (
-        'sub-01/anat/sub-01_T1w.nii.gz was replaced: its checksum is no longer that of the image in '
-        'which the points here were localised. Run the participant level on it again, or put the '
-        'former image back'
+        'sub-01/anat/sub-01_T1w.nii.gz was replaced: its checksum is no longer that of the image '
+        'in which the points here were localised. Run the participant level on it again, or put '
+        'the former image back'
     )
     assert f'sub-01 failed: files for navigators: {words}' in capsys.readouterr().err
     page = Page(fake.layout.report('01'))

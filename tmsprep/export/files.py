@@ -15,8 +15,9 @@ from tmsprep.disclaimer import disclaimer
 from tmsprep.export.source import frame_in_words, grid_of, recommended_markers
 from tmsprep.files import remove_inside
 from tmsprep.formats import nibs_bids, sheet
+from tmsprep.formats.left_out import LeftOut, in_one_line
 from tmsprep.formats.markers import TOLERANCE_MM, Marker, largest_difference
-from tmsprep.formats.navigators import Grid, LeftOut, NavigatorFile, Plan, plan_files, plan_slicer
+from tmsprep.formats.navigators import Grid, NavigatorFile, Plan, plan_files, plan_slicer
 from tmsprep.formats.parsing import PointsFileError
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults, TargetsTable, collect_subject
@@ -110,8 +111,8 @@ def _export_image(
     }
     write_json(folder / MANIFEST, content)
     if left_out:
-        reasons = '; '.join(f'{left.system} ({left.reason})' for left in left_out)
-        logger.info('%s: no files for %s', results.name, reasons)
+        words = in_one_line(left_out)
+        logger.info('%s: no files for %s; %s has all', results.name, words, README)
     return folder
 
 
@@ -150,7 +151,7 @@ def _contents(
             }
             for file, difference in checked.items()
         ],
-        'LeftOut': [{'System': left.system, 'Reason': left.reason} for left in left_out],
+        'LeftOut': [{'System': left.what, 'Reason': left.reason} for left in left_out],
     }
 
 
@@ -264,7 +265,7 @@ def _readme(
         *(f'{f.name}: {f.system}, {f.format}, {f.frame}' for f in files if f not in singly),
         *sorted({f'{Path(f.name).parent}/: as above, one target in each' for f in singly}),
         '',
-        *(f'Not written for {left.system}: {left.reason}.' for left in left_out),
+        *(f'Not written for {left.what}: {left.reason}.' for left in left_out),
         *(f'No point: {m.label} ({m.name}). {m.reason}.' for m in markers if not m.found),
         *(f'Look at: {m.title} ({m.name}). {m.reason}.' for m in markers if m.warning),
         '',
