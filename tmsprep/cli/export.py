@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmsprep.bids.description import check_out_dir
@@ -93,15 +94,50 @@ def _export(layout: Layout, protocol: Protocol, subject: str) -> Iterator[str]:
     """Export one participant; give what went wrong, in words."""
     try:
         images = [results.image for results in collect_subject(layout, subject).images]
-        refused = take_reviews(layout, protocol, images)
-        yield from refused
-        folders = export_subject(layout, protocol, subject)
-        for folder in folders:
-            logger.info('files for navigators: %s', folder)
-        logger.info('report: %s', write_participant_report(layout, protocol, subject))
+        yield from take_reviews(layout, protocol, images)
     except Exception as error:
         logger.debug('', exc_info=True)
-        yield str(error) or repr(error)
+        yield f'review: {str(error) or repr(error)}'
+    problems = list(write_files(layout, protocol, subject))
+    if not problems and not layout.navigations(subject):
+        problems = ['no table of a method that could be read, so there is nothing to export']
+    yield from problems
+
+
+def write_files(
+    layout: Layout, protocol: Protocol, subject: str, bids_dir: Path | None = None
+) -> Iterator[str]:
+    """Write the files for navigators of one participant, and the report.
+
+    Parameters
+    ----------
+    layout : Layout
+        Output folder and protocol.
+    protocol : Protocol
+        The targets.
+    subject : str
+        Label of the participant, without ``sub-``.
+    bids_dir : Path, optional
+        The data set; where the outputs say it is, if not given.
+
+    Yields
+    ------
+    str
+        What went wrong, in words.
+    """
+    try:
+        for folder in export_subject(layout, protocol, subject, bids_dir):
+            logger.info('files for navigators: %s', folder)
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        yield f'files for navigators: {str(error) or repr(error)}'
+    try:
+        path = write_participant_report(layout, protocol, subject, bids_dir)
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        path = layout.report(subject)
+        # That of an earlier run must not pass for one of this run.
+        path.unlink(missing_ok=True)
+        yield f'report: {path} could not be written: {str(error) or repr(error)}'
     else:
-        if not (folders or refused):
-            yield 'no table of a method that could be read, so there is nothing to export'
+        logger.info('report: %s', path)
