@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -120,6 +121,19 @@ def test_average_of_another_session(tmp_path: Path) -> None:
         ).unlink()
     touch(tmp_path, 'sub-01/anat/sub-01_desc-brain_mask.nii.gz')
     assert [find(f'sub-01_ses-{s}_run-1', tmp_path)[0].average for s in 'AB'] == [True, True]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason='root may read everything')
+def test_files_of_others(tmp_path: Path) -> None:
+    touch(tmp_path, 'sub-01_desc-brain_mask.nii.gz')
+    (tmp_path / 'sub-01_desc-brain_mask.nii.gz').chmod(0)
+    assert find('sub-01', tmp_path) == []
+
+
+def test_links_to_nowhere(tmp_path: Path) -> None:
+    (tmp_path / 'sub-01_desc-brain_mask.nii.gz').symlink_to('absent')
+    (tmp_path / 'sub-01').symlink_to('sub-01')
+    assert find('sub-01', tmp_path) == []
 
 
 FREESURFER = ['sub-01_ses-A', 'sub-01', '01', 'sourcedata/freesurfer/sub-01_ses-A', '']

@@ -205,16 +205,16 @@ def add_coil(
     places[table['status'].isin(UNUSABLE).to_numpy()] = np.nan
     targets = points_of(outcome, protocol)
     points = PointSet(every.labels, np.concatenate([targets.coordinates, places]))
-    extended = Outcome(outcome.method, points, unreliable=outcome.unreliable)
-    extended_by_method = {outcome.method: extended}
-    scalp_of = measure_scalp(extended_by_method, conformed, properties, every)
-    found = scalp_of.outcomes(extended_by_method, every)[outcome.method]
+    given = {'': Outcome(outcome.method, points, unreliable=outcome.unreliable)}
+    found = measure_scalp(given, conformed, properties, every).outcomes(given, every)['']
     columns = {name: found.columns[name][-len(table) :] for name in COIL_COLUMNS}
     scalp = dict(found.details[SIDECAR_KEY])
     for key in ('Missing', 'Unusual'):
         if kept := {k: v for k, v in scalp.pop(key, {}).items() if k in set(table['label'])}:
             scalp[key] = kept
     scalp['Handle'] = {}
+    # They are told beside the targets.
+    scalp.pop('TenTwenty', None)
     columns_of_numbers = {name: np.array(v, dtype=np.float64) for name, v in columns.items()}
     return table.assign(**columns_of_numbers), {SIDECAR_KEY: scalp}
 

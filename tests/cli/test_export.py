@@ -60,6 +60,23 @@ def test_review_put_beside_the_tables(fake: FakeOutput) -> None:
     assert str(POINTS['LDLPFC'][0][0]) not in text
 
 
+def test_review_that_became_unusable(fake: FakeOutput, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.table('sub-01', 'reviewed', [DECIDED])
+    assert main([str(fake.root), 'export']) == 0
+    assert 'A. B.' in fake.layout.report('01').read_text()
+    table = fake.table('sub-01', 'reviewed', [{**DECIDED, 'date': '20300131'}])
+    capsys.readouterr()
+    assert main([str(fake.root), 'export']) == 1
+    text = capsys.readouterr().err
+    assert "'20300131' is no date" in text
+    assert 'nothing to export' not in text
+    assert [path.name for path in nav(fake, '01').iterdir()] == ['README.txt']
+    assert (nav(fake, '02') / 'export.json').is_file()
+    page = fake.layout.report('01').read_text()
+    assert f'{table.name}, line 2: &#39;20300131&#39; is no date' in page
+    assert '<div class="summary bad">' in page
+
+
 def test_one_failure_stops_no_other(fake: FakeOutput, capsys: pytest.CaptureFixture[str]) -> None:
     fake.table('sub-01', 'cnn', rows(), SoftwareVersion='1')
     assert main([str(fake.root), 'export']) == 1

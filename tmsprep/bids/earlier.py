@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tmsprep.bids.description import read_description
-from tmsprep.bids.names import BidsError, ImageRef, may_be
+from tmsprep.bids.names import BidsError, ImageRef
 from tmsprep.options import NamedPath
 from tmsprep.text import printable
 
@@ -156,9 +156,9 @@ def _in_bids(
                 home / f'{name}_{end}'
                 for name in names
                 for home in homes
-                if (there := listed[home]) is None or f'{name}_{end}' in there
+                if f'{name}_{end}' in listed[home]
             )
-            return next((str(path) for path in paths if may_be(path, Path.is_file)), '')
+            return next((str(path) for path in paths if _readable(path)), '')
 
         mask = find('desc-brain_mask.nii.gz')
         pairs = {
@@ -186,15 +186,21 @@ def _in_bids(
     return None
 
 
-def _listed(home: Path) -> set[str] | None:
-    """List a folder, once for hundreds of names; None if it may not be listed."""
+def _readable(path: Path) -> bool:
+    """Tell whether a file is there and may be read: others own it."""
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except OSError:
+        return False
+
+
+def _listed(home: Path) -> set[str]:
+    """List a folder, once for hundreds of names; nothing if it may not be listed."""
     try:
         with os.scandir(home) as entries:
             return {entry.name for entry in entries}
-    except (FileNotFoundError, NotADirectoryError):
-        return set()
     except OSError:
-        return None
+        return set()
 
 
 def _ways(space: str) -> tuple[tuple[str, str], tuple[str, str]]:
@@ -203,7 +209,7 @@ def _ways(space: str) -> tuple[tuple[str, str], tuple[str, str]]:
 
 def _to_head(image: ImageRef, homes: Sequence[Path]) -> str:
     paths = (home / f'{image.stem}_from-orig_to-T1w_mode-image_xfm.txt' for home in homes)
-    return next((str(path) for path in paths if may_be(path, Path.is_file)), '')
+    return next((str(path) for path in paths if _readable(path)), '')
 
 
 def _averaged(image: ImageRef, homes: Sequence[Path], stem: str) -> bool:
@@ -218,7 +224,7 @@ def _sidecars(paths: Sequence[str]) -> Iterator[str]:
     for path in filter(None, paths):
         name = Path(path).name.removesuffix('.gz')
         sidecar = Path(path).with_name(name).with_suffix('.json')
-        if may_be(sidecar, Path.is_file):
+        if _readable(sidecar):
             yield str(sidecar)
 
 
@@ -250,7 +256,7 @@ def _subjects(image: ImageRef, stems: Sequence[str]) -> Iterator[tuple[str, bool
 
 def _first(home: Path, names: Sequence[str]) -> str:
     paths = (home / name for name in names)
-    return next((str(path) for path in paths if may_be(path, Path.is_file)), '')
+    return next((str(path) for path in paths if _readable(path)), '')
 
 
 def _in_freesurfer(

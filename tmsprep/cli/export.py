@@ -16,7 +16,7 @@ from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.reports.collect import ImageResults, collect_subject
 from tmsprep.reports.first_screen import recommended
 from tmsprep.reports.participant import write_participant_report
-from tmsprep.review import take_reviews
+from tmsprep.review import doubtful_statuses, take_reviews
 from tmsprep.running import EXIT_FAILED, EXIT_OK
 from tmsprep.running.locks import TAKEN, lock_labels
 from tmsprep.text import counted
@@ -68,7 +68,7 @@ def run_level(config: ExportConfig) -> int:
             problems = problems or list(_without_points(images, layout, protocol))
             if problems:
                 failed[subject] = '; '.join(problems)
-            statuses |= {image.name: _statuses(image) for image in images}
+            statuses |= {image.name: _statuses(image, layout) for image in images}
     return _conclude(failed, len(subjects), Warned.of(statuses))
 
 
@@ -138,13 +138,15 @@ def _without_points(
             yield f'{image.name}: no point may be used'
 
 
-def _statuses(image: ImageResults) -> dict[str, dict[str, str]]:
-    """Collect the statuses of all points of methods, and of the user's own."""
-    return {
+def _statuses(image: ImageResults, layout: Layout) -> dict[str, dict[str, str]]:
+    """Collect statuses of points of methods, of the user's own, and of doubtful decisions."""
+    found = {
         name: {row['label']: row['status'] for row in table.rows}
         for name, table in image.every_table.items()
         if name not in (EXPERT, REVIEWED)
     }
+    decided = doubtful_statuses(layout, image.image) if REVIEWED in image.tables else {}
+    return {**found, REVIEWED: decided}
 
 
 def write_files(

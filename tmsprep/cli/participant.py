@@ -17,6 +17,7 @@ from tmsprep.cli.export import write_files
 from tmsprep.cli.points import own_points
 from tmsprep.cli.warned import Warned
 from tmsprep.config import ParticipantConfig
+from tmsprep.derivatives import REVIEWED
 from tmsprep.done import Work
 from tmsprep.failures import (
     forget_records,
@@ -31,7 +32,7 @@ from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
 from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol, load_protocol
-from tmsprep.review import match_reviews, take_reviews
+from tmsprep.review import doubtful_statuses, match_reviews, take_reviews
 from tmsprep.running import EXIT_FAILED, EXIT_OK, EXIT_WARNED
 from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.locks import TAKEN, claim_participants
@@ -301,7 +302,15 @@ def _conclude(
 def _warned(run: ParticipantRun, images: Images) -> Warned:
     work = run.work()
     every = (image for several in images.values() for image in several)
-    return Warned.of({image.stem: work.statuses(image) for image in every})
+    return Warned.of(
+        {
+            image.stem: {
+                **work.statuses(image),
+                REVIEWED: doubtful_statuses(run.layout, image),
+            }
+            for image in every
+        }
+    )
 
 
 def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:

@@ -145,7 +145,9 @@ def edge_distance(points: PointSet, shape: tuple[int, ...], affine: np.ndarray) 
     return inside.min(axis=1)
 
 
-def on_wrong_side(points: PointSet, protocol: Protocol) -> np.ndarray:
+def on_wrong_side(
+    points: PointSet, protocol: Protocol, middle_of: PointSet | None = None
+) -> np.ndarray:
     """Tell which points lie across the midline from where they belong; boolean, shape (n,).
 
     The mid-sagittal plane is taken from the points themselves: its normal is the median direction
@@ -158,20 +160,26 @@ def on_wrong_side(points: PointSet, protocol: Protocol) -> np.ndarray:
         mm, RAS+, in protocol order.
     protocol : Protocol
         Hemispheres of the targets, and which of them mirror each other.
+    middle_of : PointSet, optional
+        Points in the same order from which the plane is taken instead.
     """
     side = side_signs(protocol)
     mirror = protocol.mirror_permutation()
-    right = points.coordinates[mirror]
-    pairs = (side < 0) & protocol.has_mirror() & points.found & points.found[mirror]
+    middle_of = points if middle_of is None else middle_of
+    left, right = middle_of.coordinates, middle_of.coordinates[mirror]
+    pairs = (side < 0) & protocol.has_mirror() & middle_of.found & middle_of.found[mirror]
     if not pairs.any():
         return np.zeros(len(points), bool)
-    across = (right - points.coordinates)[pairs]
+    across = (right - left)[pairs]
     # The median keeps the plane where it is when one of the pairs is swapped.
     normal = np.median(across, axis=0)
     if normal[0] <= 0:
         # Left targets to the right of right ones: every paired point is on the wrong side.
         normal = -normal
-    origin = np.median((right + points.coordinates)[pairs] / 2, axis=0)
+    if not normal.any():
+        # Left and right in one place, as in a damaged table: there is no plane.
+        return np.zeros(len(points), bool)
+    origin = np.median((right + left)[pairs] / 2, axis=0)
     signed = (points.coordinates - origin) @ (normal / np.linalg.norm(normal))
     return points.found & (side * signed < 0)
 

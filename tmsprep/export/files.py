@@ -20,7 +20,12 @@ from tmsprep.formats.markers import TOLERANCE_MM, Marker, largest_difference
 from tmsprep.formats.navigators import Grid, NavigatorFile, Plan, plan_files, plan_slicer
 from tmsprep.formats.parsing import PointsFileError
 from tmsprep.protocols import Protocol
-from tmsprep.reports.collect import ImageResults, TargetsTable, collect_subject
+from tmsprep.reports.collect import (
+    ImageResults,
+    TargetsTable,
+    collect_subject,
+    decisions_refused,
+)
 from tmsprep.reports.navigation import MANIFEST
 from tmsprep.reports.styles import method_order, method_style
 from tmsprep.tables import FRAME, write_json
@@ -28,6 +33,12 @@ from tmsprep.tables import FRAME, write_json
 logger = logging.getLogger(__name__)
 
 README = 'README.txt'
+
+_REFUSED = """\
+There are no files for navigators here, as decisions of a reviewer cannot be used:
+{}
+Correct the table or delete it, then run the command export.
+"""
 
 
 def export_subject(
@@ -51,6 +62,7 @@ def export_subject(
     -------
     list of Path
         The directories, see `Layout.navigation`; those of images without tables are deleted.
+        Where decisions of a reviewer cannot be used, the directory holds the reason alone.
 
     Raises
     ------
@@ -69,6 +81,11 @@ def export_subject(
             problems.append(results.replaced_in_words)
             continue
         if not _methods(results.tables):
+            continue
+        if refused := decisions_refused(results, layout, protocol):
+            # The points may be those that the reviewer rejected or moved.
+            logger.warning('%s: no files for navigators: %s', results.name, refused)
+            write_text(folder / README, _REFUSED.format(refused))
             continue
         try:
             written.append(_export_image(folder, results, layout, protocol, bids_dir))

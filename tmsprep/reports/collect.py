@@ -10,9 +10,11 @@ from typing import Any, TypeVar
 
 from tmsprep.bids.description import linked_data
 from tmsprep.bids.names import BidsError, ImageRef, Layout
-from tmsprep.derivatives import EXPERT, POINTS
+from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
 from tmsprep.failures import ErrorRecord, read_record
 from tmsprep.files import file_sha256
+from tmsprep.protocols import Protocol
+from tmsprep.review import why_refused
 from tmsprep.text import open_text, parse_json, read_text
 
 _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
@@ -170,7 +172,9 @@ def collect_subject(layout: Layout, subject: str, bids_dir: Path | None = None) 
     def read(kind: str, reader: Callable[[Path], _Read]) -> list[tuple[ReportItem, _Read]]:
         found = []
         for item in items:
-            if item.kind == kind:
+            # Decisions that are not used have no sidecar; `decisions_refused` says why.
+            refused = item.what == REVIEWED and not item.path.with_suffix('.json').is_file()
+            if item.kind == kind and not refused:
                 try:
                     found.append((item, reader(item.path)))
                 except (OSError, ValueError) as error:
@@ -195,6 +199,25 @@ def collect_subject(layout: Layout, subject: str, bids_dir: Path | None = None) 
     ]
     general = [error for item, error in errors if not item.image]
     return SubjectResults(f'sub-{label}', images, general, problems)
+
+
+def decisions_refused(image: ImageResults, layout: Layout, protocol: Protocol) -> str:
+    """Say why decisions that lie beside the tables of an image are not used, in words.
+
+    '' if they are used, or there are none. Else its points must not pass for decided ones.
+
+    Parameters
+    ----------
+    image : ImageResults
+        The image.
+    layout : Layout
+        Names of the outputs.
+    protocol : Protocol
+        The targets.
+    """
+    if image.replaced or not image.tables or REVIEWED in image.tables:
+        return ''
+    return why_refused(layout, image.image, protocol)
 
 
 def _image_results(

@@ -17,6 +17,7 @@ from tmsprep.reports.between_scans import scans_section, template_spaces
 from tmsprep.reports.collect import (
     ImageResults,
     collect_subject,
+    decisions_refused,
     entities_in_words,
 )
 from tmsprep.reports.first_screen import (
@@ -48,6 +49,10 @@ from tmsprep.text import counted
 
 #: Value of the entity desc of the figure of all targets; a target's figure has its label.
 OVERVIEW = 'overview'
+
+_REFUSED = """\
+Decisions of a reviewer cannot be used: {}. So the points below are those of before these \
+decisions, which may have rejected or moved them, and there are no files for navigators."""
 
 _SHAPES = {'o': 'Circle', 's': 'Square', '^': 'Triangle', 'D': 'Diamond'}
 
@@ -130,6 +135,7 @@ def image_page(
 ) -> Page:
     """Arrange the results of one image, and the points that are recommended, for the template."""
     rows = target_rows(image.tables)
+    refused = decisions_refused(image, layout, protocol)
     files = navigation_section(image, layout, chosen)
     found = [*own_points_sections(image), *sections.values()]
     warned = [
@@ -139,10 +145,11 @@ def image_page(
         *(text for section in found for text in section.warnings),
         *(files.warnings if files else []),
     ]
-    concerns = _concerns(image, rows)
+    concerns = _concerns(image, rows) if not refused else 'decisions cannot be used'
     shown = cards(chosen, protocol, image.every_table)
     unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
-    level = 'bad' if image.errors or image.replaced or unusable else 'look' if warned else 'good'
+    bad = image.errors or image.replaced or unusable or refused
+    level = 'bad' if bad else 'look' if warned else 'good'
     own = {
         method_style(name).name: image.tables[name].sidecar for name in method_order(image.tables)
     }
@@ -152,7 +159,9 @@ def image_page(
         title=entities_in_words(image.name) or protocol.words['image'],
         name=image.name,
         level=level,
-        verdict=_verdict(image, rows, protocol, concerns, warned),
+        verdict=_REFUSED.format(refused)
+        if refused
+        else _verdict(image, rows, protocol, concerns, warned),
         concerns=concerns,
         facts=[text for section in found for text in section.facts],
         warnings=[*warned, *_earlier(image)],
@@ -160,7 +169,7 @@ def image_page(
         card_columns=card_columns(shown),
         common_reason=common_reason(shown),
         notes=[note] if (note := off_centre(chosen, protocol)) else [],
-        steps=next_steps(image, chosen, files),
+        steps=[] if refused else next_steps(image, chosen, files),
         counts=_counts(rows, protocol),
         rows=rows,
         columns=further_columns(image.tables),

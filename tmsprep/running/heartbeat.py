@@ -132,9 +132,12 @@ def main(interval_s: float, files: Iterable[str], source: TextIO) -> None:
 
 
 def _read(source: TextIO, events: queue.SimpleQueue[dict[str, Any] | None]) -> None:
-    for line in source:
-        events.put(json.loads(line))
-    events.put(None)
+    try:
+        for line in source:
+            events.put(json.loads(line))
+    finally:
+        # A line that is cut off is the last one.
+        events.put(None)
 
 
 def _start_logging(files: Iterable[str]) -> None:

@@ -325,7 +325,7 @@ def test_folder_without_anything(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     request.resources['preset'] = 'unknown'
     outcome = SYN.locate(request)
     assert outcome.details['GaveNothing'] == ['mine']
-    assert f'--derivatives mine: has nothing for {RUN.path}' in caplog.text
+    assert f'--derivatives mine: has nothing that may be read for {RUN.path}' in caplog.text
 
 
 def test_corrected() -> None:

@@ -116,7 +116,9 @@ class Given:
         self.unchecked: list[str] = []
         for label in request.resources.get('gave_nothing', ()):
             logger.warning(
-                '--derivatives %s: has nothing for %s', label, request.properties.get('path')
+                '--derivatives %s: has nothing that may be read for %s',
+                label,
+                request.properties.get('path'),
             )
 
     def mask(self) -> nib.Nifti1Image | None:
