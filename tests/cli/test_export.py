@@ -132,3 +132,23 @@ def test_reports_of_an_image_that_was_replaced(fake: FakeOutput, tmp_path: Path)
     assert main(command) == 1
     assert not nav(fake, '01').exists()
     assert 'class="summary bad"' in fake.layout.report('01').read_text()
+
+
+def test_warnings_are_counted(fake: FakeOutput, capsys: pytest.CaptureFixture[str]) -> None:
+    """As at the end of the participant level, which wrote the tables."""
+    assert main([str(fake.root), 'export', '--participant-label', '01']) == 0
+    *_, before, last = capsys.readouterr().err.splitlines()
+    assert before.endswith(
+        'WARNING 3 of 4 targets carry a warning: sub-01 RDLPFC near_edge (cnn); sub-01 LOFC '
+        'failed (cnn); sub-01 ROFC wrong_side (cnn)'
+    )
+    assert last.endswith('1 participant; look at 3 targets with a warning, named above')
+
+
+def test_no_usable_point(fake: FakeOutput, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files that hold no point are no success, nor a reason to stop the others."""
+    useless = {'LDLPFC': ((40.0, 30.0, 35.0), 'wrong_side'), 'LOFC': (None, 'failed')}
+    fake.table('sub-01', 'cnn', rows(useless), SoftwareVersion='1', **reference())
+    assert main([str(fake.root), 'export']) == 1
+    assert 'sub-01 failed: sub-01: no point may be used' in capsys.readouterr().err
+    assert nav(fake, '02').is_dir()

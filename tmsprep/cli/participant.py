@@ -290,11 +290,11 @@ def _conclude(
             'tmsprep finished with errors: %d of %d participants failed%s',
             len(failed),
             len(images) + len(found.refused),
-            _named_above(warned),
+            warned.named_above,
         )
         return EXIT_FAILED
     people = counted(len(images), 'participant')
-    done = f'tmsprep finished without errors: {people}{_named_above(warned)}'
+    done = f'tmsprep finished without errors: {people}{warned.named_above}'
     code = _conclude_experts(experts, done, 'tmsprep finished')
     return EXIT_WARNED if code == EXIT_OK and warned.named and run.config.fail_on_warning else code
 
@@ -311,11 +311,6 @@ def _warned(run: ParticipantRun, images: Images) -> Warned:
             for image in every
         }
     )
-
-
-def _named_above(warned: Warned) -> str:
-    count = counted(len(warned.named), 'target')
-    return f'; look at {count} with a warning, named above' if warned.named else ''
 
 
 def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:

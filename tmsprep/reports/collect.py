@@ -215,7 +215,7 @@ def decisions_refused(image: ImageResults, layout: Layout, protocol: Protocol) -
     protocol : Protocol
         The targets.
     """
-    if not image.tables or REVIEWED in image.tables:
+    if image.replaced or not image.tables or REVIEWED in image.tables:
         return ''
     return why_refused(layout, image.image, protocol)
 
