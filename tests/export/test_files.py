@@ -205,6 +205,15 @@ def test_given_points(tmp_path: Path) -> None:
         assert ('SMA' in text) is (file['Points'] > 1 or '_SMA' in file['Path'])
 
 
+def test_readme_names_the_image(tmp_path: Path) -> None:
+    fake = output(tmp_path)
+    text = (export(fake) / README).read_text()
+    assert 'same image, sub-01_T1w.nii.gz (bids:raw:sub-01/anat/sub-01_T1w.nii.gz), into' in text
+    raw_image(tmp_path / 'sourcedata' / 'raw')
+    text = (export(fake) / README).read_text()
+    assert 'same image, sourcedata/raw/sub-01/anat/sub-01_T1w.nii.gz, into' in text
+
+
 def test_sidecar_without_grid(tmp_path: Path) -> None:
     fake = output(tmp_path, ReferenceImage={'Path': 'sub-01/anat/sub-01_T1w.nii.gz'})
     with pytest.raises(PointsFileError, match='do not say the grid'):

@@ -25,9 +25,10 @@ from tmsprep.reports.collect import (
     collect_subject,
     decisions_refused,
 )
-from tmsprep.reports.navigation import MANIFEST
+from tmsprep.reports.navigation import MANIFEST, image_in_words
 from tmsprep.reports.styles import method_order, method_style
 from tmsprep.tables import FRAME, write_json
+from tmsprep.text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,8 @@ def _export_image(
     left_out = [planned for planned in plan if isinstance(planned, LeftOut)]
     files = [planned for planned in plan if isinstance(planned, NavigatorFile)]
     checked = {file: write_checked(folder, file) for file in files}
-    write_text(folder / README, _readme(grid, markers, files, left_out, protocol))
+    place = printable(image_in_words(results, layout.out_dir))
+    write_text(folder / README, _readme(grid, markers, files, left_out, protocol, place))
     content = {
         'Description': 'Files for neuronavigators, each read back and compared after writing',
         'Protocol': protocol.name,
@@ -264,6 +266,7 @@ def _readme(
     files: Sequence[NavigatorFile],
     left_out: Sequence[LeftOut],
     protocol: Protocol,
+    place: str,
 ) -> str:
     """Say in words which file is for which system, and what to look at."""
     singly = [file for file in files if '/' in file.name and len(file.markers) == 1]
@@ -271,7 +274,8 @@ def _readme(
         f'Targets of {grid.name} for neuronavigators',
         '',
         f'Millimetres in the frame of the image, its {frame_in_words(grid)}.',
-        'Load the very same image into the navigator, and check a target on it.',
+        f'Load the very same image, {place}, into the navigator.',
+        'Check a target on it.',
         'Each file was read back after writing; the largest difference is in export.json.',
         '',
         *(f'{f.name}: {f.system}, {f.format}, {f.frame}' for f in files if f not in singly),
