@@ -112,8 +112,9 @@ def _export_image(
     left_out = [planned for planned in plan if isinstance(planned, LeftOut)]
     files = [planned for planned in plan if isinstance(planned, NavigatorFile)]
     checked = {file: write_checked(folder, file) for file in files}
-    place = printable(image_in_words(results, layout.out_dir))
-    write_text(folder / README, _readme(grid, markers, files, left_out, protocol, place))
+    where, given = printable(image_in_words(results, layout.out_dir)), _given(results.points)
+    readme = _readme(grid, markers, files, left_out, protocol, where, given)
+    write_text(folder / README, readme)
     content = {
         'Description': 'Files for neuronavigators, each read back and compared after writing',
         'Protocol': protocol.name,
@@ -260,13 +261,28 @@ def _of_methods(
     ]
 
 
+def _given(points: TargetsTable | None) -> str:
+    """Say which points are the user's own, and that they need not be of the last run."""
+    if points is None:
+        return ''
+    space = points.sidecar.get('PointSpace')
+    name = space.get('Name') if isinstance(space, dict) else 'a template'
+    return (
+        f'Given in {printable(str(name))} by --point or --points: '
+        f'{", ".join(printable(row["label"]) for row in points.rows)}. They are of the last run '
+        'that had these options; later runs keep them. To be rid of them, delete '
+        f'{points.path.name} and export again.'
+    )
+
+
 def _readme(
     grid: Grid,
     markers: Sequence[Marker],
     files: Sequence[NavigatorFile],
     left_out: Sequence[LeftOut],
     protocol: Protocol,
-    place: str,
+    where: str,
+    given: str,
 ) -> str:
     """Say in words which file is for which system, and what to look at."""
     singly = [file for file in files if '/' in file.name and len(file.markers) == 1]
@@ -274,7 +290,7 @@ def _readme(
         f'Targets of {grid.name} for neuronavigators',
         '',
         f'Millimetres in the frame of the image, its {frame_in_words(grid)}.',
-        f'Load the very same image, {place}, into the navigator.',
+        f'Load the very same image, {where}, into the navigator.',
         'Check a target on it.',
         'Each file was read back after writing; the largest difference is in export.json.',
         '',
@@ -284,6 +300,7 @@ def _readme(
         *(f'Not written for {left.system}: {left.reason}.' for left in left_out),
         *(f'No point: {m.label} ({m.name}). {m.reason}.' for m in markers if not m.found),
         *(f'Look at: {m.title} ({m.name}). {m.reason}.' for m in markers if m.warning),
+        *([given] if given else []),
         '',
         disclaimer(protocol),
     ]
