@@ -159,12 +159,12 @@ def raw_image(bids_dir: Path) -> Path:
 
 
 def test_outputs_of_an_early_version(tmp_path: Path) -> None:
-    """Their sidecars say no codes, which are read from the image if it is still the same."""
+    """Their sidecars say no codes, which are read from the image if it is there."""
     raw = raw_image(tmp_path / 'raw')
     fake = output(tmp_path / 'out', **reference(None, file_sha256(raw)))
     write_dataset_description(tmp_path / 'out', tmp_path / 'raw', fake.protocol)
     assert '*_brainsight-v14.txt' in names(export(fake))
-    fake = output(tmp_path / 'out', **reference(None, 'of another image'))
+    raw.unlink()
     assert names(export(fake)) == {
         *(README, MANIFEST, '*_slicer.mrk.json', '*_invesalius.mkss', '*_navinibs.json'),
         *('*_sheet.html', 'nibs-bids/sub-01_task-plan_coordsystem.json'),
@@ -174,6 +174,16 @@ def test_outputs_of_an_early_version(tmp_path: Path) -> None:
         'codes of the header are not known'
         in (tmp_path / 'out' / 'sub-01' / 'nav' / 'sub-01_protocol-tms' / README).read_text()
     )
+
+
+def test_image_that_was_replaced(tmp_path: Path) -> None:
+    """No files of the points of the former image, though its header says all."""
+    fake = output(tmp_path / 'out', **reference(sha256='of the former image'))
+    folder = export(fake)
+    raw_image(tmp_path / 'raw')
+    with pytest.raises(PointsFileError, match=r'sub-01_T1w\.nii\.gz was replaced: its checksum'):
+        export_subject(fake.layout, fake.protocol, '01', tmp_path / 'raw')
+    assert not folder.exists()
 
 
 def test_methods_in_files_of_their_own(tmp_path: Path) -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from report_data import FakeOutput, make_row
 
+from tmsprep.files import text_sha256
 from tmsprep.reports.collect import collect_subject, index_subject, read_targets
 
 
@@ -91,3 +94,68 @@ def test_suffix_from_sidecar(output):
 def test_nothing(output):
     results = collect_subject(output.layout, '01')
     assert (results.images, results.errors, results.problems) == ([], [], [])
+
+
+IMAGE = 'sub-01/anat/sub-01_T1w.nii.gz'
+
+
+def of_image(output, method, content):
+    """Write a table of an image with this content."""
+    entry = {'Path': IMAGE, 'SHA256': text_sha256(content)}
+    return output.table('sub-01', method, [make_row('LA', (1, 2, 3))], ReferenceImage=entry)
+
+
+def raw(root: Path, content: str) -> Path:
+    """Put an image into a data set."""
+    path = root / IMAGE
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    return root
+
+
+def test_image_that_was_replaced(output, tmp_path):
+    """Points of a former image are not collected, and figures may show them."""
+    old = of_image(output, 'cnn', 'former')
+    of_image(output, 'syn', 'present')
+    own = of_image(output, 'points', 'former')
+    output.figure('sub-01', 'LA')
+    (image,) = collect_subject(output.layout, '01', raw(tmp_path / 'raw', 'present')).images
+    assert list(image.tables) == ['syn']
+    assert (image.points, image.figures, image.earlier) == (None, {}, [old, own])
+    assert (image.replaced, image.figures_are_older) == (IMAGE, True)
+    assert image.image.relative_path.as_posix() == IMAGE
+
+
+def test_image_that_is_the_same(output, tmp_path):
+    of_image(output, 'cnn', 'present')
+    (image,) = collect_subject(output.layout, '01', raw(tmp_path / 'raw', 'present')).images
+    assert (list(image.tables), image.earlier, image.replaced) == (['cnn'], [], '')
+
+
+def test_image_beside_the_outputs(output):
+    """Where the description of the outputs says that the data set is."""
+    of_image(output, 'cnn', 'former')
+    raw(output.root / 'sourcedata' / 'my raw', 'present')
+    links = '{"DatasetLinks": {"raw": "sourcedata/my%20raw"}}'
+    (output.root / 'dataset_description.json').write_text(links)
+    (image,) = collect_subject(output.layout, '01').images
+    assert (image.tables, image.replaced) == ({}, IMAGE)
+
+
+@pytest.mark.parametrize('links', ['{"DatasetLinks": {"raw": "https://e.org/x"}}', '{"Dat', '[]'])
+def test_image_that_is_not_there(output, links):
+    of_image(output, 'cnn', 'former')
+    (output.root / 'dataset_description.json').write_text(links)
+    (image,) = collect_subject(output.layout, '01').images
+    assert (list(image.tables), image.replaced) == (['cnn'], '')
+
+
+@pytest.mark.parametrize('path', ['../secret/sub-01_T1w.nii.gz', '/dev/zero', 'a\0b', 3, None])
+def test_sidecar_that_names_another_file(output, tmp_path, path):
+    """Only an image at its place in the data set is read."""
+    raw(tmp_path / 'secret', 'present')
+    (tmp_path / 'secret' / 'sub-01_T1w.nii.gz').write_text('present')
+    entry = {'Path': path, 'SHA256': text_sha256('former')}
+    output.table('sub-01', 'cnn', [make_row('LA')], ReferenceImage=entry)
+    (image,) = collect_subject(output.layout, '01', tmp_path / 'raw').images
+    assert (list(image.tables), image.replaced) == (['cnn'], '')

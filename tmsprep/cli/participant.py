@@ -13,12 +13,12 @@ from tmsprep.bids.earlier import label_folders
 from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
+from tmsprep.cli.export import write_files
 from tmsprep.cli.points import own_points, tell_of_earlier_points
 from tmsprep.cli.warned import Warned
 from tmsprep.config import ParticipantConfig
 from tmsprep.derivatives import REVIEWED
 from tmsprep.done import Work
-from tmsprep.export.files import export_subject
 from tmsprep.failures import (
     forget_records,
     forget_useless_records,
@@ -32,7 +32,6 @@ from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
 from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol, load_protocol
-from tmsprep.reports.participant import write_participant_report
 from tmsprep.review import doubtful_statuses, match_reviews, take_reviews
 from tmsprep.running import EXIT_FAILED, EXIT_OK, EXIT_WARNED
 from tmsprep.running.execution import execute, prepare_run
@@ -259,34 +258,11 @@ def _write_reports(
     for subject, several in images.items():
         problems = [
             *take_reviews(run.layout, run.protocol, several, reviews),
-            *_export(run, subject),
-            *_write_report(run, subject),
+            *write_files(run.layout, run.protocol, subject, run.config.bids_dir),
         ]
         if problems:
             failed[subject] = '; '.join(problems)
     return failed
-
-
-def _export(run: ParticipantRun, subject: str) -> Iterator[str]:
-    try:
-        for folder in export_subject(run.layout, run.protocol, subject, run.config.bids_dir):
-            logger.info('files for navigators: %s', folder)
-    except Exception as error:
-        logger.debug('', exc_info=True)
-        yield f'files for navigators: {str(error) or repr(error)}'
-
-
-def _write_report(run: ParticipantRun, subject: str) -> Iterator[str]:
-    try:
-        path = write_participant_report(run.layout, run.protocol, subject)
-    except Exception as error:
-        logger.debug('', exc_info=True)
-        path = run.layout.report(subject)
-        # That of an earlier run must not pass for one of this run.
-        path.unlink(missing_ok=True)
-        yield f'report: {path} could not be written: {str(error) or repr(error)}'
-    else:
-        logger.info('report: %s', path)
 
 
 def _conclude(
@@ -317,11 +293,11 @@ def _conclude(
             'tmsprep finished with errors: %d of %d participants failed%s',
             len(failed),
             len(images) + len(found.refused),
-            _named_above(warned),
+            warned.named_above,
         )
         return EXIT_FAILED
     people = counted(len(images), 'participant')
-    done = f'tmsprep finished without errors: {people}{_named_above(warned)}'
+    done = f'tmsprep finished without errors: {people}{warned.named_above}'
     code = _conclude_experts(experts, done, 'tmsprep finished')
     return EXIT_WARNED if code == EXIT_OK and warned.named and run.config.fail_on_warning else code
 
@@ -338,11 +314,6 @@ def _warned(run: ParticipantRun, images: Images) -> Warned:
             for image in every
         }
     )
-
-
-def _named_above(warned: Warned) -> str:
-    count = counted(len(warned.named), 'target')
-    return f'; look at {count} with a warning, named above' if warned.named else ''
 
 
 def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:

@@ -15,8 +15,9 @@ from tmsprep.disclaimer import disclaimer
 from tmsprep.export.source import frame_in_words, grid_of, recommended_markers
 from tmsprep.files import remove_inside
 from tmsprep.formats import nibs_bids, sheet
+from tmsprep.formats.left_out import LeftOut, in_one_line
 from tmsprep.formats.markers import TOLERANCE_MM, Marker, largest_difference
-from tmsprep.formats.navigators import Grid, LeftOut, NavigatorFile, Plan, plan_files, plan_slicer
+from tmsprep.formats.navigators import Grid, NavigatorFile, Plan, plan_files, plan_slicer
 from tmsprep.formats.parsing import PointsFileError
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import (
@@ -55,8 +56,8 @@ def export_subject(
     subject : str
         Label of the participant, without ``sub-``.
     bids_dir : Path, optional
-        The data set, if outputs of an early version do not say the codes of an image; where the
-        outputs say it is, if not given.
+        The data set, to see whether its images were replaced, and for the codes of an image if
+        outputs of an early version do not say them; where the outputs say it is, if not given.
 
     Returns
     -------
@@ -67,15 +68,19 @@ def export_subject(
     Raises
     ------
     PointsFileError
-        If a file cannot be written, or is not read back as it was written; there is no directory
-        for that image then, but for the others.
+        If a file cannot be written, or is not read back as it was written, or tables are of
+        another image than the one that lies in the data set; there is no directory for that image
+        then, but for the others.
     """
     # Those of images that have no tables any more, too.
     for outdated in layout.navigations(subject):
         remove_inside(outdated, layout.out_dir)
     written, problems = [], []
-    for results in collect_subject(layout, subject).images:
+    for results in collect_subject(layout, subject, bids_dir).images:
         folder = layout.navigation(results.image)
+        if results.replaced:
+            problems.append(results.replaced_in_words)
+            continue
         if not _methods(results.tables):
             continue
         if refused := decisions_refused(results, layout, protocol):
@@ -126,8 +131,8 @@ def _export_image(
     }
     write_json(folder / MANIFEST, content)
     if left_out:
-        reasons = '; '.join(f'{left.system} ({left.reason})' for left in left_out)
-        logger.info('%s: no files for %s', results.name, reasons)
+        words = in_one_line(left_out)
+        logger.info('%s: no files for %s; %s has all', results.name, words, README)
     return folder
 
 
@@ -166,7 +171,7 @@ def _contents(
             }
             for file, difference in checked.items()
         ],
-        'LeftOut': [{'System': left.system, 'Reason': left.reason} for left in left_out],
+        'LeftOut': [{'System': left.what, 'Reason': left.reason} for left in left_out],
     }
 
 
@@ -297,7 +302,7 @@ def _readme(
         *(f'{f.name}: {f.system}, {f.format}, {f.frame}' for f in files if f not in singly),
         *sorted({f'{Path(f.name).parent}/: as above, one target in each' for f in singly}),
         '',
-        *(f'Not written for {left.system}: {left.reason}.' for left in left_out),
+        *(f'Not written for {left.what}: {left.reason}.' for left in left_out),
         *(f'No point: {m.label} ({m.name}). {m.reason}.' for m in markers if not m.found),
         *(f'Look at: {m.title} ({m.name}). {m.reason}.' for m in markers if m.warning),
         *([given] if given else []),

@@ -57,7 +57,9 @@ decisions, which may have rejected or moved them, and there are no files for nav
 _SHAPES = {'o': 'Circle', 's': 'Square', '^': 'Triangle', 'D': 'Diamond'}
 
 
-def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -> Path:
+def write_participant_report(
+    layout: Layout, protocol: Protocol, subject: str, bids_dir: Path | None = None
+) -> Path:
     """Write the report of one participant from what lies in the output folder.
 
     The file holds its figures and the viewer, and needs no network and no other file. The same
@@ -72,13 +74,16 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
         The targets, and the words of the report.
     subject : str
         Label of the participant, with or without ``sub-``.
+    bids_dir : Path, optional
+        The data set, to see whether its images were replaced; where the outputs say it is, if not
+        given.
 
     Returns
     -------
     Path
         `Layout.report` of the participant.
     """
-    results = collect_subject(layout, subject)
+    results = collect_subject(layout, subject, bids_dir)
     sections = {image.name: method_sections(image, layout) for image in results.images}
     chosen = {image.name: recommended(image.every_table, protocol) for image in results.images}
     pages = [
@@ -143,7 +148,8 @@ def image_page(
     concerns = _concerns(image, rows) if not refused else 'decisions cannot be used'
     shown = cards(chosen, protocol, image.every_table)
     unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
-    level = 'bad' if image.errors or unusable or refused else 'look' if warned else 'good'
+    bad = image.errors or image.replaced or unusable or refused
+    level = 'bad' if bad else 'look' if warned else 'good'
     own = {
         method_style(name).name: image.tables[name].sidecar for name in method_order(image.tables)
     }
@@ -197,6 +203,9 @@ def _verdict(
     concerns: str,
     warned: list[str],
 ) -> str:
+    if image.replaced:
+        which = 'Incomplete' if rows else f'No {protocol.words["targets"]}'
+        return f'{which}: {image.replaced_in_words}. There are no files for navigators until then.'
     if image.earlier:
         return f'No {protocol.words["targets"]}: the last run of this image failed.'
     if not rows:
@@ -230,6 +239,8 @@ def _earlier(image: ImageResults) -> list[str]:
     if not image.earlier:
         return []
     names = ', '.join(f'`{path.name}`' for path in image.earlier)
+    if image.replaced:
+        return [f'Points of the former image are in {names}. They are not shown.']
     text = (
         f'An earlier run left points of this image: {names}. They are not shown, as the image '
         'may have been replaced since. They hold only if its SHA-256 is still that of '
