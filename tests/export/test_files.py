@@ -209,13 +209,26 @@ def test_given_points(tmp_path: Path) -> None:
     """Points that the user gave in a template go with the recommended ones."""
     fake = output(tmp_path)
     given = {'SMA': ((1.5, -6.25, 58.0), 'ok'), 'PMC': ((-22.0, -8.0, 60.0), 'off_cortex')}
-    fake.table('sub-01', 'points', rows(given), **reference())
+    space = {'PointSpace': {'Name': 'MNI152NLin6Asym'}}
+    path = fake.table('sub-01', 'points', rows(given), **space, **reference())
+    text = (export(fake) / README).read_text()
+    assert 'Given in MNI152NLin6Asym by --point or --points: SMA, PMC. They are of' in text
+    assert f'delete {path.name} and export again' in text
     manifest = read_json(export(fake) / MANIFEST)
     assert [point['Label'] for point in manifest['Points']][-2:] == ['SMA', 'PMC']
     assert manifest['Marked'] == ['RDLPFC', 'PMC']
     for file in manifest['Files']:
         text = (tmp_path / 'sub-01' / 'nav' / 'sub-01_protocol-tms' / file['Path']).read_text()
         assert ('SMA' in text) is (file['Points'] > 1 or '_SMA' in file['Path'])
+
+
+def test_readme_names_the_image(tmp_path: Path) -> None:
+    fake = output(tmp_path)
+    text = (export(fake) / README).read_text()
+    assert 'same image, sub-01_T1w.nii.gz (bids:raw:sub-01/anat/sub-01_T1w.nii.gz), into' in text
+    raw_image(tmp_path / 'sourcedata' / 'raw')
+    text = (export(fake) / README).read_text()
+    assert 'same image, sourcedata/raw/sub-01/anat/sub-01_T1w.nii.gz, into' in text
 
 
 def test_sidecar_without_grid(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
 from tmsprep.cli.export import write_files
-from tmsprep.cli.points import own_points
+from tmsprep.cli.points import own_points, tell_of_earlier_points
 from tmsprep.cli.warned import Warned
 from tmsprep.config import ParticipantConfig
 from tmsprep.derivatives import REVIEWED
@@ -251,6 +251,9 @@ def _write_reports(
     run: ParticipantRun, images: Images, reviews: Mapping[str, Path]
 ) -> dict[str, str]:
     """Take up reviews, write files for navigators, and reports; return who lacks one, and why."""
+    if not (run.config.point or run.config.points):
+        every = (image for several in images.values() for image in several)
+        tell_of_earlier_points(run.layout, every)
     failed: dict[str, str] = {}
     for subject, several in images.items():
         problems = [

@@ -26,9 +26,10 @@ from tmsprep.reports.collect import (
     collect_subject,
     decisions_refused,
 )
-from tmsprep.reports.navigation import MANIFEST
+from tmsprep.reports.navigation import MANIFEST, image_in_words
 from tmsprep.reports.styles import method_order, method_style
 from tmsprep.tables import FRAME, write_json
+from tmsprep.text import printable
 
 logger = logging.getLogger(__name__)
 
@@ -116,7 +117,9 @@ def _export_image(
     left_out = [planned for planned in plan if isinstance(planned, LeftOut)]
     files = [planned for planned in plan if isinstance(planned, NavigatorFile)]
     checked = {file: write_checked(folder, file) for file in files}
-    write_text(folder / README, _readme(grid, markers, files, left_out, protocol))
+    where, given = printable(image_in_words(results, layout.out_dir)), _given(results.points)
+    readme = _readme(grid, markers, files, left_out, protocol, where, given)
+    write_text(folder / README, readme)
     content = {
         'Description': 'Files for neuronavigators, each read back and compared after writing',
         'Protocol': protocol.name,
@@ -263,12 +266,28 @@ def _of_methods(
     ]
 
 
+def _given(points: TargetsTable | None) -> str:
+    """Say which points are the user's own, and that they need not be of the last run."""
+    if points is None:
+        return ''
+    space = points.sidecar.get('PointSpace')
+    name = space.get('Name') if isinstance(space, dict) else 'a template'
+    return (
+        f'Given in {printable(str(name))} by --point or --points: '
+        f'{", ".join(printable(row["label"]) for row in points.rows)}. They are of the last run '
+        'that had these options; later runs keep them. To be rid of them, delete '
+        f'{points.path.name} and export again.'
+    )
+
+
 def _readme(
     grid: Grid,
     markers: Sequence[Marker],
     files: Sequence[NavigatorFile],
     left_out: Sequence[LeftOut],
     protocol: Protocol,
+    where: str,
+    given: str,
 ) -> str:
     """Say in words which file is for which system, and what to look at."""
     singly = [file for file in files if '/' in file.name and len(file.markers) == 1]
@@ -276,7 +295,8 @@ def _readme(
         f'Targets of {grid.name} for neuronavigators',
         '',
         f'Millimetres in the frame of the image, its {frame_in_words(grid)}.',
-        'Load the very same image into the navigator, and check a target on it.',
+        f'Load the very same image, {where}, into the navigator.',
+        'Check a target on it.',
         'Each file was read back after writing; the largest difference is in export.json.',
         '',
         *(f'{f.name}: {f.system}, {f.format}, {f.frame}' for f in files if f not in singly),
@@ -285,6 +305,7 @@ def _readme(
         *(f'Not written for {left.what}: {left.reason}.' for left in left_out),
         *(f'No point: {m.label} ({m.name}). {m.reason}.' for m in markers if not m.found),
         *(f'Look at: {m.title} ({m.name}). {m.reason}.' for m in markers if m.warning),
+        *([given] if given else []),
         '',
         disclaimer(protocol),
     ]

@@ -169,7 +169,7 @@ def image_page(
         card_columns=card_columns(shown),
         common_reason=common_reason(shown),
         notes=[note] if (note := off_centre(chosen, protocol)) else [],
-        steps=[] if refused else next_steps(image, chosen, files),
+        steps=[] if refused else next_steps(image, chosen, files, layout.out_dir),
         counts=_counts(rows, protocol),
         rows=rows,
         columns=further_columns(image.tables),
