@@ -18,12 +18,13 @@ from tmsprep.bids.annotations import annotated_names, find_annotations
 from tmsprep.bids.names import BidsError, ImageRef
 from tmsprep.derivatives import EXPERT, REVIEWED, delete_outdated
 from tmsprep.evaluation.recommendation import recommend
+from tmsprep.evaluation.status import doubtful
 from tmsprep.export.files import export_subject
 from tmsprep.formats.slicer import read_markups
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 from tmsprep.reports.collect import read_targets
-from tmsprep.review import COLUMNS, doubtful, doubtful_statuses, match_reviews, take_reviews
+from tmsprep.review import COLUMNS, doubtful_statuses, match_reviews, take_reviews
 
 SHA256, OTHER = 'ab' * 32, 'cd' * 32
 BIDS = Path('/data')

@@ -20,8 +20,8 @@ import pandas as pd
 
 from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.derivatives import EXPERT, REVIEWED, located_points, set_aside, sidecar_path
-from tmsprep.evaluation.recommendation import DECISIONS, REVIEW_CHECKS
-from tmsprep.evaluation.status import DISAGREEMENT_MM, on_wrong_side, outside_field_of_view
+from tmsprep.evaluation.recommendation import DECISIONS
+from tmsprep.evaluation.status import REVIEW_CHECKS, doubtful, outside_field_of_view
 from tmsprep.formats.markers import Marker
 from tmsprep.formats.slicer import write_markups
 from tmsprep.formats.targets_tsv import MISSING, read_rows, read_targets
@@ -280,44 +280,6 @@ def read_review(path: Path, protocol: Protocol, reference: Reference) -> pd.Data
     table = pd.DataFrame(rows)
     doubts = doubtful(points, reference.points, protocol)
     return table.assign(status=[doubts.get(row['label'], row['decision']) for row in rows])
-
-
-def doubtful(
-    points: PointSet, located: Mapping[str, PointSet], protocol: Protocol
-) -> dict[str, str]:
-    """Find what is doubtful about points that a reviewer decided on.
-
-    Parameters
-    ----------
-    points : PointSet
-        Accepted and moved points, mm, RAS+.
-    located : mapping
-        Method, or raters, to their points in the same image.
-    protocol : Protocol
-        The targets: their sides, and which of them mirror each other.
-
-    Returns
-    -------
-    dict
-        Label to one of `REVIEW_CHECKS`, for the points that need a second look.
-    """
-    points = points.reindex(protocol.labels)
-    others = [other.reindex(protocol.labels) for other in located.values()]
-    # The plane between the sides is that of the first method that has one: a few decisions, one
-    # of which may be wrong, do not show it.
-    mirror = protocol.mirror_permutation()
-    paired = [o for o in others if (protocol.has_mirror() & o.found & o.found[mirror]).any()]
-    across = on_wrong_side(points, protocol, next(iter(paired), points))
-    apart = np.array([points.distance(other) for other in others]).reshape(-1, len(points))
-    known = np.isfinite(apart)
-    far = known.any(axis=0) & ~(known & (apart <= DISAGREEMENT_MM)).any(axis=0)
-    checks = {'far_from_methods': far, 'wrong_side': across}
-    return {
-        label: check
-        for check, flags in checks.items()
-        for label, flag in zip(protocol.labels, flags, strict=True)
-        if flag
-    }
 
 
 def _check_accepted(

@@ -125,7 +125,9 @@ def test_dry_run(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     write_series(tmp_path / 'exam', 2, MPRAGE, **HEAD)
     assert run(parse('exam', 'out', '--dry-run')) == 0
     shown = capsys.readouterr().err
-    assert 'series 2 (t1_mprage_sag), 60 x 50 x 50 of 3 x 3 x 3 mm: chosen: a T1w of' in shown
+    assert (
+        'series 2 (t1_mprage_sag), 60 x 50 x 50 of 3 x 3 x 3 mm: chosen: the only T1w of' in shown
+    )
     assert run(parse('exam', 'out', '--dry-run', '--series', '9')) == 2
     assert '--series: no 9 here' in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {'Musterfrau', 'exam'}

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmsprep.evaluation.recommendation import REVIEW_CHECKS, Recommendation, recommend
-from tmsprep.evaluation.status import STATUSES, UNUSABLE
+from tmsprep.evaluation.recommendation import Recommendation, recommend
+from tmsprep.evaluation.status import REVIEW_CHECKS, STATUSES, UNUSABLE
 from tmsprep.protocols import Protocol, Target
 
 TARGET = Target('LA', 'L', 'left region A', '', name='left a', doubt='Look at the gyrus.')

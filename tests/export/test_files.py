@@ -18,7 +18,9 @@ from tmsprep.derivatives import delete_outdated
 from tmsprep.export.files import README, export_subject, write_checked
 from tmsprep.files import file_sha256
 from tmsprep.formats import PointsFileError
+from tmsprep.formats.markers import Marker
 from tmsprep.formats.navigators import plan_slicer
+from tmsprep.formats.sheet import read_sheet, write_sheet
 from tmsprep.formats.slicer import read_markups
 from tmsprep.imaging.forms import Forms
 from tmsprep.reports.collect import collect_subject
@@ -113,7 +115,8 @@ def test_coil(tmp_path: Path) -> None:
     (coil,) = read_json(folder / f'{folder.name}_visor2.mrk')['TargetMarkers']
     np.testing.assert_allclose(coil['CoilTarget']['CoilPose']['RigidTransformMatrix4x4'], POSE)
     page = Page(folder / f'{folder.name}_sheet.html')
-    assert page.numbers[-3:] == ['-10.0000', '20.0000', '90.0000']
+    assert page.numbers[-6:-3] == ['-10.0000', '20.0000', '90.0000']
+    assert page.numbers[-3:] == ['10.0000', '-20.0000', '90.0000']
 
 
 def test_doubtful_and_missing_entries(tmp_path: Path) -> None:
@@ -295,6 +298,18 @@ def test_sheet(tmp_path: Path) -> None:
     assert page.text.count('no point') == 2
     assert not page.tags & {'script', 'img', 'link'}
     assert "default-src 'none'" in page.source
+
+
+def test_sheet_of_entries(tmp_path: Path) -> None:
+    marker = Marker('LA', np.array([-40.0, 30, 35]), entry=np.array([-50.0, 41.25, 52]))
+    path = write_sheet(
+        tmp_path / 'a.html', [marker], heading='a', frame='b', uri='c', sha256='d', disclaimer='e'
+    )
+    assert '-50.0 41.2 52.0 50.0 -41.2 52.0' in Page(path).text
+    np.testing.assert_array_equal(read_sheet(path)[0].entry, [-50, 41.25, 52])
+    path.write_text(path.read_text().replace('value="50.0000"', 'value="50.0400"'))
+    with pytest.raises(PointsFileError, match='RAS and LPS are not the same point'):
+        read_sheet(path)
 
 
 def test_points_of_the_user(tmp_path: Path) -> None:

@@ -160,6 +160,22 @@ def test_patients_are_told_apart(tmp_path: Path) -> None:
     assert not any(value in str(refused.value) for value in PATIENT.values())
 
 
+@pytest.mark.parametrize('second', [{'StudyInstanceUID': '1.2'}, {'PatientID': 'OTHER'}])
+def test_one_number_twice(tmp_path: Path, second: dict[str, str]) -> None:
+    """Two examinations of one patient, or two patients, whose series have the same number."""
+    pytest.importorskip('dcm2niix')
+    made = tmp_path / 'private'
+    made.mkdir()
+    write_series(tmp_path / 'dicom' / 'a', 401, MPRAGE, **HEAD)
+    other = {**MPRAGE, 'SeriesInstanceUID': '1.3', **second}
+    write_series(tmp_path / 'dicom' / 'b', 401, other, **HEAD)
+    found = convert(tmp_path / 'dicom', Kind.DICOM_FOLDER, made)
+    assert [series.name for series in found] == ['401-1', '401-2']
+    refusal = 'of one patient' if 'PatientID' in second else '401 is the number of 2 images'
+    with pytest.raises(IntakeError, match=refusal):
+        choose(found, '401')
+
+
 def test_missing_slices(tmp_path: Path) -> None:
     """Three slices are lost on the way: what is above them would be 9 mm too low."""
     pytest.importorskip('dcm2niix')

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tmsprep.intake import IntakeError
+from tmsprep.intake.dicom import tell_apart
 from tmsprep.intake.metadata import allowed
 from tmsprep.intake.series import Series, choose
 
@@ -114,11 +115,46 @@ def test_equal_series(study: str) -> None:
     assert choose(found, '9').series.name == '9'
 
 
-def test_several_patients() -> None:
+@pytest.mark.parametrize('wanted', [None, '5', '6'])
+@pytest.mark.parametrize('by_rule', [True, False])
+def test_several_patients(wanted: str | None, by_rule: bool) -> None:
+    """A number does not choose among patients, whose series have the same numbers as a rule."""
     found = [series('5'), series('6', PatientID='y', shape=(256, 256, 300))]
-    with pytest.raises(IntakeError, match='several patients'):
-        choose(found)
-    assert choose(found, '5').series.name == '5'
+    with pytest.raises(IntakeError, match='give the folder of one patient'):
+        choose(found, wanted, by_rule=by_rule)
+
+
+def test_one_number_of_several_images() -> None:
+    names = {'401b': '401-3', '401': '401-1', '401a': '401-2', '401_ph': '401_ph', '4': '4'}
+    found = tell_apart([series(name) for name in names])
+    assert {s.path.stem: s.name for s in found} == names
+    with pytest.raises(IntakeError, match='401 is the number of 4 images; give one in full, as'):
+        choose(found, '401')
+    with pytest.raises(IntakeError, match='no 401a here'):
+        choose(found, '401a')
+    assert choose(found, '401-2').series.path.name == '401a.nii'
+
+
+@pytest.mark.parametrize(
+    ('facts', 'words'),
+    [
+        ({}, 'chosen: the only T1w of the whole head'),
+        (
+            {'ImageType': ['DERIVED'], 'MRAcquisitionType': None, 'ScanningSequence': ''},
+            (
+                'chosen: the only T1w of the whole head; although derived; '
+                'not known: whether 3D, whether a gradient echo'
+            ),
+        ),
+    ],
+)
+def test_words_for_the_chosen(facts: dict[str, Any], words: str) -> None:
+    known = {name: value for name, value in {**MPRAGE, **facts}.items() if value is not None}
+    chosen = Series('1', Path('1.nii'), (256, 256, 192), (1.0, 1.0, 1.0), known)
+    assert choose([chosen]).reasons['1'] == words
+    assert choose([chosen, series('2', MRAcquisitionType='2D')]).reasons['1'] == words
+    better = choose([chosen, series('2', (256, 256, 220))]).reasons['2']
+    assert better == 'chosen: the best T1w of the whole head'
 
 
 def test_nothing_fits() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
-from tmsprep.evaluation.status import DISAGREEMENT_MM, RADIUS, STATUSES, UNUSABLE
+from tmsprep.evaluation.status import RADIUS, REVIEW_CHECKS, STATUSES, UNUSABLE
 from tmsprep.protocols import Protocol, Target
 from tmsprep.text import plain
 
@@ -23,13 +23,6 @@ _MISSING = ('n/a', '', 'nan', 'None')
 
 #: What a reviewer may have decided about a target.
 DECISIONS = ('accepted', 'moved', 'rejected')
-
-#: What is doubtful about a reviewer's point, as its status instead of the decision. Its words are
-#: those of the status of a method's point where there is one.
-REVIEW_CHECKS = {
-    'wrong_side': STATUSES['wrong_side'],
-    'far_from_methods': f'found, but over {DISAGREEMENT_MM:g} mm from the points of all methods',
-}
 
 #: A table as written or as data: rows whose cells are text or numbers, by column; 'n/a', '', None
 #: and NaN are missing.

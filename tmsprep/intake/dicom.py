@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tmsprep.bids.names import natural_key
@@ -80,7 +83,7 @@ def convert(source: Path, kind: Kind, folder: Path) -> list[Series]:
             f'{source}: one slice; give the folder that holds all files of the series: '
             f'{source.parent}'
         )
-    return sorted(found, key=lambda series: natural_key(series.name))
+    return sorted(tell_apart(found), key=lambda series: natural_key(series.name))
 
 
 def broken_series(said: str) -> dict[str, str]:
@@ -117,6 +120,35 @@ def broken_series(said: str) -> dict[str, str]:
                 found[Path(converted[1]).name] = shown(warning, most=120)
             warning = ''
     return found
+
+
+def tell_apart(found: Sequence[Series]) -> list[Series]:
+    """Give numbers to the images that have the number of their series in common.
+
+    dcm2niix gives the bare number to the first and adds a letter for the others, in the order of
+    their files, so that the number alone would choose one of them without a question.
+
+    Parameters
+    ----------
+    found : sequence of Series
+        With the names of dcm2niix: '401' and '401a'.
+
+    Returns
+    -------
+    list of Series
+        With the names '401-1' and '401-2' instead, of which none is a number alone.
+    """
+    numbers = {series.name: re.sub(r'(?<=\d)[a-z]+$', '', series.name) for series in found}
+    shared = Counter(numbers.values())
+    count: Counter[str] = Counter()
+    named = []
+    # In the order of the letters, of which the 27th image has two.
+    for series in sorted(found, key=lambda series: (len(series.name), series.name)):
+        number = numbers[series.name]
+        count[number] += 1
+        alone = shared[number] == 1
+        named.append(series if alone else replace(series, name=f'{number}-{count[number]}'))
+    return named
 
 
 def _program() -> str:

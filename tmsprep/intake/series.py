@@ -147,18 +147,20 @@ def choose(found: Sequence[Series], wanted: str | None = None, *, by_rule: bool 
     Raises
     ------
     IntakeError
-        If none is a T1w by the rules, several are equally good, there is none of that name, or its
-        slices do not make up a volume. The message lists all with the reasons.
+        If they are of several patients, none is a T1w by the rules, several are equally good,
+        there is none of that name, or its slices do not make up a volume. The message lists all
+        with the reasons.
     """
+    if len({series.patient for series in found if any(series.patient)}) > 1:
+        # Numbers of series are alike in all patients, and names of patients are not shown.
+        raise IntakeError(
+            'these are series of several patients, among whom --series does not choose; give the '
+            f'folder of one patient\n{_list(found, {series.name: "" for series in found})}'
+        )
     if wanted is None and not by_rule and len(found) > 1:
         raise IntakeError(
             'this protocol does not use a T1w of the whole head, for which alone there are rules; '
             f'choose a series with --series\n{_list(found, {series.name: "" for series in found})}'
-        )
-    if len({s.patient for s in found if any(s.patient)}) > 1 and wanted is None:
-        raise IntakeError(
-            'these are series of several patients; give the folder of one, or choose a series '
-            f'with --series\n{_list(found, {series.name: "" for series in found})}'
         )
     against = {series.name: '; '.join(_against(series)) for series in found}
     notes = {s.name: ', '.join(_doubts(s)) or 'a T1w of the whole head' for s in found}
@@ -166,7 +168,7 @@ def choose(found: Sequence[Series], wanted: str | None = None, *, by_rule: bool 
     if wanted is not None:
         chosen = next((series for series in found if series.name == wanted), None)
         if chosen is None:
-            raise IntakeError(f'--series: no {shown(wanted)} here\n{_list(found, reasons)}')
+            raise IntakeError(f'{_no_such(wanted, found)}\n{_list(found, reasons)}')
         if chosen.broken:
             raise IntakeError(
                 f'series {wanted} cannot be used, as its slices do not make up a volume '
@@ -186,7 +188,34 @@ def choose(found: Sequence[Series], wanted: str | None = None, *, by_rule: bool 
             f'instance with --series {best[0].name}\n{_list(found, reasons)}'
         )
     chosen = best[0]
-    return Choice(chosen, {**reasons, chosen.name: f'chosen: {reasons[chosen.name]}'})
+    return Choice(chosen, {**reasons, chosen.name: _praise(chosen, len(fit) == 1)})
+
+
+def _no_such(wanted: str, found: Sequence[Series]) -> str:
+    """Say that no series has a name, or which have its number."""
+    alike = [s.name for s in found if re.match(rf'{re.escape(wanted)}[-_]', s.name)]
+    if not alike:
+        return f'--series: no {shown(wanted)} here'
+    return (
+        f'--series: {shown(wanted)} is the number of {len(alike)} images; give one in full, as '
+        f'listed: {", ".join(alike)}'
+    )
+
+
+def _praise(chosen: Series, alone: bool) -> str:
+    """Say why a series is chosen, and what is to be looked at all the same."""
+    doubts = _doubts(chosen)
+    unknown = [
+        f'whether {doubt.removeprefix(_UNKNOWN)}' for doubt in doubts if doubt.startswith(_UNKNOWN)
+    ]
+    known = [doubt for doubt in doubts if not doubt.startswith(_UNKNOWN)]
+    return '; '.join(
+        [
+            f'chosen: the {"only" if alone else "best"} T1w of the whole head',
+            *([f'although {", ".join(known)}'] if known else []),
+            *([f'not known: {", ".join(unknown)}'] if unknown else []),
+        ]
+    )
 
 
 def _against(series: Series) -> Iterator[str]:
@@ -269,12 +298,14 @@ def _is_one_of_several(series: Series) -> bool:
     return '_' in series.name
 
 
+_UNKNOWN = 'not known to be '
+
 #: What makes a series the worse of two, the most important first.
 _DOUBTS: dict[str, Callable[[Series], bool]] = {
     'reformatted': _is_reformatted,
     'derived': _is_derived,
-    'not known to be 3D': _is_perhaps_2d,
-    'not known to be a gradient echo': _is_perhaps_no_gradient_echo,
+    f'{_UNKNOWN}3D': _is_perhaps_2d,
+    f'{_UNKNOWN}a gradient echo': _is_perhaps_no_gradient_echo,
     'after contrast agent by its name': _has_contrast_agent,
     'one of several images of its series': _is_one_of_several,
 }
