@@ -150,8 +150,8 @@ def image_page(
     concerns = _concerns(image, rows) if not refused else 'decisions cannot be used'
     shown = cards(chosen, protocol, image.every_table)
     unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
-    bad = image.errors or image.replaced or image.damaged or unusable or refused
-    level = 'bad' if bad else 'look' if warned else 'good'
+    broken = image.errors or image.replaced or image.damaged or unusable or refused
+    level = 'bad' if broken else 'look' if warned else 'good'
     own = {
         method_style(name).name: image.tables[name].sidecar for name in method_order(image.tables)
     }
