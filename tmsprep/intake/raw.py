@@ -97,7 +97,8 @@ def add_image(
             f'{taken}), or another folder for the outputs'
         ) from error
     sidecar = image.path.with_name(image.path.name.replace('.nii.gz', '.json'))
-    if not sidecar.exists():
+    # That of an image that was there before and was deleted must not stay.
+    if copied or not sidecar.exists():
         atomic.write_text(sidecar, json.dumps(dict(facts), indent=2) + '\n')
     return copied
 

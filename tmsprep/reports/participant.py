@@ -24,6 +24,7 @@ from tmsprep.reports.first_screen import (
     card_columns,
     cards,
     common_reason,
+    entry_warnings,
     off_centre,
     recommended,
 )
@@ -145,6 +146,7 @@ def image_page(
         *image_findings(image.tables),
         *far_experts(rows),
         *(text for section in found for text in section.warnings),
+        *entry_warnings(chosen, image.every_table),
         *(files.warnings if files else []),
     ]
     concerns = _concerns(image, rows) if not refused else 'decisions cannot be used'
