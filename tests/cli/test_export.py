@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +153,33 @@ def test_no_usable_point(fake: FakeOutput, capsys: pytest.CaptureFixture[str]) -
     assert main([str(fake.root), 'export']) == 1
     assert 'sub-01 failed: sub-01: no point may be used' in capsys.readouterr().err
     assert nav(fake, '02').is_dir()
+
+
+@pytest.mark.parametrize(
+    ('former', 'new', 'why'),
+    [
+        ('LDLPFC\tL\tLDLPFC\t-40.0', 'LDLPFC\tL\tLDLPFC\t1000', 'lies outside the image'),
+        ('RDLPFC\t', 'LDLPFC\t', "'LDLPFC' appears twice"),
+        ('ROFC\tR\tROFC\t29.0\t36.5\t-14.0\twrong_side\tn/a\n', '', r'lacks 1 target .*\(ROFC\)'),
+        ('-40.0', 'x', 'is not a number'),
+    ],
+)
+def test_damaged_table(
+    fake: FakeOutput, capsys: pytest.CaptureFixture[str], former: str, new: str, why: str
+) -> None:
+    """Its image has no files for navigators, and a red report; the other participant has them."""
+    assert main([str(fake.root), 'export']) == 0
+    path = fake.path('sub-01', 'cnn', 'targets.tsv')
+    text = path.read_text()
+    assert former in text
+    path.write_text(text.replace(former, new))
+    assert main([str(fake.root), 'export']) == 1
+    assert re.search(rf'sub-01 failed: .*desc-cnn_targets.tsv .*{why}', capsys.readouterr().err)
+    assert not nav(fake, '01').exists()
+    assert nav(fake, '02').is_dir()
+    page = Page(fake.layout.report('01'))
+    assert re.search(
+        rf'No stimulation targets: .*desc-cnn_targets.tsv cannot be used: .*{why}', page.text
+    )
+    assert str(fake.root) not in page.text
+    assert 'No warnings' not in page.text

@@ -70,7 +70,7 @@ def test_manifest(tmp_path: Path) -> None:
     fake = output(tmp_path)
     folder = export(fake)
     assert folder == tmp_path / 'sub-01' / 'nav' / 'sub-01_protocol-tms'
-    (image,) = collect_subject(fake.layout, '01').images
+    (image,) = collect_subject(fake.layout, '01', fake.protocol).images
     manifest = read_manifest(fake.layout, image)
     assert [point['Label'] for point in manifest['Points']] == ['LDLPFC', 'RDLPFC']
     assert manifest['Points'][0]['Position'] == [-40, 30, 35]
@@ -192,13 +192,13 @@ def test_image_that_was_replaced(tmp_path: Path) -> None:
 def test_methods_in_files_of_their_own(tmp_path: Path) -> None:
     """The other method's points are in no file that a navigator takes for the recommended ones."""
     fake = output(tmp_path)
-    other = {'LDLPFC': ((-44.75, 30.0, 35.0), 'ok'), 'LOFC': ((-25.0, 36.0, -14.0), 'ok')}
+    other = {'LDLPFC': ((-40.75, 30.0, 35.0), 'ok'), 'LOFC': ((-25.0, 36.0, -14.0), 'ok')}
     fake.table('sub-01', 'syn', rows(other), SoftwareVersion='1', **reference())
     folder = export(fake)
     points = read_markups(folder / 'slicer-methods' / f'{folder.name}_desc-syn.mrk.json')
-    np.testing.assert_array_equal(points['LDLPFC'], [-44.75, 30, 35])
+    np.testing.assert_array_equal(points['LDLPFC'], [-40.75, 30, 35])
     for path in folder.rglob('*.*'):
-        assert ('44.75' in path.read_text()) is ('desc-syn' in path.name), path
+        assert ('40.75' in path.read_text()) is ('desc-syn' in path.name), path
     # The first method has no point here, so the other one's is recommended.
     (place,) = (p for p in read_json(folder / MANIFEST)['Points'] if p['Label'] == 'LOFC')
     assert place['Method'] != 'LOFC'
@@ -208,7 +208,7 @@ def test_methods_in_files_of_their_own(tmp_path: Path) -> None:
 def test_given_points(tmp_path: Path) -> None:
     """Points that the user gave in a template go with the recommended ones."""
     fake = output(tmp_path)
-    given = {'SMA': ((1.5, -6.25, 58.0), 'ok'), 'PMC': ((-22.0, -8.0, 60.0), 'off_cortex')}
+    given = {'SMA': ((1.5, -6.25, 58.0), 'ok'), 'PMC': ((-18.0, -8.0, 60.0), 'off_cortex')}
     space = {'PointSpace': {'Name': 'MNI152NLin6Asym'}}
     path = fake.table('sub-01', 'points', rows(given), **space, **reference())
     text = (export(fake) / README).read_text()
@@ -249,7 +249,7 @@ def test_file_that_is_not_what_was_written(tmp_path: Path) -> None:
 def test_files_of_another_image_go(tmp_path: Path) -> None:
     fake = output(tmp_path)
     folder = export(fake)
-    (image,) = collect_subject(fake.layout, '01').images
+    (image,) = collect_subject(fake.layout, '01', fake.protocol).images
     delete_outdated(fake.layout, image.image, fake.protocol, 'abd')
     assert not folder.exists()
 

@@ -2,6 +2,10 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -9,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tmsprep.imaging.scanner_frame import ImageError, scanner_affine
+from tmsprep.imaging.scanner_frame import MILLIMETRES, ImageError, scanner_affine
 
 SHAPE = (100, 120, 140)
 
@@ -112,3 +116,28 @@ def test_turn_over_one_degree(
         scanner_affine(header(one, 1, other, 1), SHAPE, 'x')
     found = float(re.search(r'([\d.]+) degrees', str(caught.value))[1])
     assert found == pytest.approx(turn, abs=0.1)
+
+
+@pytest.mark.parametrize('time', [0, 8])
+@pytest.mark.parametrize(('code', 'unit'), [(1, 'metres'), (3, 'micrometres')])
+def test_other_units(code: int, unit: str, time: int) -> None:
+    """Some programs take them for factors; no unit is mm, whatever the unit of time is."""
+    made = header(np.eye(4), 1, np.eye(4), 1)
+    for millimetres in (0, 2):
+        made['xyzt_units'] = millimetres + time
+        scanner_affine(made, SHAPE, 'x')
+    made['xyzt_units'] = code + time
+    with pytest.raises(ImageError, match=rf'x: the unit of the header is {unit}.*xyzt_units\(2\)'):
+        scanner_affine(made, SHAPE, 'x')
+
+
+def test_unit_is_mended_as_told(tmp_path: Path) -> None:
+    made = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.eye(4))
+    made.header.set_xyzt_units('meter', 'sec')
+    made.to_filename(tmp_path / 'FILE.nii.gz')
+    program = shlex.split(MILLIMETRES.replace("'FILE'", "'FILE.nii.gz'"))[2]
+    subprocess.run([sys.executable, '-c', program], cwd=tmp_path, check=True)
+    mended = nib.Nifti1Image.from_filename(tmp_path / 'OUT.nii.gz')
+    affine, _ = scanner_affine(mended.header, (2, 3, 4), 'x')
+    np.testing.assert_array_equal(affine, np.eye(4))
+    np.testing.assert_array_equal(mended.dataobj, made.dataobj)

@@ -141,8 +141,10 @@ def test_one_number_of_several_images() -> None:
         ({}, 'chosen: the only T1w of the whole head'),
         (
             {'ImageType': ['DERIVED'], 'MRAcquisitionType': None, 'ScanningSequence': ''},
-            'chosen: the only T1w of the whole head; although derived; '
-            'not known: whether 3D, whether a gradient echo',
+            (
+                'chosen: the only T1w of the whole head; although derived; '
+                'not known: whether 3D, whether a gradient echo'
+            ),
         ),
     ],
 )

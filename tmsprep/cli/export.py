@@ -64,7 +64,7 @@ def run_level(config: ExportConfig) -> int:
                 failed[subject] = TAKEN
                 continue
             problems = list(_export(layout, protocol, subject))
-            images = _collect(layout, subject)
+            images = _collect(layout, protocol, subject)
             problems = problems or list(_without_points(images, layout, protocol))
             if problems:
                 failed[subject] = '; '.join(problems)
@@ -110,7 +110,7 @@ def _subjects(layout: Layout, wanted: tuple[str, ...]) -> list[str]:
 def _export(layout: Layout, protocol: Protocol, subject: str) -> Iterator[str]:
     """Export one participant; give what went wrong, in words."""
     try:
-        images = [results.image for results in collect_subject(layout, subject).images]
+        images = [results.image for results in collect_subject(layout, subject, protocol).images]
         yield from take_reviews(layout, protocol, images)
     except Exception as error:
         logger.debug('', exc_info=True)
@@ -118,10 +118,10 @@ def _export(layout: Layout, protocol: Protocol, subject: str) -> Iterator[str]:
     yield from write_files(layout, protocol, subject)
 
 
-def _collect(layout: Layout, subject: str) -> Sequence[ImageResults]:
+def _collect(layout: Layout, protocol: Protocol, subject: str) -> Sequence[ImageResults]:
     """Collect what was exported; nothing if it fails, as it did for the export, which said so."""
     try:
-        return collect_subject(layout, subject).images
+        return collect_subject(layout, subject, protocol).images
     except OSError:
         return ()
 

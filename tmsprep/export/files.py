@@ -68,18 +68,21 @@ def export_subject(
     Raises
     ------
     PointsFileError
-        If a file cannot be written, or is not read back as it was written, or tables are of
-        another image than the one that lies in the data set; there is no directory for that image
-        then, but for the others.
+        If a file cannot be written, or is not read back as it was written, or tables are damaged
+        or of another image than the one that lies in the data set; there is no directory for that
+        image then, but for the others.
     """
     # Those of images that have no tables any more, too.
     for outdated in layout.navigations(subject):
         remove_inside(outdated, layout.out_dir)
     written, problems = [], []
-    for results in collect_subject(layout, subject, bids_dir).images:
+    for results in collect_subject(layout, subject, protocol, bids_dir).images:
         folder = layout.navigation(results.image)
         if results.replaced:
             problems.append(results.replaced_in_words)
+            continue
+        if results.damaged:
+            problems += results.damaged
             continue
         if not _methods(results.tables):
             continue

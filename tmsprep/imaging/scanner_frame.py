@@ -21,6 +21,14 @@ VOXEL_SIZES_MM = (0.1, 10.0)
 MAX_VIEW_LITRES = 216.0
 #: NIfTI codes of template frames: Talairach, MNI152, another template.
 TEMPLATE_CODES = (3, 4, 5)
+#: NIfTI codes of units of length other than mm (2), and what they mean; 0 is taken for mm, as all
+#: programs do.
+OTHER_UNITS = {1: 'metres', 3: 'micrometres'}
+#: What writes the unit into a header.
+MILLIMETRES = (
+    "python -c \"import nibabel as n; i = n.load('FILE'); i.header.set_xyzt_units(2); "
+    "i.to_filename('OUT.nii.gz')\""
+)
 #: A unit quaternion is stored as three of its four numbers, rounded to float32; the fourth is what
 #: is missing to length 1. Of public data sets some store lengths of 1 and a few steps, others of
 #: up to 1.0001. The fourth number is then 0, a half turn; the rounding may have hidden one of
@@ -63,11 +71,12 @@ def scanner_affine(
     Raises
     ------
     ImageError
-        If a code is unknown or both are 0, if the matrices differ by more than `MAX_SHIFT_MM` at a
-        corner of the volume or by more than `MAX_TURN_DEGREES`, or if a matrix in use is not
-        finite, singular, sheared, has voxel sizes outside `VOXEL_SIZES_MM`, or gives a field of
-        view of more than `MAX_VIEW_LITRES`.
+        If the header gives another unit than mm, if a code is unknown or both are 0, if the
+        matrices differ by more than `MAX_SHIFT_MM` at a corner of the volume or by more than
+        `MAX_TURN_DEGREES`, or if a matrix in use is not finite, singular, sheared, has voxel sizes
+        outside `VOXEL_SIZES_MM`, or gives a field of view of more than `MAX_VIEW_LITRES`.
     """
+    _check_unit(header, name)
     qcode, scode = _codes(header, name)
     affines = {}
     if qcode > 0:
@@ -106,6 +115,18 @@ def unit_qform(header: nib.Nifti1Header) -> nib.Nifti1Header:
     if unit['pixdim'][0] == 0:
         unit['pixdim'][0] = 1
     return unit
+
+
+def _check_unit(header: nib.Nifti1Header, name: str) -> None:
+    """Refuse metres and micrometres, which some programs read as factors and others ignore."""
+    code = int(header['xyzt_units']) % 8
+    if code in OTHER_UNITS:
+        raise ImageError(
+            f'{name}: the unit of the header is {OTHER_UNITS[code]} (xyzt_units), by which some '
+            'programs multiply and others do not, so points would lie elsewhere in them. If its '
+            f'numbers are mm, as in most such files, write so: {MILLIMETRES}; else convert the '
+            'DICOM files again (dcm2niix).'
+        )
 
 
 def _codes(header: nib.Nifti1Header, name: str) -> tuple[int, int]:

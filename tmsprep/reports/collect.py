@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from tmsprep.bids.description import linked_data
 from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
+from tmsprep.evaluation.table_checks import check_table
 from tmsprep.failures import ErrorRecord, read_record
 from tmsprep.files import file_sha256
 from tmsprep.protocols import Protocol
@@ -23,6 +24,8 @@ _Read = TypeVar('_Read')
 _REPLACED = """\
 {path} was replaced: its checksum is no longer that of the image in which the points here were \
 localised. Run the participant level on it again, or put the former image back"""
+
+_REMAKE = 'Restore it, or run the participant level again'
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,8 @@ class ImageResults:
     `tables` and `figures` are those of its last run; `earlier` are tables that this run did not
     write again, or that are of a former image, which are not shown; `points` are points of the
     user's own, given in a template; `replaced` is the path of the image in the data set, if it is
-    another one now than the one that `earlier` are of.
+    another one now than the one that `earlier` are of; `damaged` says of tables that cannot be
+    used what is wrong with them, in words without a full stop.
     """
 
     name: str
@@ -76,6 +80,7 @@ class ImageResults:
     earlier: Sequence[Path] = ()
     points: TargetsTable | None = None
     replaced: str = ''
+    damaged: Sequence[str] = ()
 
     @property
     def every_table(self) -> Mapping[str, TargetsTable]:
@@ -145,7 +150,9 @@ def index_subject(layout: Layout, subject: str) -> list[ReportItem]:
     return items
 
 
-def collect_subject(layout: Layout, subject: str, bids_dir: Path | None = None) -> SubjectResults:
+def collect_subject(
+    layout: Layout, subject: str, protocol: Protocol, bids_dir: Path | None = None
+) -> SubjectResults:
     """Read the derivatives and the error records of one participant.
 
     Parameters
@@ -154,6 +161,8 @@ def collect_subject(layout: Layout, subject: str, bids_dir: Path | None = None) 
         Output folder and protocol.
     subject : str
         Label of the participant, with or without ``sub-``.
+    protocol : Protocol
+        The targets.
     bids_dir : Path, optional
         The data set; where the outputs say it is, if not given.
 
@@ -163,27 +172,33 @@ def collect_subject(layout: Layout, subject: str, bids_dir: Path | None = None) 
         Its images in the order of their names. Tables and figures that a failed run did not
         write again are left out, and those of another image than the one that lies in the data
         set, by its checksum; nothing is said of an image that does not lie there. A file that
-        cannot be read becomes a problem, in words; it does not hide the others.
+        cannot be read, and a table that is not what its sidecar says, become a problem, in words,
+        and do not hide the others.
     """
     label = subject.removeprefix('sub-')
     items = index_subject(layout, label)
-    problems: list[str] = []
+    problems: dict[ReportItem, str] = {}
 
-    def read(kind: str, reader: Callable[[Path], _Read]) -> list[tuple[ReportItem, _Read]]:
+    def read(kind: str, reader: Callable[[ReportItem], _Read]) -> list[tuple[ReportItem, _Read]]:
         found = []
         for item in items:
             # Decisions that are not used have no sidecar; `decisions_refused` says why.
             refused = item.what == REVIEWED and not item.path.with_suffix('.json').is_file()
             if item.kind == kind and not refused:
                 try:
-                    found.append((item, reader(item.path)))
+                    found.append((item, reader(item)))
                 except (OSError, ValueError) as error:
-                    problems.append(f'{item.path.name} could not be read: {error}')
+                    # The report is passed on: no folders.
+                    why = str(error).replace(str(item.path), item.path.name)
+                    why = why.removeprefix(f'{item.path.name}: ')
+                    problems[item] = f'{item.path.name} cannot be used: {why}'
         return found
 
-    tables, errors = read('table', read_targets), read('error', read_record)
+    tables = read('table', lambda item: _read_whole(item, protocol))
+    errors = read('error', lambda item: read_record(item.path))
     figures = [(item, item.path) for item in items if item.kind == 'figure']
-    names = {item.image for item, _ in [*tables, *errors, *figures] if item.image}
+    damaged = [(item, why) for item, why in problems.items() if item.kind == 'table']
+    names = {item.image for item, _ in [*tables, *errors, *figures, *damaged] if item.image}
     data = bids_dir or linked_data(layout.out_dir)
     images = [
         _of_present_image(
@@ -192,13 +207,14 @@ def collect_subject(layout: Layout, subject: str, bids_dir: Path | None = None) 
                 {item.what: table for item, table in tables if item.image == name},
                 {item.what: path for item, path in figures if item.image == name},
                 [error for item, error in errors if item.image == name],
+                [f'{why}. {_REMAKE}' for item, why in damaged if item.image == name],
             ),
             data,
         )
         for name in sorted(names)
     ]
     general = [error for item, error in errors if not item.image]
-    return SubjectResults(f'sub-{label}', images, general, problems)
+    return SubjectResults(f'sub-{label}', images, general, [*problems.values()])
 
 
 def decisions_refused(image: ImageResults, layout: Layout, protocol: Protocol) -> str:
@@ -225,6 +241,7 @@ def _image_results(
     tables: Mapping[str, TargetsTable],
     figures: Mapping[str, Path],
     errors: Sequence[ErrorRecord],
+    damaged: Sequence[str],
 ) -> ImageResults:
     """Leave out tables and figures of an earlier run if the last one did not get that far.
 
@@ -239,7 +256,7 @@ def _image_results(
     if any(error.figures_are_older for error in errors):
         figures = {}
     own = tables.pop(POINTS, None)
-    return ImageResults(name, tables, figures, errors, earlier, own)
+    return ImageResults(name, tables, figures, errors, earlier, own, damaged=damaged)
 
 
 def _of_present_image(results: ImageResults, data: Path | None) -> ImageResults:
@@ -291,6 +308,13 @@ def _reference(table: TargetsTable) -> Mapping[str, Any]:
     """Entry 'ReferenceImage' of a sidecar; empty if it has none."""
     entry = table.sidecar.get('ReferenceImage')
     return entry if isinstance(entry, dict) else {}
+
+
+def _read_whole(item: ReportItem, protocol: Protocol) -> TargetsTable:
+    """Read a table that is what its sidecar says; else a ValueError says what is wrong."""
+    table = read_targets(item.path)
+    check_table(item.path, protocol, every_target=item.what not in (POINTS, REVIEWED))
+    return table
 
 
 def read_targets(path: Path) -> TargetsTable:

@@ -54,6 +54,8 @@ _REFUSED = """\
 Decisions of a reviewer cannot be used: {}. So the points below are those of before these \
 decisions, which may have rejected or moved them, and there are no files for navigators."""
 
+_NO_FILES = 'There are no files for navigators until then.'
+
 _SHAPES = {'o': 'Circle', 's': 'Square', '^': 'Triangle', 'D': 'Diamond'}
 
 
@@ -83,7 +85,7 @@ def write_participant_report(
     Path
         `Layout.report` of the participant.
     """
-    results = collect_subject(layout, subject, bids_dir)
+    results = collect_subject(layout, subject, protocol, bids_dir)
     sections = {image.name: method_sections(image, layout) for image in results.images}
     chosen = {image.name: recommended(image.every_table, protocol) for image in results.images}
     pages = [
@@ -148,7 +150,7 @@ def image_page(
     concerns = _concerns(image, rows) if not refused else 'decisions cannot be used'
     shown = cards(chosen, protocol, image.every_table)
     unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
-    broken = image.errors or image.replaced or unusable or refused
+    broken = image.errors or image.replaced or image.damaged or unusable or refused
     level = 'bad' if broken else 'look' if warned else 'good'
     own = {
         method_style(name).name: image.tables[name].sidecar for name in method_order(image.tables)
@@ -169,7 +171,7 @@ def image_page(
         card_columns=card_columns(shown),
         common_reason=common_reason(shown),
         notes=[note] if (note := off_centre(chosen, protocol)) else [],
-        steps=[] if refused else next_steps(image, chosen, files, layout.out_dir),
+        steps=[] if refused or image.damaged else next_steps(image, chosen, files, layout.out_dir),
         counts=_counts(rows, protocol),
         rows=rows,
         columns=further_columns(image.tables),
@@ -205,7 +207,10 @@ def _verdict(
 ) -> str:
     if image.replaced:
         which = 'Incomplete' if rows else f'No {protocol.words["targets"]}'
-        return f'{which}: {image.replaced_in_words}. There are no files for navigators until then.'
+        return f'{which}: {image.replaced_in_words}. {_NO_FILES}'
+    if image.damaged:
+        which = 'Damaged' if rows else f'No {protocol.words["targets"]}'
+        return f'{which}: {"; ".join(image.damaged)}. {_NO_FILES}'
     if image.earlier:
         return f'No {protocol.words["targets"]}: the last run of this image failed.'
     if not rows:

@@ -49,7 +49,8 @@ TURNED_DEG = 25.0
 USUAL_TURN_DEG = 20.0
 
 #: A surface that lies nearer to a plane than this within `BEND_MM` (RMS), mm, is the plane of a
-#: cut. Entries of the training participants: 0.32 to 1.7; planes through a head: 0.0 to 0.2.
+#: cut. Entries of the training participants: 0.32 to 1.7; of 185 that simulated cuts moved by over
+#: 8 mm, 18 are below.
 FLAT_MM = 0.15
 
 #: Less is given, but named as unusual, and so is more: then the edge of a cut is near.
