@@ -14,7 +14,15 @@ from tmsprep.protocols.protocol import FIDUCIALS
 from tmsprep.scalp.checks import MeanScalp
 from tmsprep.scalp.fiducials import Fiducials, NotInView, find_fiducials
 from tmsprep.scalp.surface import HeadSurface, head_surface
-from tmsprep.scalp.ten_twenty import beam_f3, lay_tape, ten_twenty
+from tmsprep.scalp.ten_twenty import (
+    CUT,
+    ScalpCheck,
+    TenTwenty,
+    beam_f3,
+    lay_tape,
+    runs_over_plane,
+    ten_twenty,
+)
 
 RADIUS = 100.0
 PROTOCOL = load_protocol('tms')
@@ -150,3 +158,86 @@ def test_outside_the_field_of_view(average: nib.Nifti1Image, mean: MeanScalp) ->
     image = average.slicer[24:]
     with pytest.raises(NotInView, match='the left ear is not in the field of view'):
         fiducials(image, mean)
+
+
+@pytest.fixture(scope='module')
+def head(average: nib.Nifti1Image) -> nib.Nifti1Image:
+    """The mean head, with air around it."""
+    data = np.pad(np.array(average.dataobj), 8)
+    affine = average.affine.copy()
+    affine[:3, 3] -= 8
+    return nib.Nifti1Image(data, affine)
+
+
+def measured(image: nib.Nifti1Image, mean: MeanScalp) -> TenTwenty:
+    """Measure the mean head, or what is left of it."""
+    points = PointSet(mean.head.labels, mean.head.landmarks)
+    field = image.shape, image.affine
+    surface = head_surface(image)
+    found = find_fiducials(surface, points, mean, PROTOCOL.fiducials, *field)
+    return ten_twenty(surface, found, ScalpCheck(surface, points, mean, *field))
+
+
+def last_voxel(image: nib.Nifti1Image, axis: int, end: int, mm: int) -> int:
+    """Index of the voxel so far inside of the last one of the head along an axis."""
+    others = tuple(i for i in range(3) if i != axis)
+    seen = np.flatnonzero(np.asarray(image.dataobj).max(axis=others) > 300)
+    return int(seen[-1] - mm if end > 0 else seen[0] + mm)
+
+
+@pytest.mark.parametrize('missing_mm', [0, 8, 26])
+@pytest.mark.parametrize('padded', [True, False])
+def test_cut_above(head: nib.Nifti1Image, mean: MeanScalp, missing_mm: int, padded: bool) -> None:
+    """Cz would lie on the cut, that far inside; whether zeros fill the rest does not matter."""
+    if not missing_mm:
+        whole = measured(head, mean)
+        assert whole.missing == {}
+        assert np.isfinite(list(whole.positions.values())).all()
+        return
+    top = last_voxel(head, 2, 1, missing_mm)
+    image = head.slicer[:, :, : top - top % 2]
+    if padded:
+        data = np.array(head.dataobj)
+        data[:, :, top:] = 0
+        image = nib.Nifti1Image(data, head.affine)
+    with pytest.raises(NotInView, match='on the tapes over the vertex the'):
+        measured(image, mean)
+
+
+@pytest.mark.parametrize(('end', 'missing_mm'), [(1, 8), (1, 26), (-1, 8), (-1, 26)])
+def test_cut_in_front_and_behind(
+    head: nib.Nifti1Image, mean: MeanScalp, end: int, missing_mm: int
+) -> None:
+    """What is given all the same lies within 3 mm of where it is in the whole head."""
+    whole = measured(head, mean).positions
+    data = np.moveaxis(np.array(head.dataobj), 1, 0)
+    at = last_voxel(head, 1, end, missing_mm)
+    data[slice(at, None) if end > 0 else slice(at)] = 0
+    cut = nib.Nifti1Image(np.moveaxis(data, 0, 1), head.affine)
+    try:
+        left = measured(cut, mean).positions
+    except NotInView:
+        return
+    off = {name: np.linalg.norm(left[name] - where) for name, where in whole.items()}
+    assert not any(mm > 3 for mm in off.values()), off
+
+
+def test_forehead_cut() -> None:
+    """A tape that runs over a cut takes only that with it that hangs on it."""
+    image = spheres(*grid(fov=220), ((RADIUS, 800.0),))
+    data = np.array(image.dataobj)
+    where = nib.affines.apply_affine(image.affine, np.argwhere(data > 0)) - CENTRE
+    side = place(-60, 20) - CENTRE
+    gone = where @ side > RADIUS * 90
+    data[tuple(np.argwhere(data > 0)[gone].T)] = 0
+    surface = head_surface(nib.Nifti1Image(data, image.affine))
+    found = ten_twenty(
+        surface, EQUATOR, lambda tape: CUT if runs_over_plane(tape, surface) else ''
+    )
+    names = {'Circumference', 'BeamX', 'BeamY'}
+    assert found.missing.keys() == {*names, 'F3', 'F4', 'BeamF3', 'BeamF4'}
+    assert set(found.missing.values()) == {f'on the tape around the head {CUT}'}
+    assert found.measures.keys() == {'NasionInion', 'TragusTragus'}
+    known = [name for name, p in found.positions.items() if np.isfinite(p).all()]
+    assert known == ['C3', 'C4', 'Cz', 'Nasion', 'Inion', 'LPA', 'RPA']
+    assert np.linalg.norm(found.positions['C3'] - place(-90, 54)) < 2

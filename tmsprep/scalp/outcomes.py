@@ -20,7 +20,7 @@ from tmsprep.scalp.checks import MeanScalp
 from tmsprep.scalp.fiducials import NotInView, find_fiducials
 from tmsprep.scalp.measure import SIDECAR_KEY, Coil, measure_coil, no_coil, trusted_points
 from tmsprep.scalp.surface import HeadSurface, head_surface
-from tmsprep.scalp.ten_twenty import TenTwenty, ten_twenty
+from tmsprep.scalp.ten_twenty import ScalpCheck, TenTwenty, ten_twenty
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Scalp:
     positions : TenTwenty or None
         Positions of the 10-20 system, if the head shows what is needed.
     why_not : str
-        The reason if there are none.
+        The reason if there are none, or some are missing.
     method : str
         Method whose points told how the head lies; '' if none did.
     """
@@ -115,9 +115,20 @@ def measure_scalp(
             raise NotInView('no method has points that can be relied on')
         outcome = outcomes[method]
         points = trusted_points(points_of(outcome, protocol), protocol, outcome.unreliable)
-        return Scalp(coils, _positions(surface, points, mean, protocol, properties), '', method)
+        positions = _positions(surface, points, mean, protocol, properties)
+        return Scalp(coils, positions, _missing(positions), method)
     except NotInView as error:
         return Scalp(coils, why_not=f'no positions of the 10-20 system: {error}')
+
+
+def _missing(positions: TenTwenty) -> str:
+    """Say which positions and measures are missing, each reason once; '' if none is."""
+    reasons = dict.fromkeys(positions.missing.values())
+    return '; '.join(
+        f'no {", ".join(name for name, why in positions.missing.items() if why == reason)}: '
+        f'{reason}'
+        for reason in reasons
+    )
 
 
 def _positions(
@@ -127,8 +138,9 @@ def _positions(
     protocol: Protocol,
     properties: Mapping[str, Any],
 ) -> TenTwenty:
-    field = tuple(properties['shape']), np.array(properties['affine'])
-    return ten_twenty(surface, find_fiducials(surface, points, mean, protocol.fiducials, *field))
+    shape, affine = tuple(properties['shape']), np.array(properties['affine'])
+    fiducials = find_fiducials(surface, points, mean, protocol.fiducials, shape, affine)
+    return ten_twenty(surface, fiducials, ScalpCheck(surface, points, mean, shape, affine))
 
 
 def _reliable(outcomes: Mapping[str, Outcome], properties: Mapping[str, Any]) -> str:
