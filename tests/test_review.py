@@ -129,7 +129,7 @@ def test_taken_again_is_the_same(output: FakeOutput) -> None:
         ({'method': 'n/a'}, 'there are those of cnn'),
         ({'method': 'syn'}, 'there are those of cnn'),
         ({'y': '23.0', 'z': '14.0'}, 'not the present one of cnn (5.00 mm away)'),
-        ({'x': '-29.9890'}, 'write moved to keep the point'),
+        ({'x': '-28.9890'}, 'write moved to keep the point'),
     ],
 )
 def test_refused(output: FakeOutput, changes: dict[str, str], message: str) -> None:

@@ -20,7 +20,7 @@ class DiskFull(OSError):
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
     The temporary file is hidden, has the same extensions (writers choose a format by them) and is
@@ -30,9 +30,13 @@ def atomic_path(path: Path) -> Iterator[Path]:
     ----------
     path : Path
         The finished file; its folder is created if necessary.
+    replace : bool
+        Whether a file that is there already is replaced.
 
     Raises
     ------
+    FileExistsError
+        If there is one that must not be replaced, even if it came while the block ran.
     DiskFull
         If the disk is full or the quota is used up.
     """
@@ -41,7 +45,10 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        partial.replace(path)
+        if replace:
+            partial.replace(path)
+        else:
+            _rename_to_nothing(partial, path)
     except OSError as error:
         if error.errno in _FULL:
             raise DiskFull(
@@ -51,6 +58,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _rename_to_nothing(partial: Path, path: Path) -> None:
+    """Rename a file, unless there is one of the new name."""
+    try:
+        # Of two processes that do this at once, one fails.
+        path.hardlink_to(partial)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without hard links.
+        if path.exists():
+            raise FileExistsError(f'{path}: exists') from None
+        partial.replace(path)
 
 
 def write_text(path: Path, text: str) -> Path:

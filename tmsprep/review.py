@@ -60,8 +60,10 @@ COLUMNS = {
 #: Most characters of a comment and of a name, as in the viewer.
 MOST_COMMENT, MOST_NAME = 500, 80
 
-#: An accepted point is that of its method within this, mm: both tables have four decimals.
-SAME_MM = 0.01
+#: An accepted point is that of its method within this, mm: a registration that is computed again
+#: with another seed or number of threads gives points up to a millimetre away. The point that was
+#: looked at stays.
+SAME_MM = 1.0
 
 _CORRECT = 'Decide again in the viewer of the present report, or correct the table'
 # Browsers number a file that they have saved before.

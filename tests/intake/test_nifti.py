@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import gzip
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -10,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as stn
 
+from tmsprep.bids.names import ImageRef
 from tmsprep.imaging.scanner_frame import ImageError
 from tmsprep.intake import IntakeError
 from tmsprep.intake.nifti import copy_image
@@ -103,6 +107,26 @@ def test_same_and_other(tmp_path: Path) -> None:
     assert add_image(other, image_of(out, '08', {}), out, {}, dry_run=True)
     assert not image_of(out, '08', {}).path.exists()
     assert add_image(other, image_of(out, '08', {}), out, {})
+
+
+def test_two_at_once(tmp_path: Path) -> None:
+    sources = [write(tmp_path / f'{i}.nii', data=np.full((4, 5, 6), i, '>i2')) for i in (1, 2)]
+    for attempt in range(20):
+        image = image_of(tmp_path / 'out', str(attempt), {})
+        start = threading.Barrier(2)
+
+        def take(source: Path, image: ImageRef = image, start: Any = start) -> bool:
+            start.wait()
+            try:
+                return add_image(source, image, tmp_path / 'out', {})
+            except IntakeError:
+                return False
+
+        with ThreadPoolExecutor(2) as pool:
+            taken = list(pool.map(take, sources))
+        assert sorted(taken) == [False, True], 'one of them must be told'
+        chosen = nib.load(sources[taken.index(True)]).get_fdata()
+        np.testing.assert_array_equal(nib.load(image.path).get_fdata(), chosen)
 
 
 def test_name_that_the_filter_selects(tmp_path: Path) -> None:

@@ -76,13 +76,17 @@ def copy_image(source: Path, target: Path) -> bool:
     """
     if is_there(source, target):
         return False
-    with open_nifti(source) as file:
-        content = clean_content(file)
-    with atomic_path(target) as partial:
-        with partial.open('wb') as raw, gzip.GzipFile('', 'wb', _LEVEL, raw, mtime=0) as packed:
-            packed.write(content)
-        if _digest_of(partial) != _digest(content):
-            raise IntakeError(f'{target}: what was written is not what was read; try again')
+    with open_nifti(source) as image:
+        content = clean_content(image)
+    try:
+        with atomic_path(target, replace=False) as partial:
+            with partial.open('wb') as raw, gzip.GzipFile('', 'wb', _LEVEL, raw, mtime=0) as file:
+                file.write(content)
+            if _digest_of(partial) != _digest(content):
+                raise IntakeError(f'{target}: what was written is not what was read; try again')
+    except FileExistsError:
+        # Another run was faster.
+        return not is_there(source, target)
     return True
 
 
