@@ -38,6 +38,9 @@ class FakeOutput:
         suffix: str = 'targets',
         **sidecar: Any,
     ) -> Path:
+        """Write a table of these targets, as a run of some targets does."""
+        if 'SoftwareVersion' in sidecar:
+            sidecar = {'ChosenTargets': [row['label'] for row in rows], **sidecar}
         path = self.path(image, desc, f'{suffix}.tsv')
         names = list(rows[0])
         lines = ['\t'.join(names)] + ['\t'.join(str(r[name]) for name in names) for r in rows]

@@ -50,6 +50,7 @@ def check_files(out: Path) -> None:
     stem = f'{name}_from-'
     expected = {
         *(f'{name}_desc-{m}_targets.{e}' for m in ('cnn', 'syn', POINTS) for e in ('tsv', 'json')),
+        *(f'{name}_desc-tentwenty_positions.{e}' for e in ('tsv', 'json')),
         *(f'{name}_desc-brain_mask.{e}' for e in ('nii.gz', 'json')),
         *(f'{stem}T1w_to-{ATLAS}_mode-image_xfm.{e}' for e in ('h5', 'json')),
         *(f'{stem}{ATLAS}_to-T1w_mode-image_xfm.{e}' for e in ('h5', 'json')),
@@ -161,7 +162,8 @@ def check_navigators(out: Path, tmsprep: Callable) -> None:
     """The run wrote the files; the command `export` writes the same bytes again."""
     folder = out / 'sub-007' / 'nav' / 'sub-007_protocol-tms'
     manifest = json.loads((folder / 'export.json').read_text())
-    assert {point['Label'] for point in manifest['Points']} | {*manifest['Missing']} == {*LABELS}
+    labels = {point['Label'] for point in manifest['Points']} | {*manifest['Missing']}
+    assert labels == {*LABELS, *OWN}
     assert max(file['Difference_mm'] for file in manifest['Files']) <= 0.001
     points = read_markups(folder / 'sub-007_protocol-tms_slicer.mrk.json')
     names = [name.partition(' ')[0] for name in points.labels]

@@ -95,4 +95,4 @@ def test_others_finish(study: Path) -> None:
     assert 'sub-a b: not a BIDS label' in page
     assert str(study) not in page + table
     described = json.loads((study / 'out' / 'dataset_description.json').read_text())
-    assert described['DatasetLinks'] == {'raw': '../bids'}
+    assert described['DatasetLinks'] == {'raw': '../bids', 'earlier': '../earlier'}

@@ -8,17 +8,23 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from report_data import FakeOutput, make_row
 
 from tmsprep.bids.annotations import annotated_names, find_annotations
 from tmsprep.bids.names import BidsError, ImageRef
 from tmsprep.derivatives import EXPERT, REVIEWED, delete_outdated
 from tmsprep.evaluation.recommendation import recommend
+from tmsprep.evaluation.status import doubtful
+from tmsprep.export.files import export_subject
 from tmsprep.formats.slicer import read_markups
+from tmsprep.points import PointSet
+from tmsprep.protocols import load_protocol
 from tmsprep.reports.collect import read_targets
-from tmsprep.review import COLUMNS, match_reviews, take_reviews
+from tmsprep.review import COLUMNS, doubtful_statuses, match_reviews, take_reviews
 
 SHA256, OTHER = 'ab' * 32, 'cd' * 32
 BIDS = Path('/data')
@@ -43,7 +49,8 @@ def accepted(**changes: Any) -> dict[str, Any]:
 
 def rejected(**changes: Any) -> dict[str, Any]:
     missing = dict.fromkeys('xyz', 'n/a')
-    return accepted(label='RDLPFC', decision='rejected', method='n/a', **missing, **changes)
+    row = {'label': 'RDLPFC', 'decision': 'rejected', 'method': 'n/a', **missing}
+    return accepted(**{**row, **changes})
 
 
 def save(path: Path, *rows: dict[str, Any]) -> Path:
@@ -108,7 +115,7 @@ def test_taken_again_is_the_same(output: FakeOutput) -> None:
         ({'decision': 'perhaps'}, 'is no decision'),
         ({'decision': 'rejected'}, 'rejected, but it has a point'),
         ({'x': 'n/a', 'y': 'n/a', 'z': 'n/a'}, 'accepted, but it has no point'),
-        ({'x': '90.0'}, 'lies outside the image'),
+        ({'decision': 'moved', 'x': '90.0'}, 'lies outside the image'),
         ({'x': 'nan'}, 'n/a'),
         ({'x': 'inf'}, 'inf'),
         ({'x': '=1+1'}, '=1'),
@@ -116,17 +123,24 @@ def test_taken_again_is_the_same(output: FakeOutput) -> None:
         ({'reviewer': ' '}, 'nobody is named'),
         ({'date': 'n/a'}, 'is no date'),
         ({'date': '2030-02-31'}, 'is no date'),
+        ({'date': '20300131'}, 'is no date'),
+        ({'date': '2030-W05-4'}, 'is no date'),
+        ({'method': 'bogus'}, "LDLPFC was accepted from 'bogus', of which there is no such point"),
+        ({'method': 'n/a'}, 'there are those of cnn'),
+        ({'method': 'syn'}, 'there are those of cnn'),
+        ({'y': '23.0', 'z': '14.0'}, 'not the present one of cnn (5.00 mm away)'),
+        ({'x': '-29.9890'}, 'write moved to keep the point'),
     ],
 )
 def test_refused(output: FakeOutput, changes: dict[str, str], message: str) -> None:
     """Nothing is used of a table with one wrong cell; the table itself stays."""
     path = save(place(output), rejected(), accepted(**changes))
-    path.with_suffix('.json').write_text('{}')
+    for extension in ('.json', '.mrk.json'):
+        path.with_suffix(extension).write_text('{}')
     (problem,) = take(output)
     assert problem.startswith(f'review: {path}')
     assert message in problem
-    assert path.is_file()
-    assert not path.with_suffix('.json').exists()
+    assert [file for file in path.parent.iterdir() if 'reviewed' in file.name] == [path]
 
 
 def test_decided_twice(output: FakeOutput) -> None:
@@ -168,11 +182,119 @@ def test_earlier_decisions_stay(output: FakeOutput, tmp_path: Path) -> None:
     assert place(output).with_name(f'{place(output).name}.earlier').read_text() == first
 
 
-def test_points_computed_anew(output: FakeOutput, caplog: pytest.LogCaptureFixture) -> None:
-    save(place(output), accepted(y='23.0000', z='14.0000'))
+def test_accepted_within_rounding(output: FakeOutput) -> None:
+    """9 micrometres are the same point; what the methods say of it holds."""
+    save(place(output), accepted(x='-29.9910'))
+    assert take(output) == []
+    (row,) = read_targets(place(output)).rows
+    assert (row['status'], row['x']) == ('accepted', '-29.9910')
+
+
+def doubts(points: dict[str, Any], *located: dict[str, Any]) -> dict[str, str]:
+    named = {str(i): PointSet.from_mapping(places) for i, places in enumerate(located)}
+    return doubtful(PointSet.from_mapping(points), named, load_protocol('tms'))
+
+
+def test_doubtful() -> None:
+    """By hand: the middle of the methods is x = 10, and 12 mm are the most."""
+    cnn = {'LDLPFC': (-30, 20, 10), 'RDLPFC': (50, 20, 10), 'LOFC': (-20, 50, 0)}
+    assert doubts({'LDLPFC': (-30, 20, 22)}, cnn) == {}
+    assert doubts({'LDLPFC': (-30, 20, 22.01)}, cnn) == {'LDLPFC': 'far_from_methods'}
+    # One of two methods is near.
+    assert doubts({'LDLPFC': (-30, 20, 30)}, cnn, {'LDLPFC': (-30, 20, 35)}) == {}
+    # Across the middle, though x > 0 alone says nothing; the pair itself was not exchanged.
+    assert doubts({'LDLPFC': (32.5, 20, 10)}, cnn) == {'LDLPFC': 'wrong_side'}
+    assert doubts({'LOFC': (9.9, 50, 0)}, {**cnn, 'LOFC': (2, 50, 0)}) == {}
+    assert doubts({'LOFC': (10.1, 50, 0)}, {**cnn, 'LOFC': (2, 50, 0)}) == {'LOFC': 'wrong_side'}
+    # Nothing to compare with, and the middle of the decisions themselves.
+    assert doubts({'LHESCHL': (-70, 0, 0)}, cnn) == {}
+    pairs = {'LDLPFC': (-30, 0, 0), 'RDLPFC': (30, 0, 0), 'LOFC': (5, 0, 0)}
+    assert doubts(pairs) == {'LOFC': 'wrong_side'}
+
+
+NUMBERS = st.floats(-60, 60)
+
+
+@hypothesis.given(
+    st.lists(st.tuples(st.floats(1, 70), NUMBERS, NUMBERS), min_size=5, max_size=5), NUMBERS
+)
+def test_sides(places: list[tuple[float, float, float]], middle: float) -> None:
+    """A method's points are not doubtful, and one across the middle is, wherever that is."""
+    targets = load_protocol('tms').targets
+    lefts = [target for target in targets if target.hemisphere == 'L' and target.mirror]
+    points = {}
+    for target, (x, y, z) in zip(lefts, places, strict=True):
+        points |= {target.label: (middle - x, y, z), target.mirror: (middle + x, y, z)}
+    assert doubts(points, points) == {}
+    first = lefts[0]
+    swapped = {first.label: points[first.mirror]}
+    assert doubts(swapped, points)[first.label] == 'wrong_side'
+
+
+def test_doubts_are_told(output: FakeOutput, caplog: pytest.LogCaptureFixture) -> None:
+    """A left target on the right is marked wherever its point is."""
+    rows = [make_row('LDLPFC', ('-30.0000', '20.0000', '10.0000')),
+            make_row('RDLPFC', ('30.0000', '20.0000', '10.0000'))]  # fmt: skip
+    output.table('sub-01', 'cnn', rows, ReferenceImage=REFERENCE, SoftwareVersion='1')
+    save(place(output), accepted(decision='moved', x='32.5000', method='n/a'))
     with caplog.at_level(logging.WARNING):
         assert take(output) == []
-    assert 'LDLPFC that was accepted is not the present one of cnn (5.0 mm away)' in caplog.text
+    assert 'LDLPFC was moved, but look again: found, but on the other side of the' in caplog.text
+    (row,) = read_targets(place(output)).rows
+    assert (row['status'], row['decision']) == ('wrong_side', 'moved')
+    assert doubtful_statuses(output.layout, IMAGE) == {'LDLPFC': 'wrong_side'}
+    (folder,) = export_subject(output.layout, output.protocol, '01')
+    for path in (
+        folder / f'{folder.name}_slicer.mrk.json',
+        place(output).with_suffix('.mrk.json'),
+    ):
+        assert read_markups(path)['LDLPFC (check: wrong_side)'].tolist() == [32.5, 20, 10]
+    assert 'look again: found, but on the other side' in (folder / 'README.txt').read_text()
+    page = output.write()
+    assert 'Look before use: 1 of 2 targets carry a warning.' in page.text
+    assert '<div class="summary look">' in page.source
+    assert 'Reviewed: found, but on the other side of the midline (left DLPFC).' in page.text
+    # Twice the same, from its own output.
+    content = place(output).read_text()
+    assert take(output) == []
+    assert place(output).read_text() == content
+
+
+def test_refused_decisions_leave_no_points(output: FakeOutput) -> None:
+    """A rejected target does not come back when a table has become unusable."""
+    save(place(output), rejected(label='LDLPFC'))
+    assert take(output) == []
+    (folder,) = export_subject(output.layout, output.protocol, '01')
+    save(place(output), rejected(label='LDLPFC'), accepted(label='RDLPFC', decision='moved foo'))
+    (problem,) = take(output)
+    assert "'moved foo' is no decision" in problem
+    assert export_subject(output.layout, output.protocol, '01') == []
+    assert [path.name for path in folder.iterdir()] == ['README.txt']
+    reason = f"{place(output).name}, line 3: 'moved foo' is no decision"
+    assert reason in (folder / 'README.txt').read_text()
+    page = output.write()
+    assert '<div class="summary bad">' in page.source
+    assert f'Decisions of a reviewer cannot be used: {reason}' in page.text
+    assert 'Load the points' not in page.text
+    # Corrected, all is as before; deleted, nothing is left of it.
+    save(place(output), rejected(label='LDLPFC'))
+    assert take(output) == []
+    assert export_subject(output.layout, output.protocol, '01') == [folder]
+    place(output).unlink()
+    assert take(output) == []
+    assert [file for file in place(output).parent.iterdir() if 'reviewed' in file.name] == []
+
+
+def test_given_table_is_refused(output: FakeOutput, tmp_path: Path) -> None:
+    """The earlier decisions are checked as in every run, and stay."""
+    save(place(output), accepted())
+    given = save(tmp_path / place(output).name, accepted(date='n/a'))
+    (problem,) = take(output, given)
+    assert str(given) in problem
+    assert read_targets(place(output)).rows[0]['decision'] == 'accepted'
+    save(place(output), accepted(method='bogus'))
+    assert len(take(output, given)) == 2
+    assert not place(output).with_suffix('.json').exists()
 
 
 def test_wrong_names(output: FakeOutput, tmp_path: Path) -> None:

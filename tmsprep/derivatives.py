@@ -15,9 +15,10 @@ from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
+from tmsprep.evaluation.table_checks import check_table
 from tmsprep.evaluation.template import add_mni, mni_columns
 from tmsprep.files import remove_inside
-from tmsprep.formats.targets_tsv import read_rows, read_targets
+from tmsprep.formats.targets_tsv import read_rows
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
@@ -436,7 +437,7 @@ def _holds(layout: Layout, image: ImageRef, name: str, protocol: Protocol, sha25
     try:
         if name != EXPERT:
             _read_outcome(layout, image, name, protocol)
-        labels = read_targets(path).labels
+        labels = check_table(path, protocol).labels
     except ValueError:
         return False
     chosen = chosen_labels(read_json(path.with_suffix('.json'))) or protocol.labels

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import BidsError, ImageRef, Layout
-from tmsprep.derivatives import REVIEWED, located_points, set_aside, sidecar_path
+from tmsprep.derivatives import EXPERT, REVIEWED, located_points, set_aside, sidecar_path
 from tmsprep.evaluation.recommendation import DECISIONS
-from tmsprep.evaluation.status import outside_field_of_view
+from tmsprep.evaluation.status import REVIEW_CHECKS, doubtful, outside_field_of_view
+from tmsprep.formats.markers import Marker
 from tmsprep.formats.slicer import write_markups
 from tmsprep.formats.targets_tsv import MISSING, read_rows, read_targets
 from tmsprep.methods import methods_of
@@ -34,17 +35,20 @@ from tmsprep.text import plain, printable, read_text
 
 logger = logging.getLogger(__name__)
 
-#: What a decision, which is also the status of its point, says.
-STATUSES = {
+#: What a decision says.
+_DECIDED = {
     'accepted': 'accepted by a reviewer',
     'moved': 'set anew by a reviewer',
     'rejected': 'rejected by a reviewer: no point may be used',
 }
 
+#: The status of a point is what was decided, or else what the check of it found.
+STATUSES = {**_DECIDED, **REVIEW_CHECKS}
+
 #: Columns of the table beyond those that every table of targets has.
 COLUMNS = {
-    'status': column('The decision, as in its own column', **STATUSES),
-    'decision': column('What the reviewer decided', **STATUSES),
+    'status': column('The decision, or what is doubtful about its point', **STATUSES),
+    'decision': column('What the reviewer decided', **_DECIDED),
     'method': column('Method whose point was accepted'),
     'reviewer': column('Who decided, as entered in the viewer'),
     'date': column('When, as entered in the viewer: year-month-day'),
@@ -56,8 +60,8 @@ COLUMNS = {
 #: Most characters of a comment and of a name, as in the viewer.
 MOST_COMMENT, MOST_NAME = 500, 80
 
-#: An accepted point further from where its method has it now is reported, mm.
-_MOVED_MM = 0.05
+#: An accepted point is that of its method within this, mm: both tables have four decimals.
+SAME_MM = 0.01
 
 _CORRECT = 'Decide again in the viewer of the present report, or correct the table'
 # Browsers number a file that they have saved before.
@@ -65,12 +69,13 @@ _AGAIN = re.compile(r' ?\(\d+\)$')
 
 
 class Reference(NamedTuple):
-    """What the sidecars say of an image: entries to copy, shape, affine and checksum."""
+    """What sidecars say of an image: entries to copy, shape, affine, checksum; and its points."""
 
     entries: Mapping[str, Any]
     shape: tuple[int, ...]
     affine: np.ndarray
     sha256: str
+    points: Mapping[str, PointSet]
 
 
 def match_reviews(
@@ -146,28 +151,74 @@ def take_reviews(
     problems = []
     for image in images:
         place = layout.table(image, REVIEWED)
-        path = (given or {}).get(image.stem, place)
-        if not path.is_file():
-            continue
-        try:
-            reference = _reference(layout, image, protocol)
-            table = read_review(path, protocol, reference)
-        except (OSError, ValueError) as error:
-            problems.append(f'review: {error}')
-            if path == place:
-                _withdraw(place)
-            continue
-        _warn_of_moved(layout, image, table)
-        table = _with_entries(table, place, image, layout, protocol, reference)
-        if path != place and place.is_file() and read_text(place) != read_text(path):
-            logger.warning(
-                'review: the earlier decisions are kept as %s', set_aside(place, 'earlier')
-            )
-        _write(place, table, reference)
-        counts = Counter(table['decision'])
-        words = ', '.join(f'{counts[name]} {name}' for name in DECISIONS if counts[name])
-        logger.info('review: %s: %s', place, words)
+        # Where a given table cannot be used, the decisions that hold already still do.
+        for path in dict.fromkeys([(given or {}).get(image.stem, place), place]):
+            if not path.is_file():
+                if path == place and place.with_suffix('.json').is_file():
+                    _withdraw(place)
+                continue
+            try:
+                _take(path, place, image, layout, protocol)
+                break
+            except (OSError, ValueError) as error:
+                problems.append(f'review: {error}')
+                if path == place:
+                    _withdraw(place)
     return problems
+
+
+def _take(path: Path, place: Path, image: ImageRef, layout: Layout, protocol: Protocol) -> None:
+    """Check a table, and write it to its place."""
+    reference = _reference(layout, image, protocol)
+    table = read_review(path, protocol, reference)
+    _log_doubts(place, table)
+    table = _with_entries(table, place, image, layout, protocol, reference)
+    if path != place and place.is_file() and read_text(place) != read_text(path):
+        logger.warning('review: the earlier decisions are kept as %s', set_aside(place, 'earlier'))
+    _write(place, table, reference)
+    counts = Counter(table['decision'])
+    words = ', '.join(f'{counts[name]} {name}' for name in DECISIONS if counts[name])
+    logger.info('review: %s: %s', place, words)
+
+
+def why_refused(layout: Layout, image: ImageRef, protocol: Protocol) -> str:
+    """Say why a table of decisions that lies among the outputs is not used, in words.
+
+    Parameters
+    ----------
+    layout : Layout
+        Names of the outputs.
+    image : ImageRef
+        The image.
+    protocol : Protocol
+        The targets.
+
+    Returns
+    -------
+    str
+        Begins with the name of the file; '' if there is none.
+    """
+    path = layout.table(image, REVIEWED)
+    if not path.is_file():
+        return ''
+    try:
+        read_review(path, protocol, _reference(layout, image, protocol))
+    except (OSError, ValueError) as error:
+        # Reports are shared; where the outputs lie is nobody's business.
+        return str(error).replace(str(path), path.name)
+    return f'{path.name}: not taken up yet. Run the command export'
+
+
+def doubtful_statuses(layout: Layout, image: ImageRef) -> dict[str, str]:
+    """Read which decided points of an image need a second look: label to `REVIEW_CHECKS`."""
+    path = layout.table(image, REVIEWED)
+    if not sidecar_path(path).is_file():
+        return {}
+    try:
+        rows = [row for _, row in read_rows(path, ('label', 'status'))]
+    except ValueError:
+        return {}
+    return {row['label']: row['status'] for row in rows if row['status'] in REVIEW_CHECKS}
 
 
 def read_review(path: Path, protocol: Protocol, reference: Reference) -> pd.DataFrame:
@@ -191,7 +242,8 @@ def read_review(path: Path, protocol: Protocol, reference: Reference) -> pd.Data
     ------
     ValueError
         If a row is of another image or an unknown target, a target is decided twice, a decision
-        is unknown or has no name or date, or a point is missing, or outside the image.
+        is unknown or has no name or date, a point is missing or outside the image, or an accepted
+        point is not that of its method.
     """
     points = read_targets(path)
     targets = {target.label: target for target in protocol.targets}
@@ -217,13 +269,37 @@ def read_review(path: Path, protocol: Protocol, reference: Reference) -> pd.Data
                 **_decided(cells, point, where),
             }
         )
+        if rows[-1]['decision'] == 'accepted':
+            _check_accepted(rows[-1], point, reference.points, where)
     if not rows:
         raise ValueError(f'{path}: it has no decisions. {_CORRECT}, or delete it')
     outside = outside_field_of_view(points, reference.shape, reference.affine)
     if outside.any():
         label = points.labels[int(outside.argmax())]
         raise ValueError(f'{path}: the point of {label} lies outside the image. {_CORRECT}')
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    doubts = doubtful(points, reference.points, protocol)
+    return table.assign(status=[doubts.get(row['label'], row['decision']) for row in rows])
+
+
+def _check_accepted(
+    row: Mapping[str, str], point: np.ndarray, located: Mapping[str, PointSet], where: str
+) -> None:
+    """Refuse an accepted point that is not the present one of the method it names."""
+    label, method = row['label'], row['method']
+    own = located.get(method)
+    if own is None or label not in own.labels or not np.isfinite(own[label]).all():
+        raise ValueError(
+            f'{where}: {label} was accepted from {method!r}, of which there is no such point '
+            f'(there are those of {", ".join(located) or "no method"}). {_CORRECT}'
+        )
+    distance = float(np.linalg.norm(own[label] - point))
+    if not distance <= SAME_MM:
+        raise ValueError(
+            f'{where}: the point of {label} that was accepted is not the present one of {method} '
+            f'({distance:.2f} mm away), so it is not clear which is meant. Accept the present one '
+            'in the viewer of the present report, or write moved to keep the point of the table'
+        )
 
 
 def _decided(cells: Mapping[str, str], point: np.ndarray, where: str) -> dict[str, str]:
@@ -235,10 +311,8 @@ def _decided(cells: Mapping[str, str], point: np.ndarray, where: str) -> dict[st
         raise ValueError(f'{where}: {decision!r} is no decision ({choices}). {_CORRECT}')
     if not reviewer:
         raise ValueError(f'{where}: nobody is named who decided. {_CORRECT}')
-    try:
-        datetime.date.fromisoformat(date)
-    except ValueError:
-        raise ValueError(f'{where}: {date!r} is no date such as 2030-01-31. {_CORRECT}') from None
+    if not _is_date(date):
+        raise ValueError(f'{where}: {date!r} is no date such as 2030-01-31. {_CORRECT}')
     if np.isfinite(point).all() == (decision == 'rejected'):
         what = 'has a point' if decision == 'rejected' else 'has no point'
         raise ValueError(f'{where}: {decision}, but it {what}. {_CORRECT}')
@@ -254,6 +328,14 @@ def _decided(cells: Mapping[str, str], point: np.ndarray, where: str) -> dict[st
     }
 
 
+def _is_date(text: str) -> bool:
+    try:
+        # Other forms of ISO 8601 are read too, but the column has one form.
+        return datetime.date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
+
+
 def _known(text: str) -> str:
     """Text of a cell, safe to show; '' if it is missing."""
     return '' if text in MISSING else printable(plain(text)).strip()
@@ -267,8 +349,9 @@ def _reference(layout: Layout, image: ImageRef, protocol: Protocol) -> Reference
     ValueError
         If no method has left one.
     """
-    for method in methods_of(protocol):
-        sidecar = read_json(sidecar_path(layout.table(image, method.name)))
+    methods = [method.name for method in methods_of(protocol)]
+    for method in methods:
+        sidecar = read_json(sidecar_path(layout.table(image, method)))
         entry = sidecar.get('ReferenceImage')
         try:
             shape = tuple(int(n) for n in entry['Shape'])  # type: ignore[index]
@@ -277,7 +360,8 @@ def _reference(layout: Layout, image: ImageRef, protocol: Protocol) -> Reference
             if len(shape) == 3 and abs(np.linalg.det(affine)) > 0:
                 names = ('Protocol', 'Sources', 'ReferenceImage', 'Disclaimer')
                 entries = {name: sidecar[name] for name in names if name in sidecar}
-                return Reference(entries, shape, affine, sha256)
+                located = located_points(layout, image, [*methods, EXPERT])
+                return Reference(entries, shape, affine, sha256, located)
         except (KeyError, TypeError, ValueError, np.linalg.LinAlgError):
             continue
     raise ValueError(
@@ -296,8 +380,12 @@ def _write(path: Path, table: pd.DataFrame, reference: Reference) -> None:
         **reference.entries,
         **({SIDECAR_KEY: {'Description': METHOD, **FRAME}} if COIL_COLUMNS[0] in table else {}),
     )
-    points = _points(table[table['decision'] != 'rejected'])
-    write_markups(path.with_suffix('.mrk.json'), points)
+    kept = table[table['decision'] != 'rejected']
+    titles = [
+        Marker(label, warning=status if status in REVIEW_CHECKS else '').title
+        for label, status in zip(kept['label'], kept['status'], strict=True)
+    ]
+    write_markups(path.with_suffix('.mrk.json'), _points(kept.assign(label=titles)))
 
 
 def _with_entries(
@@ -332,26 +420,18 @@ def _points(table: pd.DataFrame) -> PointSet:
 
 
 def _withdraw(path: Path) -> None:
-    """Delete the sidecar of a table that does not hold; the table itself is a person's work."""
-    path.with_suffix('.json').unlink(missing_ok=True)
+    """Delete what was made of a table that does not hold; the table itself is a person's work."""
+    for extension in ('.json', '.mrk.json'):
+        path.with_suffix(extension).unlink(missing_ok=True)
 
 
-def _warn_of_moved(layout: Layout, image: ImageRef, table: pd.DataFrame) -> None:
-    """Log the accepted points that lie elsewhere than their method's point does now."""
-    for name, rows in table[table['method'] != ''].groupby('method'):
-        try:
-            points = read_targets(layout.table(image, str(name)))
-        except (OSError, ValueError):
-            continue
-        accepted = _points(rows)
-        apart = points.reindex(accepted.labels).distance(accepted)
-        for label, distance in zip(accepted.labels, apart, strict=True):
-            if not distance <= _MOVED_MM:
-                logger.warning(
-                    'review: %s: the point of %s that was accepted is not the present one of %s '
-                    '(%.1f mm away), computed anew since. The accepted one is kept; look again',
-                    image.stem,
-                    label,
-                    name,
-                    distance,
-                )
+def _log_doubts(path: Path, table: pd.DataFrame) -> None:
+    """Log the points that are taken as decided, but need a second look."""
+    for _, row in table[table['status'] != table['decision']].iterrows():
+        logger.warning(
+            'review: %s: %s was %s, but look again: %s. It is kept, and marked in all outputs',
+            path.name,
+            row['label'],
+            row['decision'],
+            REVIEW_CHECKS[row['status']],
+        )

@@ -48,6 +48,7 @@ def printable(text: object, keep: str = '') -> str:
 
     Examples
     --------
+    >>> import os
     >>> printable('sub-01\n--sloppy'), printable(os.fsdecode(b'f\xfcr'))
     ('sub-01\\n--sloppy', 'f\\xfcr')
     """

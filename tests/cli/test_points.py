@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
+from report_data import FakeOutput, make_row
 
 from tmsprep.cli.parser import parse_args
 from tmsprep.cli.participant import ParticipantRun
-from tmsprep.cli.points import own_points
+from tmsprep.cli.points import own_points, tell_of_earlier_points
+from tmsprep.group.derivatives import image_of
 from tmsprep.methods.resources import ResourceError
 from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import load_protocol
@@ -113,3 +116,17 @@ def test_reports_only(bids: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         read(bids, *SMA, '--reports-only')
     assert '--point has to be carried into the image first' in capsys.readouterr().err
+
+
+def test_points_of_an_earlier_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A run without points says which of an earlier one it keeps, once for all images."""
+    output = FakeOutput(tmp_path)
+    entries = {'SoftwareVersion': '1', 'PointSpace': {'Name': 'MNI152NLin6Asym'}}
+    for name in ('sub-01', 'sub-02'):
+        output.table(name, 'points', [make_row('SMA', (1, 2, 3)), make_row('V5L')], **entries)
+    images = [image_of({'sub': label}, tmp_path) for label in ('01', '02', '03')]
+    with caplog.at_level(logging.INFO):
+        tell_of_earlier_points(output.layout, images)
+    (line,) = caplog.messages
+    assert line.startswith('SMA, V5L (given in MNI152NLin6Asym): points of an earlier run, kept')
+    assert 'for 2 images' in line

@@ -63,6 +63,16 @@ def test_review_is_taken(study: FakeOutput) -> None:
     assert ['-31.0' in sheet.read_text() for sheet in sheets] == [True]
 
 
+def test_review_far_from_the_methods(study: FakeOutput, capsys: pytest.CaptureFixture) -> None:
+    """The point is 32 mm from that of the one method."""
+    assert run(study, '--review', decide(study), '--fail-on-warning') == 3
+    assert '1 of 11 targets carries a warning: sub-01 LDLPFC far_from_methods (reviewed)' in (
+        capsys.readouterr().err
+    )
+    markers = (study.root / 'sub-01' / 'nav').rglob('*_markers.tsv')
+    assert ['\tfar_from_methods\t' in marker.read_text() for marker in markers] == [True]
+
+
 def test_review_of_another_image(study: FakeOutput, capsys: pytest.CaptureFixture) -> None:
     assert run(study, '--review', decide(study, ['ab' * 32])) == 1
     assert 'decided in another image' in capsys.readouterr().err

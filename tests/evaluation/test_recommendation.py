@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tmsprep.evaluation.recommendation import Recommendation, recommend
-from tmsprep.evaluation.status import STATUSES, UNUSABLE
+from tmsprep.evaluation.status import REVIEW_CHECKS, STATUSES, UNUSABLE
 from tmsprep.protocols import Protocol, Target
 
 TARGET = Target('LA', 'L', 'left region A', '', name='left a', doubt='Look at the gyrus.')
@@ -106,7 +106,7 @@ def test_order_of_the_protocol() -> None:
     assert recommend(tables, anything)[0].method == 'next'
 
 
-@pytest.mark.parametrize('status', [*STATUSES, 'consensus'])
+@pytest.mark.parametrize('status', [*STATUSES, 'consensus', 'moved'])
 def test_reviewed_point_first(status: str) -> None:
     review = row(status, ('7', '8', '9'), decision='moved', reviewer='AB', date='2026-11-27',
                  comment='crown')  # fmt: skip
@@ -114,8 +114,10 @@ def test_reviewed_point_first(status: str) -> None:
     assert (found.method, found.decision) == ('reviewed', 'moved')
     assert found.point.tolist() == [7, 8, 9]
     assert (found.other_method, found.distance_mm) == ('lead', 4)
-    assert found.reason == 'Moved by AB on 2026-11-27: crown'
-    assert not found.warns
+    assert found.warns == (status in REVIEW_CHECKS)
+    assert found.reason == 'Moved by AB on 2026-11-27: crown' + (
+        '; look again: found, but on the other side of the midline' if found.warns else ''
+    )
 
 
 def test_accepted_point_keeps_its_radius() -> None:

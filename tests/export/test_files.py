@@ -18,7 +18,9 @@ from tmsprep.derivatives import delete_outdated
 from tmsprep.export.files import README, export_subject, write_checked
 from tmsprep.files import file_sha256
 from tmsprep.formats import PointsFileError
+from tmsprep.formats.markers import Marker
 from tmsprep.formats.navigators import plan_slicer
+from tmsprep.formats.sheet import read_sheet, write_sheet
 from tmsprep.formats.slicer import read_markups
 from tmsprep.imaging.forms import Forms
 from tmsprep.reports.collect import collect_subject
@@ -68,7 +70,7 @@ def test_manifest(tmp_path: Path) -> None:
     fake = output(tmp_path)
     folder = export(fake)
     assert folder == tmp_path / 'sub-01' / 'nav' / 'sub-01_protocol-tms'
-    (image,) = collect_subject(fake.layout, '01').images
+    (image,) = collect_subject(fake.layout, '01', fake.protocol).images
     manifest = read_manifest(fake.layout, image)
     assert [point['Label'] for point in manifest['Points']] == ['LDLPFC', 'RDLPFC']
     assert manifest['Points'][0]['Position'] == [-40, 30, 35]
@@ -113,7 +115,8 @@ def test_coil(tmp_path: Path) -> None:
     (coil,) = read_json(folder / f'{folder.name}_visor2.mrk')['TargetMarkers']
     np.testing.assert_allclose(coil['CoilTarget']['CoilPose']['RigidTransformMatrix4x4'], POSE)
     page = Page(folder / f'{folder.name}_sheet.html')
-    assert page.numbers[-3:] == ['-10.0000', '20.0000', '90.0000']
+    assert page.numbers[-6:-3] == ['-10.0000', '20.0000', '90.0000']
+    assert page.numbers[-3:] == ['10.0000', '-20.0000', '90.0000']
 
 
 def test_doubtful_and_missing_entries(tmp_path: Path) -> None:
@@ -159,12 +162,12 @@ def raw_image(bids_dir: Path) -> Path:
 
 
 def test_outputs_of_an_early_version(tmp_path: Path) -> None:
-    """Their sidecars say no codes, which are read from the image if it is still the same."""
+    """Their sidecars say no codes, which are read from the image if it is there."""
     raw = raw_image(tmp_path / 'raw')
     fake = output(tmp_path / 'out', **reference(None, file_sha256(raw)))
     write_dataset_description(tmp_path / 'out', tmp_path / 'raw', fake.protocol)
     assert '*_brainsight-v14.txt' in names(export(fake))
-    fake = output(tmp_path / 'out', **reference(None, 'of another image'))
+    raw.unlink()
     assert names(export(fake)) == {
         *(README, MANIFEST, '*_slicer.mrk.json', '*_invesalius.mkss', '*_navinibs.json'),
         *('*_sheet.html', 'nibs-bids/sub-01_task-plan_coordsystem.json'),
@@ -176,16 +179,26 @@ def test_outputs_of_an_early_version(tmp_path: Path) -> None:
     )
 
 
+def test_image_that_was_replaced(tmp_path: Path) -> None:
+    """No files of the points of the former image, though its header says all."""
+    fake = output(tmp_path / 'out', **reference(sha256='of the former image'))
+    folder = export(fake)
+    raw_image(tmp_path / 'raw')
+    with pytest.raises(PointsFileError, match=r'sub-01_T1w\.nii\.gz was replaced: its checksum'):
+        export_subject(fake.layout, fake.protocol, '01', tmp_path / 'raw')
+    assert not folder.exists()
+
+
 def test_methods_in_files_of_their_own(tmp_path: Path) -> None:
     """The other method's points are in no file that a navigator takes for the recommended ones."""
     fake = output(tmp_path)
-    other = {'LDLPFC': ((-44.75, 30.0, 35.0), 'ok'), 'LOFC': ((-25.0, 36.0, -14.0), 'ok')}
+    other = {'LDLPFC': ((-40.75, 30.0, 35.0), 'ok'), 'LOFC': ((-25.0, 36.0, -14.0), 'ok')}
     fake.table('sub-01', 'syn', rows(other), SoftwareVersion='1', **reference())
     folder = export(fake)
     points = read_markups(folder / 'slicer-methods' / f'{folder.name}_desc-syn.mrk.json')
-    np.testing.assert_array_equal(points['LDLPFC'], [-44.75, 30, 35])
+    np.testing.assert_array_equal(points['LDLPFC'], [-40.75, 30, 35])
     for path in folder.rglob('*.*'):
-        assert ('44.75' in path.read_text()) is ('desc-syn' in path.name), path
+        assert ('40.75' in path.read_text()) is ('desc-syn' in path.name), path
     # The first method has no point here, so the other one's is recommended.
     (place,) = (p for p in read_json(folder / MANIFEST)['Points'] if p['Label'] == 'LOFC')
     assert place['Method'] != 'LOFC'
@@ -195,14 +208,27 @@ def test_methods_in_files_of_their_own(tmp_path: Path) -> None:
 def test_given_points(tmp_path: Path) -> None:
     """Points that the user gave in a template go with the recommended ones."""
     fake = output(tmp_path)
-    given = {'SMA': ((1.5, -6.25, 58.0), 'ok'), 'PMC': ((-22.0, -8.0, 60.0), 'off_cortex')}
-    fake.table('sub-01', 'points', rows(given), **reference())
+    given = {'SMA': ((1.5, -6.25, 58.0), 'ok'), 'PMC': ((-18.0, -8.0, 60.0), 'off_cortex')}
+    space = {'PointSpace': {'Name': 'MNI152NLin6Asym'}}
+    path = fake.table('sub-01', 'points', rows(given), **space, **reference())
+    text = (export(fake) / README).read_text()
+    assert 'Given in MNI152NLin6Asym by --point or --points: SMA, PMC. They are of' in text
+    assert f'delete {path.name} and export again' in text
     manifest = read_json(export(fake) / MANIFEST)
     assert [point['Label'] for point in manifest['Points']][-2:] == ['SMA', 'PMC']
     assert manifest['Marked'] == ['RDLPFC', 'PMC']
     for file in manifest['Files']:
         text = (tmp_path / 'sub-01' / 'nav' / 'sub-01_protocol-tms' / file['Path']).read_text()
         assert ('SMA' in text) is (file['Points'] > 1 or '_SMA' in file['Path'])
+
+
+def test_readme_names_the_image(tmp_path: Path) -> None:
+    fake = output(tmp_path)
+    text = (export(fake) / README).read_text()
+    assert 'same image, sub-01_T1w.nii.gz (bids:raw:sub-01/anat/sub-01_T1w.nii.gz), into' in text
+    raw_image(tmp_path / 'sourcedata' / 'raw')
+    text = (export(fake) / README).read_text()
+    assert 'same image, sourcedata/raw/sub-01/anat/sub-01_T1w.nii.gz, into' in text
 
 
 def test_sidecar_without_grid(tmp_path: Path) -> None:
@@ -223,7 +249,7 @@ def test_file_that_is_not_what_was_written(tmp_path: Path) -> None:
 def test_files_of_another_image_go(tmp_path: Path) -> None:
     fake = output(tmp_path)
     folder = export(fake)
-    (image,) = collect_subject(fake.layout, '01').images
+    (image,) = collect_subject(fake.layout, '01', fake.protocol).images
     delete_outdated(fake.layout, image.image, fake.protocol, 'abd')
     assert not folder.exists()
 
@@ -272,6 +298,18 @@ def test_sheet(tmp_path: Path) -> None:
     assert page.text.count('no point') == 2
     assert not page.tags & {'script', 'img', 'link'}
     assert "default-src 'none'" in page.source
+
+
+def test_sheet_of_entries(tmp_path: Path) -> None:
+    marker = Marker('LA', np.array([-40.0, 30, 35]), entry=np.array([-50.0, 41.25, 52]))
+    path = write_sheet(
+        tmp_path / 'a.html', [marker], heading='a', frame='b', uri='c', sha256='d', disclaimer='e'
+    )
+    assert '-50.0 41.2 52.0 50.0 -41.2 52.0' in Page(path).text
+    np.testing.assert_array_equal(read_sheet(path)[0].entry, [-50, 41.25, 52])
+    path.write_text(path.read_text().replace('value="50.0000"', 'value="50.0400"'))
+    with pytest.raises(PointsFileError, match='RAS and LPS are not the same point'):
+        read_sheet(path)
 
 
 def test_points_of_the_user(tmp_path: Path) -> None:

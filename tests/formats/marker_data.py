@@ -34,7 +34,7 @@ WARNED = Marker(
 MISSING = Marker('ROFC', name='right orbitofrontal', reason='No point may be used')
 MARKERS = (GOOD, WARNED, MISSING)
 
-SHAPE = (64, 72, 80)
+SHAPE = (80, 72, 80)
 
 
 def oblique(left_handed: bool = False, shift: float = 0.0) -> np.ndarray:

@@ -219,9 +219,9 @@ def test_invesalius(tmp_path: Path) -> None:
     assert [row['label'] for row in rows] == ['LDLPFC', 'RHESCHL (check: near_edge)']
     assert good['marker_type'] == 1
     assert (good['alpha'], good['is_target']) == (None, False)
-    # Along x the image is turned to RAS: voxel 63 is at 30 - 63 = -33. Along y there are 72 voxels
-    # of 2 mm, counted from the front; in voxels the point is at (-10 + 33, (20 + 40) / 2, ...).
-    assert [good[axis] for axis in 'xyz'] == [23.0, 2 * 71 - 60.0, 70.5 + 50]
+    # Along x the image is turned to RAS: voxel 79 is at 30 - 79 = -49. Along y there are 72 voxels
+    # of 2 mm, counted from the front; in voxels the point is at (-10 + 49, (20 + 40) / 2, ...).
+    assert [good[axis] for axis in 'xyz'] == [39.0, 2 * 71 - 60.0, 70.5 + 50]
     assert [good[f'{axis}_world'] for axis in 'xyz'] == [-10.0, 20.0, 70.5]
     assert (warned['r'], warned['g']) != (good['r'], good['g'])
 

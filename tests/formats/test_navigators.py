@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from tmsprep.formats import PointsFileError
+from tmsprep.formats.left_out import LeftOut
 from tmsprep.formats.markers import TOLERANCE_MM, Marker, largest_difference
-from tmsprep.formats.navigators import Grid, LeftOut, NavigatorFile, plan_files
+from tmsprep.formats.navigators import Grid, NavigatorFile, plan_files
 
 EVERY = {
     '3D Slicer',
@@ -31,7 +32,7 @@ def files(plan: list) -> list[NavigatorFile]:
 
 
 def left_out(plan: list) -> dict[str, str]:
-    return {p.system: p.reason for p in plan if isinstance(p, LeftOut)}
+    return {p.what: p.reason for p in plan if isinstance(p, LeftOut)}
 
 
 def frames(plan: list) -> dict[str, str]:

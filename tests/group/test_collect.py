@@ -148,6 +148,16 @@ def test_damaged_table(full: Callable[[], Study]) -> None:
     assert set(mine['method']) == {'cnn', 'rater-ann', 'rater-bob', 'consensus'}
 
 
+def test_lost_row(full: Callable[[], Study]) -> None:
+    study = full()
+    path = study.out / 'sub-01' / 'anat' / 'sub-01_protocol-toy_desc-syn_targets.tsv'
+    path.write_text(''.join(path.read_text().splitlines(keepends=True)[:-1]))
+    group = study.collect()
+    assert f'{path}: cannot be read (it lacks 1 target that it was written with (M)' in said(group)
+    mine = group.points[group.points['participant_id'] == 'sub-01']
+    assert set(mine['method']) == {'cnn', 'rater-ann', 'rater-bob', 'consensus'}
+
+
 def test_protocols_share_folder(full: Callable[[], Study]) -> None:
     study = full()
     other = replace(study.protocol, name='other')

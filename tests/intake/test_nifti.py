@@ -93,8 +93,15 @@ def test_same_and_other(tmp_path: Path) -> None:
     other = write(tmp_path / 'c.nii', data=np.ones((4, 5, 6), '>i2'))
     with pytest.raises(IntakeError, match=r'another image, and is not replaced.*--id \(taken: 07'):
         add_image(other, image, out, {})
+    with pytest.raises(IntakeError, match='another image, and is not replaced'):
+        add_image(other, image, out, {}, dry_run=True)
     assert image.path.read_bytes() == first
     assert image.path.with_name('sub-07_T1w.json').read_text() == '{\n  "EchoTime": 0.003\n}\n'
+    image.path.unlink()
+    assert add_image(other, image, out, {'EchoTime': 0.004})
+    assert image.path.with_name('sub-07_T1w.json').read_text() == '{\n  "EchoTime": 0.004\n}\n'
+    assert add_image(other, image_of(out, '08', {}), out, {}, dry_run=True)
+    assert not image_of(out, '08', {}).path.exists()
     assert add_image(other, image_of(out, '08', {}), out, {})
 
 

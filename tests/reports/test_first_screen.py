@@ -132,6 +132,18 @@ def test_columns_that_are_known(output):
     assert 'CNN has no warning; nothing confirms it.' in page.text
 
 
+def test_unusual_entry(output):
+    scalp = {'Unusual': {'LULIMBMC': 'the surface is turned by 22 degrees', 'LOFC': 'not here'}}
+    row = make_row('LULIMBMC', ('-40.0', '-20.0', '50.0'), scalp_distance_mm='21.4')
+    output.table('sub-01', 'cnn', [row], **LEAD, Scalp=scalp)
+    page = output.write()
+    assert 'Scalp entry of left hand M1 : the surface is turned by 22 degrees.' in ' '.join(
+        page.text.split()
+    )
+    assert 'not here' not in page.source.partition('<dl>')[0]
+    assert 'class="summary look"' in page.source
+
+
 def test_common_reason(two):
     found = cards(recommended({}, two.protocol), two.protocol, {})
     assert (found, common_reason(found)) == ([], '')

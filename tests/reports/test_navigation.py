@@ -58,13 +58,30 @@ def test_files(points):
 def test_steps(points):
     before = points.write().text
     assert 'What to do next Look at every target' in before
-    assert 'Load sub-01/anat/sub-01_T1w.nii.gz , and no other scan or copy' in before
+    uri = 'bids:raw:sub-01/anat/sub-01_T1w.nii.gz'
+    assert f'Load sub-01_T1w.nii.gz ( {uri} ), and no other scan or copy' in before
     assert 'into the program that uses the points' in before
     assert 'navigator' not in before
     page = write(points)
     assert 'Load the points from the files for navigators , or type them' in page.text
     assert '#sub-01-files-for-navigators' in page.links
     page.assert_alone()
+
+
+def test_image_among_the_outputs(points):
+    copied = points.root / 'sourcedata' / 'raw' / REFERENCE['Path']
+    copied.parent.mkdir(parents=True)
+    copied.touch()
+    text = points.write().text
+    assert 'Load sourcedata/raw/sub-01/anat/sub-01_T1w.nii.gz , and no other' in text
+
+
+def test_path_out_of_the_outputs(points):
+    (points.root / 'sourcedata' / 'raw').mkdir(parents=True)
+    (points.root / 'precious').touch()
+    reference = {**REFERENCE, 'Path': '../../precious'}
+    points.table('sub-01', 'cnn', [make_row('LOFC', (-30, 50, 0))], ReferenceImage=reference)
+    assert 'Load precious ( bids:raw:../../precious )' in points.write().text
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def test_nothing(output):
 
 def test_unreadable_table(output):
     output.table('sub-01', 'cnn', [{'label': 'LA'}])
-    assert 'sub-01_protocol-tms_desc-cnn_targets.tsv could not be read' in output.write().text
+    assert 'sub-01_protocol-tms_desc-cnn_targets.tsv cannot be used' in output.write().text
 
 
 def test_several_images(output):

@@ -327,8 +327,10 @@ def test_in_chromium(output: FakeOutput, tmp_path: Path) -> None:
     given = match_reviews([table], output.layout, {'01': [image]})
     assert take_reviews(output.layout, output.protocol, [image], given) == []
     points = read_markups(saved)
-    assert points == read_markups(output.layout.table(image, 'reviewed').with_suffix('.mrk.json'))
     assert points['LDLPFC'].tolist() == [-2, 4, 10.1]
+    checked = read_markups(output.layout.table(image, 'reviewed').with_suffix('.mrk.json'))
+    assert checked['LDLPFC (check: far_from_methods)'].tolist() == [-2, 4, 10.1]
+    assert len(checked) == len(points)
     assert 'Moved by Anna' in output.write().text
 
 

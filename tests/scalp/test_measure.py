@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -8,15 +9,21 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from scalp_data import CENTRE, grid, spheres
+from scalp_data import CENTRE, as_image, grid, spheres
 
 from tmsprep.evaluation.head import MeanHead
 from tmsprep.evaluation.shape import protocol_shape
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
-from tmsprep.scalp.checks import MeanScalp, missing_reason, stripped_reason, unusual_reason
-from tmsprep.scalp.measure import BACKWARDS, head_backwards, measure_coil, needs_scalp
+from tmsprep.scalp.checks import (
+    MeanScalp,
+    Signs,
+    missing_reason,
+    stripped_reason,
+    unusual_reason,
+)
+from tmsprep.scalp.measure import BACKWARDS, Coil, head_backwards, measure_coil, needs_scalp
 from tmsprep.scalp.outcomes import measure_scalp
 from tmsprep.scalp.surface import HeadSurface, head_surface
 from tmsprep.tables import COIL_COLUMNS
@@ -109,29 +116,95 @@ def test_unusual_depth() -> None:
 
 
 @pytest.mark.parametrize(
-    ('distance', 'offset', 'margin', 'reason'),
+    ('signs', 'reason'),
     [
-        (20, 0, 30, ''),
-        (20, np.nan, 30, ''),
-        (20, -12, 30, 'the surface lies 12 mm inside'),
-        (20, 0, 2, 'the head ends here'),
-        (0.5, 0, 30, 'the point is not inside'),
+        (Signs(20, 0, 30), ''),
+        (Signs(20, np.nan, 30, np.nan, np.nan), ''),
+        (Signs(20, 0, 30, 15, 0.6), ''),
+        (Signs(20, -12, 30), 'the surface lies 12 mm inside'),
+        (Signs(20, 0, 30, 51, 0.6), 'the surface is turned by 51 degrees'),
+        (Signs(50, 0, 30, 51, 0.6), ''),
+        (Signs(20, 0, 30, 15, 0.1), 'the surface is a plane'),
+        (Signs(20, 0, 2), 'the head ends here'),
+        (Signs(0.5, 0, 30), 'the point is not inside'),
     ],
 )
-def test_missing_reason(distance: float, offset: float, margin: float, reason: str) -> None:
-    found = missing_reason(distance, offset, margin)
+def test_missing_reason(signs: Signs, reason: str) -> None:
+    found = missing_reason(signs)
     assert found.startswith(reason)
     assert bool(found) == bool(reason)
 
 
 def test_other_reasons() -> None:
-    assert unusual_reason(20, 5) == unusual_reason(20, np.nan) == ''
-    assert unusual_reason(5, 0).startswith('5.0 mm from the scalp')
-    assert 'outside of the scalp' in unusual_reason(30, 15)
+    assert unusual_reason(Signs(20, 5, 30)) == unusual_reason(Signs(20, np.nan, 30)) == ''
+    assert unusual_reason(Signs(5, 0, 30)).startswith('5.0 mm from the scalp')
+    assert 'outside of the scalp' in unusual_reason(Signs(30, 15, 30))
+    assert unusual_reason(Signs(20, -8.5, 30)).startswith('the surface lies 8 mm inside')
+    assert 'turned by 22 degrees' in unusual_reason(Signs(20, 0, 30, 22, 0.6))
+    assert 'almost a plane' in unusual_reason(Signs(20, 0, 30, 10, 0.3))
+    assert 'has an edge' in unusual_reason(Signs(20, 0, 30, 10, 3))
+    assert 'other hemisphere' in unusual_reason(Signs(20, 5, 30), beside_cut=True)
     assert stripped_reason(3000, np.array([-3.0, 2])) == ''
     assert stripped_reason(3000, np.full(2, np.nan)) == ''
     assert stripped_reason(1500, np.array([0.0])) != ''
     assert stripped_reason(3000, np.array([-12.0, -15, 0])) != ''
+
+
+def test_bend_of_a_ball_and_a_plane() -> None:
+    """The heights of a cap over its disk are spread evenly, over 20**2 / (2 * 90) mm."""
+    place = CENTRE + 90 * np.array([-0.6, 0.48, 0.64])
+    assert surface().bend(place, 20.0) == pytest.approx(20**2 / 180 / np.sqrt(12), abs=0.08)
+    solid = spheres(AFFINE, SHAPE, ((90.0, 800.0),))
+    flat = head_surface(nib.Nifti1Image(without(solid, lambda x, y, z: z > 90), AFFINE))
+    assert flat.bend(CENTRE + np.array([0, 0, 70]), 20.0) < 0.1
+
+
+def without(whole: nib.Nifti1Image, cut: Callable[..., np.ndarray]) -> np.ndarray:
+    """The intensities without the places, mm, for which `cut` holds."""
+    data = np.array(whole.dataobj, dtype=np.float32)
+    axes = np.ogrid[tuple(slice(n) for n in data.shape)]
+    places = (whole.affine[i, i] * axes[i] + whole.affine[i, 3] for i in range(3))
+    return np.where(cut(*places), 0, data)
+
+
+@cache
+def average() -> tuple[nib.Nifti1Image, MeanScalp]:
+    head = MeanHead.load(TMS.file(TMS.head))
+    return as_image(head), MeanScalp(head)
+
+
+@cache
+def entries_on_average(cut: Callable[..., np.ndarray] | None = None) -> Coil:
+    whole, mean = average()
+    data = np.asarray(whole.dataobj, np.float32) if cut is None else without(whole, cut)
+    field = {'shape': list(whole.shape), 'affine': whole.affine.tolist()}
+    points = PointSet(mean.head.labels, mean.head.landmarks).reindex(TMS.labels)
+    return measure_coil(
+        points, TMS, head_surface(nib.Nifti1Image(data, whole.affine)), field, mean_scalp=mean
+    )
+
+
+@pytest.mark.parametrize(
+    'cut',
+    [
+        pytest.param(lambda x, y, z: y > 70 - 0.2 * z, id='forehead'),
+        pytest.param(lambda x, y, z: y > 65 + 0.2 * z, id='forehead, backwards'),
+        pytest.param(lambda x, y, z: 0.5 * x + 0.866 * y > 70, id='one side of the forehead'),
+        pytest.param(lambda x, y, z: x < -66, id='ear'),
+        pytest.param(lambda x, y, z: (y > 45) & (z < 15), id='box'),
+        pytest.param(lambda x, y, z: (y > 60) & (z < 30), id='small box'),
+    ],
+)
+def test_cut_is_not_taken_for_skin(cut: Callable[..., np.ndarray]) -> None:
+    """No entry that a cut moves by 8 mm is given without a mark, and none is refused elsewhere."""
+    whole, found = entries_on_average(), entries_on_average(cut)
+    assert (whole.missing, whole.unusual) == ({}, {})
+    moved = np.linalg.norm(rows(whole.columns)[:, :3] - rows(found.columns)[:, :3], axis=1)
+    marked = found.missing.keys() | found.unusual.keys()
+    assert marked
+    for label, shift in zip(TMS.labels, moved, strict=True):
+        assert label in marked or shift < 8
+        assert label.endswith(('OFC', 'DLPFC', 'HESCHL', 'FACEMC')) or label not in marked
 
 
 def test_offsets_from_the_mean_head() -> None:

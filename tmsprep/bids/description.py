@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tmsprep import __version__, atomic
 from tmsprep.bids.names import BidsError
@@ -217,6 +217,16 @@ def _link(out_dir: Path, data: Path, name: str) -> str:
     below = [part for part in path.split('/') if part != '..']
     shared = len(there.parts) - 1 - len(below)
     return quote(os.fsencode(path)) if len(below) < 2 or shared > 1 else f'sourcedata/{name}'
+
+
+def linked_data(out_dir: Path) -> Path | None:
+    """Find where the outputs say that the data set is; None if they do not say it."""
+    try:
+        links = read_description(out_dir / 'dataset_description.json').get('DatasetLinks')
+    except BidsError:
+        return None
+    raw = links.get('raw') if isinstance(links, dict) else None
+    return out_dir / unquote(raw) if isinstance(raw, str) and raw else None
 
 
 def _replace(path: Path, text: str) -> None:

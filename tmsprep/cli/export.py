@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tmsprep.bids.description import check_out_dir
 from tmsprep.bids.names import BidsError, Layout, labels_in, natural_key, shorten
+from tmsprep.cli.warned import Warned
+from tmsprep.derivatives import EXPERT, REVIEWED
 from tmsprep.export.files import export_subject
 from tmsprep.protocols import Protocol, load_protocol
-from tmsprep.reports.collect import collect_subject
+from tmsprep.reports.collect import ImageResults, collect_subject
+from tmsprep.reports.first_screen import recommended
 from tmsprep.reports.participant import write_participant_report
-from tmsprep.review import take_reviews
+from tmsprep.review import doubtful_statuses, take_reviews
 from tmsprep.running import EXIT_FAILED, EXIT_OK
 from tmsprep.running.locks import TAKEN, lock_labels
 from tmsprep.text import counted
@@ -52,19 +56,33 @@ def run_level(config: ExportConfig) -> int:
             logger.info('sub-%s: would be exported', subject)
         logger.info('dry run: nothing was written')
         return EXIT_OK
-    failed = {}
+    failed: dict[str, str] = {}
+    statuses: dict[str, dict[str, dict[str, str]]] = {}
     with lock_labels(config.out_dir / 'logs', subjects) as held:
         for subject in subjects:
-            problems = list(_export(layout, protocol, subject)) if subject in held else [TAKEN]
+            if subject not in held:
+                failed[subject] = TAKEN
+                continue
+            problems = list(_export(layout, protocol, subject))
+            images = _collect(layout, protocol, subject)
+            problems = problems or list(_without_points(images, layout, protocol))
             if problems:
                 failed[subject] = '; '.join(problems)
+            statuses |= {image.name: _statuses(image, layout) for image in images}
+    return _conclude(failed, len(subjects), Warned.of(statuses))
+
+
+def _conclude(failed: Mapping[str, str], total: int, warned: Warned) -> int:
+    if warned.named:
+        logger.warning('%s', warned.in_words)
     for subject, message in failed.items():
         logger.error('sub-%s failed: %s', subject, message)
-    people = counted(len(subjects), 'participant')
+    people = counted(total, 'participant')
     if failed:
-        logger.error('tmsprep finished with errors: %d of %s failed', len(failed), people)
+        words = len(failed), people, warned.named_above
+        logger.error('tmsprep finished with errors: %d of %s failed%s', *words)
         return EXIT_FAILED
-    logger.info('tmsprep finished without errors: %s', people)
+    logger.info('tmsprep finished without errors: %s%s', people, warned.named_above)
     return EXIT_OK
 
 
@@ -92,15 +110,79 @@ def _subjects(layout: Layout, wanted: tuple[str, ...]) -> list[str]:
 def _export(layout: Layout, protocol: Protocol, subject: str) -> Iterator[str]:
     """Export one participant; give what went wrong, in words."""
     try:
-        images = [results.image for results in collect_subject(layout, subject).images]
+        images = [results.image for results in collect_subject(layout, subject, protocol).images]
         yield from take_reviews(layout, protocol, images)
-        folders = export_subject(layout, protocol, subject)
-        for folder in folders:
-            logger.info('files for navigators: %s', folder)
-        logger.info('report: %s', write_participant_report(layout, protocol, subject))
     except Exception as error:
         logger.debug('', exc_info=True)
-        yield str(error) or repr(error)
+        yield f'review: {str(error) or repr(error)}'
+    yield from write_files(layout, protocol, subject)
+
+
+def _collect(layout: Layout, protocol: Protocol, subject: str) -> Sequence[ImageResults]:
+    """Collect what was exported; nothing if it fails, as it did for the export, which said so."""
+    try:
+        return collect_subject(layout, subject, protocol).images
+    except OSError:
+        return ()
+
+
+def _without_points(
+    images: Iterable[ImageResults], layout: Layout, protocol: Protocol
+) -> Iterator[str]:
+    """Say of which images there are no points in the files for navigators."""
+    exported = [image for image in images if layout.navigation(image.image).is_dir()]
+    if not exported:
+        yield 'no table of a method that could be read, so there is nothing to export'
+    for image in exported:
+        if not any(one.usable for one in recommended(image.every_table, protocol)):
+            yield f'{image.name}: no point may be used'
+
+
+def _statuses(image: ImageResults, layout: Layout) -> dict[str, dict[str, str]]:
+    """Collect statuses of points of methods, of the user's own, and of doubtful decisions."""
+    found = {
+        name: {row['label']: row['status'] for row in table.rows}
+        for name, table in image.every_table.items()
+        if name not in (EXPERT, REVIEWED)
+    }
+    decided = doubtful_statuses(layout, image.image) if REVIEWED in image.tables else {}
+    return {**found, REVIEWED: decided}
+
+
+def write_files(
+    layout: Layout, protocol: Protocol, subject: str, bids_dir: Path | None = None
+) -> Iterator[str]:
+    """Write the files for navigators of one participant, and the report.
+
+    Parameters
+    ----------
+    layout : Layout
+        Output folder and protocol.
+    protocol : Protocol
+        The targets.
+    subject : str
+        Label of the participant, without ``sub-``.
+    bids_dir : Path, optional
+        The data set; where the outputs say it is, if not given.
+
+    Yields
+    ------
+    str
+        What went wrong, in words.
+    """
+    try:
+        for folder in export_subject(layout, protocol, subject, bids_dir):
+            logger.info('files for navigators: %s', folder)
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        yield f'files for navigators: {str(error) or repr(error)}'
+    try:
+        path = write_participant_report(layout, protocol, subject, bids_dir)
+    except Exception as error:
+        logger.debug('', exc_info=True)
+        path = layout.report(subject)
+        # That of an earlier run must not pass for one of this run.
+        path.unlink(missing_ok=True)
+        yield f'report: {path} could not be written: {str(error) or repr(error)}'
     else:
-        if not folders:
-            yield 'no table of a method that could be read, so there is nothing to export'
+        logger.info('report: %s', path)

@@ -54,9 +54,9 @@ def take_image(config: ParticipantConfig) -> str:
         facts = original if choice is None else allowed(choice.series.facts)
         # An image that no run could use must not take the label of one that can be used.
         read_image(path)
-        if config.dry_run:
+        copied = add_image(path, image, config.out_dir, facts, dry_run=config.dry_run)
+        if config.dry_run and copied:
             return f'dry run: would copy the image to {image.path}, and run on it'
-        copied = add_image(path, image, config.out_dir, facts)
     what = 'the image' if choice is None else f'series {choice.series.name}'
     done = f'{what} is copied to' if copied else f'{what} is the one that is already in'
     return f'{done} {image.path}'

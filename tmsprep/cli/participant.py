@@ -13,11 +13,12 @@ from tmsprep.bids.earlier import label_folders
 from tmsprep.bids.names import BidsError, ImageRef, Layout
 from tmsprep.cli.annotated import conclude
 from tmsprep.cli.experts import read_experts, warn_of_far_experts, write_expert_tables
-from tmsprep.cli.points import own_points
+from tmsprep.cli.export import write_files
+from tmsprep.cli.points import own_points, tell_of_earlier_points
 from tmsprep.cli.warned import Warned
 from tmsprep.config import ParticipantConfig
+from tmsprep.derivatives import REVIEWED
 from tmsprep.done import Work
-from tmsprep.export.files import export_subject
 from tmsprep.failures import (
     forget_records,
     forget_useless_records,
@@ -31,8 +32,7 @@ from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
 from tmsprep.own_points import OwnPoints
 from tmsprep.protocols import Protocol, load_protocol
-from tmsprep.reports.participant import write_participant_report
-from tmsprep.review import match_reviews, take_reviews
+from tmsprep.review import doubtful_statuses, match_reviews, take_reviews
 from tmsprep.running import EXIT_FAILED, EXIT_OK, EXIT_WARNED
 from tmsprep.running.execution import execute, prepare_run
 from tmsprep.running.locks import TAKEN, claim_participants
@@ -251,38 +251,18 @@ def _write_reports(
     run: ParticipantRun, images: Images, reviews: Mapping[str, Path]
 ) -> dict[str, str]:
     """Take up reviews, write files for navigators, and reports; return who lacks one, and why."""
+    if not (run.config.point or run.config.points):
+        every = (image for several in images.values() for image in several)
+        tell_of_earlier_points(run.layout, every)
     failed: dict[str, str] = {}
     for subject, several in images.items():
         problems = [
             *take_reviews(run.layout, run.protocol, several, reviews),
-            *_export(run, subject),
-            *_write_report(run, subject),
+            *write_files(run.layout, run.protocol, subject, run.config.bids_dir),
         ]
         if problems:
             failed[subject] = '; '.join(problems)
     return failed
-
-
-def _export(run: ParticipantRun, subject: str) -> Iterator[str]:
-    try:
-        for folder in export_subject(run.layout, run.protocol, subject, run.config.bids_dir):
-            logger.info('files for navigators: %s', folder)
-    except Exception as error:
-        logger.debug('', exc_info=True)
-        yield f'files for navigators: {str(error) or repr(error)}'
-
-
-def _write_report(run: ParticipantRun, subject: str) -> Iterator[str]:
-    try:
-        path = write_participant_report(run.layout, run.protocol, subject)
-    except Exception as error:
-        logger.debug('', exc_info=True)
-        path = run.layout.report(subject)
-        # That of an earlier run must not pass for one of this run.
-        path.unlink(missing_ok=True)
-        yield f'report: {path} could not be written: {str(error) or repr(error)}'
-    else:
-        logger.info('report: %s', path)
 
 
 def _conclude(
@@ -313,11 +293,11 @@ def _conclude(
             'tmsprep finished with errors: %d of %d participants failed%s',
             len(failed),
             len(images) + len(found.refused),
-            _named_above(warned),
+            warned.named_above,
         )
         return EXIT_FAILED
     people = counted(len(images), 'participant')
-    done = f'tmsprep finished without errors: {people}{_named_above(warned)}'
+    done = f'tmsprep finished without errors: {people}{warned.named_above}'
     code = _conclude_experts(experts, done, 'tmsprep finished')
     return EXIT_WARNED if code == EXIT_OK and warned.named and run.config.fail_on_warning else code
 
@@ -325,12 +305,15 @@ def _conclude(
 def _warned(run: ParticipantRun, images: Images) -> Warned:
     work = run.work()
     every = (image for several in images.values() for image in several)
-    return Warned.of({image.stem: work.statuses(image) for image in every})
-
-
-def _named_above(warned: Warned) -> str:
-    count = counted(len(warned.named), 'target')
-    return f'; look at {count} with a warning, named above' if warned.named else ''
+    return Warned.of(
+        {
+            image.stem: {
+                **work.statuses(image),
+                REVIEWED: doubtful_statuses(run.layout, image),
+            }
+            for image in every
+        }
+    )
 
 
 def _conclude_experts(experts: Experts | None, done: str, what: str) -> int:

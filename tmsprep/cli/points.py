@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tmsprep.bids.names import shorten
+from tmsprep.bids.names import ImageRef, Layout, shorten
+from tmsprep.derivatives import POINTS, is_own_table
+from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import Method
 from tmsprep.methods.resources import ResourceError
 from tmsprep.own_points import OwnPoints, read_own_points
 from tmsprep.protocols import Protocol
+from tmsprep.tables import read_json
 from tmsprep.template import SPACES, between
+from tmsprep.text import counted, printable
 
 if TYPE_CHECKING:
     from tmsprep.config import ParticipantConfig
@@ -67,6 +71,40 @@ def own_points(
     _require_brain(own, carrier, carrier.template(resources[carrier.name]))
     logger.info('%s: carried from %s by %s', shorten(list(own.places)), own.space, carrier.title)
     return own
+
+
+def tell_of_earlier_points(layout: Layout, images: Iterable[ImageRef]) -> None:
+    """Log which points of an earlier run go into the outputs of one that was given none.
+
+    Parameters
+    ----------
+    layout : Layout
+        Names of the outputs.
+    images : iterable of ImageRef
+        Images of the run.
+    """
+    found: dict[str, int] = {}
+    for image in images:
+        path = layout.table(image, POINTS)
+        if not is_own_table(path):
+            continue
+        space = read_json(path.with_suffix('.json')).get('PointSpace')
+        name = space.get('Name') if isinstance(space, dict) else 'an unknown template'
+        try:
+            labels = shorten(list(read_targets(path).labels))
+        except ValueError:
+            continue
+        words = f'{labels} (given in {printable(str(name))})'
+        found[words] = found.get(words, 0) + 1
+    for words, count in found.items():
+        logger.info(
+            '%s: points of an earlier run, kept for %s, as this run was given none; they go into '
+            'reports and files for navigators, whatever --targets says. To be rid of them, delete '
+            '*_desc-%s_targets.tsv',
+            words,
+            counted(count, 'image'),
+            POINTS,
+        )
 
 
 def _without_carrier(protocol: Protocol, methods: Sequence[Method]) -> str:

@@ -57,6 +57,12 @@ class Warned:
         return cls(total, tuple(named))
 
     @property
+    def named_above(self) -> str:
+        """End of the last line of a log that has named the targets; '' if there are none."""
+        count = counted(len(self.named), 'target')
+        return f'; look at {count} with a warning, named above' if self.named else ''
+
+    @property
     def in_words(self) -> str:
         """One line that counts and names the targets with a warning; '' if there are none."""
         if not self.named:

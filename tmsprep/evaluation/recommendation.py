@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
-from tmsprep.evaluation.status import RADIUS, STATUSES, UNUSABLE
+from tmsprep.evaluation.status import RADIUS, REVIEW_CHECKS, STATUSES, UNUSABLE
 from tmsprep.protocols import Protocol, Target
 from tmsprep.text import plain
 
@@ -84,8 +84,9 @@ class Recommendation:
 
     @property
     def warns(self) -> bool:
-        """Whether the point carries a warning that no reviewer has decided on."""
-        return self.usable and not self.decision and self.status != 'ok'
+        """Whether the point carries a warning: of a method, or of the check of a decision."""
+        warned = self.status in REVIEW_CHECKS if self.decision else self.status != 'ok'
+        return self.usable and warned
 
 
 def recommend(
@@ -236,6 +237,8 @@ def _review(one: _Candidate, usable: Sequence[_Candidate]) -> dict[str, Any]:
     if not np.isfinite(one.point).all():
         reason = f'No point may be used. {reason}, but without coordinates'
         return {'reason': reason, 'decision': decision}
+    if one.status in REVIEW_CHECKS:
+        reason += f'; look again: {REVIEW_CHECKS[one.status]}'
     # What the tables say of an accepted point, such as its radius, they say of the method's.
     same = [other for other in usable if np.array_equal(other.point, one.point)]
     own = {key: cell for key, cell in one.row.items() if str(cell) not in _MISSING}

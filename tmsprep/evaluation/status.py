@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -37,6 +37,14 @@ STATUSES = {
     'near_edge': 'found, but so near to the edge of the field of view that what tells its '
     'position may be cut off',
     'failed': 'the method failed; see the report',
+}
+
+
+#: What is doubtful about a reviewer's point, as its status instead of the decision. Its words are
+#: those of the status of a method's point where there is one.
+REVIEW_CHECKS = {
+    'wrong_side': STATUSES['wrong_side'],
+    'far_from_methods': f'found, but over {DISAGREEMENT_MM:g} mm from the points of all methods',
 }
 
 
@@ -145,7 +153,9 @@ def edge_distance(points: PointSet, shape: tuple[int, ...], affine: np.ndarray) 
     return inside.min(axis=1)
 
 
-def on_wrong_side(points: PointSet, protocol: Protocol) -> np.ndarray:
+def on_wrong_side(
+    points: PointSet, protocol: Protocol, middle_of: PointSet | None = None
+) -> np.ndarray:
     """Tell which points lie across the midline from where they belong; boolean, shape (n,).
 
     The mid-sagittal plane is taken from the points themselves: its normal is the median direction
@@ -158,22 +168,66 @@ def on_wrong_side(points: PointSet, protocol: Protocol) -> np.ndarray:
         mm, RAS+, in protocol order.
     protocol : Protocol
         Hemispheres of the targets, and which of them mirror each other.
+    middle_of : PointSet, optional
+        Points in the same order from which the plane is taken instead.
     """
     side = side_signs(protocol)
     mirror = protocol.mirror_permutation()
-    right = points.coordinates[mirror]
-    pairs = (side < 0) & protocol.has_mirror() & points.found & points.found[mirror]
+    middle_of = points if middle_of is None else middle_of
+    left, right = middle_of.coordinates, middle_of.coordinates[mirror]
+    pairs = (side < 0) & protocol.has_mirror() & middle_of.found & middle_of.found[mirror]
     if not pairs.any():
         return np.zeros(len(points), bool)
-    across = (right - points.coordinates)[pairs]
+    across = (right - left)[pairs]
     # The median keeps the plane where it is when one of the pairs is swapped.
     normal = np.median(across, axis=0)
     if normal[0] <= 0:
         # Left targets to the right of right ones: every paired point is on the wrong side.
         normal = -normal
-    origin = np.median((right + points.coordinates)[pairs] / 2, axis=0)
+    if not normal.any():
+        # Left and right in one place, as in a damaged table: there is no plane.
+        return np.zeros(len(points), bool)
+    origin = np.median((right + left)[pairs] / 2, axis=0)
     signed = (points.coordinates - origin) @ (normal / np.linalg.norm(normal))
     return points.found & (side * signed < 0)
+
+
+def doubtful(
+    points: PointSet, located: Mapping[str, PointSet], protocol: Protocol
+) -> dict[str, str]:
+    """Find what is doubtful about points that a reviewer decided on.
+
+    Parameters
+    ----------
+    points : PointSet
+        Accepted and moved points, mm, RAS+.
+    located : mapping
+        Method, or raters, to their points in the same image.
+    protocol : Protocol
+        The targets: their sides, and which of them mirror each other.
+
+    Returns
+    -------
+    dict
+        Label to one of `REVIEW_CHECKS`, for the points that need a second look.
+    """
+    points = points.reindex(protocol.labels)
+    others = [other.reindex(protocol.labels) for other in located.values()]
+    # The plane between the sides is that of the first method that has one: a few decisions, one
+    # of which may be wrong, do not show it.
+    mirror = protocol.mirror_permutation()
+    paired = [o for o in others if (protocol.has_mirror() & o.found & o.found[mirror]).any()]
+    across = on_wrong_side(points, protocol, next(iter(paired), points))
+    apart = np.array([points.distance(other) for other in others]).reshape(-1, len(points))
+    known = np.isfinite(apart)
+    far = known.any(axis=0) & ~(known & (apart <= DISAGREEMENT_MM)).any(axis=0)
+    checks = {'far_from_methods': far, 'wrong_side': across}
+    return {
+        label: check
+        for check, flags in checks.items()
+        for label, flag in zip(protocol.labels, flags, strict=True)
+        if flag
+    }
 
 
 def swapped_pairs(points: PointSet, protocol: Protocol) -> np.ndarray:

@@ -15,18 +15,31 @@ from tmsprep.disclaimer import disclaimer
 from tmsprep.export.source import frame_in_words, grid_of, recommended_markers
 from tmsprep.files import remove_inside
 from tmsprep.formats import nibs_bids, sheet
+from tmsprep.formats.left_out import LeftOut, in_one_line
 from tmsprep.formats.markers import TOLERANCE_MM, Marker, largest_difference
-from tmsprep.formats.navigators import Grid, LeftOut, NavigatorFile, Plan, plan_files, plan_slicer
+from tmsprep.formats.navigators import Grid, NavigatorFile, Plan, plan_files, plan_slicer
 from tmsprep.formats.parsing import PointsFileError
 from tmsprep.protocols import Protocol
-from tmsprep.reports.collect import ImageResults, TargetsTable, collect_subject
-from tmsprep.reports.navigation import MANIFEST
+from tmsprep.reports.collect import (
+    ImageResults,
+    TargetsTable,
+    collect_subject,
+    decisions_refused,
+)
+from tmsprep.reports.navigation import MANIFEST, image_in_words
 from tmsprep.reports.styles import method_order, method_style
 from tmsprep.tables import FRAME, write_json
+from tmsprep.text import printable
 
 logger = logging.getLogger(__name__)
 
 README = 'README.txt'
+
+_REFUSED = """\
+There are no files for navigators here, as decisions of a reviewer cannot be used:
+{}
+Correct the table or delete it, then run the command export.
+"""
 
 
 def export_subject(
@@ -43,27 +56,40 @@ def export_subject(
     subject : str
         Label of the participant, without ``sub-``.
     bids_dir : Path, optional
-        The data set, if outputs of an early version do not say the codes of an image; where the
-        outputs say it is, if not given.
+        The data set, to see whether its images were replaced, and for the codes of an image if
+        outputs of an early version do not say them; where the outputs say it is, if not given.
 
     Returns
     -------
     list of Path
         The directories, see `Layout.navigation`; those of images without tables are deleted.
+        Where decisions of a reviewer cannot be used, the directory holds the reason alone.
 
     Raises
     ------
     PointsFileError
-        If a file cannot be written, or is not read back as it was written; there is no directory
-        for that image then, but for the others.
+        If a file cannot be written, or is not read back as it was written, or tables are damaged
+        or of another image than the one that lies in the data set; there is no directory for that
+        image then, but for the others.
     """
     # Those of images that have no tables any more, too.
     for outdated in layout.navigations(subject):
         remove_inside(outdated, layout.out_dir)
     written, problems = [], []
-    for results in collect_subject(layout, subject).images:
+    for results in collect_subject(layout, subject, protocol, bids_dir).images:
         folder = layout.navigation(results.image)
+        if results.replaced:
+            problems.append(results.replaced_in_words)
+            continue
+        if results.damaged:
+            problems += results.damaged
+            continue
         if not _methods(results.tables):
+            continue
+        if refused := decisions_refused(results, layout, protocol):
+            # The points may be those that the reviewer rejected or moved.
+            logger.warning('%s: no files for navigators: %s', results.name, refused)
+            write_text(folder / README, _REFUSED.format(refused))
             continue
         try:
             written.append(_export_image(folder, results, layout, protocol, bids_dir))
@@ -94,7 +120,9 @@ def _export_image(
     left_out = [planned for planned in plan if isinstance(planned, LeftOut)]
     files = [planned for planned in plan if isinstance(planned, NavigatorFile)]
     checked = {file: write_checked(folder, file) for file in files}
-    write_text(folder / README, _readme(grid, markers, files, left_out, protocol))
+    where, given = printable(image_in_words(results, layout.out_dir)), _given(results.points)
+    readme = _readme(grid, markers, files, left_out, protocol, where, given)
+    write_text(folder / README, readme)
     content = {
         'Description': 'Files for neuronavigators, each read back and compared after writing',
         'Protocol': protocol.name,
@@ -106,8 +134,8 @@ def _export_image(
     }
     write_json(folder / MANIFEST, content)
     if left_out:
-        reasons = '; '.join(f'{left.system} ({left.reason})' for left in left_out)
-        logger.info('%s: no files for %s', results.name, reasons)
+        words = in_one_line(left_out)
+        logger.info('%s: no files for %s; %s has all', results.name, words, README)
     return folder
 
 
@@ -146,7 +174,7 @@ def _contents(
             }
             for file, difference in checked.items()
         ],
-        'LeftOut': [{'System': left.system, 'Reason': left.reason} for left in left_out],
+        'LeftOut': [{'System': left.what, 'Reason': left.reason} for left in left_out],
     }
 
 
@@ -241,12 +269,28 @@ def _of_methods(
     ]
 
 
+def _given(points: TargetsTable | None) -> str:
+    """Say which points are the user's own, and that they need not be of the last run."""
+    if points is None:
+        return ''
+    space = points.sidecar.get('PointSpace')
+    name = space.get('Name') if isinstance(space, dict) else 'a template'
+    return (
+        f'Given in {printable(str(name))} by --point or --points: '
+        f'{", ".join(printable(row["label"]) for row in points.rows)}. They are of the last run '
+        'that had these options; later runs keep them. To be rid of them, delete '
+        f'{points.path.name} and export again.'
+    )
+
+
 def _readme(
     grid: Grid,
     markers: Sequence[Marker],
     files: Sequence[NavigatorFile],
     left_out: Sequence[LeftOut],
     protocol: Protocol,
+    where: str,
+    given: str,
 ) -> str:
     """Say in words which file is for which system, and what to look at."""
     singly = [file for file in files if '/' in file.name and len(file.markers) == 1]
@@ -254,15 +298,17 @@ def _readme(
         f'Targets of {grid.name} for neuronavigators',
         '',
         f'Millimetres in the frame of the image, its {frame_in_words(grid)}.',
-        'Load the very same image into the navigator, and check a target on it.',
+        f'Load the very same image, {where}, into the navigator.',
+        'Check a target on it.',
         'Each file was read back after writing; the largest difference is in export.json.',
         '',
         *(f'{f.name}: {f.system}, {f.format}, {f.frame}' for f in files if f not in singly),
         *sorted({f'{Path(f.name).parent}/: as above, one target in each' for f in singly}),
         '',
-        *(f'Not written for {left.system}: {left.reason}.' for left in left_out),
+        *(f'Not written for {left.what}: {left.reason}.' for left in left_out),
         *(f'No point: {m.label} ({m.name}). {m.reason}.' for m in markers if not m.found),
         *(f'Look at: {m.title} ({m.name}). {m.reason}.' for m in markers if m.warning),
+        *([given] if given else []),
         '',
         disclaimer(protocol),
     ]

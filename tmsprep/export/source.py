@@ -7,11 +7,10 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
-from tmsprep.bids.description import read_description
+from tmsprep.bids.description import linked_data
 from tmsprep.bids.names import BidsError, ImageRef
 from tmsprep.evaluation.recommendation import DECISION, Recommendation
 from tmsprep.formats.markers import Marker
@@ -148,7 +147,7 @@ def grid_of(name: str, results: ImageResults, out_dir: Path, bids_dir: Path | No
 
 def _forms_of_image(results: ImageResults, out_dir: Path, bids_dir: Path | None) -> Forms | None:
     """Read the forms from the image itself, if it is still the one that the points are in."""
-    folder = bids_dir or _linked_data(out_dir)
+    folder = bids_dir or linked_data(out_dir)
     if folder is None:
         return None
     try:
@@ -158,16 +157,6 @@ def _forms_of_image(results: ImageResults, out_dir: Path, bids_dir: Path | None)
         logger.info('%s: the codes of its header are not known: %s', results.name, error)
         return None
     return forms if sha256 == results.reference.get('SHA256') else None
-
-
-def _linked_data(out_dir: Path) -> Path | None:
-    """Where the outputs say that the data set is."""
-    try:
-        links = read_description(out_dir / 'dataset_description.json').get('DatasetLinks')
-    except BidsError:
-        return None
-    raw = links.get('raw') if isinstance(links, dict) else None
-    return out_dir / unquote(raw) if isinstance(raw, str) and raw else None
 
 
 def frame_in_words(grid: Grid) -> str:

@@ -19,6 +19,7 @@ from tmsprep.formats.brainsight import (
     write_brainsight,
 )
 from tmsprep.formats.invesalius import read_mkss, write_mkss
+from tmsprep.formats.left_out import NO_POINT, LeftOut, without_entry, without_pose
 from tmsprep.formats.markers import Marker
 from tmsprep.formats.navinibs import read_navinibs, write_navinibs
 from tmsprep.formats.slicer import GOOD, read_markups, write_markups
@@ -33,11 +34,8 @@ _PLAIN = re.compile(r'[A-Za-z0-9+-]{1,100}')
 _AGREE = 'make them agree (fslorient -copysform2qform FILE) and run again'
 _NO_FORMS = (
     'the codes of the header are not known: these outputs do not say them, and the image was not '
-    'found, or is another one now'
+    'found'
 )
-_NO_POSE = 'no pose of the coil is known'
-_NO_ENTRY = 'no entry on the scalp is known'
-_NO_POINT = 'there is no point that may be used'
 
 
 class Grid(NamedTuple):
@@ -91,13 +89,6 @@ class NavigatorFile:
     holds: tuple[str, ...]
     write: Callable[[Path], Path]
     read: Callable[[Path], list[Marker]]
-
-
-class LeftOut(NamedTuple):
-    """A format that is not written, and the reason in words."""
-
-    system: str
-    reason: str
 
 
 Plan = list[NavigatorFile | LeftOut]
@@ -182,7 +173,7 @@ def _brainsight(markers: Sequence[Marker], grid: Grid) -> Plan:
         frame = '' if forms is None else frame_name(forms, version, grid.shape)
         if not found or not frame or forms is None:
             why = _NO_FORMS if forms is None else _unnamed(forms, grid)
-            plan.append(LeftOut(system, why if found else _NO_POINT))
+            plan.append(LeftOut(system, why if found else NO_POINT))
             continue
         codes = (forms.qform_code, forms.sform_code)
         folder = f'brainsight-v{version}'
@@ -227,10 +218,11 @@ def _no_q(forms: Forms) -> str:
 def _localite(markers: Sequence[Marker], grid: Grid) -> Plan:
     system, reason = 'Localite TMS Navigator', _differ(grid)
     plan: Plan = []
-    for what, has, write, read, holds in (
+    for what, has, without, write, read, holds in (
         (
             'InstrumentMarker',
             [marker for marker in markers if marker.has_pose],
+            without_pose,
             localite.write_instrument_markers,
             localite.read_instrument_markers,
             ('pose',),
@@ -238,40 +230,27 @@ def _localite(markers: Sequence[Marker], grid: Grid) -> Plan:
         (
             'EntryTarget',
             [marker for marker in markers if marker.has_entry],
+            without_entry,
             localite.write_entry_targets,
             localite.read_entry_targets,
             ('target', 'entry'),
         ),
     ):
-        missing = _NO_POSE if 'pose' in holds else _NO_ENTRY
-        if reason or not has:
-            plan.append(LeftOut(f'{system}, {what}', reason or _because(missing, markers)))
+        if reason:
+            plan.append(LeftOut(f'{system}, {what}', reason))
+            continue
+        plan += without(f'{system}, {what}', markers, has)
+        if not has:
             continue
         name = f'localite/{what}{localite.TIMESTAMP}.xml'
         writer = partial(write, markers=has, source=grid.name)
         plan.append(NavigatorFile(system, what, 'RAS', name, has, holds, writer, read))
-        plan += _without(f'{system}, {what}', missing, markers, has)
     return plan
-
-
-def _without(system: str, reason: str, markers: Sequence[Marker], has: Sequence[Marker]) -> Plan:
-    """Say which targets a file lacks that holds others."""
-    lacking = [marker for marker in _found(markers) if marker not in has]
-    if not lacking:
-        return []
-    labels = ', '.join(marker.label for marker in lacking)
-    return [LeftOut(f'{labels} in {system}', _because(reason, lacking))]
-
-
-def _because(reason: str, markers: Sequence[Marker]) -> str:
-    """Add why there are no entries, as far as it is known."""
-    why = '; '.join(dict.fromkeys(marker.no_entry for marker in markers if marker.no_entry))
-    return f'{reason} ({why})' if why else reason
 
 
 def _simnibs(markers: Sequence[Marker], grid: Grid) -> Plan:
     found = _found(markers)
-    reason = _differ(grid) or ('' if found else _NO_POINT)
+    reason = _differ(grid) or ('' if found else NO_POINT)
     if reason:
         return [LeftOut('SimNIBS', reason)]
     return [
@@ -290,31 +269,34 @@ def _simnibs(markers: Sequence[Marker], grid: Grid) -> Plan:
 
 def _visor2(markers: Sequence[Marker], grid: Grid) -> Plan:
     posed = [marker for marker in markers if marker.has_pose]
-    reason = _differ(grid) or ('' if posed else _because(_NO_POSE, markers))
-    forms = grid.forms
+    reason, forms = _differ(grid), grid.forms
     if forms is not None and forms.quaternion is None:
         reason = 'qform_code is 0, and visor2 knows an image by the numbers of its qform'
     if reason or forms is None:
         return [LeftOut('ANT visor2', reason)]
-    return [
-        *_without('ANT visor2', _NO_POSE, markers, posed),
-        NavigatorFile(
-            'ANT visor2',
-            'markers (JSON)',
-            'RAS',
-            f'{grid.name}_visor2.mrk',
-            posed,
-            ('pose',),
-            partial(simnibs.write_visor2, markers=posed, forms=forms),
-            simnibs.read_visor2,
-        ),
-    ]
+    plan: Plan = [*without_pose('ANT visor2', markers, posed)]
+    if posed:
+        plan.append(_visor2_file(posed, forms, grid))
+    return plan
+
+
+def _visor2_file(posed: Sequence[Marker], forms: Forms, grid: Grid) -> NavigatorFile:
+    return NavigatorFile(
+        'ANT visor2',
+        'markers (JSON)',
+        'RAS',
+        f'{grid.name}_visor2.mrk',
+        posed,
+        ('pose',),
+        partial(simnibs.write_visor2, markers=posed, forms=forms),
+        simnibs.read_visor2,
+    )
 
 
 def _invesalius(markers: Sequence[Marker], grid: Grid) -> Plan:
     found = _found(markers)
     if not found:
-        return [LeftOut('InVesalius', _NO_POINT)]
+        return [LeftOut('InVesalius', NO_POINT)]
     return [
         NavigatorFile(
             'InVesalius',
@@ -332,7 +314,7 @@ def _invesalius(markers: Sequence[Marker], grid: Grid) -> Plan:
 def _navinibs(markers: Sequence[Marker], grid: Grid) -> Plan:
     found = _found(markers)
     if not found:
-        return [LeftOut('NaviNIBS', _NO_POINT)]
+        return [LeftOut('NaviNIBS', NO_POINT)]
     return [
         NavigatorFile(
             'NaviNIBS',

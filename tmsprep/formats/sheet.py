@@ -137,10 +137,14 @@ def read_sheet(path: Path) -> list[Marker]:
     for title, kinds in parser.rows:
         points = {kind: _point(numbers, f'{path}: {title}') for kind, numbers in kinds.items()}
         missing = np.full(3, np.nan)
-        target, lps = points.get('target', missing), points.get('lps', missing)
-        if not np.array_equal(target, lps * _LPS, equal_nan=True):
+        target, entry = points.get('target', missing), points.get('entry', missing)
+        both = ((target, 'lps'), (entry, 'entry-lps'))
+        if any(
+            not np.array_equal(ras, points.get(lps, missing) * _LPS, equal_nan=True)
+            for ras, lps in both
+        ):
             raise PointsFileError(f'{path}: {title}: RAS and LPS are not the same point')
-        found.append(Marker(title, target, entry=points.get('entry', missing)))
+        found.append(Marker(title, target, entry=entry))
     return found
 
 

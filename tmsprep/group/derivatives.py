@@ -13,6 +13,7 @@ import pandas as pd
 
 from tmsprep.bids.names import BidsError, ImageRef, Layout, labels_in
 from tmsprep.evaluation.status import has_usable
+from tmsprep.evaluation.table_checks import check_table
 from tmsprep.evaluation.template import MNI, MNI_FROM
 from tmsprep.failures import read_records
 from tmsprep.formats.targets_tsv import MISSING, read_rows
@@ -160,12 +161,14 @@ def _read_image(
             found.atlases[stem, method] = str(atlas.get('Name'))
         try:
             table = _read_table(path)
+            known = table[table['label'].isin(protocol.labels)]
+            if len(known) == len(table):
+                check_table(path, protocol)
         except (OSError, ValueError) as error:
             why = str(error).removeprefix(f'{path}: ')
             message = f'{path}: cannot be read ({why}). Run the participant level again.'
             found.issues.append(Issue(image.subject, message))
             continue
-        known = table[table['label'].isin(protocol.labels)]
         if len(known) < len(table):
             message = (
                 f'{path}: {len(table) - len(known)} of {len(table)} targets are not in the '

@@ -74,17 +74,24 @@ def copy_image(source: Path, target: Path) -> bool:
     tmsprep.imaging.scanner_frame.ImageError
         If one of the two is damaged; the message names it and the remedy.
     """
+    if is_there(source, target):
+        return False
     with open_nifti(source) as file:
         content = clean_content(file)
-    if target.exists():
-        if _digest_of(target) != _digest(content):
-            raise IntakeError(f'{target} is another image')
-        return False
     with atomic_path(target) as partial:
         with partial.open('wb') as raw, gzip.GzipFile('', 'wb', _LEVEL, raw, mtime=0) as packed:
             packed.write(content)
         if _digest_of(partial) != _digest(content):
             raise IntakeError(f'{target}: what was written is not what was read; try again')
+    return True
+
+
+def is_there(source: Path, target: Path) -> bool:
+    """Tell whether the copy of an image exists already; arguments and errors of `copy_image`."""
+    if not target.exists():
+        return False
+    if _digest_of(target) != _digest_of(source):
+        raise IntakeError(f'{target} is another image')
     return True
 
 

@@ -11,8 +11,10 @@ from tmsprep import atomic
 from tmsprep.bids.description import BIDS_VERSION, RAW, read_description
 from tmsprep.bids.filters import wanted_entities
 from tmsprep.bids.names import ENTITIES, ImageRef, labels_in, shorten
-from tmsprep.intake.nifti import copy_image
+from tmsprep.intake.nifti import copy_image, is_there
 from tmsprep.intake.source import IntakeError
+
+_DESCRIPTION = 'dataset_description.json'
 
 #: What the data set calls itself, by which it is told from one that somebody else put there.
 NAME = 'Images given to tmsprep one by one'
@@ -46,7 +48,14 @@ def image_of(out_dir: Path, label: str, filters: Mapping[str, Any]) -> ImageRef:
     return ImageRef.from_path(raw, raw / f'sub-{label}' / 'anat' / name)
 
 
-def add_image(source: Path, image: ImageRef, out_dir: Path, facts: Mapping[str, Any]) -> bool:
+def add_image(
+    source: Path,
+    image: ImageRef,
+    out_dir: Path,
+    facts: Mapping[str, Any],
+    *,
+    dry_run: bool = False,
+) -> bool:
     """Copy an image into the data set, unless the same one is there.
 
     Parameters
@@ -59,11 +68,13 @@ def add_image(source: Path, image: ImageRef, out_dir: Path, facts: Mapping[str, 
         Folder of the outputs.
     facts : mapping
         Entries of the sidecar.
+    dry_run : bool
+        Whether to write nothing.
 
     Returns
     -------
     bool
-        Whether it was copied.
+        Whether it was copied, or would be.
 
     Raises
     ------
@@ -73,8 +84,11 @@ def add_image(source: Path, image: ImageRef, out_dir: Path, facts: Mapping[str, 
         If the image is damaged.
     """
     raw = raw_dir(out_dir)
-    _claim(raw)
+    _refuse_others(raw)
     try:
+        if dry_run:
+            return not is_there(source, image.path)
+        _claim(raw)
         copied = copy_image(source, image.path)
     except IntakeError as error:
         taken = shorten(labels_in(raw, 'sub'))
@@ -83,19 +97,25 @@ def add_image(source: Path, image: ImageRef, out_dir: Path, facts: Mapping[str, 
             f'{taken}), or another folder for the outputs'
         ) from error
     sidecar = image.path.with_name(image.path.name.replace('.nii.gz', '.json'))
-    if not sidecar.exists():
+    # That of an image that was there before and was deleted must not stay.
+    if copied or not sidecar.exists():
         atomic.write_text(sidecar, json.dumps(dict(facts), indent=2) + '\n')
     return copied
 
 
-def _claim(raw: Path) -> None:
-    """Describe the data set, or find that it is ours."""
-    path = raw / 'dataset_description.json'
+def _refuse_others(raw: Path) -> None:
+    """Refuse a data set of another origin."""
+    path = raw / _DESCRIPTION
     if raw.is_symlink() or (raw.exists() and (not path.is_file() or not _is_ours(path))):
         raise IntakeError(
             f'{raw}: holds a data set already, and images given one by one would be put into it; '
             'give another folder for the outputs'
         )
+
+
+def _claim(raw: Path) -> None:
+    """Describe the data set, unless it is described."""
+    path = raw / _DESCRIPTION
     if not path.is_file():
         content = {'Name': NAME, 'BIDSVersion': BIDS_VERSION, 'DatasetType': 'raw'}
         atomic.write_text(path, json.dumps(content, indent=2) + '\n')

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import EXPERT, POINTS
+from tmsprep.bids.description import linked_data
+from tmsprep.bids.names import BidsError, ImageRef, Layout
+from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
+from tmsprep.evaluation.table_checks import check_table
 from tmsprep.failures import ErrorRecord, read_record
+from tmsprep.files import file_sha256
+from tmsprep.protocols import Protocol
+from tmsprep.review import why_refused
 from tmsprep.text import open_text, parse_json, read_text
 
 _REQUIRED = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
 _Read = TypeVar('_Read')
+
+_REPLACED = """\
+{path} was replaced: its checksum is no longer that of the image in which the points here were \
+localised. Run the participant level on it again, or put the former image back"""
+
+_REMAKE = 'Restore it, or run the participant level again'
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,10 @@ class ImageResults:
     """Outputs of one image; `name` is its file name without suffix and extensions.
 
     `tables` and `figures` are those of its last run; `earlier` are tables that this run did not
-    write again, which are not shown; `points` are points of the user's own, given in a template.
+    write again, or that are of a former image, which are not shown; `points` are points of the
+    user's own, given in a template; `replaced` is the path of the image in the data set, if it is
+    another one now than the one that `earlier` are of; `damaged` says of tables that cannot be
+    used what is wrong with them, in words without a full stop.
     """
 
     name: str
@@ -65,6 +79,8 @@ class ImageResults:
     errors: Sequence[ErrorRecord] = ()
     earlier: Sequence[Path] = ()
     points: TargetsTable | None = None
+    replaced: str = ''
+    damaged: Sequence[str] = ()
 
     @property
     def every_table(self) -> Mapping[str, TargetsTable]:
@@ -73,22 +89,27 @@ class ImageResults:
 
     @property
     def figures_are_older(self) -> bool:
-        """Whether figures on disk may be of an earlier run."""
-        return any(error.figures_are_older for error in self.errors)
+        """Whether figures on disk may be of an earlier run, or of a former image."""
+        return bool(self.replaced) or any(error.figures_are_older for error in self.errors)
+
+    @property
+    def replaced_in_words(self) -> str:
+        """What to do about an image that was replaced, without a full stop; '' for others."""
+        return _REPLACED.format(path=self.replaced) if self.replaced else ''
 
     @property
     def image(self) -> ImageRef:
         """The source, which need not exist; its path starts at the data set's root."""
         entities = dict(part.split('-', 1) for part in self.name.split('_') if '-' in part)
-        path = PurePosixPath(str(self.reference.get('Path', f'{self.name}_T1w.nii.gz')))
+        usual = self.replaced or f'{self.name}_T1w.nii.gz'
+        path = PurePosixPath(str(self.reference.get('Path', usual)))
         suffix = path.name.partition('.')[0].rpartition('_')[2]
         return ImageRef(Path(path), path, entities, suffix)
 
     @property
     def reference(self) -> Mapping[str, Any]:
         """Entry 'ReferenceImage' of the first sidecar that has one."""
-        entries = (table.sidecar.get('ReferenceImage') for table in self.tables.values())
-        return next((entry for entry in entries if isinstance(entry, dict)), {})
+        return next(filter(None, map(_reference, self.tables.values())), {})
 
 
 @dataclass(frozen=True)
@@ -129,7 +150,9 @@ def index_subject(layout: Layout, subject: str) -> list[ReportItem]:
     return items
 
 
-def collect_subject(layout: Layout, subject: str) -> SubjectResults:
+def collect_subject(
+    layout: Layout, subject: str, protocol: Protocol, bids_dir: Path | None = None
+) -> SubjectResults:
     """Read the derivatives and the error records of one participant.
 
     Parameters
@@ -138,42 +161,79 @@ def collect_subject(layout: Layout, subject: str) -> SubjectResults:
         Output folder and protocol.
     subject : str
         Label of the participant, with or without ``sub-``.
+    protocol : Protocol
+        The targets.
+    bids_dir : Path, optional
+        The data set; where the outputs say it is, if not given.
 
     Returns
     -------
     SubjectResults
         Its images in the order of their names. Tables and figures that a failed run did not
-        write again are left out. A file that cannot be read becomes a problem, in words; it does
-        not hide the others.
+        write again are left out, and those of another image than the one that lies in the data
+        set, by its checksum; nothing is said of an image that does not lie there. A file that
+        cannot be read, and a table that is not what its sidecar says, become a problem, in words,
+        and do not hide the others.
     """
     label = subject.removeprefix('sub-')
     items = index_subject(layout, label)
-    problems: list[str] = []
+    problems: dict[ReportItem, str] = {}
 
-    def read(kind: str, reader: Callable[[Path], _Read]) -> list[tuple[ReportItem, _Read]]:
+    def read(kind: str, reader: Callable[[ReportItem], _Read]) -> list[tuple[ReportItem, _Read]]:
         found = []
         for item in items:
-            if item.kind == kind:
+            # Decisions that are not used have no sidecar; `decisions_refused` says why.
+            refused = item.what == REVIEWED and not item.path.with_suffix('.json').is_file()
+            if item.kind == kind and not refused:
                 try:
-                    found.append((item, reader(item.path)))
+                    found.append((item, reader(item)))
                 except (OSError, ValueError) as error:
-                    problems.append(f'{item.path.name} could not be read: {error}')
+                    # The report is passed on: no folders.
+                    why = str(error).replace(str(item.path), item.path.name)
+                    why = why.removeprefix(f'{item.path.name}: ')
+                    problems[item] = f'{item.path.name} cannot be used: {why}'
         return found
 
-    tables, errors = read('table', read_targets), read('error', read_record)
+    tables = read('table', lambda item: _read_whole(item, protocol))
+    errors = read('error', lambda item: read_record(item.path))
     figures = [(item, item.path) for item in items if item.kind == 'figure']
-    names = {item.image for item, _ in [*tables, *errors, *figures] if item.image}
+    damaged = [(item, why) for item, why in problems.items() if item.kind == 'table']
+    names = {item.image for item, _ in [*tables, *errors, *figures, *damaged] if item.image}
+    data = bids_dir or linked_data(layout.out_dir)
     images = [
-        _image_results(
-            name,
-            {item.what: table for item, table in tables if item.image == name},
-            {item.what: path for item, path in figures if item.image == name},
-            [error for item, error in errors if item.image == name],
+        _of_present_image(
+            _image_results(
+                name,
+                {item.what: table for item, table in tables if item.image == name},
+                {item.what: path for item, path in figures if item.image == name},
+                [error for item, error in errors if item.image == name],
+                [f'{why}. {_REMAKE}' for item, why in damaged if item.image == name],
+            ),
+            data,
         )
         for name in sorted(names)
     ]
     general = [error for item, error in errors if not item.image]
-    return SubjectResults(f'sub-{label}', images, general, problems)
+    return SubjectResults(f'sub-{label}', images, general, [*problems.values()])
+
+
+def decisions_refused(image: ImageResults, layout: Layout, protocol: Protocol) -> str:
+    """Say why decisions that lie beside the tables of an image are not used, in words.
+
+    '' if they are used, or there are none. Else its points must not pass for decided ones.
+
+    Parameters
+    ----------
+    image : ImageResults
+        The image.
+    layout : Layout
+        Names of the outputs.
+    protocol : Protocol
+        The targets.
+    """
+    if image.replaced or not image.tables or REVIEWED in image.tables:
+        return ''
+    return why_refused(layout, image.image, protocol)
 
 
 def _image_results(
@@ -181,6 +241,7 @@ def _image_results(
     tables: Mapping[str, TargetsTable],
     figures: Mapping[str, Path],
     errors: Sequence[ErrorRecord],
+    damaged: Sequence[str],
 ) -> ImageResults:
     """Leave out tables and figures of an earlier run if the last one did not get that far.
 
@@ -195,7 +256,65 @@ def _image_results(
     if any(error.figures_are_older for error in errors):
         figures = {}
     own = tables.pop(POINTS, None)
-    return ImageResults(name, tables, figures, errors, earlier, own)
+    return ImageResults(name, tables, figures, errors, earlier, own, damaged=damaged)
+
+
+def _of_present_image(results: ImageResults, data: Path | None) -> ImageResults:
+    """Leave out the tables of another image than the one that lies in the data set now.
+
+    With them go the figures, as they show the points of several tables.
+    """
+    checksums = {
+        name: sha256
+        for name, table in results.every_table.items()
+        if (sha256 := _reference(table).get('SHA256'))
+    }
+    present = _present_image(results, data) if checksums else None
+    if present is None:
+        return results
+    path, sha256 = present
+    former = [name for name, of_image in checksums.items() if of_image != sha256]
+    if not former:
+        return results
+    return replace(
+        results,
+        tables={name: table for name, table in results.tables.items() if name not in former},
+        figures={},
+        earlier=[*results.earlier, *(results.every_table[name].path for name in former)],
+        points=None if POINTS in former else results.points,
+        replaced=path,
+    )
+
+
+def _present_image(results: ImageResults, data: Path | None) -> tuple[str, str] | None:
+    """Read path and checksum of an image in the data set; None if it cannot be read there.
+
+    Sidecars are not trusted: only a regular file at the place of this very image is read.
+    """
+    references = map(_reference, results.every_table.values())
+    named = next((entry['Path'] for entry in references if entry.get('Path')), None)
+    if data is None or not isinstance(named, str):
+        return None
+    try:
+        image = ImageRef.from_path(data, data / named)
+        if image.stem != results.name or not image.path.is_file():
+            return None
+        return str(image.relative_path), file_sha256(image.path)
+    except (BidsError, OSError, ValueError):
+        return None
+
+
+def _reference(table: TargetsTable) -> Mapping[str, Any]:
+    """Entry 'ReferenceImage' of a sidecar; empty if it has none."""
+    entry = table.sidecar.get('ReferenceImage')
+    return entry if isinstance(entry, dict) else {}
+
+
+def _read_whole(item: ReportItem, protocol: Protocol) -> TargetsTable:
+    """Read a table that is what its sidecar says; else a ValueError says what is wrong."""
+    table = read_targets(item.path)
+    check_table(item.path, protocol, every_target=item.what not in (POINTS, REVIEWED))
+    return table
 
 
 def read_targets(path: Path) -> TargetsTable:

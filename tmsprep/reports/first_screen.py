@@ -111,6 +111,19 @@ def cards(
     return made
 
 
+def entry_warnings(
+    found: Sequence[Recommendation], tables: Mapping[str, TargetsTable]
+) -> list[str]:
+    """Say which scalp entries of the recommended points are to be looked at, and why."""
+    said = []
+    for one in found:
+        scalp = tables[one.method].sidecar.get('Scalp') if one.usable else None
+        unusual = scalp.get('Unusual') if isinstance(scalp, dict) else None
+        if isinstance(unusual, dict) and unusual.get(one.label):
+            said.append(f'**Scalp entry of {one.name}**: {unusual[one.label]}.')
+    return said
+
+
 def card_columns(some: Sequence[Card]) -> dict[str, tuple[str, str]]:
     """Heading and explanation of the columns of which any card has a number, by attribute."""
     return {

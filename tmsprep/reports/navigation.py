@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 import numpy as np
 
-from tmsprep.bids.names import Layout
+from tmsprep.bids.description import RAW
+from tmsprep.bids.names import Layout, may_be
 from tmsprep.evaluation.recommendation import Recommendation
 from tmsprep.reports.collect import ImageResults
 from tmsprep.reports.sections import Link, Number, Section, Table
@@ -130,14 +131,54 @@ def outdated(
     return [_OUTDATED]
 
 
+def image_in_words(image: ImageResults, out_dir: Path, quote: str = '') -> str:
+    """Say where the image of points is, so that nobody looks for it beside the points.
+
+    Parameters
+    ----------
+    image : ImageResults
+        The image.
+    out_dir : Path
+        Output folder, which holds images that were given without a data set.
+    quote : str
+        What paths stand between.
+
+    Returns
+    -------
+    str
+        Its path from the output folder if it lies there, else its name and BIDS URI.
+    """
+    path = image.reference.get('Path')
+    if not isinstance(path, str) or not path:
+        return 'this image'
+    copied = PurePosixPath(RAW, path)
+    if '..' not in copied.parts and may_be(out_dir / copied, Path.is_file):
+        return f'{quote}{copied}{quote}'
+    return f'{quote}{image.image.path.name}{quote} ({quote}{image.image.uri}{quote})'
+
+
 def next_steps(
-    image: ImageResults, chosen: Sequence[Recommendation], navigation: Section | None
+    image: ImageResults,
+    chosen: Sequence[Recommendation],
+    navigation: Section | None,
+    out_dir: Path,
 ) -> list[str]:
-    """Say what to do with the points of one image; nothing if there are none."""
+    """Say what to do with the points of one image; nothing if there are none.
+
+    Parameters
+    ----------
+    image : ImageResults
+        The image.
+    chosen : sequence of Recommendation
+        Its points.
+    navigation : Section or None
+        Result of `navigation_section`.
+    out_dir : Path
+        Output folder.
+    """
     if not any(one.usable for one in chosen):
         return []
-    path = image.reference.get('Path', '')
-    name = f'`{path}`' if path else 'this image'
+    name = image_in_words(image, out_dir, '`')
     if navigation is None:
         return [_LOOK, _LOAD.format(image=name, program='the program that uses the points')]
     steps = [_LOOK, _LOAD.format(image=name, program='the navigator')]

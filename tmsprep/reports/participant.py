@@ -17,12 +17,14 @@ from tmsprep.reports.between_scans import scans_section, template_spaces
 from tmsprep.reports.collect import (
     ImageResults,
     collect_subject,
+    decisions_refused,
     entities_in_words,
 )
 from tmsprep.reports.first_screen import (
     card_columns,
     cards,
     common_reason,
+    entry_warnings,
     off_centre,
     recommended,
 )
@@ -49,10 +51,18 @@ from tmsprep.text import counted
 #: Value of the entity desc of the figure of all targets; a target's figure has its label.
 OVERVIEW = 'overview'
 
+_REFUSED = """\
+Decisions of a reviewer cannot be used: {}. So the points below are those of before these \
+decisions, which may have rejected or moved them, and there are no files for navigators."""
+
+_NO_FILES = 'There are no files for navigators until then.'
+
 _SHAPES = {'o': 'Circle', 's': 'Square', '^': 'Triangle', 'D': 'Diamond'}
 
 
-def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -> Path:
+def write_participant_report(
+    layout: Layout, protocol: Protocol, subject: str, bids_dir: Path | None = None
+) -> Path:
     """Write the report of one participant from what lies in the output folder.
 
     The file holds its figures and the viewer, and needs no network and no other file. The same
@@ -67,13 +77,16 @@ def write_participant_report(layout: Layout, protocol: Protocol, subject: str) -
         The targets, and the words of the report.
     subject : str
         Label of the participant, with or without ``sub-``.
+    bids_dir : Path, optional
+        The data set, to see whether its images were replaced; where the outputs say it is, if not
+        given.
 
     Returns
     -------
     Path
         `Layout.report` of the participant.
     """
-    results = collect_subject(layout, subject)
+    results = collect_subject(layout, subject, protocol, bids_dir)
     sections = {image.name: method_sections(image, layout) for image in results.images}
     chosen = {image.name: recommended(image.every_table, protocol) for image in results.images}
     pages = [
@@ -125,6 +138,7 @@ def image_page(
 ) -> Page:
     """Arrange the results of one image, and the points that are recommended, for the template."""
     rows = target_rows(image.tables)
+    refused = decisions_refused(image, layout, protocol)
     files = navigation_section(image, layout, chosen)
     found = [*own_points_sections(image), *sections.values()]
     warned = [
@@ -132,12 +146,14 @@ def image_page(
         *image_findings(image.tables),
         *far_experts(rows),
         *(text for section in found for text in section.warnings),
+        *entry_warnings(chosen, image.every_table),
         *(files.warnings if files else []),
     ]
-    concerns = _concerns(image, rows)
+    concerns = _concerns(image, rows) if not refused else 'decisions cannot be used'
     shown = cards(chosen, protocol, image.every_table)
     unusable = not any(estimate.usable for row in rows for estimate in row.estimates)
-    level = 'bad' if image.errors or unusable else 'look' if warned else 'good'
+    broken = image.errors or image.replaced or image.damaged or unusable or refused
+    level = 'bad' if broken else 'look' if warned else 'good'
     own = {
         method_style(name).name: image.tables[name].sidecar for name in method_order(image.tables)
     }
@@ -147,7 +163,9 @@ def image_page(
         title=entities_in_words(image.name) or protocol.words['image'],
         name=image.name,
         level=level,
-        verdict=_verdict(image, rows, protocol, concerns, warned),
+        verdict=_REFUSED.format(refused)
+        if refused
+        else _verdict(image, rows, protocol, concerns, warned),
         concerns=concerns,
         facts=[text for section in found for text in section.facts],
         warnings=[*warned, *_earlier(image)],
@@ -155,7 +173,7 @@ def image_page(
         card_columns=card_columns(shown),
         common_reason=common_reason(shown),
         notes=[note] if (note := off_centre(chosen, protocol)) else [],
-        steps=next_steps(image, chosen, files),
+        steps=[] if refused or image.damaged else next_steps(image, chosen, files, layout.out_dir),
         counts=_counts(rows, protocol),
         rows=rows,
         columns=further_columns(image.tables),
@@ -189,6 +207,12 @@ def _verdict(
     concerns: str,
     warned: list[str],
 ) -> str:
+    if image.replaced:
+        which = 'Incomplete' if rows else f'No {protocol.words["targets"]}'
+        return f'{which}: {image.replaced_in_words}. {_NO_FILES}'
+    if image.damaged:
+        which = 'Damaged' if rows else f'No {protocol.words["targets"]}'
+        return f'{which}: {"; ".join(image.damaged)}. {_NO_FILES}'
     if image.earlier:
         return f'No {protocol.words["targets"]}: the last run of this image failed.'
     if not rows:
@@ -222,6 +246,8 @@ def _earlier(image: ImageResults) -> list[str]:
     if not image.earlier:
         return []
     names = ', '.join(f'`{path.name}`' for path in image.earlier)
+    if image.replaced:
+        return [f'Points of the former image are in {names}. They are not shown.']
     text = (
         f'An earlier run left points of this image: {names}. They are not shown, as the image '
         'may have been replaced since. They hold only if its SHA-256 is still that of '

@@ -10,6 +10,7 @@ from itertools import combinations
 from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.evaluation.head_checks import far_from_methods
+from tmsprep.evaluation.recommendation import DECISIONS
 from tmsprep.evaluation.status import STATUSES, UNUSABLE
 from tmsprep.methods import get_method, method_names
 from tmsprep.point_table import POINT_STATUSES
@@ -18,7 +19,7 @@ from tmsprep.reports.collect import TargetsTable
 from tmsprep.reports.sections import Number
 from tmsprep.reports.styles import MethodStyle, method_order, method_style, pair_name
 from tmsprep.review import COLUMNS as REVIEW_COLUMNS
-from tmsprep.review import STATUSES as DECISIONS
+from tmsprep.review import STATUSES as REVIEW_STATUSES
 
 #: Columns that are not shown as numbers in mm. Where the match is low, the status says so.
 _COMMON = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status', 'match', *REVIEW_COLUMNS)
@@ -70,7 +71,7 @@ class Estimate:
         That raters disagree or gave no point is no reason to doubt the point of a method.
         """
         if self.method == REVIEWED:
-            # Whoever decided has looked.
+            # Whoever decided has looked; the check of the decision may ask for a second look.
             return self.status not in DECISIONS
         if self.method == EXPERT:
             missing = self.status not in ('no_consensus', 'missing') and self.point is None
@@ -138,7 +139,7 @@ def statuses_of(method: str) -> Mapping[str, str]:
     if method == EXPERT:
         return CONSENSUS_STATUSES
     if method == REVIEWED:
-        return DECISIONS
+        return REVIEW_STATUSES
     if method == POINTS:
         return POINT_STATUSES
     return get_method(method).statuses if method in method_names() else STATUSES

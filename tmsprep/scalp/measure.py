@@ -14,7 +14,15 @@ from tmsprep.evaluation.status import edge_distance
 from tmsprep.imaging.similarity import similarity
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-from tmsprep.scalp.checks import MeanScalp, missing_reason, stripped_reason, unusual_reason
+from tmsprep.scalp.checks import (
+    BEND_MM,
+    MeanScalp,
+    Signs,
+    cut_reason,
+    missing_reason,
+    stripped_reason,
+    unusual_reason,
+)
 from tmsprep.scalp.entry import Entry, scalp_entry
 from tmsprep.scalp.pose import COIL_DISTANCE_MM, handle_direction
 from tmsprep.scalp.surface import NORMAL_MM, HeadSurface
@@ -126,25 +134,15 @@ def measure_coil(
         for label, point in zip(points.labels, points.coordinates, strict=True)
         if np.isfinite(point).all()
     }
-    places = np.full((len(points), 3), np.nan)
-    for i, label in enumerate(points.labels):
-        if label in found:
-            places[i] = found[label].point
-    if mean_scalp is None:
-        offsets = np.full(len(points), np.nan)
-    else:
-        offsets = mean_scalp.offsets(places, trusted)
-    margins = edge_distance(
-        PointSet(points.labels, places), tuple(properties['shape']), np.array(properties['affine'])
-    )
-    outside = dict(zip(points.labels, offsets.tolist(), strict=True))
-    margin = dict(zip(points.labels, margins.tolist(), strict=True))
-    missing = _missing(found, outside, margin, surface.volume_ml)
+    signs = _signs(points, trusted, found, surface, properties, mean_scalp)
+    missing = _missing(signs, points, surface.volume_ml)
     entries = {label: entry for label, entry in found.items() if label not in missing}
-    reasons = {
-        label: unusual_reason(entry.distance_mm, outside[label])
-        for label, entry in entries.items()
+    cut = {
+        target.mirror
+        for target in protocol.targets
+        if target.label in signs and cut_reason(signs[target.label])
     }
+    reasons = {label: unusual_reason(signs[label], label in cut) for label in entries}
     unusual = {label: reason for label, reason in reasons.items() if reason}
     return _coil(protocol, entries, missing, unusual, backwards)
 
@@ -198,22 +196,39 @@ def head_backwards(points: PointSet, protocol: Protocol) -> np.ndarray:
     return -matrix[:, 1] / np.linalg.norm(matrix[:, 1])
 
 
-def _missing(
+def _signs(
+    points: PointSet,
+    trusted: PointSet,
     found: Mapping[str, Entry],
-    offsets: Mapping[str, float],
-    margins: Mapping[str, float],
-    volume_ml: float,
-) -> dict[str, str]:
+    surface: HeadSurface,
+    properties: Mapping[str, Any],
+    mean_scalp: MeanScalp | None,
+) -> dict[str, Signs]:
+    """Map targets with an entry to what tells whether it lies on scalp."""
+    targets = points.reindex(tuple(found)).coordinates
+    places = np.array([entry.point for entry in found.values()]).reshape(-1, 3)
+    normals = np.array([entry.normal for entry in found.values()]).reshape(-1, 3)
+    margins = edge_distance(
+        PointSet(tuple(found), places), tuple(properties['shape']), np.array(properties['affine'])
+    )
+    offsets = turns = np.full(len(found), np.nan)
+    if mean_scalp is not None:
+        offsets = mean_scalp.offsets(places, trusted)
+        turns = mean_scalp.turns(targets, normals, trusted)
+    bends = [surface.bend(place, BEND_MM) for place in places]
+    distances = [entry.distance_mm for entry in found.values()]
+    numbers = zip(distances, offsets, margins, turns, bends, strict=True)
+    return {
+        label: Signs(*(float(v) for v in row)) for label, row in zip(found, numbers, strict=True)
+    }
+
+
+def _missing(signs: Mapping[str, Signs], points: PointSet, volume_ml: float) -> dict[str, str]:
     """Map targets without a scalp over them to the reason."""
-    stripped = stripped_reason(volume_ml, np.array(list(offsets.values())))
+    stripped = stripped_reason(volume_ml, np.array([sign.offset_mm for sign in signs.values()]))
     reasons = {
-        label: stripped
-        or (
-            missing_reason(found[label].distance_mm, offsets[label], margins[label])
-            if label in found
-            else 'no point'
-        )
-        for label in offsets
+        label: stripped or (missing_reason(signs[label]) if label in signs else 'no point')
+        for label in points.labels
     }
     return {label: reason for label, reason in reasons.items() if reason}
 
