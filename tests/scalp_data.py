@@ -58,3 +58,10 @@ def as_image(head: MeanHead) -> nib.Nifti1Image:
     shape = tuple(4 * (n - 1) for n in head.image.shape)
     data = 1000 * affine_transform(head.image, np.eye(3) / 4, output_shape=shape, order=1)
     return nib.Nifti1Image(data, affine)
+
+
+def with_air(image: nib.Nifti1Image, voxels: int = 8) -> nib.Nifti1Image:
+    """The same image with air around it, so that no part of it is at the edge."""
+    affine = image.affine.copy()
+    affine[:3, 3] -= affine[:3, :3].sum(axis=1) * voxels
+    return nib.Nifti1Image(np.pad(np.asarray(image.dataobj), voxels), affine)

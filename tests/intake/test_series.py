@@ -29,6 +29,9 @@ SPGR = {**MPRAGE, 'ScanningSequence': 'GR', 'SequenceVariant': 'SS\\SP', 'FlipAn
 del SPGR['InversionTime']
 
 
+ONLY = 'chosen: the only T1w of the whole head'
+
+
 def series(
     name: str,
     shape: tuple[int, ...] = (256, 256, 192),
@@ -138,13 +141,10 @@ def test_one_number_of_several_images() -> None:
 @pytest.mark.parametrize(
     ('facts', 'words'),
     [
-        ({}, 'chosen: the only T1w of the whole head'),
+        ({}, ONLY),
         (
             {'ImageType': ['DERIVED'], 'MRAcquisitionType': None, 'ScanningSequence': ''},
-            (
-                'chosen: the only T1w of the whole head; although derived; '
-                'not known: whether 3D, whether a gradient echo'
-            ),
+            f'{ONLY}; although derived; not known: whether 3D, whether a gradient echo',
         ),
     ],
 )

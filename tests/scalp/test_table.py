@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from scalp_data import as_image
+from scalp_data import as_image, with_air
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.evaluation.head import MeanHead
@@ -24,7 +24,7 @@ IMAGE = ImageRef.from_path(Path('/bids'), Path('/bids/sub-01/anat/sub-01_T1w.nii
 
 def write(folder: Path, outcome: Outcome) -> tuple[Path, Path]:
     """Write the derivatives of the mean head, and name the table of targets and the positions."""
-    image, layout = as_image(HEAD), Layout(folder / 'out', 'tms')
+    image, layout = with_air(as_image(HEAD)), Layout(folder / 'out', 'tms')
     nib.save(image, folder / 'conformed.nii')
     properties = {'path': str(IMAGE.path), 'sha256': 64 * 'a', 'shape': list(image.shape)}
     properties['affine'] = image.affine.tolist()

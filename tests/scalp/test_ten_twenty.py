@@ -5,7 +5,7 @@ from functools import cache
 import nibabel as nib
 import numpy as np
 import pytest
-from scalp_data import CENTRE, as_image, grid, spheres
+from scalp_data import CENTRE, as_image, grid, spheres, with_air
 
 from tmsprep.evaluation.head import MeanHead
 from tmsprep.points import PointSet
@@ -162,11 +162,7 @@ def test_outside_the_field_of_view(average: nib.Nifti1Image, mean: MeanScalp) ->
 
 @pytest.fixture(scope='module')
 def head(average: nib.Nifti1Image) -> nib.Nifti1Image:
-    """The mean head, with air around it."""
-    data = np.pad(np.array(average.dataobj), 8)
-    affine = average.affine.copy()
-    affine[:3, 3] -= 8
-    return nib.Nifti1Image(data, affine)
+    return with_air(average)
 
 
 def measured(image: nib.Nifti1Image, mean: MeanScalp) -> TenTwenty:
