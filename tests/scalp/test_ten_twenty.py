@@ -74,6 +74,21 @@ def test_beam_on_a_ball() -> None:
         assert np.linalg.norm(found.positions[name] - where) < 2.5, name
 
 
+def test_pad_under_a_tape() -> None:
+    """A pad in front on the left moves F3 and the circumference, but not Cz."""
+    image = spheres(*grid(fov=2 * RADIUS + 80), ((RADIUS, 800.0),))
+    data = np.asarray(image.dataobj).copy()
+    voxels = np.stack(np.indices(data.shape), axis=-1)
+    places = nib.affines.apply_affine(image.affine, voxels)
+    data[np.linalg.norm(places - 1.1 * place(-54, 18), axis=-1) < 30] = 800
+    found = ten_twenty(head_surface(nib.Nifti1Image(data, image.affine)), EQUATOR)
+    assert np.linalg.norm(found.positions['Cz'] - place(0, 90)) < 2
+    for name in ('F3', 'F4', 'BeamF3', 'BeamF4'):
+        assert np.isnan(found.positions[name]).all()
+        assert 'mm apart: a tape runs over no scalp' in found.missing[name]
+    assert 'Circumference' not in found.measures
+
+
 def between(start: np.ndarray, middle: np.ndarray, end: np.ndarray) -> np.ndarray:
     """Half-way from the start to the middle of an arc of a circle, symmetric about its middle."""
     chord = (start + end) / 2 - middle
