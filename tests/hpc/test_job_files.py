@@ -213,7 +213,13 @@ def test_container_arguments(study: Study) -> None:
         ({'SCRATCH': '/absent'}, "SCRATCH: no folder '/absent'"),
         ({'PARTICIPANTS_PER_TASK': '0'}, 'PARTICIPANTS_PER_TASK: not a number from 1 on'),
         ({'OUT': '/tmp/a:b'}, "a container cannot bind a path with ':'"),
-        ({'PARTICIPANT_OPTIONS': '(--localizer cnn)'}, 'unrecognized arguments: --localizer'),
+        (
+            {'PARTICIPANT_OPTIONS': '(--localizer cnn)'},
+            'unknown option --localizer; did you mean --localizers?',
+        ),
+            {'PARTICIPANT_OPTIONS': '(--localizer cnn)'},
+            'unknown option --localizer; did you mean --localizers?',
+        ),
     ],
 )
 def test_wrong_settings(study: Study, changes: dict[str, str], complaint: str) -> None:

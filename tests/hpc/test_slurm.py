@@ -147,7 +147,7 @@ def test_plugin(slurm: LocalSlurm, bids: Path, shipped_weights: Path, tmp_path: 
     assert asked(slurm, before) == {
         'conform': 'cpu=1,mem=1000M',
         'cnn': 'cpu=1,mem=1000M',
-        'derivatives': 'cpu=1,mem=600M',
+        'derivatives': 'cpu=1,mem=1000M',
         'figures': 'cpu=1,mem=1000M',
     }
     assert len(slurm.completed()) - before == 8
