@@ -217,9 +217,6 @@ def test_container_arguments(study: Study) -> None:
             {'PARTICIPANT_OPTIONS': '(--localizer cnn)'},
             'unknown option --localizer; did you mean --localizers?',
         ),
-            {'PARTICIPANT_OPTIONS': '(--localizer cnn)'},
-            'unknown option --localizer; did you mean --localizers?',
-        ),
     ],
 )
 def test_wrong_settings(study: Study, changes: dict[str, str], complaint: str) -> None:
