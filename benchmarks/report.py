@@ -84,7 +84,7 @@ def rows(data: Path, out: Path, protocol: Protocol, browser: str) -> Iterator[st
             folder = Path(temporary)
             layout = Layout(folder, protocol.name)
             shutil.copytree(out / f'sub-{subject}', folder / f'sub-{subject}')
-            image = collect_subject(layout, subject).images[0]
+            image = collect_subject(layout, subject, protocol).images[0]
             page, taken = measure_page(layout, protocol, subject)
             size = page.stat().st_size
             ready = ready_in_browser(browser, page, image.name, folder) if browser else None
