@@ -1,0 +1,1 @@
+"""Gyri in label volumes: their crowns, and the points on them."""
