@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from nibabel.affines import apply_affine, from_matvec
-from reference import FAILED_MM, LABELS, rate, reference
 
 from tmsprep.points import PointSet
 
+from reference import FAILED_MM, LABELS, rate, reference
 from reference_parts.knob import ABOVE_MM, to_knob
 from reference_parts.landmarks import LANDMARKS, OTHER_PLACES, PLACES, locate, read_places
 from reference_parts.regions import (
