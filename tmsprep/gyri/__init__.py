@@ -1,0 +1,1 @@
+"""Gyri: which one a point lies in, and where on it."""
