@@ -14,7 +14,7 @@ from tmsprep.imaging.similarity import similarity
 SIDES = ('L', 'R')
 
 #: Voxels and their size in mm. The gyri around all cortical targets of both hemispheres lie in
-#: the box: from beyond the midline to the side, and from the orbits to behind the postcentral gyrus.
+#: the box: beyond the midline to the side, and the orbits to behind the postcentral gyrus.
 SHAPE, VOXEL_MM = (40, 64, 64), 2.0
 
 #: mm in the frame of the landmarks, with x pointing away from the midline: first voxel's centre.
