@@ -52,7 +52,7 @@ MAY_IMPORT = {
     },
     'export': {'evaluation', 'formats', 'derivatives', 'point_table', 'reports', 'scalp'},
     'review': {'evaluation', 'formats', 'derivatives', 'scalp', *METHOD},
-    'point_table': {'evaluation', 'formats', 'derivatives', 'scalp', *METHOD},
+    'point_table': {'evaluation', 'formats', 'derivatives', 'scalp', 'gyri', *METHOD},
     'methods': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
         *('reports', 'gyri'),

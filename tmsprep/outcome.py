@@ -57,7 +57,7 @@ class Outcome:
         'message' and 'traceback' of a failure; together with points, of a later step.
     files : dict
         Files made on the way: key to path. 'mask' is a brain mask in the frame of the image, which
-        the figures of all methods use.
+        the figures of all methods use; 'gyri' a `tmsprep.gyri.probabilities.Parcellation`.
     extra : dict
         What else the method hands to its own `write` and `plot`, JSON-ready.
     findings : list of str

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from gyri_data import slabs, uncertain
 
-from tmsprep.gyri.judge import NOWHERE, Limits, Place, doubt, place_points
+from tmsprep.gyri.judge import NOWHERE, Place, doubt, place_points
 from tmsprep.gyri.labels import NAMES
+from tmsprep.gyri.limits import Limits
 from tmsprep.gyri.probabilities import Parcellation
 
 LIMITS = Limits()
@@ -23,7 +24,7 @@ def place(
     parcellation: Parcellation | None = None,
 ) -> Place:
     brain = slabs() if parcellation is None else parcellation
-    (found,) = place_points(brain, np.array([point], dtype=float), [expected], LIMITS)
+    (found,) = place_points(brain, np.array([point], dtype=float), [expected])
     return found
 
 
@@ -116,11 +117,11 @@ def test_gyrus_not_seen() -> None:
 def test_nothing_known() -> None:
     points = np.array([[-31, 21, 55], [np.nan] * 3, [0, 300, 0]])
     expected = [HAND] * 3
-    found = place_points(slabs(), points, expected, LIMITS)
+    found = place_points(slabs(), points, expected)
     assert [one.name for one in found] == ['left precentral gyrus', '', '']
     assert found[1:] == [NOWHERE, NOWHERE]
     assert doubt(found[2], HAND, LIMITS) == 'gyrus_unknown'
-    assert place_points(None, points, expected, LIMITS) == [NOWHERE] * 3
+    assert place_points(None, points, expected) == [NOWHERE] * 3
 
 
 def test_nothing_expected() -> None:
@@ -140,6 +141,7 @@ def test_mirrored() -> None:
 
 def test_saved(tmp_path: Path) -> None:
     brain = uncertain(slabs((1, 2, 3)), 'precentral gyrus', 'postcentral gyrus', 0.3)
+    brain = replace(brain, limits=Limits(sure=0.7))
     path = brain.save(tmp_path / 'gyri.npz')
     again = Parcellation.load(path)
     index = NAMES.index('precentral gyrus')
@@ -148,6 +150,7 @@ def test_saved(tmp_path: Path) -> None:
         np.testing.assert_allclose(
             again.probabilities[side][index], brain.probabilities[side][index], atol=0.002
         )
+    assert again.limits == Limits(sure=0.7)
     first = path.read_bytes()
     assert again.save(path).read_bytes() == first
 

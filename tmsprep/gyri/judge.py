@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
@@ -13,8 +13,8 @@ from tmsprep.evaluation.status import GYRUS_UNKNOWN, WRONG_GYRUS
 from tmsprep.gyri.crown import crown_level
 from tmsprep.gyri.frame import SIDES, VOXEL_MM
 from tmsprep.gyri.labels import GYRI, NAMES, OTHER_CORTEX
+from tmsprep.gyri.limits import Limits
 from tmsprep.gyri.probabilities import Parcellation
-from tmsprep.networks.settings import check_positive
 
 #: A point is judged by the cortex within this distance, nearer parts counting more: it may lie a
 #: millimetre beside the ribbon of grey matter, in white matter or fluid.
@@ -34,44 +34,6 @@ _FACING_UP = ('transverse temporal gyrus', 'planum temporale', 'planum polare')
 _CORTEX = (*GYRI, OTHER_CORTEX)
 _CORTEX_INDEX = [NAMES.index(name) for name in _CORTEX]
 _SIDE_WORDS = {'L': 'left', 'R': 'right'}
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the probabilities of a network say about a point.
-
-    They belong to a network, and are kept with its weights; its card tells what they were chosen
-    on.
-
-    Parameters
-    ----------
-    sure : float
-        Least probability of the expected gyrus at a point that is where it is expected.
-    wrong : float
-        Probability of the expected gyrus below which a point is in another one, if the network is
-        sure of that one.
-    cortex : float
-        Share of the ball of `BALL_MM` around a point that must be cortex.
-    far_mm : float
-        A point without cortex around it that is further than this from the expected gyrus is not
-        in it.
-
-    Raises
-    ------
-    ValueError
-        If one is not a number above 0, or `wrong` is larger than `sure`.
-    """
-
-    sure: float = 0.5
-    wrong: float = 0.2
-    cortex: float = 0.05
-    far_mm: float = 3.0
-
-    def __post_init__(self) -> None:
-        for one in fields(self):
-            check_positive(one.name, getattr(self, one.name))
-        if self.wrong > self.sure:
-            raise ValueError('a point cannot be in the expected gyrus and in another one')
 
 
 @dataclass(frozen=True)
@@ -115,7 +77,6 @@ def place_points(
     parcellation: Parcellation | None,
     points: np.ndarray,
     expected: Sequence[tuple[str, str]],
-    limits: Limits,
 ) -> list[Place]:
     """Find the gyrus that each point lies in.
 
@@ -130,8 +91,6 @@ def place_points(
     expected : sequence of tuple
         For each point the side ('L', 'R'; else either) and the gyrus where it should lie ('' if it
         may lie anywhere).
-    limits : Limits
-        Of the network.
 
     Returns
     -------
@@ -144,7 +103,7 @@ def place_points(
         return places
     shares = _shares(parcellation, points[found])
     for i, own in zip(np.flatnonzero(found), shares, strict=True):
-        places[i] = _place(parcellation, points[i], own, expected[i], limits)
+        places[i] = _place(parcellation, points[i], own, expected[i])
     return places
 
 
@@ -199,15 +158,14 @@ def _place(
     point: np.ndarray,
     shares: np.ndarray,
     expected: tuple[str, str],
-    limits: Limits,
 ) -> Place:
     """Name the gyrus of one point by the shares of the ball around it, shape (2, gyri)."""
     if np.isnan(shares).all():
         return NOWHERE
     shares = np.nan_to_num(shares)
-    cortex = float(shares.sum())
+    cortex, least = float(shares.sum()), parcellation.limits.cortex
     # Where there is little cortex, a trace of a gyrus is no certainty.
-    shares = shares / max(cortex, limits.cortex)
+    shares = shares / max(cortex, least)
     side, index = np.unravel_index(shares.argmax(), shares.shape)
     chance, distance = np.nan, np.nan
     if expected[1]:
@@ -216,7 +174,7 @@ def _place(
         chance = sum(float(column[SIDES.index(one)]) for one in wanted)
         distance = _distance(parcellation, point, wanted, expected[1])
     probability = float(shares.max())
-    if cortex < limits.cortex:
+    if cortex < least:
         return Place('', '', probability, chance, np.nan, distance)
     gyrus, where = _CORTEX[index], SIDES[side]
     depth = _depth(parcellation, point, where, gyrus)

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from tmsprep.gyri.frame import SIDES, grid_affine, grid_points, onto
-from tmsprep.gyri.judge import Limits
 from tmsprep.gyri.labels import CLASSES, NAMES
+from tmsprep.gyri.limits import Limits
 from tmsprep.gyri.probabilities import Parcellation
 from tmsprep.gyri.weights import GYRI_KIND, MIN_POINTS, check_gyri, limits_of
 from tmsprep.imaging.conform import CONFORMED_SIZE
@@ -113,7 +113,7 @@ def parcellate(
         seen.append(sample(volume, torch.from_numpy(positions).float(), float(CONFORMED_SIZE)))
     with torch.inference_mode():
         shares = parcellator.network(torch.stack(seen)).softmax(dim=1).numpy()
-    return Parcellation(dict(zip(SIDES, shares, strict=True)), affines)
+    return Parcellation(dict(zip(SIDES, shares, strict=True)), affines, parcellator.limits)
 
 
 def save_parcellation(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from tmsprep.atomic import atomic_path
 from tmsprep.gyri.crown import CLOSING_MM, height_depth, hull_depth
 from tmsprep.gyri.frame import SHAPE, SIDES, VOXEL_MM
 from tmsprep.gyri.labels import CLASSES, NAMES, OUTSIDE
+from tmsprep.gyri.limits import Limits
 
 #: Probabilities are kept with 8 bits.
 _STEPS = 255
@@ -31,10 +33,13 @@ class Parcellation:
         Side ('L', 'R') to an array of shape (classes, 40, 64, 64), float32.
     affines : mapping
         Side to the affine, shape (4, 4), from voxel indices to scanner mm, RAS+.
+    limits : Limits
+        Of the network.
     """
 
     probabilities: Mapping[str, np.ndarray]
     affines: Mapping[str, np.ndarray]
+    limits: Limits = field(default_factory=Limits)
 
     def at(self, side: str, places: np.ndarray) -> np.ndarray:
         """Interpolate the probabilities at places.
@@ -83,6 +88,7 @@ class Parcellation:
                 side: np.rint(self.probabilities[side] * _STEPS).astype(np.uint8) for side in SIDES
             },
             **{f'affine_{side}': self.affines[side] for side in SIDES},
+            'limits': np.array(json.dumps(asdict(self.limits))),
         }
         with atomic_path(path) as partial, partial.open('wb') as file:
             np.savez_compressed(file, **content)
@@ -101,9 +107,10 @@ class Parcellation:
             with np.load(path, allow_pickle=False) as content:
                 shares = {side: content[side].astype(np.float32) / _STEPS for side in SIDES}
                 affines = {side: content[f'affine_{side}'] for side in SIDES}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+                limits = Limits(**json.loads(str(content['limits'])))
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise ValueError(f'{path}: damaged ({error}); start the command again') from error
         shape = (len(CLASSES), *SHAPE)
         if any(shares[side].shape != shape or affines[side].shape != (4, 4) for side in SIDES):
             raise ValueError(f'{path}: damaged (its parts do not fit); start the command again')
-        return cls(shares, affines)
+        return cls(shares, affines, limits)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tmsprep.gyri.judge import Limits
 from tmsprep.gyri.labels import CLASSES, NAMES
+from tmsprep.gyri.limits import Limits
 from tmsprep.networks.archive import Archive, WeightsError
 from tmsprep.networks.settings import UNetSettings, check_labels, settings_from
 

@@ -9,14 +9,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from tmsprep.gyri.judge import Limits, Place, doubt, place_points
+from tmsprep.gyri.judge import Place, doubt, place_points
+from tmsprep.gyri.limits import Limits
 from tmsprep.gyri.parcellation import Parcellator, load_parcellator, parcellate
 from tmsprep.methods.base import Request, points_of
 from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
-
-#: Key of `Outcome.files`: the parcellation of the image, see `Parcellation.save`.
-GYRI_FILE = 'gyri'
 
 
 def add_places(outcome: Outcome, request: Request) -> Outcome:
@@ -41,10 +39,10 @@ def add_places(outcome: Outcome, request: Request) -> Outcome:
     conformed = nib.Nifti1Image.from_filename(request.conformed)
     parcellation = parcellate(conformed, points, parcellator)
     expected = [(target.hemisphere, target.gyrus) for target in protocol.targets]
-    places = place_points(parcellation, points.coordinates, expected, parcellator.limits)
+    places = place_points(parcellation, points.coordinates, expected)
     files = dict(outcome.files)
     if parcellation is not None:
-        files[GYRI_FILE] = str(parcellation.save(request.folder / 'gyri.npz'))
+        files['gyri'] = str(parcellation.save(request.folder / 'gyri.npz'))
     return replace(
         outcome,
         words={**outcome.words, 'gyrus': [place.name for place in places]},
