@@ -65,7 +65,7 @@ class Labels:
         return (class_lookup(side) == NAMES.index(gyrus))[self.codes]
 
     def code_at(self, place: np.ndarray) -> int:
-        """Return the number of the voxel that holds a place, shape (3,), mm, RAS+; 0 outside the image."""
+        """Return the number of the voxel that holds a place (mm, RAS+); 0 outside the image."""
         index = np.floor(apply_affine(np.linalg.inv(self.affine), place) + 0.5).astype(int)
         inside = ((index >= 0) & (index < self.codes.shape)).all()
         return int(self.codes[tuple(index)]) if inside else 0
