@@ -1,1 +1,1 @@
-"""Gyri: which one a point lies in, and where on it."""
+"""Gyri: which one a point lies in, where on it, and the point in the middle of its crown."""

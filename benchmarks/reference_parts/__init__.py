@@ -1,0 +1,1 @@
+"""Reference points of the training data, from parcellations."""
