@@ -27,12 +27,11 @@ from tmsprep.methods.baxter2021.weights import load_localizer
 from accuracy_parts.cortex import NEAR_MM
 from accuracy_parts.figures import draw_strengths
 from accuracy_parts.gyri_summaries import by_gyrus, mean_dice, warnings
-from accuracy_parts.jobs import DATA, Job, Weights, collect, run_jobs
+from accuracy_parts.jobs import DATA, Job, Weights, collect, run_jobs, with_reference
 from accuracy_parts.measure import PROTOCOL
 from accuracy_parts.page import write_page
 from accuracy_parts.pictures import montage
 from accuracy_parts.subjects import (
-    TO_CHOOSE_ON,
     Subject,
     people_of_other_scanners,
     people_with_labels,
@@ -71,11 +70,11 @@ def corruption_jobs(people: Sequence[Subject], names: Sequence[str], syn_people:
     return jobs
 
 
-def plan(options: argparse.Namespace, weights: Weights) -> dict[str, list[Job]]:
+def plan(
+    options: argparse.Namespace, labelled: Sequence[Subject], weights: Weights
+) -> dict[str, list[Job]]:
     """List the jobs of all parts; those of 'located' must be done before the others."""
-    labelled = people_with_labels(options.data, PROTOCOL)['report']
-    people = [p for p in labelled if p.dataset == 'ixi'][: options.first]
-    labelled = [p for p in labelled if p.number < TO_CHOOSE_ON + options.first]
+    people = [p for p in labelled if p.dataset == 'ixi']
     others = people_of_other_scanners(options.data, PROTOCOL)
     return {
         **gyri_jobs(labelled, ('cnn', 'syn'), weights),
@@ -103,12 +102,16 @@ def gyri_jobs(
 def show_choice(options: argparse.Namespace, weights: Weights, out: Path) -> None:
     """Measure on the participants on whom choices may be made, and print tables."""
     people = people_with_labels(options.data, PROTOCOL)['choose']
+    people = with_reference(people, out, options.processes)
     jobs = gyri_jobs(people, options.methods, weights)
     for part, some in jobs.items():
         run_jobs(some, weights, out, options.processes)
         if part == 'gyri':
             rows = collect(some, out)
-            print(shares_per_target(rows), '\n\n', warnings(rows).to_string(index=False), '\n')
+            print(shares_per_target(rows), '\n')
+            table = by_gyrus(rows).query(f'label == "{ALL}"').drop(columns='label')
+            print(table.round(3).to_string(index=False), '\n')
+            print(warnings(rows).to_string(index=False), '\n')
         if part == 'overlap':
             table = mean_dice(collect(some, out)).set_index(['gyrus', 'side', 'group'])
             print(table['mean'].unstack('group').round(3).to_string(), '\n')
@@ -217,7 +220,10 @@ def main() -> None:
     if options.people == 'choose':
         show_choice(options, weights, out)
         return
-    jobs = plan(options, weights)
+    labelled = people_with_labels(options.data, PROTOCOL)['report']
+    labelled = [person for person in labelled if person.number < options.first]
+    labelled = with_reference(labelled, out, options.processes)
+    jobs = plan(options, labelled, weights)
     needed = {part for part in options.only for part in (*NEEDS.get(part, ()), part)}
     for part in (part for part in jobs if part in needed):
         run_jobs(jobs[part], weights, out, options.processes)

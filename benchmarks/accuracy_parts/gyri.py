@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 from nibabel.affines import apply_affine
+from scipy.ndimage import map_coordinates
 
+from tmsprep.gyri.crown import crown_level, height_depth, hull_depth
 from tmsprep.gyri.labels import NAMES, class_lookup
 from tmsprep.imaging.read import load_nifti
 from tmsprep.points import PointSet
@@ -21,6 +24,16 @@ NEAR_MM = 2.0
 
 #: First number of the cortex in the Neuromorphometrics protocol: odd numbers are left.
 FIRST_CORTEX = 100
+
+#: Numbers from here on are brain.
+_FIRST_BRAIN = 2
+
+#: The crown of a gyrus is the outermost tenth of it around a point: standard deviation of the
+#: kernel, and distance at which it is cut off, mm.
+_CROWN_MM, _CROWN_REACH_MM = 10.0, 25.0
+
+#: Gyri inside the Sylvian fissure, whose crowns face upwards instead of the hull of the brain.
+_FACING_UP = ('transverse temporal gyrus',)
 
 #: Gyrus of each target, by the start of its region.
 _GYRI = {
@@ -63,6 +76,39 @@ class Labels:
     def mask(self, gyrus: str, side: str) -> np.ndarray:
         """Voxels of one gyrus in one hemisphere ('L' or 'R'); boolean, the shape of `codes`."""
         return (class_lookup(side) == NAMES.index(gyrus))[self.codes]
+
+    @cached_property
+    def hull_depth(self) -> np.ndarray:
+        """Depth of each voxel below the hull of the brain, mm."""
+        return hull_depth(self.codes >= _FIRST_BRAIN, self.affine)
+
+    def depth_mm(self, place: np.ndarray, target: Target, up: np.ndarray) -> float:
+        """Depth of a place below the crown of a target's gyrus around it, by the labels alone.
+
+        Parameters
+        ----------
+        place, up : numpy.ndarray
+            Shape (3,), mm, RAS+: the place, and the direction from the feet to the head.
+        target : Target
+            It should lie in the gyrus.
+
+        Returns
+        -------
+        float
+            mm, negative above the crown; NaN without a gyrus there.
+        """
+        gyrus = gyrus_of(target)
+        voxels = np.argwhere(self.mask(gyrus, target.hemisphere))
+        places = apply_affine(self.affine, voxels)
+        near = np.linalg.norm(places - place, axis=1) < _CROWN_REACH_MM
+        if not near.any():
+            return np.nan
+        facing_up = gyrus in _FACING_UP
+        depth = height_depth(self.codes.shape, self.affine, up) if facing_up else self.hull_depth
+        depths = depth[tuple(voxels[near].T)]
+        level = crown_level(places[near], np.ones(len(depths)), depths, place, _CROWN_MM)
+        index = apply_affine(np.linalg.inv(self.affine), place)[:, None]
+        return float(map_coordinates(depth, index, order=1, mode='nearest')[0] - level)
 
     def code_at(self, place: np.ndarray) -> int:
         """Return the number of the voxel that holds a place (mm, RAS+); 0 outside the image."""
@@ -111,15 +157,28 @@ def distance_mm(place: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> floa
     return float(np.linalg.norm(centres - place, axis=1).min())
 
 
-def against_labels(points: PointSet, labels: Labels, protocol: Protocol) -> pd.DataFrame:
+def against_labels(
+    points: PointSet, labels: Labels, protocol: Protocol, up: np.ndarray
+) -> pd.DataFrame:
     """Compare points with the labels of their gyri.
+
+    Parameters
+    ----------
+    points : PointSet
+        mm, RAS+.
+    labels : Labels
+        Of the same head.
+    protocol : Protocol
+        The targets.
+    up : numpy.ndarray
+        Shape (3,), RAS+: direction from the feet to the head.
 
     Returns
     -------
     pandas.DataFrame
         One row per target: `label`; `gyrus_mm`, see `distance_mm`; `inside`, whether the voxel
-        that holds the point belongs to the gyrus (0 or 1); both NaN without a point or a gyrus;
-        and `lies_in`, the class of that voxel in words.
+        that holds the point belongs to the gyrus (0 or 1); `depth_mm`, see `Labels.depth_mm`;
+        all NaN without a point or a gyrus; and `lies_in`, the class of that voxel in words.
     """
     rows = []
     for target in protocol.targets:
@@ -133,30 +192,11 @@ def against_labels(points: PointSet, labels: Labels, protocol: Protocol) -> pd.D
                 'label': target.label,
                 'gyrus_mm': away,
                 'inside': float(own) if np.isfinite(away) else np.nan,
+                'depth_mm': np.nan if np.isnan(away) else labels.depth_mm(place, target, up),
                 'lies_in': words_of(code) if np.isfinite(away) else 'n/a',
             }
         )
     return pd.DataFrame(rows)
-
-
-def sizes(labels: Labels, protocol: Protocol) -> pd.DataFrame:
-    """Volume and middle of the gyrus of each target.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per target: `label`, `volume_mm3`, and `middle_x`, `middle_y`, `middle_z`, the
-        centroid in mm, RAS+; NaN without a voxel.
-    """
-    voxel = abs(np.linalg.det(labels.affine[:3, :3]))
-    rows = []
-    for target in protocol.targets:
-        voxels = np.argwhere(labels.mask(gyrus_of(target), target.hemisphere))
-        middle = np.full(3, np.nan)
-        if len(voxels):
-            middle = apply_affine(labels.affine, voxels.mean(axis=0))
-        rows.append((target.label, voxel * len(voxels), *middle))
-    return pd.DataFrame(rows, columns=['label', 'volume_mm3', 'middle_x', 'middle_y', 'middle_z'])
 
 
 def box_of(affine: np.ndarray, shape: tuple[int, ...], labels: Labels) -> tuple[slice, ...]:

@@ -36,7 +36,6 @@ def by_gyrus(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _describe(rows: pd.DataFrame) -> dict[str, float]:
     known = rows[rows['gyrus_mm'].notna()]
-    depth = rows['crown_depth_mm'] if 'crown_depth_mm' in rows else pd.Series(dtype=float)
     return {
         'points': len(rows),
         'failed': int(rows['x'].isna().sum()),
@@ -44,7 +43,7 @@ def _describe(rows: pd.DataFrame) -> dict[str, float]:
         'near': (known['gyrus_mm'] <= NEAR_MM).mean() if len(known) else np.nan,
         'farthest': known['gyrus_mm'].max(),
         'error': rows['error_mm'].mean(),
-        'depth': pd.to_numeric(depth).mean(),
+        'depth': known['depth_mm'].mean(),
     }
 
 

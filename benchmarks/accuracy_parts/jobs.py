@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,6 +13,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import reference_parts
+from reference import reference
+from reference_parts.regions import Parcellation
 from tqdm import tqdm
 
 import tmsprep
@@ -28,7 +31,7 @@ from tmsprep.points import PointSet
 from accuracy_parts.cortex import grey_matter, nearest_mm
 from accuracy_parts.judged import judge_people, overlap
 from accuracy_parts.located import as_table, locate, request
-from accuracy_parts.measure import PROTOCOL, Measurement, as_points
+from accuracy_parts.measure import PROTOCOL, Measurement, as_points, as_rows
 from accuracy_parts.pictures import cut_slices
 from accuracy_parts.subjects import Subject
 from corruptions.catalogue import CORRUPTIONS
@@ -69,12 +72,13 @@ class Job:
     Parameters
     ----------
     part : str
-        'located', 'test', 'gyri', 'overlap', 'corruptions' or 'scanners'.
+        'reference', 'located', 'test', 'gyri', 'overlap', 'corruptions' or 'scanners'.
     subject : Subject
         Whose image.
     method : str
         'cnn' or 'syn'; 'both' in the part 'scanners'; in the parts 'gyri' and 'overlap' the way in
-        which points are judged, see `Weights.judge`, after the methods judged, as 'cnn+syn-'.
+        which points are judged, see `Weights.judge`, after the methods judged, as 'cnn+syn-'; in
+        the part 'reference' the rule, see `reference_rule`.
     corruption, strength : str
         Of `CORRUPTIONS`; empty for the image as it is.
     """
@@ -91,7 +95,27 @@ class Job:
         words = (subject.dataset, subject.name, self.corruption, self.strength)
         name = '_'.join(word.replace(' ', '-') for word in words if word)
         suffix = '.json' if self.part == 'located' else '.tsv'
-        return out / self.part / self.method / f'{name}{suffix}'
+        # The reference is the same whatever is measured.
+        root = out.parent if self.part == 'reference' else out
+        return root / self.part / self.method / f'{name}{suffix}'
+
+
+def reference_rule() -> str:
+    """Name of the rule of the reference points; another one for other code or numbers."""
+    benchmarks = Path(reference_parts.__file__).parents[1]
+    files = [benchmarks / 'reference.py', *sorted((benchmarks / 'reference_parts').glob('*.*'))]
+    files.append(Path(tmsprep.__file__).parent / 'gyri' / 'crown.py')
+    return text_sha256(' '.join(file_sha256(path) for path in files))[:12]
+
+
+def with_reference(people: Sequence[Subject], out: Path, processes: int) -> list[Subject]:
+    """Give people the reference points that the rule makes of their labels."""
+    jobs = [Job('reference', person, reference_rule()) for person in people]
+    run_jobs(jobs, Weights(DATA), out, processes)
+    return [
+        replace(job.subject, points=as_points(collect([job], out)).reindex(PROTOCOL.labels))
+        for job in jobs
+    ]
 
 
 def run_jobs(jobs: Iterable[Job], weights: Weights, out: Path, processes: int) -> None:
@@ -187,6 +211,12 @@ def _against(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
     return rows
 
 
+def _reference(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
+    """Make the reference points from the labels of the gyri."""
+    assert job.subject.mask is not None
+    return as_rows(reference(Parcellation.read(job.subject.mask)))
+
+
 def _judged(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
     """Points of all methods that were located, against the labels of the gyri."""
     methods = job.method.partition('-')[0].split('+')
@@ -230,4 +260,4 @@ def _scanners(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-_MEASURES = {'scanners': _scanners, 'gyri': _judged, 'overlap': _overlap}
+_MEASURES = {'reference': _reference, 'scanners': _scanners, 'gyri': _judged, 'overlap': _overlap}

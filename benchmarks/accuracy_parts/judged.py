@@ -13,7 +13,7 @@ from tmsprep.evaluation.recommendation import recommend
 from tmsprep.evaluation.shape import read_places
 from tmsprep.gyri.frame import SIDES, onto
 from tmsprep.gyri.labels import NAMES, class_lookup
-from tmsprep.gyri.parcellation import load_parcellator, parcellate
+from tmsprep.gyri.parcellation import MIN_POINTS, load_parcellator, parcellate
 from tmsprep.imaging.conform import conform
 from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
@@ -24,6 +24,7 @@ from tmsprep.protocols import Protocol
 
 from accuracy_parts.gyri import Labels, against_labels, box_of, voxel_centres
 from accuracy_parts.located import as_table, request
+from accuracy_parts.measure import as_rows
 from accuracy_parts.subjects import Subject
 
 #: Gyri in which targets lie.
@@ -60,7 +61,7 @@ def judge_people(
     -------
     pandas.DataFrame
         One row per method and target, also for the methods 'recommended' (if there are several)
-        and 'pose' (see `by_pose`): group, method, label, x, y, z, status, error_mm and the columns
+        and 'pose' (see `by_pose`, never judged): group, method, label, x, y, z, status, error_mm and the columns
         of `against_labels`.
     """
     assert subject.mask is not None
@@ -68,13 +69,16 @@ def judge_people(
     tables = judged_tables(subject, outcomes, protocol, localizer, gyri)
     if len(tables) > 1:
         tables['recommended'] = _recommended(tables, protocol)
-    first = next(iter(tables.values()))
-    pose = by_pose(PointSet(protocol.labels, first[['x', 'y', 'z']].to_numpy(float)), protocol)
-    tables['pose'] = first.assign(status='ok', **dict(zip('xyz', pose.coordinates.T, strict=True)))
+    located = PointSet(
+        protocol.labels, next(iter(tables.values()))[['x', 'y', 'z']].to_numpy(float)
+    )
+    pose = by_pose(located, protocol)
+    tables['pose'] = as_rows(pose).assign(status='n/a')
+    up = upwards(located, protocol)
     parts = []
     for method, rows in tables.items():
         points = PointSet(protocol.labels, rows[['x', 'y', 'z']].to_numpy(float))
-        compared = against_labels(points, labels, protocol).drop(columns='label')
+        compared = against_labels(points, labels, protocol, up).drop(columns='label')
         error = points.distance(subject.points)
         known = rows[[c for c in COLUMNS if c in rows]]
         parts.append(pd.concat([known, compared], axis=1).assign(method=method, error_mm=error))
@@ -129,10 +133,18 @@ def by_pose(points: PointSet, protocol: Protocol) -> PointSet:
     for i in range(len(points)):
         others = points.coordinates.copy()
         others[i] = np.nan
-        if np.isfinite(others).all(axis=1).sum() > 3:
+        if np.isfinite(others).all(axis=1).sum() >= MIN_POINTS:
             moved = onto(atlas, others)
             places[i] = moved[:3, :3] @ atlas[i] + moved[:3, 3]
     return PointSet(points.labels, places)
+
+
+def upwards(points: PointSet, protocol: Protocol) -> np.ndarray:
+    """Direction from the feet to the head by the points, shape (3,), RAS+; z without them."""
+    atlas = read_places(protocol.file(protocol.atlas['points']), protocol).coordinates
+    if points.found.sum() < MIN_POINTS:
+        return np.array([0.0, 0.0, 1.0])
+    return onto(atlas, points.coordinates)[:3, 2]
 
 
 def overlap(subject: Subject, points: PointSet, gyri: Path) -> pd.DataFrame:

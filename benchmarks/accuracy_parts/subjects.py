@@ -66,14 +66,14 @@ def people_with_labels(data: Path, protocol: Protocol) -> dict[str, list[Subject
     -------
     dict
         'choose': validation participants of ``ixi`` and the first scans of ``miccai2012``;
-        'report': test participants of ``ixi`` and the other scans.
+        'report': test participants of ``ixi`` and all scans, in groups of their own.
     """
     validation = read_examples(data / 'ixi', protocol, 'train')[::VALIDATION_EVERY]
     manual = _manual(data / 'miccai2012', protocol)
     chosen = _people_of_ixi(validation, 'IXI, validation')
     return {
         'choose': chosen + manual[:TO_CHOOSE_ON],
-        'report': test_people(data, protocol) + manual[TO_CHOOSE_ON:],
+        'report': test_people(data, protocol) + manual,
     }
 
 
