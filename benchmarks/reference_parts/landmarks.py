@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from nibabel.affines import voxel_sizes
-from scipy.ndimage import distance_transform_edt
+from nibabel.affines import apply_affine
+from scipy.spatial import cKDTree
 
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.gyri.crown import CrownRule, crown_point, height_depth
@@ -22,6 +22,9 @@ TRANSVERSE_TEMPORAL, ORBITAL = (206,), (104, 136, 146, 178)
 #: The primary motor cortex is the back of the precentral gyrus: its grey matter within this
 #: distance of the postcentral gyrus, mm.
 STRIP_MM = 10.0
+
+#: Heschl's gyrus is narrower than the others, and its label thinner.
+HESCHL_RULE = CrownRule(across=4.0, cap=3.0, depth=4.0)
 
 Points = dict[str, np.ndarray]
 Mapping = Callable[[np.ndarray], np.ndarray]
@@ -67,8 +70,13 @@ def _before_central_sulcus(case: Case) -> np.ndarray:
     behind = case.brain.mask(POSTCENTRAL, left=case.left)
     if not behind.any():
         return behind
-    sizes = voxel_sizes(case.brain.affine)
-    return gyrus & (distance_transform_edt(~behind, sizes) <= STRIP_MM)
+    voxels = np.argwhere(gyrus)
+    places, others = (
+        apply_affine(case.brain.affine, found) for found in (voxels, np.argwhere(behind))
+    )
+    far = cKDTree(others).query(places, distance_upper_bound=STRIP_MM)[0] > STRIP_MM
+    gyrus[tuple(voxels[far].T)] = False
+    return gyrus
 
 
 def _motor(case: Case) -> np.ndarray:
@@ -104,10 +112,15 @@ def ofc(case: Case) -> np.ndarray:
 
 def heschl(case: Case) -> np.ndarray:
     """Crown of Heschl's gyrus."""
-    up = np.diff(case.to_brain(case.published + [[0, 0, -5], [0, 0, 5]]), axis=0)[0]
     gyrus = case.brain.mask(TRANSVERSE_TEMPORAL, left=case.left)
-    depth = height_depth(gyrus.shape, case.brain.affine, up)
-    return crown_point(gyrus, depth, case.brain.affine, case.start, CrownRule(depth=4.0, across=4.0))
+    if not gyrus.any():
+        return np.full(3, np.nan)
+    up = np.diff(case.to_brain(case.published + [[0, 0, -5], [0, 0, 5]]), axis=0)[0]
+    places = apply_affine(case.brain.affine, np.argwhere(gyrus))
+    along = np.linalg.svd(places - places.mean(axis=0), full_matrices=False)[2][0]
+    # The gyrus rises towards its inner end: that is not its crown.
+    depth = height_depth(gyrus.shape, case.brain.affine, up - along * (along @ up))
+    return crown_point(gyrus, depth, case.brain.affine, case.start, HESCHL_RULE)
 
 
 @dataclass(frozen=True)
