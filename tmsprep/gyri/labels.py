@@ -8,8 +8,10 @@ those of the right one are the even numbers just below them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 #: First number of the cortex; below it lie white matter, deep structures and fluid.
 _CORTEX = 100
@@ -58,6 +60,9 @@ _GYRI = (
     GyrusClass('gyrus rectus', (125, 141)),
 )
 
+#: Names of the gyri in which a point may be expected.
+GYRI = tuple(one.name for one in _GYRI)
+
 #: All classes in the order of the maps of a network: the first is everything that is not brain.
 CLASSES = (
     GyrusClass(OUTSIDE, ()),
@@ -94,6 +99,8 @@ def class_lookup(side: str) -> np.ndarray:
     >>> [CLASSES[class_lookup(side)[182]].name for side in 'RL']
     ['precentral gyrus', 'the other hemisphere']
     """
+    import numpy as np
+
     if side not in ('L', 'R'):
         raise ValueError(f"side must be 'L' or 'R', not {side!r}")
     lookup = np.zeros(256, np.uint8)

@@ -4,36 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import torch
-from nibabel.affines import apply_affine
-from scipy.ndimage import map_coordinates
 
 from tmsprep.gyri.frame import SIDES, grid_affine, grid_points, onto
 from tmsprep.gyri.labels import CLASSES, NAMES
+from tmsprep.gyri.limits import Limits
+from tmsprep.gyri.probabilities import Parcellation
+from tmsprep.gyri.weights import GYRI_KIND, MIN_POINTS, check_gyri, limits_of
 from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.imaging.volume import halve, to_volume_mm
 from tmsprep.networks.archive import (
-    Archive,
-    WeightsError,
     as_tensors,
     open_archive,
     write_archive,
 )
 from tmsprep.networks.crops import sample
-from tmsprep.networks.settings import UNetSettings, check_labels, check_texts, settings_from
+from tmsprep.networks.settings import UNetSettings, check_texts
 from tmsprep.networks.unet import UNet
 from tmsprep.points import PointSet
-
-#: Kind of the weights, see `open_archive`.
-GYRI_KIND = 'tmsprep-gyri-1'
-
-#: Fewer points than this do not say how a head lies.
-MIN_POINTS = 4
 
 
 class GyrusNet(UNet):
@@ -77,50 +70,15 @@ class Parcellator:
         Shape (n, 3), mm, RAS+, MNI.
     card : mapping
         Where the weights come from.
+    limits : Limits
+        What its probabilities say about points.
     """
 
     network: GyrusNet
     labels: tuple[str, ...]
     landmarks: np.ndarray
     card: Mapping[str, str]
-
-
-@dataclass(frozen=True, eq=False)
-class Parcellation:
-    """Probabilities of the classes in both hemispheres of one image.
-
-    Parameters
-    ----------
-    probabilities : mapping
-        Side ('L', 'R') to an array of shape (classes, 40, 64, 64), float32.
-    affines : mapping
-        Side to the affine, shape (4, 4), from voxel indices to scanner mm, RAS+.
-    """
-
-    probabilities: Mapping[str, np.ndarray]
-    affines: Mapping[str, np.ndarray]
-
-    def at(self, side: str, places: np.ndarray) -> np.ndarray:
-        """Interpolate the probabilities at places.
-
-        Parameters
-        ----------
-        side : str
-            Hemisphere from which the places are seen: 'L' or 'R'.
-        places : numpy.ndarray
-            Shape (n, 3), mm, RAS+, scanner frame.
-
-        Returns
-        -------
-        numpy.ndarray
-            Shape (n, classes); NaN outside the grid.
-        """
-        index = apply_affine(np.linalg.inv(self.affines[side]), places).T
-        maps = [
-            map_coordinates(one, index, order=1, mode='constant', cval=np.nan)
-            for one in self.probabilities[side]
-        ]
-        return np.stack(maps, axis=1)
+    limits: Limits = field(default_factory=Limits)
 
 
 def parcellate(
@@ -155,7 +113,7 @@ def parcellate(
         seen.append(sample(volume, torch.from_numpy(positions).float(), float(CONFORMED_SIZE)))
     with torch.inference_mode():
         shares = parcellator.network(torch.stack(seen)).softmax(dim=1).numpy()
-    return Parcellation(dict(zip(SIDES, shares, strict=True)), affines)
+    return Parcellation(dict(zip(SIDES, shares, strict=True)), affines, parcellator.limits)
 
 
 def save_parcellation(
@@ -164,6 +122,7 @@ def save_parcellation(
     labels: tuple[str, ...],
     landmarks: np.ndarray,
     card: Mapping[str, str],
+    limits: Limits | None = None,
 ) -> Path:
     """Write a network with weights in half precision; see `Parcellator`."""
     metadata = {
@@ -172,6 +131,7 @@ def save_parcellation(
         'labels': json.dumps(labels),
         'landmarks': json.dumps(np.asarray(landmarks, float).tolist()),
         'card': json.dumps(dict(card)),
+        'limits': json.dumps(asdict(limits or Limits())),
     }
     return write_archive(path, GYRI_KIND, network.state_dict(), metadata)
 
@@ -188,26 +148,4 @@ def load_parcellator(path: Path) -> Parcellator:
     settings, labels, landmarks = check_gyri(archive)
     network = GyrusNet(settings)
     network.load_state_dict(as_tensors(archive.arrays))
-    return Parcellator(network.eval(), labels, landmarks, check_texts(archive))
-
-
-def check_gyri(archive: Archive) -> tuple[UNetSettings, tuple[str, ...], np.ndarray]:
-    """Return the shape of a parcellation network, its targets and landmarks.
-
-    Raises
-    ------
-    WeightsError
-        If the file does not fit together; the message names it.
-    """
-    settings = settings_from(archive, UNetSettings, archive.value('settings'))
-    archive.check_shapes(settings.parameter_shapes(len(CLASSES)))
-    labels = check_labels(archive)
-    try:
-        landmarks = np.asarray(archive.value('landmarks'), dtype=float)
-    except (TypeError, ValueError) as error:
-        raise WeightsError(f'{archive.path}: its landmarks are damaged; get it again') from error
-    if landmarks.shape != (len(labels), 3) or not np.isfinite(landmarks).all():
-        raise WeightsError(f'{archive.path}: its landmarks do not fit its targets; get it again')
-    if archive.value('classes') != list(NAMES):
-        raise WeightsError(f'{archive.path} tells other gyri apart than this version; get another')
-    return settings, labels, landmarks
+    return Parcellator(network.eval(), labels, landmarks, check_texts(archive), limits_of(archive))

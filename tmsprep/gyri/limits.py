@@ -1,0 +1,45 @@
+"""What the probabilities of a parcellation network say about points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from tmsprep.networks.settings import check_positive
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the probabilities of a network say about a point.
+
+    They belong to a network, and are kept with its weights; its card tells what they were chosen
+    on.
+
+    Parameters
+    ----------
+    sure : float
+        Least probability of the expected gyrus at a point that is where it is expected.
+    wrong : float
+        Probability of the expected gyrus below which a point is in another one, if the network is
+        sure of that one.
+    cortex : float
+        Share of the ball of `tmsprep.gyri.judge.BALL_MM` around a point that must be cortex.
+    far_mm : float
+        A point without cortex around it that is further than this from the expected gyrus is not
+        in it.
+
+    Raises
+    ------
+    ValueError
+        If one is not a number above 0, or `wrong` is larger than `sure`.
+    """
+
+    sure: float = 0.5
+    wrong: float = 0.2
+    cortex: float = 0.05
+    far_mm: float = 3.0
+
+    def __post_init__(self) -> None:
+        for one in fields(self):
+            check_positive(one.name, getattr(self, one.name))
+        if self.wrong > self.sure:
+            raise ValueError('a point cannot be in the expected gyrus and in another one')
