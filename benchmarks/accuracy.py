@@ -111,7 +111,7 @@ def show_choice(options: argparse.Namespace, weights: Weights, out: Path) -> Non
             print(shares_per_target(rows), '\n')
             table = by_gyrus(rows).query(f'label == "{ALL}"').drop(columns='label')
             print(table.round(3).to_string(index=False), '\n')
-            print(warnings(rows).to_string(index=False), '\n')
+            print(warnings(rows).round(3).to_string(index=False), '\n')
         if part == 'overlap':
             table = mean_dice(collect(some, out)).set_index(['gyrus', 'side', 'group'])
             print(table['mean'].unstack('group').round(3).to_string(), '\n')
@@ -191,8 +191,7 @@ def draw_pictures(jobs: Sequence[Job], out: Path) -> None:
 
 def gyri_weights() -> Path | None:
     """Weights of the parcellation that the protocol names, if it names some."""
-    name = getattr(PROTOCOL, 'gyri', '')
-    return PROTOCOL.file(name) if name else None
+    return PROTOCOL.file(PROTOCOL.gyri) if PROTOCOL.gyri else None
 
 
 def main() -> None:

@@ -54,15 +54,17 @@ def warnings(rows: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         group, method, where ('inside', 'near' but not inside, 'far'), points, wrong_gyrus,
-        gyrus_unknown and other (points with these statuses, the last with any but 'ok').
+        gyrus_unknown and other (points with these statuses, the last with any but 'ok'), and the
+        10th, 50th and 90th percentile of the probability of the right gyrus.
     """
+    rows = rows[rows['gyrus_mm'].notna() & (rows['method'] != 'pose')]
     where = np.where(rows['gyrus_mm'] > NEAR_MM, 'far', 'near')
     rows = rows.assign(where=np.where(rows['inside'] == 1, 'inside', where))
-    rows = rows[rows['gyrus_mm'].notna()]
     tables = []
     for (group, method), part in rows.groupby(['group', 'method'], sort=False):
         for place in ('inside', 'near', 'far'):
-            status = part.loc[part['where'] == place, 'status']
+            some = part[part['where'] == place]
+            status, chance = some['status'], _chance(some)
             other = ~status.isin(['ok', WRONG, UNKNOWN])
             tables.append(
                 {
@@ -73,9 +75,15 @@ def warnings(rows: pd.DataFrame) -> pd.DataFrame:
                     WRONG: int((status == WRONG).sum()),
                     UNKNOWN: int((status == UNKNOWN).sum()),
                     'other': int(other.sum()),
+                    **{f'p{q}': chance.quantile(q / 100) for q in (10, 50, 90)},
                 }
             )
     return pd.DataFrame(tables)
+
+
+def _chance(rows: pd.DataFrame) -> pd.Series:
+    """Return the probability of the right gyrus; NaN where no network told it."""
+    return rows['gyrus_probability'] if 'gyrus_probability' in rows else rows['gyrus_mm'] * np.nan
 
 
 def mean_dice(rows: pd.DataFrame) -> pd.DataFrame:

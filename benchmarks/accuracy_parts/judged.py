@@ -22,9 +22,9 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
-from accuracy_parts.gyri import Labels, against_labels, box_of, voxel_centres
+from accuracy_parts.gyri import Labels, against_labels, box_of, gyrus_of, voxel_centres
 from accuracy_parts.located import as_table, request
-from accuracy_parts.measure import as_rows
+from accuracy_parts.measure import as_points, as_rows
 from accuracy_parts.subjects import Subject
 
 #: Gyri in which targets lie.
@@ -61,23 +61,21 @@ def judge_people(
     -------
     pandas.DataFrame
         One row per method and target, also for the methods 'recommended' (if there are several)
-        and 'pose' (see `by_pose`, never judged): group, method, label, x, y, z, status, error_mm and the columns
-        of `against_labels`.
+        and 'pose' (see `by_pose`, never judged): group, error_mm, `COLUMNS` and the columns of
+        `against_labels`.
     """
     assert subject.mask is not None
     labels = Labels.read(subject.mask)
     tables = judged_tables(subject, outcomes, protocol, localizer, gyri)
     if len(tables) > 1:
         tables['recommended'] = _recommended(tables, protocol)
-    located = PointSet(
-        protocol.labels, next(iter(tables.values()))[['x', 'y', 'z']].to_numpy(float)
-    )
+    located = as_points(next(iter(tables.values())))
     pose = by_pose(located, protocol)
     tables['pose'] = as_rows(pose).assign(status='n/a')
     up = upwards(located, protocol)
     parts = []
     for method, rows in tables.items():
-        points = PointSet(protocol.labels, rows[['x', 'y', 'z']].to_numpy(float))
+        points = as_points(rows)
         compared = against_labels(points, labels, protocol, up).drop(columns='label')
         error = points.distance(subject.points)
         known = rows[[c for c in COLUMNS if c in rows]]
@@ -97,8 +95,9 @@ def judged_tables(
     gyri: Path | None,
 ) -> dict[str, pd.DataFrame]:
     """Tables of all methods as ``participant`` would write them, with their statuses."""
-    if gyri is not None and hasattr(protocol, 'gyri'):
-        protocol = replace(protocol, gyri=str(gyri.resolve()))
+    if gyri is not None:
+        targets = tuple(replace(t, gyrus=gyrus_of(t)) for t in protocol.targets)
+        protocol = replace(protocol, gyri=str(gyri.resolve()), targets=targets)
     judged = {}
     for name, outcome in outcomes.items():
         with request(subject.image, protocol, name, localizer, outcomes) as asked:

@@ -68,7 +68,7 @@ def as_table(outcome: Outcome, protocol: Protocol) -> pd.DataFrame:
     points = points_of(outcome, protocol)
     rows = pd.DataFrame(points.coordinates, columns=['x', 'y', 'z'])
     rows.insert(0, 'label', protocol.labels)
-    rows = rows.assign(**outcome.columns, **getattr(outcome, 'words', {}))
+    rows = rows.assign(**outcome.columns, **outcome.words)
     if outcome.error is not None:
         rows['failure'] = ' '.join(outcome.error['message'].split())
     return rows
