@@ -25,7 +25,7 @@ BASE = {
         'own_points',
     ),
     *('bids', 'config', 'bids_filters', 'data', 'imaging', 'protocols', 'formats.targets_tsv'),
-    *('running.machine', 'running.system'),
+    *('running.machine', 'running.system', 'gyri.labels'),
 }
 """What every room may use: points, names, files, images, settings, and the writer of tables."""
 
@@ -35,6 +35,7 @@ METHOD = {'methods', 'methods.base', 'methods.learner', 'methods.resources'}
 MAY_IMPORT = {
     'formats': set(),
     'networks': set(),
+    'gyri': {'networks', 'evaluation'},
     'registration': {'evaluation', 'formats'},
     'evaluation': {'formats', 'networks.archive'},
     'scalp': {'evaluation', *METHOD},
@@ -51,10 +52,10 @@ MAY_IMPORT = {
     },
     'export': {'evaluation', 'formats', 'derivatives', 'point_table', 'reports', 'scalp'},
     'review': {'evaluation', 'formats', 'derivatives', 'scalp', *METHOD},
-    'point_table': {'evaluation', 'formats', 'derivatives', 'scalp', *METHOD},
+    'point_table': {'evaluation', 'formats', 'derivatives', 'scalp', 'gyri', *METHOD},
     'methods': {
         *('networks', 'registration', 'evaluation', 'formats', 'learning', 'derivatives', 'group'),
-        'reports',
+        *('reports', 'gyri'),
     },
     'interfaces': {
         'scalp',
@@ -88,7 +89,7 @@ MAY_IMPORT = {
 """Which rooms a room may use besides itself and `BASE`."""
 
 TORCH_ROOMS, ANTS_ROOMS, NIPYPE_ROOMS = (
-    {'networks', 'learning', 'methods'},
+    {'networks', 'learning', 'methods', 'gyri'},
     {'registration'},
     {'interfaces', 'workflows', 'running', 'cli'},
 )
@@ -214,6 +215,7 @@ DEFERRED = {
             'tmsprep.imaging.scanner_frame',
             'tmsprep.methods.resources',
         },
+        'gyri.labels': {'numpy'},
         'own_points': {'tmsprep.formats.targets_tsv'},
         'protocols.protocol': {'numpy'},
         'running.machine': {'psutil'},
@@ -255,8 +257,11 @@ DEFERRED = {
         'cli.participant': {'tmsprep.workflows.base', 'tmsprep.workflows.image'},
         'running.execution': {'nipype', 'tmsprep.running.pool'},
     },
-    'the group level is made of methods': {
-        'methods.base': {'tmsprep.group.collect', 'tmsprep.group.comparison'},
+    'the group level is made of methods, and gyri are told apart with torch': {
+        'methods.base': {
+            *('tmsprep.group.collect', 'tmsprep.group.comparison'),
+            'tmsprep.methods.places',
+        },
     },
 }
 """All imports inside functions, by reason; the rest stands at the top of its module."""

@@ -326,6 +326,31 @@ def test_findings(tmp_path: Path) -> None:
     assert sidecar['Findings'] == ['it is dark']
 
 
+def test_gyri(tmp_path: Path) -> None:
+    """Columns and statuses of the gyri last when the table is written again."""
+    columns = {
+        'gyrus_probability': [0.95, 0.0, *[None] * 9],
+        'crown_depth_mm': [2.1, 1.0, *[None] * 9],
+        'error90_mm': [3.25] * 11,
+    }
+    words = {'gyrus': ['left orbital gyri', 'right gyrus rectus', *[''] * 9]}
+    doubts = {'wrong_gyrus': ['ROFC'], 'gyrus_unknown': ['LDLPFC']}
+    outcome = Outcome('cnn', POINTS, columns, words=words, doubts=doubts)
+    write(tmp_path, cnn=outcome)
+    for _ in range(2):
+        table, sidecar = read(tmp_path, 'cnn')
+        assert list(table.columns)[6:10] == [
+            *('status', 'gyrus', 'gyrus_probability', 'crown_depth_mm'),
+        ]
+        assert table['status'].tolist() == ['ok', 'wrong_gyrus', 'gyrus_unknown', *['ok'] * 8]
+        assert table['gyrus'].tolist() == [*words['gyrus'][:2], *['n/a'] * 9]
+        assert table['gyrus_probability'].tolist() == ['0.9500', '0.0000', *['n/a'] * 9]
+        assert table['error90_mm'].tolist() == ['3.2500', 'n/a', 'n/a', *['3.2500'] * 8]
+        assert (sidecar['WrongGyrus'], sidecar['GyrusUnknown']) == (['ROFC'], ['LDLPFC'])
+        assert 'parcellation network' in sidecar['gyrus']['Description']
+        write(tmp_path, syn=Outcome('syn', SHIFTED))
+
+
 def test_sources(tmp_path: Path) -> None:
     """What was taken from elsewhere is a source of the table, once."""
     uris = ['bids:prep:a.nii.gz', 'bids:prep:b.h5', 'bids:prep:b.h5']

@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
+from gyri_data import TOP_MM, slabs
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives import POINTS
@@ -136,6 +137,21 @@ def test_carried_through_registration(study: Study) -> None:
     assert sidecar['MNI']['Space'] == TEMPLATE
     assert sidecar['ReferenceImage']['SHA256'] == 'abc'
     assert sidecar['status']['Levels'] == POINT_STATUSES
+
+
+def test_gyri(study: Study, tmp_path: Path) -> None:
+    """Places are told, but nobody has said where the points should lie."""
+    # The brain of slabs, moved so that the point 'Top' is 4 mm below its crown.
+    top = nib.affines.apply_affine(TO_IMAGE, SIDES['Top'])
+    shift = tuple(np.subtract(top, (-31, 21, TOP_MM - 4)))
+    path = slabs(shift).save(tmp_path / 'gyri.npz')
+    outcome = replace(study.outcome, files={**study.outcome.files, 'gyri': str(path)})
+    table = study.write(OwnPoints(SIDES, TEMPLATE), outcome).set_index('label')
+    assert list(table.columns)[5:8] == ['status', 'gyrus', 'crown_depth_mm']
+    assert table.loc['Top', 'gyrus'] == 'left precentral gyrus'
+    assert table.loc['Top', 'crown_depth_mm'] == pytest.approx(4, abs=0.3)
+    assert set(table['status']) == {'ok'}
+    assert set(table.columns) <= set(study.sidecar())
 
 
 def test_space_of_fsl(study: Study) -> None:

@@ -14,7 +14,13 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
-from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
+from tmsprep.evaluation.status import (
+    GYRUS_UNKNOWN,
+    RADIUS,
+    UNUSABLE,
+    WITHOUT_RADIUS,
+    WRONG_GYRUS,
+)
 from tmsprep.evaluation.table_checks import check_table
 from tmsprep.evaluation.template import add_mni, mni_columns
 from tmsprep.files import remove_inside
@@ -28,6 +34,7 @@ from tmsprep.tables import (
     COIL_COLUMNS,
     COLUMNS,
     FRAME,
+    TEXT_COLUMNS,
     Column,
     all_points,
     chosen_labels,
@@ -48,6 +55,9 @@ EXPERT = 'expert'
 REVIEWED = 'reviewed'
 #: The same of the table of points given in a template.
 POINTS = 'points'
+
+#: Status of points that need a look to the entry of the sidecar that lists their targets.
+DOUBTS = {WRONG_GYRUS: 'WrongGyrus', GYRUS_UNKNOWN: 'GyrusUnknown'}
 
 #: Columns that every table of targets begins with.
 FIRST_COLUMNS = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
@@ -191,6 +201,7 @@ def targets_table(
         **dict(zip('xyz', points.coordinates.T, strict=True)),
         'status': method.status(outcome, others, protocol, properties),
     }
+    columns.update(outcome.words)
     for name, values in outcome.columns.items():
         columns[name] = np.array(values, dtype=np.float64)
     if RADIUS in columns:
@@ -236,8 +247,9 @@ def _details(outcome: Outcome) -> dict[str, Any]:
     error = {'Error': message} if failed else {}
     findings = {'Findings': outcome.findings} if outcome.findings else {}
     doubts = {'Unreliable': outcome.unreliable} if outcome.unreliable else {}
+    gyri = {entry: outcome.doubts[key] for key, entry in DOUBTS.items() if key in outcome.doubts}
     refused = {'Refused': True} if outcome.refused else {}
-    return {**outcome.details, **error, **refused, **findings, **doubts}
+    return {**outcome.details, **error, **refused, **findings, **doubts, **gyri}
 
 
 def _write_table(
@@ -273,7 +285,7 @@ def _read_outcome(
     points = all_points(path)
     table = pd.read_csv(open_text(path), sep='\t', na_values=['n/a'], keep_default_na=False)
     table = table.set_index('label', drop=False).reindex(protocol.labels)
-    described = {*COLUMNS, *get_method(method).columns} - set(FIRST_COLUMNS)
+    described = {*COLUMNS, *get_method(method).columns} - set(FIRST_COLUMNS) - TEXT_COLUMNS
     columns = {
         name: [None if np.isnan(value) else value for value in table[name].astype(float).tolist()]
         for name in table.columns
@@ -288,6 +300,10 @@ def _read_outcome(
         details,
         findings=details.get('Findings', []),
         unreliable=details.get('Unreliable', []),
+        words={
+            name: table[name].fillna('').tolist() for name in TEXT_COLUMNS & set(table.columns)
+        },
+        doubts={key: details[entry] for key, entry in DOUBTS.items() if entry in details},
         refused=bool(details.get('Refused')),
     )
 

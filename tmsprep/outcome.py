@@ -57,7 +57,7 @@ class Outcome:
         'message' and 'traceback' of a failure; together with points, of a later step.
     files : dict
         Files made on the way: key to path. 'mask' is a brain mask in the frame of the image, which
-        the figures of all methods use.
+        the figures of all methods use; 'gyri' a `tmsprep.gyri.probabilities.Parcellation`.
     extra : dict
         What else the method hands to its own `write` and `plot`, JSON-ready.
     findings : list of str
@@ -66,6 +66,10 @@ class Outcome:
         Targets whose points are not to be relied on.
     refused : bool
         Whether the method refused the image, see `ImplausibleImage`.
+    words : dict
+        Columns of text: name to one text per target, '' where there is none.
+    doubts : dict
+        Status of points that need a look, see `tmsprep.evaluation.status`, to their targets.
     """
 
     method: str
@@ -78,6 +82,8 @@ class Outcome:
     findings: list[str] = field(default_factory=list)
     unreliable: list[str] = field(default_factory=list)
     refused: bool = False
+    words: dict[str, list[str]] = field(default_factory=dict)
+    doubts: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, method: str, error: Exception, files: dict[str, str] | None = None) -> Outcome:
@@ -98,6 +104,8 @@ class Outcome:
             'findings': self.findings,
             'unreliable': self.unreliable,
             'refused': self.refused,
+            'words': self.words,
+            'doubts': self.doubts,
         }
         if self.points is not None:
             rows = self.points.coordinates.astype(object)
@@ -128,15 +136,19 @@ class Outcome:
 
     def _check(self) -> None:
         count = 0 if self.points is None else len(self.points.labels)
-        for name in ('columns', 'details', 'files', 'extra'):
+        for name in ('columns', 'words', 'details', 'files', 'extra', 'doubts'):
             if not isinstance(getattr(self, name), dict):
                 raise ValueError(f'{name!r} is no mapping')
         if not isinstance(self.method, str) or not isinstance(self.error, dict | None):
             raise ValueError('the method or the error is of another kind')
         if not all(isinstance(path, str) for path in self.files.values()):
             raise ValueError('a file is no path')
-        for name, values in self.columns.items():
-            np.array(values, dtype=np.float64)
+        for numbers in self.columns.values():
+            np.array(numbers, dtype=np.float64)
+        if not all(isinstance(text, str) for texts in self.words.values() for text in texts):
+            raise ValueError('a word is no text')
+        columns: dict[str, list] = {**self.columns, **self.words}
+        for name, values in columns.items():
             if count and len(values) != count:
                 raise ValueError(f'{len(values)} values of {name} for {count} points')
 
@@ -179,13 +191,14 @@ def inputs_of(
     dict
         JSON-ready.
     """
-    # What images are compared with, seen from the points.
+    # What images are compared with, and told apart by, seen from the points.
     head = str(protocol.file(protocol.head)) if protocol.head else ''
+    gyri = [str(protocol.file(protocol.gyri))] if protocol.gyri else []
     targets = {'targets': [t.identity for t in protocol.targets], 'voxel_mm': protocol.voxel_mm}
     return {
         'Image': image_sha256,
         'Targets': _digest(targets),
-        'Resources': _digest(_contents([dict(resources), head], checksum)),
+        'Resources': _digest(_contents([dict(resources), head, *gyri], checksum)),
         'RandomSeed': random_seed,
         'Threads': threads,
         'Version': version,

@@ -28,6 +28,8 @@ from tmsprep.evaluation.status import (
 )
 from tmsprep.evaluation.template import MNI, mni_columns, words_of
 from tmsprep.formats.targets_tsv import read_targets
+from tmsprep.gyri.judge import place_points
+from tmsprep.gyri.probabilities import Parcellation
 from tmsprep.imaging.cortex import nearest_grey_matter
 from tmsprep.methods.base import points_of
 from tmsprep.outcome import INPUTS, Outcome
@@ -107,6 +109,8 @@ def write_point_table(
     way = find_way(outcomes, image, layout, properties['sha256'], doubtful=True)
     space = template_of(protocol) or (way.space if way else own.space)
     table = point_table(own, way, outcomes, properties, conformed, space)
+    if way and 'gyri' in outcomes[way.method].files:
+        table = add_gyri(table, Parcellation.load(Path(outcomes[way.method].files['gyri'])))
     coil: dict[str, Any] = {}
     if way and needs_scalp(protocol):
         table, coil = add_coil(table, outcomes[way.method], conformed, properties, protocol)
@@ -171,6 +175,32 @@ def point_table(
             'snap_mm': shift,
         }
     )
+
+
+def add_gyri(table: pd.DataFrame, parcellation: Parcellation) -> pd.DataFrame:
+    """Add the gyri that the points lie in; in which they should lie, nobody has said.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Result of `point_table`.
+    parcellation : Parcellation
+        Of the image.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With the columns 'gyrus' and 'crown_depth_mm' after the status.
+    """
+    points = table[['x', 'y', 'z']].to_numpy(dtype=np.float64)
+    places = place_points(parcellation, points, [('', '')] * len(points))
+    where = table.columns.get_loc('status')
+    columns = {
+        'gyrus': [place.name for place in places],
+        'crown_depth_mm': [place.depth_mm for place in places],
+    }
+    before, after = table.iloc[:, : where + 1], table.iloc[:, where + 1 :]
+    return pd.concat([before.assign(**columns), after], axis=1)
 
 
 def add_coil(

@@ -64,6 +64,12 @@ FRAME = {
     'CoordinateUnits': 'mm',
 }
 
+#: Columns that tell where in the cortex a point lies; of these, the first is text.
+GYRUS_COLUMNS = ('gyrus', 'gyrus_probability', 'crown_depth_mm')
+
+#: Columns of text beyond those that every table of targets has.
+TEXT_COLUMNS = frozenset({'gyrus'})
+
 _POSITION = {'x': 'towards the right', 'y': 'towards the front', 'z': 'towards the top'}
 
 #: Columns that lead from a point to the coil, see `tmsprep.scalp`.
@@ -86,6 +92,20 @@ COLUMNS: dict[str, Column] = {
         for axis, where in _POSITION.items()
     },
     'status': column('What is known about the point'),
+    'gyrus': column(
+        'Side and gyrus that the point lies in, as a parcellation network sees it: the one that '
+        'fills most of the cortex within 4 mm; n/a where there is no cortex'
+    ),
+    'gyrus_probability': column(
+        'Probability that the point lies in the gyrus of its target, 0 to 1: its share of the '
+        'cortex within 4 mm, as the network sees it. A point on the border of two gyri has 0.5'
+    ),
+    'crown_depth_mm': column(
+        'Depth of the point below the crown of the gyrus that it lies in: the part that lies '
+        'nearest to the surface of the brain; inside the Sylvian fissure, uppermost',
+        'mm',
+        long_name='Below crown',
+    ),
     'error_mm': column('Distance from the reference', 'mm'),
     'dispersion_mm': column(
         'Mean distance of the networks of the ensemble from their mean (Baxter et al. 2021, '

@@ -144,6 +144,24 @@ def test_near_edge() -> None:
         assert flagged == expected
 
 
+def test_gyrus() -> None:
+    """Another gyrus is worse than the edge and another method; one that is unknown is not."""
+    doubts = {'wrong_gyrus': ['LOFC', 'ROFC', 'LDLPFC'], 'gyrus_unknown': ['RDLPFC', 'LHESCHL']}
+    points = changed(LHESCHL=None, ROFC=(20, 97, -10))
+    other = changed(LDLPFC=(-38, 35, 60), RDLPFC=(38, 35, 60))
+    found = point_status(
+        points, other, PROTOCOL, SHAPE, AFFINE, unreliable=['LOFC'], doubts=doubts
+    )
+    named = dict(zip(points.labels, found, strict=True))
+    assert named.pop('LHESCHL') == 'failed'
+    assert named.pop('LOFC') == 'unreliable'
+    assert (named.pop('ROFC'), named.pop('LDLPFC')) == ('wrong_gyrus', 'wrong_gyrus')
+    assert named.pop('RDLPFC') == 'disagreement'
+    assert set(named.values()) == {'ok'}
+    alone = point_status(points, None, PROTOCOL, SHAPE, AFFINE, doubts=doubts)
+    assert alone[PROTOCOL.labels.index('RDLPFC')] == 'gyrus_unknown'
+
+
 def test_unreliable() -> None:
     """Not as bad as lying outside, but where nothing can be relied on, the side cannot either."""
     points = changed(LFACEMC=(55, -5, 35), LOFC=None, ROFC=(20, 40, -300))

@@ -70,6 +70,28 @@ def test_clear_target(two):
     assert level_of(page, 'LULIMBMC') == 'good'
 
 
+def test_gyrus(output):
+    """In words on the card and in the table; not as numbers in mm."""
+    where = {'gyrus': 'left precentral gyrus', 'gyrus_probability': '0.9712'}
+    other = {'gyrus': 'right postcentral gyrus', 'gyrus_probability': '0.0312'}
+    output.table('sub-01', 'cnn', [
+        make_row('LULIMBMC', ('-40.0', '-20.0', '50.0'), **where, crown_depth_mm='2.0871'),
+        make_row('RULIMBMC', ('40.0', '-20.0', '50.0'), 'wrong_gyrus', **other,
+                 crown_depth_mm='0.0123'),
+    ], **LEAD)  # fmt: skip
+    page = output.write()
+    text = card_of(page, 'LULIMBMC')
+    words = 'left precentral gyrus, 2.1 mm below the crown (expected gyrus: 97 %)'
+    assert f'The point lies in: {words}.' in text
+    assert page.text.count(words) == 2
+    text = card_of(page, 'RULIMBMC')
+    assert 'right postcentral gyrus, on the crown (expected gyrus: 3 %)' in text
+    assert 'CNN: found, but not in the gyrus of the target' in text
+    assert level_of(page, 'RULIMBMC') == 'look'
+    assert '0.9712' not in page.source
+    assert '2.0871' not in page.source
+
+
 def test_warned_target(two):
     page = two.write()
     text = card_of(page, 'RULIMBMC')

@@ -28,6 +28,14 @@ def test_table_of_their_own(output: FakeOutput) -> None:
     assert '<data value="1.2345">1.2</data>' in page.source
 
 
+def test_gyrus(output: FakeOutput) -> None:
+    assert 'Gyrus' not in written(output)
+    row = make_row('SMA', ('-3.0000', '-14.0000', '64.5000'), **PLACES)
+    row |= {'gyrus': 'left supplementary motor cortex', 'crown_depth_mm': '2.5000'}
+    output.table('sub-01', 'points', [row], **SIDECAR)
+    assert 'left supplementary motor cortex, 2.5 mm below the crown' in output.write().text
+
+
 def test_warning(output: FakeOutput) -> None:
     text = written(output, 'off_cortex')
     assert 'SMA (point of your own): found, but not moved, as no grey matter' in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -22,20 +23,26 @@ RADIUS = 'error90_mm'
 #: Statuses of points that must not be used.
 UNUSABLE = frozenset({'failed', 'outside_image', 'wrong_side', 'unreliable'})
 
+#: Statuses of points whose gyrus is doubtful: it is another one than that of the target, or
+#: cannot be told.
+WRONG_GYRUS, GYRUS_UNKNOWN = 'wrong_gyrus', 'gyrus_unknown'
+
 #: Statuses with which the promise of `RADIUS` does not hold: the images of the calibration were
-#: whole heads.
-WITHOUT_RADIUS = UNUSABLE | {'near_edge'}
+#: whole heads with points in their gyri.
+WITHOUT_RADIUS = UNUSABLE | {'near_edge', WRONG_GYRUS, GYRUS_UNKNOWN}
 
 #: Closed vocabulary of the status column, with its meaning.
 STATUSES = {
     'ok': 'found',
     'disagreement': f'found, but over {DISAGREEMENT_MM:g} mm from the other method',
     'wrong_side': 'found, but on the other side of the midline',
+    WRONG_GYRUS: 'found, but not in the gyrus of the target: look at it before any use',
     'outside_image': 'found, but outside the field of view',
     'unreliable': 'found, but not to be relied on: the image does not look there as it should; '
     'see the report',
     'near_edge': 'found, but so near to the edge of the field of view that what tells its '
     'position may be cut off',
+    GYRUS_UNKNOWN: 'found, but it cannot be told whether it lies in the gyrus of the target',
     'failed': 'the method failed; see the report',
 }
 
@@ -61,13 +68,14 @@ def point_status(
     affine: np.ndarray,
     *,
     unreliable: Collection[str] = (),
+    doubts: Mapping[str, Collection[str]] = MappingProxyType({}),
     radius_mm: np.ndarray | None = None,
     edge_mm: float = EDGE_MM,
 ) -> list[str]:
     """Find the status of every target of a protocol.
 
-    The first that applies: missing, outside, unreliable (then no more is known), wrong side, near
-    the edge, disagreement.
+    The first that applies: missing, outside, unreliable (then no more is known), wrong side, wrong
+    gyrus, near the edge, disagreement, gyrus unknown.
 
     Parameters
     ----------
@@ -81,6 +89,8 @@ def point_status(
         Shape and affine of the image that the points lie in.
     unreliable : collection of str
         Targets whose points are not to be relied on.
+    doubts : mapping
+        `WRONG_GYRUS` and `GYRUS_UNKNOWN` to the targets of which they hold.
     radius_mm : numpy.ndarray, optional
         Shape (n,): stated error of each point, NaN where there is none.
     edge_mm : float
@@ -95,13 +105,19 @@ def point_status(
     far = np.zeros(len(points), bool)
     if other is not None:
         far = points.distance(other) > DISAGREEMENT_MM
+    doubted = {
+        status: np.isin(protocol.labels, list(doubts.get(status, ())))
+        for status in (WRONG_GYRUS, GYRUS_UNKNOWN)
+    }
     findings = (
         ('failed', ~points.found),
         ('outside_image', outside_field_of_view(points, shape, affine)),
         ('unreliable', np.isin(protocol.labels, list(unreliable))),
         ('wrong_side', on_wrong_side(points, protocol)),
+        (WRONG_GYRUS, doubted[WRONG_GYRUS]),
         ('near_edge', near_edge(points, shape, affine, radius_mm, edge_mm)),
         ('disagreement', far),
+        (GYRUS_UNKNOWN, doubted[GYRUS_UNKNOWN]),
     )
     return [
         next((status for status, flags in findings if flags[i]), 'ok') for i in range(len(points))

@@ -1,1 +1,1 @@
-"""Gyri in label volumes: their crowns, and the points on them."""
+"""Gyri: which one a point lies in, where on it, and the point in the middle of its crown."""

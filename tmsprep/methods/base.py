@@ -196,12 +196,20 @@ class Method(ABC):
     def check(self, outcome: Outcome, request: Request) -> Outcome:
         """Find the targets that are not to be relied on, and what is doubtful about the image.
 
-        By comparing the image, seen from the points, with the mean head of the protocol, if it has
-        one; see `tmsprep.evaluation.head`. Adds the column 'match'.
+        By comparing the image, seen from the points, with the mean head of the protocol, and by
+        the gyri that the points lie in, if the protocol has one and the other; see
+        `tmsprep.evaluation.head` and `tmsprep.methods.places`. Adds the columns 'match' and
+        `GYRUS_COLUMNS`.
         """
-        if outcome.points is None or self.isotropic or not request.protocol.head:
+        if outcome.points is None or self.isotropic:
             return outcome
-        return _compare(outcome, request)
+        if request.protocol.head:
+            outcome = _compare(outcome, request)
+        if request.protocol.gyri:
+            from tmsprep.methods.places import add_places
+
+            outcome = add_places(outcome, request)
+        return outcome
 
     def status(
         self,
@@ -234,6 +242,7 @@ class Method(ABC):
             tuple(properties['shape']),
             np.array(properties['affine']),
             unreliable=protocol.labels if refused else outcome.unreliable,
+            doubts=outcome.doubts,
             radius_mm=None if radius is None else np.array(radius, dtype=np.float64),
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tmsprep.bids.names import shorten
 from tmsprep.evaluation.head import MeanHead
+from tmsprep.gyri.weights import GYRI_KIND, MIN_POINTS, check_gyri, limits_of
 from tmsprep.methods.base import Method
 from tmsprep.networks.archive import Archive, WeightsError, open_archive
 from tmsprep.networks.settings import check_labels
@@ -29,7 +30,7 @@ def gather_resources(
         If one is missing or made for other targets; the message names all that are.
     """
     found: dict[str, dict[str, Any]] = {}
-    problems = _head_problems(protocol)
+    problems = [*_head_problems(protocol), *_gyri_problems(protocol)]
     for method in methods:
         try:
             found[method.name] = method.resources(protocol, options)
@@ -48,6 +49,26 @@ def _head_problems(protocol: Protocol) -> list[str]:
     except ValueError as error:
         return [str(error)]
     return []
+
+
+def _gyri_problems(protocol: Protocol) -> list[str]:
+    """Say why the weights by which gyri are told apart cannot be used; nothing if they can."""
+    if not protocol.gyri:
+        return []
+    try:
+        archive = open_archive(protocol.file(protocol.gyri), GYRI_KIND)
+        _, labels, _ = check_gyri(archive)
+        limits_of(archive)
+    except WeightsError as error:
+        return [str(error)]
+    shared = set(labels) & set(protocol.labels)
+    if len(shared) >= MIN_POINTS:
+        return []
+    problem = (
+        f'{archive.path}: lays heads by {shorten([*labels])}, of which protocol {protocol.name} '
+        f'has {len(shared)}, and {MIN_POINTS} are needed; give other weights'
+    )
+    return [problem]
 
 
 def find_weights(

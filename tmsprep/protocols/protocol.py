@@ -10,13 +10,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tmsprep.gyri.labels import GYRI
 from tmsprep.text import MOST_SETTINGS, parse_toml, read_text
 
 if TYPE_CHECKING:
     import numpy as np
 
 _TARGET_KEYS = {'label', 'hemisphere', 'region', 'type'}
-_OPTIONAL_KEYS = {'mirror', 'name', 'doubt', 'sketch', 'handle', 'handle_source'}
+_OPTIONAL_KEYS = {'mirror', 'name', 'gyrus', 'doubt', 'sketch', 'handle', 'handle_source'}
 _NUMBERS = {'handle'}
 
 #: Landmarks of the scalp, and what they are called.
@@ -29,7 +30,7 @@ FIDUCIALS = {
 
 #: Key of a protocol file to its type.
 _PROTOCOL_KEYS: dict[str, Any] = {
-    **dict.fromkeys(('name', 'title', 'source', 'filter', 'head', 'shape'), str),
+    **dict.fromkeys(('name', 'title', 'source', 'filter', 'head', 'gyri', 'shape'), str),
     **dict.fromkeys(('methods', 'targets'), list),
     **dict.fromkeys(('words', 'weights', 'atlas', 'defaults', 'fiducials'), dict),
     'voxel_mm': (int, float),
@@ -69,6 +70,8 @@ class Target:
         Label of the same target in the other hemisphere, '' if the protocol has none.
     name : str
         Short name in words, such as 'left hand M1'; the region if it is not given.
+    gyrus : str
+        Gyrus in which the point lies, one of `tmsprep.gyri.labels.GYRI`; '' if nothing is said.
     doubt : str
         Landmarks by which a reader can check the point in the image, a few sentences; '' for none.
     sketch : str
@@ -92,6 +95,7 @@ class Target:
     type: str
     mirror: str = ''
     name: str = ''
+    gyrus: str = ''
     doubt: str = ''
     sketch: str = ''
     handle: float | None = None
@@ -109,7 +113,8 @@ class Target:
     def identity(self) -> dict[str, str]:
         """What points and tables depend on; words for readers are not part of it."""
         keys = ('label', 'hemisphere', 'region', 'type', 'mirror')
-        return {key: getattr(self, key) for key in keys}
+        gyrus = {'gyrus': self.gyrus} if self.gyrus else {}
+        return {**{key: getattr(self, key) for key in keys}, **gyrus}
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,9 @@ class Protocol:
     head : str
         File of the mean head that images are compared with, see `tmsprep.evaluation.head`; '' if
         there is none.
+    gyri : str
+        File of the weights by which gyri are told apart, see `tmsprep.gyri.parcellation`; '' if
+        there are none.
     fiducials : mapping
         Each of `FIDUCIALS` to its place in the mean head, three numbers, mm, RAS+, for positions
         of the 10-20 system; empty for none.
@@ -174,6 +182,7 @@ class Protocol:
     atlas: Mapping[str, str] = field(default_factory=dict, hash=False)
     shape: str = ''
     head: str = ''
+    gyri: str = ''
     fiducials: Mapping[str, Any] = field(default_factory=dict, hash=False)
     defaults: Mapping[str, Any] = field(default_factory=dict, hash=False)
     folder: Path | None = None
@@ -267,6 +276,7 @@ def _parse(content: dict[str, Any], where: str, folder: Path | None) -> Protocol
         protocol = Protocol(**{**content, 'targets': targets, 'folder': folder})
         _check_names(protocol)
         _check_mirrors(protocol)
+        _check_gyri(protocol)
     except ValueError as error:
         raise ValueError(f'{where}: {error}') from error
     return protocol
@@ -355,6 +365,15 @@ def _check_mirrors(protocol: Protocol) -> None:
             raise ValueError(
                 f'targets {target.label!r} and {other.label!r} mirror each other, so one must '
                 'be L and one R'
+            )
+
+
+def _check_gyri(protocol: Protocol) -> None:
+    """Refuse gyri that no network tells apart: nothing would be said of their points."""
+    for target in protocol.targets:
+        if target.gyrus and target.gyrus not in GYRI:
+            raise ValueError(
+                f'target {target.label!r}: gyrus {target.gyrus!r} is none of {", ".join(GYRI)}'
             )
 
 

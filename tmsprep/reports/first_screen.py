@@ -12,6 +12,7 @@ from tmsprep.derivatives import EXPERT
 from tmsprep.evaluation.recommendation import Recommendation, recommend
 from tmsprep.protocols import Protocol, Target
 from tmsprep.reports.collect import TargetsTable
+from tmsprep.reports.gyri import gyrus_words
 from tmsprep.reports.sections import Number, Picture
 from tmsprep.reports.styles import MethodStyle, method_order, method_style
 from tmsprep.reports.summary import side_in_words, status_words, statuses_of, template_of
@@ -44,6 +45,8 @@ class Card:
     radius, distance, scalp : Number or None
         Radius that holds 90 % of errors, distance from the next method's point, and distance from
         the scalp, mm.
+    gyrus : str
+        In which gyrus the point lies, in words; '' if it is not known.
     other : str
         Name of that next method; '' without one.
     reason, warning : str
@@ -70,6 +73,7 @@ class Card:
     radius: Number | None
     distance: Number | None
     scalp: Number | None
+    gyrus: str
     other: str
     reason: str
     warning: str
@@ -161,6 +165,7 @@ def _card(
         Number.parse(f'{one.radius_mm:.4f}'),
         Number.parse(f'{one.distance_mm:.4f}'),
         Number.parse(one.row.get('scalp_distance_mm')),
+        gyrus_words(one.row),
         method_style(one.other_method).name if one.other_method else '',
         f'{one.reason[0].upper()}{one.reason[1:]}.',
         words if one.warns else '',

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tmsprep.point_table import POINT_STATUSES
 from tmsprep.reports.collect import ImageResults
+from tmsprep.reports.gyri import gyrus_words
 from tmsprep.reports.sections import Number, Picture, Section, Table
 from tmsprep.reports.summary import side_in_words, status_words
 
@@ -21,6 +22,7 @@ def own_points_sections(image: ImageResults) -> list[Section]:
     space = _text(table.sidecar, 'PointSpace', 'Name')
     accuracy = _text(table.sidecar, 'PointSpace', 'Accuracy')
     warned = [i for i, row in enumerate(table.rows) if row['status'] != 'ok']
+    words = [gyrus_words(row) for row in table.rows]
     rows = [
         (
             row['label'],
@@ -29,6 +31,7 @@ def own_points_sections(image: ImageResults) -> list[Section]:
             ', '.join(_short(row.get(f'given_{axis}')) for axis in 'xyz'),
             Number.parse(row.get('snap_mm')),
             'ok' if i not in warned else status_words(row['status'], POINT_STATUSES),
+            *([words[i] or 'n/a'] if any(words) else []),
         )
         for i, row in enumerate(table.rows)
     ]
@@ -46,8 +49,9 @@ def own_points_sections(image: ImageResults) -> list[Section]:
         f'{row["label"]} (point of your own): {status_words(row["status"], POINT_STATUSES)}.'
         for row in (table.rows[i] for i in warned)
     ]
+    head = (*_HEAD, 'Gyrus') if any(words) else _HEAD
     caption = 'mm, RAS+, scanner frame of the image'
-    shown = Table(caption, _HEAD, rows, warns=warned)
+    shown = Table(caption, head, rows, warns=warned)
     return [
         Section(
             'Points of your own',

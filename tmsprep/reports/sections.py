@@ -246,6 +246,11 @@ class Page:
         return all(card.reason == self.common_reason for card in self.cards)
 
     @property
+    def placed(self) -> bool:
+        """Whether it is known of any point in which gyrus it lies."""
+        return any(estimate.gyrus for row in self.rows for estimate in row.estimates)
+
+    @property
     def anchors(self) -> set[str]:
         """Places of the parts of its sections, such as the targets with a figure."""
         return {part.anchor for section in self.sections for part in section.parts}

@@ -16,13 +16,19 @@ from tmsprep.methods import get_method, method_names
 from tmsprep.point_table import POINT_STATUSES
 from tmsprep.points import PointSet
 from tmsprep.reports.collect import TargetsTable
+from tmsprep.reports.gyri import gyrus_words
 from tmsprep.reports.sections import Number
 from tmsprep.reports.styles import MethodStyle, method_order, method_style, pair_name
 from tmsprep.review import COLUMNS as REVIEW_COLUMNS
 from tmsprep.review import STATUSES as REVIEW_STATUSES
+from tmsprep.tables import GYRUS_COLUMNS
 
 #: Columns that are not shown as numbers in mm. Where the match is low, the status says so.
-_COMMON = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status', 'match', *REVIEW_COLUMNS)
+_COMMON = (
+    *('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status', 'match'),
+    *GYRUS_COLUMNS,
+    *REVIEW_COLUMNS,
+)
 
 #: Beginnings of names of columns of which the page shows more elsewhere, or too much for a table.
 _ELSEWHERE = ('distance_to_', 'mni_', 'entry_', 'normal_', 'handle_')
@@ -32,7 +38,8 @@ _ELSEWHERE = ('distance_to_', 'mni_', 'entry_', 'normal_', 'handle_')
 class Estimate:
     """One method's row for one target.
 
-    `values` are the numbers of the further columns, without distances to other methods.
+    `values` are the numbers of the further columns, without distances to other methods; `gyrus`
+    says in words in which gyrus the point lies, '' if it is not known.
     """
 
     method: str
@@ -41,6 +48,7 @@ class Estimate:
     z: Number | None
     status: str
     values: Mapping[str, Number | None] = field(default_factory=dict)
+    gyrus: str = ''
 
     @property
     def style(self) -> MethodStyle:
@@ -272,7 +280,7 @@ def _target_row(label: str, rows: Mapping[str, Mapping[str, str]]) -> TargetRow:
 def _estimate(method: str, row: Mapping[str, str]) -> Estimate:
     x, y, z = (Number.parse(row[axis]) for axis in 'xyz')
     values = {name: Number.parse(row[name]) for name in _further(row)}
-    return Estimate(method, x, y, z, row['status'], values)
+    return Estimate(method, x, y, z, row['status'], values, gyrus_words(row))
 
 
 def _further(row: Mapping[str, str]) -> list[str]:

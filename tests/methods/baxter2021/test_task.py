@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -270,3 +271,23 @@ def test_shape_missing_target() -> None:
     points = torch.tensor([[1.0, 2.0, 3.0], [torch.nan] * 3])
     with pytest.raises(ValueError, match='no point in any image'):
         mean_shape([PreparedImage('p', (torch.zeros(2, 2, 2),), points)])
+
+
+def test_forcing(images: list[PreparedImage]) -> None:
+    truth = torch.full((50, 2, 3), 100.0)
+    truth[:, 1] = math.nan
+    estimate = torch.zeros_like(truth)
+    task = make_task(images, replace(RECIPE, forcing=0.7))
+    starts = [task.start_of(step, 1, truth, estimate) for step in range(20)]
+    found = torch.stack([start for start in starts if start is not None])
+    # What is missing cannot be drawn around; of the rest 70 % are, 1.2 voxels of the level away.
+    assert not found[:, :, 1].any()
+    forced = found[:, :, 0][(found[:, :, 0] != 0).any(dim=-1)]
+    assert len(forced) / 1000 == pytest.approx(0.7, abs=0.05)
+    sd = 1.2 * SETTINGS.resolutions[1]
+    assert forced.mean().item() == pytest.approx(100, abs=0.1 * sd)
+    assert forced.std().item() == pytest.approx(sd, rel=0.05)
+    assert torch.equal(starts[3], task.start_of(3, 1, truth, estimate))
+    # The first level sees the whole volume; without forcing, all look where they are pointed.
+    assert task.start_of(0, 0, truth, None) is None
+    assert make_task(images).start_of(0, 1, truth, estimate) is estimate

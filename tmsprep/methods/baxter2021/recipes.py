@@ -9,6 +9,10 @@ from typing import Any
 from tmsprep.methods.baxter2021.augmentation import Augmentation
 from tmsprep.methods.baxter2021.settings import NetworkSettings
 
+#: sd of crop centres around the reference point, see `Recipe.forcing`: about what a trained level
+#: leaves to the next.
+FORCING_VOXELS = 1.2
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -34,6 +38,10 @@ class Recipe:
         Decay of the running mean of the weights that is kept as the result; 0 keeps the last.
     jitter : float
         sd of the shift of crop centres in voxels of each level.
+    forcing : float
+        Share of crops whose centre is drawn around the reference point, with an sd of
+        `FORCING_VOXELS` voxels of the level, instead of where the level before points: fine levels
+        then learn from the first step on. Not in the paper, where they wait for the coarse ones.
     alpha : float
         Of the loss, equation 2.
     augmentation : Augmentation
@@ -52,6 +60,7 @@ class Recipe:
     learning_rate: float
     averaging: float = 0.0
     jitter: float = 0.0
+    forcing: float = 0.0
     alpha: float = 8.0
     augmentation: Augmentation = field(default_factory=Augmentation)
     network: Mapping[str, Any] = field(default_factory=dict)
@@ -92,6 +101,7 @@ DEFAULT = Recipe(
     learning_rate=2e-3,
     averaging=0.995,
     jitter=0.7,
+    forcing=0.7,
     augmentation=_CLINIC,
     network={'readout': 3},
     second_look=True,

@@ -18,13 +18,14 @@ from tmsprep.methods.baxter2021.augmentation import draw_view
 from tmsprep.methods.baxter2021.loss import multi_resolution_loss
 from tmsprep.methods.baxter2021.network import MultiResolutionNet, Sampler
 from tmsprep.methods.baxter2021.prepared import PreparedImage
-from tmsprep.methods.baxter2021.recipes import Recipe
+from tmsprep.methods.baxter2021.recipes import FORCING_VOXELS, Recipe
 from tmsprep.methods.baxter2021.settings import NetworkSettings
 from tmsprep.methods.baxter2021.validation import errors_of, make_localizer, predict_images
 from tmsprep.protocols import Protocol
 
-#: Purposes of random numbers: the views of a step, and the order of a pass over the images.
-_VIEWS, _ORDER = 0, 1
+#: Purposes of random numbers: the views of a step, the order of a pass over the images, and the
+#: crops around reference points.
+_VIEWS, _ORDER, _FORCED = 0, 1, 2
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,12 @@ class MultiResolutionTask(Task):
     def loss(self, network: nn.Module, step: int) -> torch.Tensor:
         """See `Task.loss`; all levels at once, which takes more memory than `backward`."""
         samplers, truth, jitter = self.draw(step)
-        return self._loss(network(samplers, jitter), truth, slice(None))
+        estimate, found = None, []
+        for i in range(len(jitter)):
+            start = self.start_of(step, i, truth, estimate)
+            found.append(network(samplers, jitter, start=start, levels=slice(i, i + 1)))
+            estimate = found[-1][:, -1].detach()
+        return self._loss(torch.cat(found, dim=1), truth, slice(None))
 
     def backward(self, network: nn.Module, step: int) -> float:
         """See `Task.backward`.
@@ -104,13 +110,37 @@ class MultiResolutionTask(Task):
         samplers, truth, jitter = self.draw(step)
         estimate, total = None, 0.0
         for i in range(len(jitter)):
-            level = slice(i, i + 1)
+            level, estimate = slice(i, i + 1), self.start_of(step, i, truth, estimate)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half_precision):
                 found = network(samplers, jitter, start=estimate, levels=level)
             loss = self._loss(found, truth, level)
             loss.backward()
             estimate, total = found[:, -1].detach(), total + loss.item()
         return total
+
+    def start_of(
+        self, step: int, level: int, truth: torch.Tensor, estimate: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """Draw where a level looks: at the estimate, or near the reference point.
+
+        Parameters
+        ----------
+        step, level : int
+            Counted from 0, the coarsest level first.
+        truth : torch.Tensor
+            Shape (views, targets, 3), mm, NaN where missing.
+        estimate : torch.Tensor or None
+            Of the level before, the same shape; None before the first, which sees everything.
+        """
+        if not self.recipe.forcing or estimate is None:
+            return estimate
+        generator = generator_of(self.seed, _FORCED, step, level)
+        forced = torch.rand(truth.shape[:-1], generator=generator) < self.recipe.forcing
+        noise = torch.randn(truth.shape, generator=generator)
+        sd = FORCING_VOXELS * self.settings.resolutions[level]
+        near = truth + sd * noise.to(self.device)
+        chosen = forced.to(self.device)[..., None] & near.isfinite()
+        return torch.where(chosen, near, estimate)
 
     def _loss(self, found: torch.Tensor, truth: torch.Tensor, level: slice) -> torch.Tensor:
         return multi_resolution_loss(

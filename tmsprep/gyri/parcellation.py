@@ -1,0 +1,151 @@
+"""Gyri in a T1w image, by a small network that sees one hemisphere at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from tmsprep.gyri.frame import SIDES, grid_affine, grid_points, onto
+from tmsprep.gyri.labels import CLASSES, NAMES
+from tmsprep.gyri.limits import Limits
+from tmsprep.gyri.probabilities import Parcellation
+from tmsprep.gyri.weights import GYRI_KIND, MIN_POINTS, check_gyri, limits_of
+from tmsprep.imaging.conform import CONFORMED_SIZE
+from tmsprep.imaging.volume import halve, to_volume_mm
+from tmsprep.networks.archive import (
+    as_tensors,
+    open_archive,
+    write_archive,
+)
+from tmsprep.networks.crops import sample
+from tmsprep.networks.settings import UNetSettings, check_texts
+from tmsprep.networks.unet import UNet
+from tmsprep.points import PointSet
+
+
+class GyrusNet(UNet):
+    """U-Net from the intensities of a hemisphere to the log-odds of `CLASSES`."""
+
+    def __init__(self, settings: UNetSettings):
+        super().__init__(settings, len(CLASSES))
+
+    def forward(self, volume: torch.Tensor) -> torch.Tensor:
+        """Compute the log-odds of all classes.
+
+        Parameters
+        ----------
+        volume : torch.Tensor
+            Shape (batch, n, m, k), each a multiple of `multiple`; any intensity scale.
+
+        Returns
+        -------
+        torch.Tensor
+            Shape (batch, classes, n, m, k).
+        """
+        axes = (-3, -2, -1)
+        # What is far brighter than the tissue (vessels, fat) would squeeze its contrast.
+        volume = volume.clamp_max(3 * volume.mean(dim=axes, keepdim=True))
+        volume = volume - volume.mean(dim=axes, keepdim=True)
+        volume = volume / (volume.square().mean(dim=axes, keepdim=True).sqrt() + 1e-6)
+        return self.maps(volume)
+
+
+@dataclass(frozen=True, eq=False)
+class Parcellator:
+    """A network, and the landmarks by which it lays a head on its grid.
+
+    Parameters
+    ----------
+    network : GyrusNet
+        In evaluation mode.
+    labels : tuple of str
+        Targets that are the landmarks.
+    landmarks : numpy.ndarray
+        Shape (n, 3), mm, RAS+, MNI.
+    card : mapping
+        Where the weights come from.
+    limits : Limits
+        What its probabilities say about points.
+    """
+
+    network: GyrusNet
+    labels: tuple[str, ...]
+    landmarks: np.ndarray
+    card: Mapping[str, str]
+    limits: Limits = field(default_factory=Limits)
+
+
+def parcellate(
+    conformed: nib.Nifti1Image, points: PointSet, parcellator: Parcellator
+) -> Parcellation | None:
+    """Find the gyri of both hemispheres.
+
+    Parameters
+    ----------
+    conformed : nibabel.Nifti1Image
+        Result of `tmsprep.imaging.conform`; any intensity scale.
+    points : PointSet
+        Points found in it, mm, RAS+, scanner frame. They lay the head on the network's grid; a
+        few millimetres do not matter.
+    parcellator : Parcellator
+        Network and landmarks.
+
+    Returns
+    -------
+    Parcellation or None
+        None with fewer than `MIN_POINTS` points.
+    """
+    given = points.reindex(parcellator.labels)
+    if given.found.sum() < MIN_POINTS:
+        return None
+    transform = onto(parcellator.landmarks, given.coordinates)
+    affines = {side: transform @ grid_affine(side) for side in SIDES}
+    volume = torch.from_numpy(halve(conformed.get_fdata(dtype=np.float32)))
+    seen = []
+    for side in SIDES:
+        positions = to_volume_mm(grid_points(affines[side]), conformed.affine)
+        seen.append(sample(volume, torch.from_numpy(positions).float(), float(CONFORMED_SIZE)))
+    with torch.inference_mode():
+        shares = parcellator.network(torch.stack(seen)).softmax(dim=1).numpy()
+    return Parcellation(dict(zip(SIDES, shares, strict=True)), affines, parcellator.limits)
+
+
+def save_parcellation(
+    path: Path,
+    network: GyrusNet,
+    labels: tuple[str, ...],
+    landmarks: np.ndarray,
+    card: Mapping[str, str],
+    limits: Limits | None = None,
+) -> Path:
+    """Write a network with weights in half precision; see `Parcellator`."""
+    metadata = {
+        'settings': json.dumps(network.settings.as_dict()),
+        'classes': json.dumps(NAMES),
+        'labels': json.dumps(labels),
+        'landmarks': json.dumps(np.asarray(landmarks, float).tolist()),
+        'card': json.dumps(dict(card)),
+        'limits': json.dumps(asdict(limits or Limits())),
+    }
+    return write_archive(path, GYRI_KIND, network.state_dict(), metadata)
+
+
+def load_parcellator(path: Path) -> Parcellator:
+    """Read what `save_parcellation` wrote.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing, damaged or of another kind; the message names it.
+    """
+    archive = open_archive(path, GYRI_KIND)
+    settings, labels, landmarks = check_gyri(archive)
+    network = GyrusNet(settings)
+    network.load_state_dict(as_tensors(archive.arrays))
+    return Parcellator(network.eval(), labels, landmarks, check_texts(archive), limits_of(archive))
