@@ -20,7 +20,7 @@ from tmsprep.atomic import write_text
 from tmsprep.formats.targets_tsv import read_targets, write_table
 from tmsprep.protocols import load_protocol
 
-from reference import LABELS, rate, reference
+from reference import LABELS, reference
 from reference_parts.landmarks import PLACES
 from reference_parts.measure import by_label, inside, moved
 from reference_parts.regions import Parcellation, fit, parcellation_path, read_landmarks
@@ -28,17 +28,17 @@ from reference_parts.regions import Parcellation, fit, parcellation_path, read_l
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 PAGE = Path(__file__).with_name('reference_parts') / 'page.md'
 
-#: Starts are moved in every nth training participant.
-MOVED_EVERY = 8
+#: Every nth training participant is measured; of these, in every nth the starts are moved.
+MEASURED_EVERY, MOVED_EVERY = 3, 4
 
 #: Manual parcellations that may be used for choosing.
 MANUAL = 8
 
 
 def compare(data: Path, new: Path) -> Iterator[dict[str, object]]:
-    """Measure earlier and new points of the training participants."""
+    """Measure earlier and new points of every third training participant."""
     split = pd.read_csv(data / 'split.tsv', sep='\t', dtype=str)
-    names = split.loc[split['split'] == 'train', 'participant_id']
+    names = split.loc[split['split'] == 'train', 'participant_id'].tolist()[::MEASURED_EVERY]
     for number, name in enumerate(tqdm(names, unit='participant')):
         brain = Parcellation.read(parcellation_path(data, name))
         frame = fit(brain, read_landmarks())
@@ -61,7 +61,7 @@ def manual(folder: Path) -> Iterator[dict[str, object]]:
     for path in tqdm(sorted(folder.glob('sub-*_dseg.nii.gz'))[:MANUAL], unit='scan'):
         brain = Parcellation.read(path)
         frame = fit(brain, read_landmarks())
-        points = reference(rate(brain, frame, all_three=False))
+        points = reference(brain)
         for label, point in zip(LABELS, points.coordinates, strict=True):
             row: dict[str, object] = {'label': label}
             row['inside'], row['border_mm'] = inside(brain, by_label(label), point)
