@@ -33,9 +33,8 @@ from reference_parts.regions import (
 #: distance within which raters count as agreeing (Baxter et al. 2021, 2.1).
 AGREEMENT_MM = 12.0
 
-#: A parcellation whose regions lie farther than this (root mean square) from those of the
-#: template, moved by an affine, has failed, mm. Of the training participants two have 12 and 13,
-#: all others 2.7 to 4.3.
+#: A parcellation half of whose regions lie farther than this from those of the template, moved by
+#: an affine, has failed, mm. Of the training participants two have over 8, all others 2 to 4.
 FAILED_MM = 6.0
 
 LABELS = load_protocol('tms').labels
