@@ -1,10 +1,13 @@
 """Measure how accurate the points are, and write ``docs/accuracy.md``.
 
-``python benchmarks/accuracy.py DATA OUT`` with DATA the folder of ``ixi``, ``ds000011``,
-``ds002748``, ``studyforrest`` and ``templates``. OUT keeps one small table per image and method,
-under the checksum of the weights: repeat the command to resume. Empty OUT after a change of the
-code. A part of the page is there once all of it has been measured.
+``python benchmarks/accuracy.py DATA OUT`` with DATA the folder of ``ixi``, ``miccai2012``,
+``ds000011``, ``ds002748``, ``studyforrest`` and ``templates``. OUT keeps one small file per image
+and method, under the checksum of the weights: repeat the command to resume. Empty OUT after a
+change of the code. A part of the page is there once all of it has been measured.
 ``OUT/.../pictures`` shows the points on the images of other scanners.
+
+``--only gyri --people choose`` prints how the participants fare on whom choices may be made, and
+writes no page.
 """
 
 from __future__ import annotations
@@ -23,11 +26,16 @@ from tmsprep.methods.baxter2021.weights import load_localizer
 
 from accuracy_parts.cortex import NEAR_MM
 from accuracy_parts.figures import draw_strengths
-from accuracy_parts.jobs import DATA, Job, collect, run_jobs
+from accuracy_parts.gyri_summaries import by_gyrus, mean_dice, warnings
+from accuracy_parts.jobs import DATA, Job, Weights, collect, run_jobs, with_reference
 from accuracy_parts.measure import PROTOCOL
 from accuracy_parts.page import write_page
 from accuracy_parts.pictures import montage
-from accuracy_parts.subjects import Subject, people_of_other_scanners, test_people
+from accuracy_parts.subjects import (
+    Subject,
+    people_of_other_scanners,
+    people_with_labels,
+)
 from accuracy_parts.summaries import (
     ALL,
     MOTIONS,
@@ -40,7 +48,15 @@ from accuracy_parts.summaries import (
 from corruptions.catalogue import CORRUPTIONS
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
-PARTS = ('test', 'corruptions', 'motion', 'scanners')
+PARTS = ('test', 'gyri', 'corruptions', 'motion', 'scanners')
+
+#: What must have been measured before a part, and what belongs to it.
+NEEDS = {
+    'test': ('located',),
+    'gyri': ('located', 'overlap'),
+    'corruptions': ('located', 'test'),
+    'motion': ('located', 'test'),
+}
 FIGURE = 'figures/accuracy_corruptions.svg'
 
 
@@ -54,25 +70,74 @@ def corruption_jobs(people: Sequence[Subject], names: Sequence[str], syn_people:
     return jobs
 
 
-def plan(options: argparse.Namespace) -> dict[str, list[Job]]:
-    """List the jobs of all parts; those of 'test' must be done before the spoilt images."""
-    people = test_people(options.data, PROTOCOL)[: options.people]
+def plan(
+    options: argparse.Namespace, labelled: Sequence[Subject], weights: Weights
+) -> dict[str, list[Job]]:
+    """List the jobs of all parts; those of 'located' must be done before the others."""
+    people = [p for p in labelled if p.dataset == 'ixi']
     others = people_of_other_scanners(options.data, PROTOCOL)
     return {
+        **gyri_jobs(labelled, ('cnn', 'syn'), weights),
         'test': [Job('test', p, method) for method in ('cnn', 'syn') for p in people],
         'corruptions': corruption_jobs(people, options.corruptions, options.syn_people),
         'motion': corruption_jobs(people, MOTIONS, 0),
-        'scanners': [Job('scanners', p, 'both') for p in others if p.number < options.people],
+        'scanners': [Job('scanners', p, 'both') for p in others if p.number < options.first],
     }
+
+
+def gyri_jobs(
+    people: Sequence[Subject], methods: Sequence[str], weights: Weights
+) -> dict[str, list[Job]]:
+    """List the jobs that compare points and parcellation with labels."""
+    judge = '+'.join(methods) + f'-{weights.judge}'
+    parts = {
+        'located': [Job('located', p, method) for method in methods for p in people],
+        'gyri': [Job('gyri', p, judge) for p in people],
+    }
+    if weights.gyri is not None:
+        parts['overlap'] = [Job('overlap', p, weights.judge) for p in people]
+    return parts
+
+
+def show_choice(options: argparse.Namespace, weights: Weights, out: Path) -> None:
+    """Measure on the participants on whom choices may be made, and print tables."""
+    people = people_with_labels(options.data, PROTOCOL)['choose']
+    people = with_reference(people, out, options.processes)
+    jobs = gyri_jobs(people, options.methods, weights)
+    for part, some in jobs.items():
+        run_jobs(some, weights, out, options.processes)
+        if part == 'gyri':
+            rows = collect(some, out)
+            print(shares_per_target(rows), '\n')
+            table = by_gyrus(rows).query(f'label == "{ALL}"').drop(columns='label')
+            print(table.round(3).to_string(index=False), '\n')
+            print(warnings(rows).round(3).to_string(index=False), '\n')
+        if part == 'overlap':
+            table = mean_dice(collect(some, out)).set_index(['gyrus', 'side', 'group'])
+            print(table['mean'].unstack('group').round(3).to_string(), '\n')
+
+
+def shares_per_target(rows: pd.DataFrame) -> str:
+    """Format shares inside the gyrus and near it, in %, one row per target."""
+    table = by_gyrus(rows).set_index(['label', 'method', 'group'])[['inside', 'near']]
+    order = table.index.get_level_values('label').unique()
+    wide = (100 * table).unstack(['method', 'group']).reorder_levels([1, 2, 0], axis=1)
+    wide = wide.sort_index(axis=1, level=[0, 1], sort_remaining=False)
+    return wide.loc[order].round(1).to_string()
 
 
 def summarise(jobs: dict[str, list[Job]], out: Path) -> dict[str, pd.DataFrame]:
     """Make the tables of those parts that have been measured to the end."""
     done = {part for part, some in jobs.items() if all(job.path(out).is_file() for job in some)}
-    rows = {part: collect(jobs[part], out) for part in done}
+    rows = {part: collect(jobs[part], out) for part in done - {'located'}}
     tables = {}
     if 'test' in done:
         tables['test'] = by_target(rows['test'])
+    if 'gyri' in done:
+        tables['gyri'] = by_gyrus(rows['gyri'])
+        tables['warnings'] = warnings(rows['gyri'])
+    if 'overlap' in done:
+        tables['dice'] = mean_dice(rows['overlap'])
     if {'test', 'corruptions'} <= done:
         tables['corruptions'] = by_corruption(rows['corruptions'])
     if 'motion' in done:
@@ -124,14 +189,24 @@ def draw_pictures(jobs: Sequence[Job], out: Path) -> None:
         montage(files, names, out / 'pictures' / f'{dataset}.jpg')
 
 
+def gyri_weights() -> Path | None:
+    """Weights of the parcellation that the protocol names, if it names some."""
+    return PROTOCOL.file(PROTOCOL.gyri) if PROTOCOL.gyri else None
+
+
 def main() -> None:
     """Parse the command line, measure what has not been measured, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', type=Path)
     parser.add_argument('out', type=Path)
-    parser.add_argument('--parts', nargs='+', default=PARTS, choices=PARTS)
+    parser.add_argument('--only', nargs='+', default=PARTS, choices=PARTS, metavar='PART')
+    parser.add_argument('--people', choices=('report', 'choose'), default='report')
+    parser.add_argument(
+        '--methods', nargs='+', default=['cnn'], choices=('cnn', 'syn'), help='to choose by'
+    )
     parser.add_argument('--weights', type=Path, default=DATA / 'localizer_tms.safetensors')
-    parser.add_argument('--people', type=int, default=30, help='of each data set')
+    parser.add_argument('--gyri', type=Path, default=gyri_weights(), help='of the parcellation')
+    parser.add_argument('--first', type=int, default=30, help='participants of each data set')
     parser.add_argument('--syn-people', type=int, default=5, help='by SyN, spoilt images')
     parser.add_argument(
         '--corruptions', nargs='+', default=list(CORRUPTIONS), choices=list(CORRUPTIONS)
@@ -139,14 +214,19 @@ def main() -> None:
     parser.add_argument('--processes', type=int, default=1)
     parser.add_argument('--docs', type=Path, default=DOCS, help='where the page goes')
     options = parser.parse_args()
-    checksum = file_sha256(options.weights)
-    out = options.out / checksum[:12]
-    jobs = plan(options)
-    if set(options.parts) & {'corruptions', 'motion'}:
-        options.parts = {*options.parts, 'test'}
-    for part in (part for part in PARTS if part in options.parts):
-        run_jobs(jobs[part], options.weights, out, options.processes)
-    if 'scanners' in options.parts:
+    weights = Weights(options.weights, options.gyri)
+    out = options.out / file_sha256(options.weights)[:12]
+    if options.people == 'choose':
+        show_choice(options, weights, out)
+        return
+    labelled = people_with_labels(options.data, PROTOCOL)['report']
+    labelled = [person for person in labelled if person.number < options.first]
+    labelled = with_reference(labelled, out, options.processes)
+    jobs = plan(options, labelled, weights)
+    needed = {part for part in options.only for part in (*NEEDS.get(part, ()), part)}
+    for part in (part for part in jobs if part in needed):
+        run_jobs(jobs[part], weights, out, options.processes)
+    if 'scanners' in needed:
         draw_pictures(jobs['scanners'], out)
     about = facts(options.weights, jobs, options.syn_people)
     publish(summarise(jobs, out), about, options.docs)

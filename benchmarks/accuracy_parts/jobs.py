@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import reference_parts
+from reference import reference
+from reference_parts.regions import Parcellation
 from tqdm import tqdm
 
 import tmsprep
 from tmsprep.atomic import atomic_path
+from tmsprep.files import file_sha256, text_sha256
 from tmsprep.imaging.conform import resample_mask
 from tmsprep.imaging.read import read_image
 from tmsprep.methods.baxter2021.weights import load_localizer
 from tmsprep.networks.brain_extraction import load_brain_unet
+from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 
 from accuracy_parts.cortex import grey_matter, nearest_mm
-from accuracy_parts.measure import PROTOCOL, Measurement, as_points
+from accuracy_parts.judged import judge_people, overlap
+from accuracy_parts.located import as_table, locate, request
+from accuracy_parts.measure import PROTOCOL, Measurement, as_points, as_rows
 from accuracy_parts.pictures import cut_slices
 from accuracy_parts.subjects import Subject
 from corruptions.catalogue import CORRUPTIONS
@@ -36,17 +43,42 @@ PARTNERS = {target.label: target.mirror for target in PROTOCOL.targets if target
 
 
 @dataclass(frozen=True)
+class Weights:
+    """The networks that are measured.
+
+    Parameters
+    ----------
+    localizer : Path
+        Finds the points.
+    gyri : Path, optional
+        Finds the gyri.
+    """
+
+    localizer: Path
+    gyri: Path | None = None
+
+    @property
+    def judge(self) -> str:
+        """Name of the way in which points are judged; another one for other weights or code."""
+        files = sorted((Path(tmsprep.__file__).parent / 'gyri').glob('*.py'))
+        given = [] if self.gyri is None else [self.gyri]
+        return text_sha256(' '.join(file_sha256(path) for path in [*given, *files]))[:12]
+
+
+@dataclass(frozen=True)
 class Job:
     """One image, in one state, by one method.
 
     Parameters
     ----------
     part : str
-        'test', 'corruptions' or 'scanners'.
+        'reference', 'located', 'test', 'gyri', 'overlap', 'corruptions' or 'scanners'.
     subject : Subject
         Whose image.
     method : str
-        'cnn' or 'syn'; 'both' in the part 'scanners'.
+        'cnn' or 'syn'; 'both' in the part 'scanners'; in the parts 'gyri' and 'overlap' the way in
+        which points are judged, see `Weights.judge`, after the methods judged, as 'cnn+syn-'; in
+        the part 'reference' the rule, see `reference_rule`.
     corruption, strength : str
         Of `CORRUPTIONS`; empty for the image as it is.
     """
@@ -62,20 +94,41 @@ class Job:
         subject = self.subject
         words = (subject.dataset, subject.name, self.corruption, self.strength)
         name = '_'.join(word.replace(' ', '-') for word in words if word)
-        return out / self.part / self.method / f'{name}.tsv'
+        suffix = '.json' if self.part == 'located' else '.tsv'
+        # The reference is the same whatever is measured.
+        root = out.parent if self.part == 'reference' else out
+        return root / self.part / self.method / f'{name}{suffix}'
 
 
-def run_jobs(jobs: Iterable[Job], weights: Path, out: Path, processes: int) -> None:
+def reference_rule() -> str:
+    """Name of the rule of the reference points; another one for other code or numbers."""
+    benchmarks = Path(reference_parts.__file__).parents[1]
+    files = [benchmarks / 'reference.py', *sorted((benchmarks / 'reference_parts').glob('*.*'))]
+    files.append(Path(tmsprep.__file__).parent / 'gyri' / 'crown.py')
+    return text_sha256(' '.join(file_sha256(path) for path in files))[:12]
+
+
+def with_reference(people: Sequence[Subject], out: Path, processes: int) -> list[Subject]:
+    """Give people the reference points that the rule makes of their labels."""
+    jobs = [Job('reference', person, reference_rule()) for person in people]
+    run_jobs(jobs, Weights(DATA), out, processes)
+    return [
+        replace(job.subject, points=as_points(collect([job], out)).reindex(PROTOCOL.labels))
+        for job in jobs
+    ]
+
+
+def run_jobs(jobs: Iterable[Job], weights: Weights, out: Path, processes: int) -> None:
     """Do what has not been done yet; each result is one file, whole or not there.
 
     Parameters
     ----------
     jobs : iterable of Job
         What to do.
-    weights : Path
-        Of the localizer.
+    weights : Weights
+        What is measured.
     out : Path
-        Folder of the results for these weights.
+        Folder of the results for this localizer.
     processes : int
         In each the network computes on one thread, SyN on two.
     """
@@ -109,10 +162,12 @@ def _models(weights: Path) -> tuple:
     return load_localizer(weights), load_brain_unet(DATA / 'brain_extraction.safetensors')
 
 
-def _run(job: Job, weights: Path, out: Path) -> None:
-    measure = _scanners if job.part == 'scanners' else _against
+def _run(job: Job, weights: Weights, out: Path) -> None:
     try:
-        rows = measure(job, weights, out)
+        if job.part == 'located':
+            _locate(job, weights, out)
+            return
+        rows = _MEASURES.get(job.part, _against)(job, weights, out)
     except (RuntimeError, ValueError) as error:
         raise RuntimeError(f'{job.subject.image} ({job}): {error}') from error
     identity = {
@@ -127,24 +182,54 @@ def _run(job: Job, weights: Path, out: Path) -> None:
         rows.to_csv(partial, sep='\t', index=False, float_format='%.3f', na_rep='n/a')
 
 
-def _against(job: Job, weights: Path, out: Path) -> pd.DataFrame:
+def _locate(job: Job, weights: Weights, out: Path) -> None:
+    """Keep what a method says of an image as it is."""
+    earlier = {}
+    if job.method != 'cnn':
+        earlier = {'cnn': Outcome.read(replace(job, method='cnn').path(out))}
+    with request(job.subject.image, PROTOCOL, job.method, weights.localizer, earlier) as asked:
+        locate(asked, job.method).write(job.path(out))
+
+
+def _against(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
     """Error against the reference, and against the points of the unspoilt image, moved along."""
     subject = job.subject
-    image = read_image(subject.image)
-    truth, untouched = subject.points, None
+    located = Outcome.read(Job('located', subject, job.method).path(out))
+    rows, truth = as_table(located, PROTOCOL), subject.points
+    untouched = None
     if job.corruption:
-        spoilt = corrupted(job, image)
-        image, truth = spoilt.image, _renamed(spoilt.points, spoilt)
-        earlier = pd.read_csv(Job('test', subject, job.method).path(out), sep='\t')
-        untouched = _renamed(as_points(earlier).transformed(spoilt.motion), spoilt)
-    measurement = Measurement(image, *_models(weights))
-    rows = measurement.cnn() if job.method == 'cnn' else measurement.syn()
+        spoilt = corrupted(job, read_image(subject.image))
+        truth = _renamed(spoilt.points, spoilt)
+        untouched = _renamed(as_points(rows).transformed(spoilt.motion), spoilt)
+        measurement = Measurement(spoilt.image, *_models(weights.localizer))
+        rows = measurement.cnn() if job.method == 'cnn' else measurement.syn()
     points = as_points(rows)
     rows['method'] = job.method
     rows['error_mm'] = points.distance(truth)
     rows['has_reference'] = truth.found.astype(int)
     rows['inconsistency_mm'] = np.nan if untouched is None else points.distance(untouched)
     return rows
+
+
+def _reference(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
+    """Make the reference points from the labels of the gyri."""
+    assert job.subject.mask is not None
+    return as_rows(reference(Parcellation.read(job.subject.mask)))
+
+
+def _judged(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
+    """Points of all methods that were located, against the labels of the gyri."""
+    methods = job.method.partition('-')[0].split('+')
+    outcomes = {m: Outcome.read(Job('located', job.subject, m).path(out)) for m in methods}
+    return judge_people(job.subject, outcomes, PROTOCOL, weights.localizer, weights.gyri)
+
+
+def _overlap(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
+    """Dice of the parcellation with the labels."""
+    assert weights.gyri is not None
+    located = Outcome.read(Job('located', job.subject, 'cnn').path(out))
+    assert located.points is not None
+    return overlap(job.subject, located.points, weights.gyri)
 
 
 def corrupted(job: Job, image: nib.Nifti1Image) -> Corrupted:
@@ -160,9 +245,9 @@ def _renamed(points: PointSet, spoilt: Corrupted) -> PointSet:
     return swap_sides(points, PARTNERS) if mirrored else points
 
 
-def _scanners(job: Job, weights: Path, out: Path) -> pd.DataFrame:
+def _scanners(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
     """Both methods' points and how far they are from grey matter; keeps slices for a picture."""
-    measurement = Measurement(read_image(job.subject.image), *_models(weights))
+    measurement = Measurement(read_image(job.subject.image), *_models(weights.localizer))
     grey = grey_matter(measurement.conformed, measurement.mask)
     tables = []
     for method, rows in (('cnn', measurement.cnn()), ('syn', measurement.syn())):
@@ -173,3 +258,6 @@ def _scanners(job: Job, weights: Path, out: Path) -> pd.DataFrame:
     with atomic_path(job.path(out).with_suffix('.npz')) as partial:
         np.savez_compressed(partial, **slices)
     return pd.concat(tables, ignore_index=True)
+
+
+_MEASURES = {'reference': _reference, 'scanners': _scanners, 'gyri': _judged, 'overlap': _overlap}
