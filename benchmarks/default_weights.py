@@ -1,6 +1,6 @@
 """Train the localizer that ships with the package.
 
-``python benchmarks/default_weights.py DATA REFERENCE OUT --seed 1`` trains one network from nothing;
+``python benchmarks/default_weights.py DATA REFERENCE OUT`` trains one network from nothing;
 with ``--start FILE --steps 280 --rate 1.2e-3 --averaging 0.99`` it starts from another's weights.
 Call it again to resume. ``--assemble FILE --members A B C`` joins networks into an ensemble and
 calibrates its error radius on the validation set.
