@@ -13,7 +13,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-from reference import reference
 from tqdm import tqdm
 
 import tmsprep
@@ -36,6 +35,7 @@ from accuracy_parts.subjects import Subject
 from corruptions.catalogue import CORRUPTIONS
 from corruptions.position import swap_sides
 from corruptions.scan import Corrupted, Scan
+from reference import reference
 from reference_parts.regions import Parcellation
 
 DATA = Path(tmsprep.__file__).parent / 'data'
