@@ -41,8 +41,13 @@ FAILED_MM = 6.0
 LABELS = load_protocol('tms').labels
 
 
-def reference(rated: dict[str, PointSet]) -> PointSet:
-    """Return the points of one brain: those of the spline.
+def reference(brain: Parcellation) -> PointSet:
+    """Return the reference points of one brain, see `agreed`."""
+    return agreed(rate(brain, fit(brain, read_landmarks()), all_three=False))
+
+
+def agreed(rated: dict[str, PointSet]) -> PointSet:
+    """Return the reference points of one brain: those of the spline.
 
     A point is missing if its gyrus is, if the start is too far from it, or if a start by an affine
     in place of the spline leads to a point over 12 mm away.
@@ -78,7 +83,7 @@ def write(name: str, data: Path, out: Path, rated: frozenset[str]) -> str:
     brain = Parcellation.read(parcellation_path(data, name))
     frame = fit(brain, read_landmarks())
     raters = rate(brain, frame, all_three=name in rated)
-    points = reference(raters)
+    points = agreed(raters)
     _write(points, out, name, 'reference')
     if name in rated:
         for rater, own in raters.items():

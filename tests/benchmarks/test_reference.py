@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from nibabel.affines import apply_affine, from_matvec
-from reference import FAILED_MM, LABELS, rate, reference
 
 from tmsprep.points import PointSet
 
+from reference import FAILED_MM, LABELS, agreed, rate
 from reference_parts.knob import ABOVE_MM, to_knob
 from reference_parts.landmarks import LANDMARKS, OTHER_PLACES, PLACES, locate, read_places
 from reference_parts.regions import (
@@ -143,7 +143,7 @@ def test_starts_that_disagree() -> None:
     other[1, 0] += 11.9
     other[2] = np.nan
     rated = {'spline': PointSet(LABELS, one), 'affine': PointSet(LABELS, other)}
-    found = reference(rated).found
+    found = agreed(rated).found
     assert found.tolist() == [False, True, False, *[True] * (len(LABELS) - 3)]
 
 
