@@ -22,20 +22,10 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
-from accuracy_parts.gyri import Labels, against_labels, box_of, gyrus_of, voxel_centres
+from accuracy_parts.gyri import MEASURED, Labels, against_labels, box_of, gyrus_of, voxel_centres
 from accuracy_parts.located import as_table, request
 from accuracy_parts.measure import as_points, as_rows
 from accuracy_parts.subjects import Subject
-
-#: Gyri in which targets lie.
-MEASURED = (
-    'precentral gyrus',
-    'medial precentral gyrus',
-    'middle frontal gyrus',
-    'transverse temporal gyrus',
-    'orbital gyri',
-)
-
 
 def judge_people(
     subject: Subject,
