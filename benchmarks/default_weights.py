@@ -1,6 +1,6 @@
 """Train the localizer that ships with the package.
 
-``python benchmarks/default_weights.py DATA OUT --seed 1`` trains one network from nothing;
+``python benchmarks/default_weights.py DATA REFERENCE OUT`` trains one network from nothing;
 with ``--start FILE --steps 280 --rate 1.2e-3 --averaging 0.99`` it starts from another's weights.
 Call it again to resume. ``--assemble FILE --members A B C`` joins networks into an ensemble and
 calibrates its error radius on the validation set.
@@ -38,7 +38,7 @@ from tmsprep.methods.baxter2021.validation import (
 from tmsprep.methods.baxter2021.weights import load_localizer, save_localizer
 from tmsprep.protocols import Protocol, load_protocol
 
-from default_data import VALIDATION_EVERY, read_examples
+from default_data import VALIDATION_EVERY, painted_examples, read_examples
 
 logger = logging.getLogger(__name__)
 
@@ -57,12 +57,18 @@ class Cohort:
     validation: list[PreparedImage]
 
 
-def load_cohort(data: Path, cache: Path) -> Cohort:
-    """Prepare the training data; see `read_examples`."""
+def load_cohort(data: Path, reference: Path, out: Path) -> Cohort:
+    """Prepare the training data, each image of the training set in two contrasts."""
     protocol = load_protocol('tms')
-    images = load_prepared(read_examples(data, protocol, 'train'), cache)
-    training = [image for i, image in enumerate(images) if i % VALIDATION_EVERY]
-    return Cohort(protocol, training, images[::VALIDATION_EVERY])
+    examples = read_examples(data, protocol, 'train', reference)
+    training = [example for i, example in enumerate(examples) if i % VALIDATION_EVERY]
+    training += painted_examples(training, out / 'painted')
+    cache = out / 'cache'
+    return Cohort(
+        protocol,
+        load_prepared(training, cache),
+        load_prepared(examples[::VALIDATION_EVERY], cache),
+    )
 
 
 def train_network(
@@ -125,6 +131,7 @@ def main() -> None:
     """Parse the command line and train or assemble."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', type=Path)
+    parser.add_argument('reference', type=Path, help='written by reference.py')
     parser.add_argument('out', type=Path)
     parser.add_argument('--seed', type=int, default=1)
     parser.add_argument('--steps', type=int)
@@ -138,7 +145,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
-    cohort = load_cohort(options.data, options.out / 'cache')
+    cohort = load_cohort(options.data, options.reference, options.out)
     if options.assemble:
         logger.info('%s', assemble(cohort, options.members, options.assemble))
         return

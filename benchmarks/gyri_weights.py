@@ -20,6 +20,7 @@ from typing import cast
 import numpy as np
 import torch
 import torch.nn.functional as F
+from painting import paint
 from torch import nn
 
 from tmsprep.evaluation.shape import read_places
@@ -57,30 +58,12 @@ MEASURED = (
     'orbital gyri',
 )
 
-#: Tissues that get a random brightness in a painted image: fluid, cortex, deep grey matter,
-#: white matter, by the numbers of the parcellation.
-_FLUID = (1, 4, 11, 46, 49, 50, 51, 52)
-
 _GRID = {side: torch.from_numpy(grid_points(grid_affine(side))).float() for side in SIDES}
 _MIDDLE = {side: _GRID[side].reshape(-1, 3).mean(dim=0) for side in SIDES}
 _AXES = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in SHAPE), indexing='ij')
 _SHADING = torch.stack(
     [*_AXES, *(axis * axis for axis in _AXES), *(_AXES[i] * _AXES[i - 1] for i in range(3))]
 )
-
-
-def _tissues() -> torch.Tensor:
-    """Tissue of each number of a parcellation: 0 outside, then the order of `_paint`."""
-    tissue = torch.zeros(256, dtype=torch.long)
-    tissue[1:80] = 3
-    tissue[list(_FLUID)] = 1
-    tissue[81:96] = 4
-    tissue[[44, 45]] = 4
-    tissue[100:208] = 2
-    return tissue
-
-
-_TISSUE = _tissues()
 
 
 @dataclass(frozen=True)
@@ -179,7 +162,7 @@ def corrupt(values: torch.Tensor, codes: torch.Tensor, generator: torch.Generato
         return low + (high - low) * torch.rand(1, generator=generator).item()
 
     if uniform(0, 1) < 0.4:
-        values = _paint(values, codes, generator)
+        values = paint(values, codes, generator)
     values = values.clamp(0, 3) ** math.exp(uniform(-0.6, 0.6))
     if uniform(0, 1) < 0.4:
         inside = _grown(codes > 0, round(uniform(-1.4, 2.4)))
@@ -200,32 +183,6 @@ def corrupt(values: torch.Tensor, codes: torch.Tensor, generator: torch.Generato
         along = torch.einsum('c,cxyz->xyz', normal / normal.norm(), _SHADING[:3])
         values = values.masked_fill(along > uniform(0.6, 1.4), 0.0)
     return values.abs()
-
-
-def _paint(values: torch.Tensor, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Replace the brightness of tissues by random ones, and keep some of the texture."""
-    tissue = _TISSUE[codes]
-    if torch.rand(1, generator=generator) < 0.7:
-        # A T1w: fluid, grey and white matter in this order.
-        fluid, white = torch.rand(2, generator=generator).tolist()
-        fluid, white = 0.4 * fluid, 0.7 + 0.6 * white
-        share = 0.3 + 0.5 * torch.rand(1, generator=generator).item()
-        grey = fluid + share * (white - fluid)
-        deep = grey + 0.5 * torch.rand(1, generator=generator).item() * (white - grey)
-        levels = [fluid, grey, deep, white]
-    else:
-        levels = (1.2 * torch.rand(4, generator=generator)).tolist()
-    texture = 0.4 + 0.6 * torch.rand(1, generator=generator).item()
-    outside = 0.3 + torch.rand(1, generator=generator).item()
-    count = torch.bincount(tissue.flatten(), minlength=5).clamp_min(1)
-    mean = torch.bincount(tissue.flatten(), values.flatten(), minlength=5) / count
-    gain = torch.tensor([outside, texture, texture, texture, texture])
-    shift = torch.tensor([0.0, *levels]) - gain * mean
-    shift[0] = 0.0
-    painted = values * gain[tissue] + shift[tissue]
-    smooth = F.avg_pool3d(painted[None], 3, stride=1, padding=1)[0]
-    share = 0.3 + 0.5 * torch.rand(1, generator=generator).item()
-    return (painted * share + smooth * (1 - share)).clamp_min(0)
 
 
 def _grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:

@@ -106,7 +106,8 @@ def localise(image: nib.Nifti1Image) -> pd.DataFrame:
         made = Conform(in_file=str(path)).run(cwd=folder).outputs
         properties = read_json(made.properties)
         resources = METHOD.resources(PROTOCOL, {})
-        request = Request(Path(made.conformed), properties, PROTOCOL, resources)
+        where = Path(folder)
+        request = Request(Path(made.conformed), properties, PROTOCOL, resources, folder=where)
         outcome = METHOD.check(METHOD.locate(request), request)
     assert outcome.points is not None
     rows = pd.DataFrame(outcome.points.coordinates, columns=list('xyz'))

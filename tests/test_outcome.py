@@ -97,15 +97,24 @@ def test_inputs_of_protocol() -> None:
         assert (inputs(protocol=protocol) == inputs()) == same
 
 
-def test_inputs_of_models(tmp_path: Path) -> None:
-    """The mean head that images are compared with decides statuses."""
-    (tmp_path / 'mine.safetensors').write_text('a mean head')
-    mine = replace(load_protocol('tms'), head='mine.safetensors', folder=tmp_path)
+@pytest.mark.parametrize('model', ['head', 'gyri'])
+def test_inputs_of_models(tmp_path: Path, model: str) -> None:
+    """The mean head, and the network that tells gyri apart, decide statuses."""
+    (tmp_path / 'mine.safetensors').write_text('a model')
+    mine = replace(load_protocol('tms'), **{model: 'mine.safetensors'}, folder=tmp_path)
     first = inputs(protocol=mine)['Resources']
     assert first != inputs()['Resources']
-    (tmp_path / 'mine.safetensors').write_text('A mean head')
+    (tmp_path / 'mine.safetensors').write_text('A model')
     assert inputs(protocol=mine)['Resources'] != first
-    assert inputs(protocol=replace(mine, head=''))['Resources'] != first
+    assert inputs(protocol=replace(mine, **{model: ''}))['Resources'] != first
+
+
+@pytest.mark.parametrize('change', [{'words': {'gyrus': ['a']}}, {'words': {'gyrus': [1, 2]}}])
+def test_damaged_words(tmp_path: Path, change: dict[str, Any]) -> None:
+    path = Outcome('cnn', POINTS).write(tmp_path / 'outcome.json')
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=r'outcome\.json: damaged'):
+        Outcome.read(path)
 
 
 def test_inputs_of_others() -> None:

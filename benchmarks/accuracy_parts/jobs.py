@@ -13,9 +13,6 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import reference_parts
-from reference import reference
-from reference_parts.regions import Parcellation
 from tqdm import tqdm
 
 import tmsprep
@@ -28,6 +25,7 @@ from tmsprep.networks.brain_extraction import load_brain_unet
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 
+import reference_parts
 from accuracy_parts.cortex import grey_matter, nearest_mm
 from accuracy_parts.judged import judge_people, overlap
 from accuracy_parts.located import as_table, locate, request
@@ -37,6 +35,8 @@ from accuracy_parts.subjects import Subject
 from corruptions.catalogue import CORRUPTIONS
 from corruptions.position import swap_sides
 from corruptions.scan import Corrupted, Scan
+from reference import reference
+from reference_parts.regions import Parcellation
 
 DATA = Path(tmsprep.__file__).parent / 'data'
 PARTNERS = {target.label: target.mirror for target in PROTOCOL.targets if target.mirror}

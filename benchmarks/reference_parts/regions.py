@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
 import pandas as pd
-from nibabel.affines import apply_affine
+from nibabel.affines import apply_affine, from_matvec
 from scipy.interpolate import RBFInterpolator
+from scipy.ndimage import find_objects
 
 from tmsprep.gyri.crown import hull_depth
 from tmsprep.imaging.read import load_nifti
@@ -44,6 +44,10 @@ _SMALLEST = 300.0
 #: Share of a cortical region that counts as its crown: that nearest to the hull.
 _CROWN = 0.2
 
+#: Smoothing of the spline, mm^2 per unit of bending: borders of regions differ between people by
+#: a few mm, which the spline should not follow to the point.
+SMOOTHING = 1.0
+
 #: Fewest landmarks for a spline.
 _FEWEST = 60
 
@@ -68,8 +72,19 @@ class Parcellation:
 
     @classmethod
     def make(cls, labels: np.ndarray, affine: np.ndarray) -> Parcellation:
-        """Measure the depth; the brain is every label but the fluid."""
-        return cls(labels, affine, hull_depth(labels > _FLUID, affine))
+        """Measure the depth, and cut off what lies beyond the brain: every label but the fluid.
+
+        Raises
+        ------
+        ValueError
+            If there is no brain.
+        """
+        brain = labels > _FLUID
+        if not brain.any():
+            raise ValueError('the parcellation is empty')
+        box = find_objects(brain.astype(np.uint8))[0]
+        moved = affine @ from_matvec(np.eye(3), [part.start for part in box])
+        return cls(labels[box], moved, hull_depth(brain[box], moved))
 
     @classmethod
     def read(cls, path: Path) -> Parcellation:
@@ -79,7 +94,10 @@ class Parcellation:
 
     def mask(self, codes: tuple[int, ...], *, left: bool) -> np.ndarray:
         """Return the voxels of some regions, given by the codes of the right side."""
-        return np.isin(self.labels, [code + left for code in codes])
+        wanted = np.zeros(self.labels.max() + 1, bool)
+        known = [code + left for code in codes if code + left < len(wanted)]
+        wanted[known] = True
+        return wanted[self.labels]
 
 
 def landmarks(brain: Parcellation) -> dict[str, np.ndarray]:
@@ -119,8 +137,29 @@ def landmarks(brain: Parcellation) -> dict[str, np.ndarray]:
     return found
 
 
-def spline(brain: Parcellation, template: pd.DataFrame) -> Mapping:
-    """Fit a thin-plate spline from the template to a brain.
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """The ways between a brain and the template.
+
+    Parameters
+    ----------
+    spline, affine : callable
+        Move points of the template to the brain: shape (n, 3) to (n, 3), mm, RAS+.
+    matrix : numpy.ndarray
+        Shape (4, 4): the affine from the brain to the template.
+    residual_mm : float
+        Root mean square of the distances that the affine leaves: about 3 mm for a parcellation as
+        it should be.
+    """
+
+    spline: Mapping
+    affine: Mapping
+    matrix: np.ndarray
+    residual_mm: float
+
+
+def fit(brain: Parcellation, template: pd.DataFrame) -> Frame:
+    """Fit a thin-plate spline and an affine to the landmarks of the template and of a brain.
 
     Parameters
     ----------
@@ -134,28 +173,16 @@ def spline(brain: Parcellation, template: pd.DataFrame) -> Mapping:
     ValueError
         If fewer than 60 landmarks are in both.
     """
-    return RBFInterpolator(
-        *_shared(brain, template), kernel='thin_plate_spline', smoothing=SMOOTHING
-    )
-
-
-def affine(brain: Parcellation, template: pd.DataFrame) -> Mapping:
-    """Fit an affine in place of the `spline`."""
-    matrix = affine_fit(*_shared(brain, template))
-    return partial(apply_affine, matrix)
-
-
-def _shared(brain: Parcellation, template: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     own = landmarks(brain)
     names = [name for name in template.index if name in own]
     if len(names) < _FEWEST:
         raise ValueError(f'only {len(names)} regions of the template are in the parcellation')
-    return template.loc[names].to_numpy(), np.array([own[name] for name in names])
-
-
-#: Smoothing of the spline, mm^2 per unit of bending: borders of regions differ between people by
-#: a few mm, which the spline should not follow to the point.
-SMOOTHING = 1.0
+    there, here = template.loc[names].to_numpy(), np.array([own[name] for name in names])
+    spline = RBFInterpolator(there, here, kernel='thin_plate_spline', smoothing=SMOOTHING)
+    matrix = affine_fit(there, here)
+    left = apply_affine(matrix, there) - here
+    residual = float(np.sqrt(np.square(left).sum(axis=1).mean()))
+    return Frame(spline, partial(apply_affine, matrix), np.linalg.inv(matrix), residual)
 
 
 def read_landmarks(path: Path = TABLE) -> pd.DataFrame:
@@ -187,8 +214,36 @@ def mean_landmarks(people: list[dict[str, np.ndarray]]) -> pd.DataFrame:
     shared = sorted(set.intersection(*(set(person) for person in people)))
     shared = [name for name in shared if mirrored_name(name) in shared]
     mean = {name: np.mean([person[name] for person in people], axis=0) for name in shared}
-    both = {
-        name: (mean[name] + mean[mirrored_name(name)] * [-1, 1, 1]) / 2 for name in shared
-    }
+    both = {name: (mean[name] + mean[mirrored_name(name)] * [-1, 1, 1]) / 2 for name in shared}
     table = pd.DataFrame.from_dict(both, orient='index', columns=['x', 'y', 'z']).round(2)
     return table.rename_axis('region')
+
+
+def majority(volumes: list[np.ndarray]) -> np.ndarray:
+    """Return the label that most volumes and their mirror images have at each voxel.
+
+    Parameters
+    ----------
+    volumes : list of numpy.ndarray
+        Shape (a, b, c) each, uint8, on one grid that is symmetric about the middle of axis a.
+
+    Returns
+    -------
+    numpy.ndarray
+        Uint8; the smallest of equally frequent labels.
+    """
+    other = np.array([mirrored_code(code) for code in range(256)], np.int16).astype(np.uint8)
+    both = [*volumes, *(other[volume[::-1]] for volume in volumes)]
+    best, most = np.zeros_like(volumes[0]), np.zeros(volumes[0].shape, np.uint8)
+    for code in np.unique(np.concatenate([np.unique(volume) for volume in both])):
+        count = np.zeros_like(most)
+        for volume in both:
+            count += volume == code
+        better = count > most
+        best[better], most[better] = code, count[better]
+    return best
+
+
+def parcellation_path(data: Path, name: str) -> Path:
+    """Return the parcellation of a participant in the training data."""
+    return data / 'derivatives' / 'dlmuse' / name / 'anat' / f'{name}_desc-dlmuse_dseg.nii.gz'

@@ -117,7 +117,9 @@ def test_hull_depth() -> None:
     brain[14:16, 5:45, 25:] = False
     depth = hull_depth(brain, affine)
     # From the middle of the last voxel; the nearest face is that on top, where the slit is open.
-    assert depth[12, 25, 44 - np.array([0, 5, 10])] == pytest.approx([1 / 3, 16 / 3, 31 / 3], abs=0.4)
+    assert depth[12, 25, 44 - np.array([0, 5, 10])] == pytest.approx(
+        [1 / 3, 16 / 3, 31 / 3], abs=0.4
+    )
     assert depth[14, 25, 30] == pytest.approx(14.3, abs=1.1)
     assert depth[0, 0, 0] == 0
     assert not hull_depth(np.zeros((4, 4, 4), bool), affine).any()

@@ -22,8 +22,8 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Target, load_protocol
 
-#: Without a mean head: the images here are none.
-PROTOCOL = replace(load_protocol('tms'), head='')
+#: Without a mean head and gyri: the images here are none.
+PROTOCOL = replace(load_protocol('tms'), head='', gyri='')
 LABELS = PROTOCOL.labels
 N = (14, 8, *[14] * 9)
 QUANTILES = (2.0, np.inf, *[4.0] * 9)

@@ -42,7 +42,9 @@ def locate(tmp_path: Path) -> Locate:
         properties = {'shape': data.shape, 'affine': affine, 'window': window}
         method = get_method('cnn')
         resources = method.resources(PROTOCOL, {})
-        request = Request(tmp_path / 'conformed.nii', properties, PROTOCOL, resources)
+        request = Request(
+            tmp_path / 'conformed.nii', properties, PROTOCOL, resources, folder=tmp_path
+        )
         outcome = method.check(method.locate(request), request)
         return outcome, Counter(method.status(outcome, [], PROTOCOL, properties))
 

@@ -281,4 +281,5 @@ def _crown_weight(depths: np.ndarray, level: float, rule: CrownRule) -> np.ndarr
 
 
 def _kernel(places: np.ndarray, centre: np.ndarray, scale_mm: float) -> np.ndarray:
-    return np.exp(-0.5 * np.square(places - centre).sum(axis=1) / scale_mm**2)
+    away = places - centre
+    return np.exp(-0.5 * np.einsum('ij,ij->i', away, away) / scale_mm**2)

@@ -124,7 +124,7 @@ def doubt(place: Place, expected: tuple[str, str], limits: Limits) -> str:
     if np.isnan(place.expected_probability) or np.isnan(place.distance_mm):
         return GYRUS_UNKNOWN
     elsewhere = (
-        place.probability >= limits.sure if place.gyrus else place.distance_mm > limits.far_mm
+        place.probability >= limits.other if place.gyrus else place.distance_mm > limits.far_mm
     )
     wrong = elsewhere and place.expected_probability < limits.wrong
     return WRONG_GYRUS if wrong else GYRUS_UNKNOWN

@@ -12,15 +12,19 @@ class Limits:
     """What the probabilities of a network say about a point.
 
     They belong to a network, and are kept with its weights; its card tells what they were chosen
-    on.
+    on. The defaults were chosen on points of training participants, and of eight scans with manual
+    labels, as the network locates them, and moved by 2 to 14 mm: no located point within 2 mm of
+    its gyrus was doubted, 9 % of the moved ones there, and 88 % of those over 4 mm from it.
 
     Parameters
     ----------
     sure : float
         Least probability of the expected gyrus at a point that is where it is expected.
     wrong : float
-        Probability of the expected gyrus below which a point is in another one, if the network is
-        sure of that one.
+        Probability of the expected gyrus below which a point is in another one.
+    other : float
+        Least probability of that other one. A network that knows nothing in an image gives every
+        gyrus a little.
     cortex : float
         Share of the ball of `tmsprep.gyri.judge.BALL_MM` around a point that must be cortex.
     far_mm : float
@@ -35,6 +39,7 @@ class Limits:
 
     sure: float = 0.5
     wrong: float = 0.2
+    other: float = 0.3
     cortex: float = 0.05
     far_mm: float = 3.0
 

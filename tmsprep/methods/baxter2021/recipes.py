@@ -101,6 +101,7 @@ DEFAULT = Recipe(
     learning_rate=2e-3,
     averaging=0.995,
     jitter=0.7,
+    forcing=0.7,
     augmentation=_CLINIC,
     network={'readout': 3},
     second_look=True,
