@@ -20,12 +20,15 @@ from pathlib import Path
 
 import pandas as pd
 
+import tmsprep
 from tmsprep.atomic import atomic_path, write_text
 from tmsprep.files import file_sha256
 from tmsprep.methods.baxter2021.weights import load_localizer
 
+from accuracy_parts.broken import broken_labels, without_broken
 from accuracy_parts.cortex import NEAR_MM
 from accuracy_parts.figures import draw_strengths
+from accuracy_parts.gyri import gyrus_of
 from accuracy_parts.gyri_summaries import by_gyrus, mean_dice, warnings
 from accuracy_parts.jobs import DATA, Job, Weights, collect, run_jobs, with_reference
 from accuracy_parts.measure import PROTOCOL
@@ -45,6 +48,7 @@ from accuracy_parts.summaries import (
     by_target,
     near_cortex,
 )
+from accuracy_parts.worst import draw_worst, worst_points
 from corruptions.catalogue import CORRUPTIONS
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
@@ -57,6 +61,7 @@ NEEDS = {
     'corruptions': ('located', 'test'),
     'motion': ('located', 'test'),
 }
+WORST_FIGURE, WORST = 'figures/accuracy_worst.jpg', 10
 FIGURE = 'figures/accuracy_corruptions.svg'
 
 
@@ -134,8 +139,11 @@ def summarise(jobs: dict[str, list[Job]], out: Path) -> dict[str, pd.DataFrame]:
     if 'test' in done:
         tables['test'] = by_target(rows['test'])
     if 'gyri' in done:
-        tables['gyri'] = by_gyrus(rows['gyri'])
-        tables['warnings'] = warnings(rows['gyri'])
+        automatic = [job.subject for job in jobs['gyri'] if job.subject.dataset == 'ixi']
+        tables['broken'] = broken_labels(automatic)
+        tables['points'] = without_broken(rows['gyri'], tables['broken'], gyri_of_targets())
+        tables['gyri'] = by_gyrus(tables['points'])
+        tables['warnings'] = warnings(tables['points'])
     if 'overlap' in done:
         tables['dice'] = mean_dice(rows['overlap'])
     if {'test', 'corruptions'} <= done:
@@ -148,10 +156,19 @@ def summarise(jobs: dict[str, list[Job]], out: Path) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def facts(weights: Path, jobs: dict[str, list[Job]], syn_people: int) -> dict[str, object]:
+def gyri_of_targets() -> pd.DataFrame:
+    """Return label, gyrus and side of each target."""
+    rows = [(target.label, gyrus_of(target), target.hemisphere) for target in PROTOCOL.targets]
+    return pd.DataFrame(rows, columns=['label', 'gyrus', 'side'])
+
+
+def facts(
+    weights: Path, gyri: Path | None, jobs: dict[str, list[Job]], syn_people: int
+) -> dict[str, object]:
     """Collect the facts about weights, participants and programs."""
     localizer = load_localizer(weights)
-    names = ('tmsprep', 'torch', 'antspyx', 'numpy', 'scipy', 'nibabel')
+    names = ('torch', 'antspyx', 'numpy', 'scipy', 'nibabel')
+    versions = [f'tmsprep {tmsprep.__version__}', *(f'{name} {version(name)}' for name in names)]
     count = len(localizer.members)
     people = len({job.subject.name for job in jobs['test']})
     return {
@@ -159,7 +176,8 @@ def facts(weights: Path, jobs: dict[str, list[Job]], syn_people: int) -> dict[st
         'sha256': file_sha256(weights),
         'members': 'one network' if count == 1 else f'an ensemble of {count} networks',
         'card': '; '.join(f'{key}: {value}' for key, value in localizer.card.items()),
-        'versions': 'Versions: ' + ', '.join(f'{name} {version(name)}' for name in names),
+        'gyri_weights': 'none' if gyri is None else f'`{gyri.name}`, sha256 `{file_sha256(gyri)}`',
+        'versions': f'Versions: {", ".join(versions)}',
         'people': people,
         'syn_people': min(syn_people, people),
         'other_people': len(jobs['scanners']),
@@ -177,7 +195,12 @@ def publish(tables: dict[str, pd.DataFrame], about: dict[str, object], docs: Pat
         test = tables['test'].set_index(['method', 'label'])
         draw_strengths(tables['corruptions'], test.loc[('cnn', ALL), 'mean'], docs / FIGURE)
         figure = f'![Error against the strength of each corruption]({FIGURE})'
-    write_text(docs / 'accuracy.md', write_page(tables, {**about, 'figure': figure}))
+    worst = ''
+    if 'gyri' in tables:
+        worst = f'![The points that are farthest from their gyrus]({WORST_FIGURE})'
+    write_text(
+        docs / 'accuracy.md', write_page(tables, {**about, 'figure': figure, 'worst': worst})
+    )
 
 
 def draw_pictures(jobs: Sequence[Job], out: Path) -> None:
@@ -228,8 +251,13 @@ def main() -> None:
         run_jobs(jobs[part], weights, out, options.processes)
     if 'scanners' in needed:
         draw_pictures(jobs['scanners'], out)
-    about = facts(options.weights, jobs, options.syn_people)
-    publish(summarise(jobs, out), about, options.docs)
+    about = facts(options.weights, options.gyri, jobs, options.syn_people)
+    tables = summarise(jobs, out)
+    points = tables.pop('points', pd.DataFrame())
+    if len(points):
+        worst = worst_points(points, WORST)
+        draw_worst(worst, points, labelled, PROTOCOL, options.docs / WORST_FIGURE)
+    publish(tables, about, options.docs)
 
 
 if __name__ == '__main__':

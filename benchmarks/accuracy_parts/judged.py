@@ -27,6 +27,7 @@ from accuracy_parts.located import as_table, request
 from accuracy_parts.measure import as_points, as_rows
 from accuracy_parts.subjects import Subject
 
+
 def judge_people(
     subject: Subject,
     outcomes: Mapping[str, Outcome],
