@@ -31,6 +31,9 @@ _PLANES = {'axial': (0, 1), 'coronal': (0, 2)}
 #: Data sets whose licence lets crops of the images be shown.
 _SHOWN = ('ixi',)
 
+#: Columns that tell which point of which method a row is, but the method.
+_IDENTITY = ['dataset', 'participant_id', 'label']
+
 _MARKS = {
     'cnn': {'marker': 'o', 'color': '#1c7ed6'},
     'syn': {'marker': 's', 'color': '#2f9e44'},
@@ -76,10 +79,10 @@ def draw_worst(
     targets = {target.label: target for target in protocol.targets}
     pairs = axes.reshape(-1, 2)
     for pair, (_, row) in zip(pairs, worst.iterrows(), strict=False):
-        person = next(p for p in people if (p.dataset, p.name) == _key(row))
-        same = rows[
-            (rows['label'] == row['label']) & [_key(r) == _key(row) for r in _records(rows)]
-        ]
+        person = next(
+            p for p in people if (p.dataset, p.name) == (row['dataset'], row['participant_id'])
+        )
+        same = rows[(rows[_IDENTITY] == row[_IDENTITY]).all(axis=1)]
         points = {m: same.loc[same['method'] == m, ['x', 'y', 'z']] for m in ('cnn', 'syn')}
         marks = {m: xyz.to_numpy(float)[0] for m, xyz in points.items() if len(xyz)}
         marks['reference'] = person.points[row['label']]
@@ -98,14 +101,6 @@ def draw_worst(
         figure.savefig(partial, dpi=100, format='jpeg', pil_kwargs={'quality': 75})
     plt.close(figure)
     return path
-
-
-def _records(rows: pd.DataFrame) -> list[Mapping[str, object]]:
-    return rows[['dataset', 'participant_id']].to_dict('records')
-
-
-def _key(row: Mapping[str, object] | pd.Series) -> tuple[object, object]:
-    return row['dataset'], row['participant_id']
 
 
 def _draw(
