@@ -13,10 +13,11 @@ from tmsprep.evaluation.recommendation import recommend
 from tmsprep.evaluation.shape import read_places
 from tmsprep.gyri.frame import SIDES, onto
 from tmsprep.gyri.labels import NAMES, class_lookup
-from tmsprep.gyri.parcellation import MIN_POINTS, load_parcellator, parcellate
-from tmsprep.imaging.conform import conform
+from tmsprep.gyri.parcellation import MIN_POINTS, at_2mm, load_parcellator, parcellate
+from tmsprep.imaging.conform import conform, voxels_in_grid
 from tmsprep.imaging.intensities import mend_image
 from tmsprep.imaging.read import read_image
+from tmsprep.imaging.volume import percentile_window
 from tmsprep.methods import get_method
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -151,8 +152,10 @@ def overlap(subject: Subject, points: PointSet, gyri: Path) -> pd.DataFrame:
     """
     assert subject.mask is not None
     labels = Labels.read(subject.mask)
-    conformed = conform(mend_image(read_image(subject.image), subject.image).image)
-    found = parcellate(conformed, points, load_parcellator(gyri))
+    image = mend_image(read_image(subject.image), subject.image).image
+    conformed = conform(image)
+    volume = at_2mm(conformed, percentile_window(voxels_in_grid(image, conformed)))
+    found = parcellate(volume, conformed.affine, points, load_parcellator(gyri))
     counts = {}
     for side in SIDES:
         known = class_lookup(side)[labels.codes]

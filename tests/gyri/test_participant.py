@@ -110,7 +110,7 @@ def test_settle(tmp_path: Path) -> None:
     nib.save(nib.Nifti1Image(np.ones((256, 256, 256), np.uint8), affine), image)
     points = read_places(TMS.file(TMS.atlas['points']), TMS)
     outcome = Outcome('cnn', points, settle_mm=3.0)
-    request = Request(image, {}, protocol, {}, folder=tmp_path)
+    request = Request(image, {'window': (0, 1)}, protocol, {}, folder=tmp_path)
     settled = add_places(outcome, request)
     # All places are equally probable, so the nearest one is where the point is already.
     assert settled.columns['settled_mm'] == [0.0] * len(points)

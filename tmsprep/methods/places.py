@@ -11,7 +11,7 @@ import numpy as np
 
 from tmsprep.gyri.judge import Place, doubt, place_points
 from tmsprep.gyri.limits import Limits
-from tmsprep.gyri.parcellation import Parcellator, load_parcellator, parcellate
+from tmsprep.gyri.parcellation import Parcellator, at_2mm, load_parcellator, parcellate
 from tmsprep.gyri.settle import settle
 from tmsprep.methods.base import Request, points_of
 from tmsprep.outcome import Outcome
@@ -42,7 +42,9 @@ def add_places(outcome: Outcome, request: Request) -> Outcome:
     parcellator = _parcellator(protocol.file(protocol.gyri))
     points = points_of(outcome, protocol)
     conformed = nib.Nifti1Image.from_filename(request.conformed)
-    parcellation = parcellate(conformed, points, parcellator)
+    lower, upper = request.properties['window']
+    volume = at_2mm(conformed, (lower, upper))
+    parcellation = parcellate(volume, conformed.affine, points, parcellator)
     expected = [(target.hemisphere, target.gyrus) for target in protocol.targets]
     settled = {}
     if outcome.settle_mm:
