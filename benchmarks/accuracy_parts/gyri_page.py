@@ -11,6 +11,9 @@ from accuracy_parts.summaries import ALL
 
 NAMES = {'cnn': 'CNN', 'syn': 'SyN', 'recommended': 'recommended', 'pose': 'pose alone'}
 
+#: Points that no method gave, to try the judge.
+TRIED = {'reference': 'the reference', 'astray': 'set astray'}
+
 #: Groups that no choice was made on.
 REPORTED = ('MICCAI 2012, others', 'IXI, test')
 
@@ -110,7 +113,7 @@ def flags(table: pd.DataFrame) -> str:
         'other': 'another warning',
         'p50': 'median probability',
     }
-    return as_markdown(table.replace({'method': NAMES, 'where': _WHERE}), columns)
+    return as_markdown(table.replace({'method': NAMES | TRIED, 'where': _WHERE}), columns)
 
 
 def overlaps(table: pd.DataFrame) -> str:
