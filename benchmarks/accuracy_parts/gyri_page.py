@@ -54,7 +54,7 @@ def _below(cnn: pd.DataFrame, syn: pd.DataFrame) -> list[str]:
     """Targets on which the network is below the registration, and by which share."""
     names = {'near': f'within {NEAR_MM:g} mm', 'inside': 'in the gyrus'}
     return [
-        f'{label} ({percent(cnn.loc[label, what])} against {percent(syn.loc[label, what])} {words})'
+        f'{label} ({percent(cnn.at[label, what])} against {percent(syn.at[label, what])} {words})'
         for label in cnn.index
         for what, words in names.items()
         if cnn.loc[label, what] < syn.loc[label, what]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tmsprep.evaluation.shape import read_places
 from tmsprep.gyri.frame import SIDES
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, Target, load_protocol
@@ -107,21 +108,12 @@ def test_points_set_astray(slab: Labels) -> None:
 
 def test_pose_alone_knows_a_moved_atlas() -> None:
     protocol = load_protocol('tms')
-    atlas = PointSet(
-        protocol.labels,
-        by_pose_atlas(protocol),
-    )
-    moved = 1.1 * atlas.coordinates[:, [1, 2, 0]] + [5, -7, 30]
+    places = protocol.file(protocol.atlas['points'])
+    moved = 1.1 * read_places(places, protocol).coordinates[:, [1, 2, 0]] + [5, -7, 30]
     moved[3] += 9
     found = by_pose(PointSet(protocol.labels, moved), protocol)
     # Its own point has no part in it: the others say where the fourth target was.
     np.testing.assert_allclose(found.coordinates[3], moved[3] - 9, atol=1e-6)
-
-
-def by_pose_atlas(protocol: Protocol) -> np.ndarray:
-    from tmsprep.evaluation.shape import read_places
-
-    return read_places(protocol.file(protocol.atlas['points']), protocol).coordinates
 
 
 @pytest.fixture
