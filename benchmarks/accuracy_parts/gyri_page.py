@@ -6,10 +6,13 @@ import pandas as pd
 
 from accuracy_parts.gyri import NEAR_MM
 from accuracy_parts.gyri_summaries import UNKNOWN, WRONG
-from accuracy_parts.markdown import as_markdown, verdicts
+from accuracy_parts.markdown import as_markdown, percent, verdicts
 from accuracy_parts.summaries import ALL
 
 NAMES = {'cnn': 'CNN', 'syn': 'SyN', 'recommended': 'recommended', 'pose': 'pose alone'}
+
+#: Points that no method gave, to try the judge.
+TRIED = {'reference': 'the reference', 'astray': 'set astray'}
 
 #: Groups that no choice was made on.
 REPORTED = ('MICCAI 2012, others', 'IXI, test')
@@ -30,8 +33,10 @@ def aims(table: pd.DataFrame) -> str:
         all_of = own.loc[('cnn', ALL)]
         for what, aim in (('near', NEAR), ('inside', INSIDE)):
             where = f'within {NEAR_MM:g} mm of' if what == 'near' else 'in'
-            aim_words = f'{group}: at least {aim:.0%} of the points of the CNN {where} their gyrus'
-            lines.append((aim_words, f'{all_of[what]:.1%}', bool(all_of[what] >= aim)))
+            aim_words = (
+                f'{group}: at least {percent(aim)} of the points of the CNN {where} their gyrus'
+            )
+            lines.append((aim_words, percent(all_of[what], 1), bool(all_of[what] >= aim)))
         cnn = own.loc['cnn'].drop(ALL)
         if 'syn' in own.index:
             below = _below(cnn, own.loc['syn'].drop(ALL))
@@ -39,9 +44,9 @@ def aims(table: pd.DataFrame) -> str:
             aim_words = f'{group}: CNN not below SyN on any target, within {NEAR_MM:g} mm and in'
             lines.append((f'{aim_words} the gyrus', text, not below))
         few = cnn[cnn['near'] < EVERY]
-        found = ', '.join(f'{label} {share:.0%}' for label, share in few['near'].items())
-        aim_words = f'{group}: no target under {EVERY:.0%} within {NEAR_MM:g} mm'
-        lines.append((aim_words, found or f'lowest {cnn["near"].min():.0%}', few.empty))
+        found = ', '.join(f'{label} {percent(share)}' for label, share in few['near'].items())
+        aim_words = f'{group}: no target under {percent(EVERY)} within {NEAR_MM:g} mm'
+        lines.append((aim_words, found or f'lowest {percent(cnn["near"].min())}', few.empty))
     return verdicts(lines)
 
 
@@ -49,7 +54,7 @@ def _below(cnn: pd.DataFrame, syn: pd.DataFrame) -> list[str]:
     """Targets on which the network is below the registration, and by which share."""
     names = {'near': f'within {NEAR_MM:g} mm', 'inside': 'in the gyrus'}
     return [
-        f'{label} ({cnn.loc[label, what]:.0%} against {syn.loc[label, what]:.0%} {words})'
+        f'{label} ({percent(cnn.at[label, what])} against {percent(syn.at[label, what])} {words})'
         for label in cnn.index
         for what, words in names.items()
         if cnn.loc[label, what] < syn.loc[label, what]
@@ -75,7 +80,7 @@ def overall(table: pd.DataFrame) -> str:
 
 
 def per_target(table: pd.DataFrame) -> str:
-    """One table per group: share in the gyrus and near it per target and method."""
+    """One table per group: % of points in the gyrus and near it, per target and method."""
     parts = []
     for group, own in table.groupby('group', sort=False):
         texts = [_shares(row) for _, row in own.iterrows()]
@@ -95,7 +100,7 @@ def per_target(table: pd.DataFrame) -> str:
 def _shares(row: pd.Series) -> str:
     if pd.isna(row['inside']):
         return 'failed'
-    return f'{row["inside"]:.0%} / {row["near"]:.0%}'
+    return f'{100 * row["inside"]:.0f} / {100 * row["near"]:.0f}'
 
 
 def flags(table: pd.DataFrame) -> str:
@@ -110,7 +115,7 @@ def flags(table: pd.DataFrame) -> str:
         'other': 'another warning',
         'p50': 'median probability',
     }
-    return as_markdown(table.replace({'method': NAMES, 'where': _WHERE}), columns)
+    return as_markdown(table.replace({'method': NAMES | TRIED, 'where': _WHERE}), columns)
 
 
 def overlaps(table: pd.DataFrame) -> str:

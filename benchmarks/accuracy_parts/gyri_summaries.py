@@ -28,6 +28,7 @@ def by_gyrus(rows: pd.DataFrame) -> pd.DataFrame:
         reference) and depth (mean mm below the crown).
     """
     tables = []
+    rows = rows[~rows['method'].isin(('reference', 'astray'))]
     for (group, method), part in rows.groupby(['group', 'method'], sort=False):
         for label, some in [(ALL, part), *part.groupby('label', sort=False)]:
             tables.append({'group': group, 'method': method, 'label': label, **_describe(some)})

@@ -25,8 +25,17 @@ def _cell(value: object, column: str) -> str:
     if pd.isna(value):
         return _MISSING
     if column in _SHARES:
-        return f'{100 * value:.1f} %'
+        return percent(value, 1)
     return f'{value:.2f}' if isinstance(value, float) else str(value)
+
+
+def percent(share: float, digits: int = 0) -> str:
+    """Write a share as percent.
+
+    >>> percent(0.85), percent(0.909, 1)
+    ('85 %', '90.9 %')
+    """
+    return f'{100 * share:.{digits}f} %'
 
 
 def verdicts(aims: Sequence[tuple[str, str, bool]]) -> str:

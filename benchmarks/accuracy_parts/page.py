@@ -11,7 +11,7 @@ from accuracy_parts.broken import FAR_MM, SMALL
 from accuracy_parts.cortex import NEAR_MM
 from accuracy_parts.gyri import NEAR_MM as NEAR_GYRUS_MM
 from accuracy_parts.gyri_page import aims, flags, left_out, overall, overlaps, per_target
-from accuracy_parts.markdown import as_markdown, verdicts
+from accuracy_parts.markdown import as_markdown, percent, verdicts
 from accuracy_parts.summaries import ALL
 from corruptions.catalogue import CORRUPTIONS
 
@@ -78,7 +78,7 @@ def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, object]) 
     numbers = {
         'near': f'{NEAR_MM:g}',
         'near_gyrus': f'{NEAR_GYRUS_MM:g}',
-        'small': f'{SMALL:.0%}',
+        'small': percent(SMALL),
         'far_mm': f'{FAR_MM:g}',
     }
     return TEMPLATE.read_text(encoding='utf-8').format(**facts, **sections, **numbers)
