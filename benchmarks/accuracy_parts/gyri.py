@@ -22,6 +22,15 @@ from tmsprep.protocols import Protocol, Target
 #: A point that is no further from its gyrus counts as near it: a voxel of the training images.
 NEAR_MM = 2.0
 
+#: Gyri in which targets lie.
+MEASURED = (
+    'precentral gyrus',
+    'medial precentral gyrus',
+    'middle frontal gyrus',
+    'transverse temporal gyrus',
+    'orbital gyri',
+)
+
 #: First number of the cortex in the Neuromorphometrics protocol: odd numbers are left.
 FIRST_CORTEX = 100
 
@@ -47,7 +56,7 @@ _GYRI = {
 
 
 def gyrus_of(target: Target) -> str:
-    """Name of the gyrus, in `tmsprep.gyri.labels`, in which a target lies."""
+    """Return the name of the gyrus, in `tmsprep.gyri.labels`, in which a target lies."""
     return target.gyrus or next(gyrus for word, gyrus in _GYRI.items() if word in target.region)
 
 

@@ -56,8 +56,9 @@ def test_turned_head() -> None:
     [
         # In the gyrus, all places are equally good.
         ((-31, 21, 55), HAND, 0),
-        # The centres of the outermost voxels lie a millimetre below the surface.
-        ((-31, 21, 62), HAND, 3),
+        # 2 log Phi((1 + m) / 1.4) - m^2 / 18 is highest at m = 1.5: away from the surface.
+        ((-31, 21, 59), HAND, 1.5),
+        ((-31, 21, 62), HAND, 3.5),
         ((-31, -2, 55), HAND, 3),
         # Too far away, of unknown side, or expected nowhere.
         ((-31, -20, 55), HAND, 0),
