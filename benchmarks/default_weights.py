@@ -52,7 +52,7 @@ logger = logging.getLogger(__name__)
 SETTLE_MM = 5.0
 
 CARD = {
-    'data': 'IXI, Hammersmith 3 T, 2 mm; rule-based reference points, not human',
+    'data': 'IXI, Hammersmith 3 T, 2 mm; crowns of gyri by rule, not human',
     'licence': 'CC BY-SA 3.0',
 }
 
