@@ -28,7 +28,6 @@ from tmsprep.methods.baxter2021.weights import load_localizer
 from accuracy_parts.broken import broken_labels, without_broken
 from accuracy_parts.cortex import NEAR_MM
 from accuracy_parts.figures import draw_strengths
-from accuracy_parts.gyri import gyrus_of
 from accuracy_parts.gyri_summaries import by_gyrus, mean_dice, warnings
 from accuracy_parts.jobs import DATA, Job, Weights, collect, run_jobs, with_reference
 from accuracy_parts.measure import PROTOCOL
@@ -162,7 +161,7 @@ def summarise(jobs: dict[str, list[Job]], out: Path) -> dict[str, pd.DataFrame]:
 
 def gyri_of_targets() -> pd.DataFrame:
     """Return label, gyrus and side of each target."""
-    rows = [(target.label, gyrus_of(target), target.hemisphere) for target in PROTOCOL.targets]
+    rows = [(target.label, target.gyrus, target.hemisphere) for target in PROTOCOL.targets]
     return pd.DataFrame(rows, columns=['label', 'gyrus', 'side'])
 
 

@@ -13,10 +13,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
-import reference_parts
 import torch
-from reference import reference
-from reference_parts.regions import Parcellation
 from tqdm import tqdm
 
 import tmsprep
@@ -30,6 +27,7 @@ from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
+import reference_parts
 from accuracy_parts.cortex import grey_matter, nearest_mm
 from accuracy_parts.judged import judge_points, overlap
 from accuracy_parts.measure import (
@@ -47,6 +45,8 @@ from accuracy_parts.subjects import Subject
 from corruptions.catalogue import CORRUPTIONS
 from corruptions.position import swap_sides
 from corruptions.scan import Corrupted, Scan
+from reference import reference
+from reference_parts.regions import Parcellation
 
 DATA = Path(tmsprep.__file__).parent / 'data'
 PARTNERS = {target.label: target.mirror for target in PROTOCOL.targets if target.mirror}

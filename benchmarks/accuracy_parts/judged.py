@@ -29,7 +29,6 @@ from accuracy_parts.gyri import (
     Labels,
     against_labels,
     box_of,
-    gyrus_of,
     voxel_centres,
 )
 from accuracy_parts.measure import as_points, as_rows, as_table, asked_of, request
@@ -149,7 +148,7 @@ def set_astray(points: PointSet, labels: Labels, protocol: Protocol) -> PointSet
     places = apply_affine(labels.affine, voxels)
     moved = np.full((len(points), 3), np.nan)
     for i, target in enumerate(protocol.targets):
-        own = labels.mask(gyrus_of(target), target.hemisphere)[tuple(voxels.T)]
+        own = labels.mask(target.gyrus, target.hemisphere)[tuple(voxels.T)]
         if points.found[i] and own.any():
             away = cKDTree(places[own]).query(places)[0]
             elsewhere = places[away >= ASTRAY_MM]

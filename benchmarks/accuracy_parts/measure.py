@@ -20,16 +20,13 @@ from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.tables import read_json
 
-from accuracy_parts.gyri import gyrus_of
-
 PROTOCOL = load_protocol('tms')
 
 
 def with_gyri(protocol: Protocol, weights: Path | None) -> Protocol:
     """Let a protocol judge points by the weights of a parcellation; None for no judge."""
     name = '' if weights is None else str(weights.resolve())
-    targets = tuple(replace(target, gyrus=gyrus_of(target)) for target in protocol.targets)
-    return replace(protocol, gyri=name, targets=targets)
+    return replace(protocol, gyri=name)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from tmsprep.atomic import atomic_path
 from tmsprep.imaging.read import load_nifti
 from tmsprep.protocols import Protocol
 
-from accuracy_parts.gyri import Labels, gyrus_of
+from accuracy_parts.gyri import Labels
 from accuracy_parts.subjects import Subject
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def draw_worst(
         target = targets[row['label']]
         assert person.mask is not None
         labels = Labels.read(person.mask)
-        gyrus = labels.mask(gyrus_of(target), target.hemisphere)
+        gyrus = labels.mask(target.gyrus, target.hemisphere)
         for panel, plane in zip(pair, _PLANES, strict=True):
             _draw(panel, person, labels, gyrus, marks, plane)
         title = f'{row["dataset"]} {row["participant_id"]}, {row["label"]}'

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import matplotlib as mpl
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -26,7 +27,7 @@ from accuracy_parts.gyri import (
 from accuracy_parts.gyri_summaries import by_gyrus, mean_dice, warnings
 from accuracy_parts.judged import by_pose, set_astray
 from accuracy_parts.subjects import Subject
-from accuracy_parts.worst import worst_points
+from accuracy_parts.worst import draw_worst, worst_points
 
 #: Numbers of the left precentral and postcentral gyrus, and of white matter.
 PRECENTRAL, POSTCENTRAL, WHITE = 183, 177, 44
@@ -235,3 +236,31 @@ def test_broken_labels(cohort: list[Subject]) -> None:
 
 def test_nothing_is_broken(cohort: list[Subject]) -> None:
     assert broken_labels(cohort[:4]).empty
+
+
+def test_pictures_of_the_worst_points(tmp_path: Path, slab: Labels) -> None:
+    labels, image = tmp_path / 'dseg.nii', tmp_path / 'T1w.nii'
+    nib.save(nib.Nifti1Image(slab.codes, AFFINE), labels)
+    nib.save(nib.Nifti1Image(slab.codes.astype(np.float32), AFFINE), image)
+    nowhere = PointSet.from_mapping({}, PROTOCOL.labels)
+    people = [
+        Subject(dataset, 'sub-1', image, 0, nowhere, labels) for dataset in ('ixi', 'miccai2012')
+    ]
+    point = {'participant_id': 'sub-1', 'label': 'HAND', 'x': 8.0, 'y': 21.0, 'z': 20.0}
+    rows = pd.DataFrame(
+        [
+            {'dataset': person.dataset, 'method': method, 'gyrus_mm': 3.0, **point}
+            for person in people
+            for method in ('cnn', 'syn')
+        ]
+    )
+    paths = [tmp_path / f'{name}.jpg' for name in ('worst', 'again')]
+    for path in paths:
+        draw_worst(worst_points(rows, 3), rows, people, PROTOCOL, path)
+    first, again = (path.read_bytes() for path in paths)
+    assert first == again
+    # The image of the second person is not shown: white but for lines.
+    drawn = mpl.image.imread(paths[0]).astype(float)[..., 0]
+    left, right = np.hsplit(drawn, 2)
+    assert (left < 128).mean() > 0.3
+    assert (right < 128).mean() < 0.1

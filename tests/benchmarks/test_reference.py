@@ -6,6 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from nibabel.affines import apply_affine, from_matvec
+
+from tmsprep.points import PointSet
+
 from reference import FAILED_MM, LABELS, agreed, rate
 from reference_parts.knob import ABOVE_MM, to_knob
 from reference_parts.landmarks import LANDMARKS, OTHER_PLACES, PLACES, locate, read_places
@@ -19,8 +22,6 @@ from reference_parts.regions import (
     mirrored_code,
     read_landmarks,
 )
-
-from tmsprep.points import PointSet
 
 #: A head that is turned, larger and shifted.
 MOVED = from_matvec(
