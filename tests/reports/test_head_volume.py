@@ -113,7 +113,8 @@ def test_written_by_hand(tmp_path: Path) -> None:
         gzip.compress(b' ' * 5000, mtime=0),
         gzip.compress(
             b'{"format": "tmsprep-head-1", "shape": [1, 1, 1], "first": [0, 0, NaN], '
-            b'"spacing": 1, "greys": 48}\n'
+            b'"spacing": 1, "greys": 48}\n',
+            mtime=0,
         ),
     ],
 )
