@@ -2,7 +2,7 @@
 
 ``python benchmarks/accuracy.py DATA OUT`` with DATA the folder of ``ixi``, ``miccai2012``,
 ``ds000011``, ``ds002748``, ``studyforrest`` and ``templates``. OUT keeps one small file per image
-and method, under the checksum of the weights: repeat the command to resume. Empty OUT after a
+and method, under the checksums of the weights: repeat the command to resume. Empty OUT after a
 change of the code. A part of the page is there once all of it has been measured.
 ``OUT/.../pictures`` shows the points on the images of other scanners.
 
@@ -20,10 +20,12 @@ from pathlib import Path
 
 import pandas as pd
 
+import tmsprep
 from tmsprep.atomic import atomic_path, write_text
 from tmsprep.files import file_sha256
 from tmsprep.methods.baxter2021.weights import load_localizer
 
+from accuracy_parts.broken import broken_labels, without_broken
 from accuracy_parts.cortex import NEAR_MM
 from accuracy_parts.figures import draw_strengths
 from accuracy_parts.gyri_summaries import by_gyrus, mean_dice, warnings
@@ -45,28 +47,32 @@ from accuracy_parts.summaries import (
     by_target,
     near_cortex,
 )
+from accuracy_parts.worst import draw_worst, worst_points
 from corruptions.catalogue import CORRUPTIONS
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
-PARTS = ('test', 'gyri', 'corruptions', 'motion', 'scanners')
+PARTS = ('gyri', 'corruptions', 'motion', 'scanners')
 
 #: What must have been measured before a part, and what belongs to it.
 NEEDS = {
-    'test': ('located',),
     'gyri': ('located', 'overlap'),
-    'corruptions': ('located', 'test'),
-    'motion': ('located', 'test'),
+    'corruptions': ('located', 'gyri'),
+    'motion': ('located', 'gyri'),
 }
+WORST_FIGURE, WORST = 'figures/accuracy_worst.jpg', 10
 FIGURE = 'figures/accuracy_corruptions.svg'
 
 
-def corruption_jobs(people: Sequence[Subject], names: Sequence[str], syn_people: int) -> list[Job]:
+def corruption_jobs(
+    people: Sequence[Subject], names: Sequence[str], syn_people: int, weights: Weights
+) -> list[Job]:
     """All participants by the network at all strengths, the first few by SyN at the middle one."""
+    folder = weights.judged
     jobs = []
     for name in names:
         for strength in CORRUPTIONS[name].strengths:
-            jobs += [Job('corruptions', p, 'cnn', name, strength) for p in people]
-        jobs += [Job('corruptions', p, 'syn', name, 'middle') for p in people[:syn_people]]
+            jobs += [Job('corruptions', p, 'cnn', name, strength, folder) for p in people]
+        jobs += [Job('corruptions', p, 'syn', name, 'middle', folder) for p in people[:syn_people]]
     return jobs
 
 
@@ -74,14 +80,14 @@ def plan(
     options: argparse.Namespace, labelled: Sequence[Subject], weights: Weights
 ) -> dict[str, list[Job]]:
     """List the jobs of all parts; those of 'located' must be done before the others."""
-    people = [p for p in labelled if p.dataset == 'ixi']
+    people = [p for p in labelled if p.dataset == 'ixi'][:: options.every]
     others = people_of_other_scanners(options.data, PROTOCOL)
+    others = [person for person in others if person.number < options.first]
     return {
         **gyri_jobs(labelled, ('cnn', 'syn'), weights),
-        'test': [Job('test', p, method) for method in ('cnn', 'syn') for p in people],
-        'corruptions': corruption_jobs(people, options.corruptions, options.syn_people),
-        'motion': corruption_jobs(people, MOTIONS, 0),
-        'scanners': [Job('scanners', p, 'both') for p in others if p.number < options.first],
+        'corruptions': corruption_jobs(people, options.corruptions, options.syn_people, weights),
+        'motion': corruption_jobs(people, MOTIONS, 0, weights),
+        'scanners': [Job('scanners', p, 'cnn+syn', folder=weights.judged) for p in others],
     }
 
 
@@ -89,18 +95,20 @@ def gyri_jobs(
     people: Sequence[Subject], methods: Sequence[str], weights: Weights
 ) -> dict[str, list[Job]]:
     """List the jobs that compare points and parcellation with labels."""
-    judge = '+'.join(methods) + f'-{weights.judge}'
     parts = {
-        'located': [Job('located', p, method) for method in methods for p in people],
-        'gyri': [Job('gyri', p, judge) for p in people],
+        'located': [
+            Job('located', p, method, folder=weights.located) for method in methods for p in people
+        ],
+        'gyri': [Job('gyri', p, '+'.join(methods), folder=weights.judged) for p in people],
     }
     if weights.gyri is not None:
-        parts['overlap'] = [Job('overlap', p, weights.judge) for p in people]
+        parts['overlap'] = [Job('overlap', p, '', folder=weights.judged) for p in people]
     return parts
 
 
-def show_choice(options: argparse.Namespace, weights: Weights, out: Path) -> None:
+def show_choice(options: argparse.Namespace, weights: Weights) -> None:
     """Measure on the participants on whom choices may be made, and print tables."""
+    out = options.out
     people = people_with_labels(options.data, PROTOCOL)['choose']
     people = with_reference(people, out, options.processes)
     jobs = gyri_jobs(people, options.methods, weights)
@@ -131,14 +139,17 @@ def summarise(jobs: dict[str, list[Job]], out: Path) -> dict[str, pd.DataFrame]:
     done = {part for part, some in jobs.items() if all(job.path(out).is_file() for job in some)}
     rows = {part: collect(jobs[part], out) for part in done - {'located'}}
     tables = {}
-    if 'test' in done:
-        tables['test'] = by_target(rows['test'])
     if 'gyri' in done:
-        tables['gyri'] = by_gyrus(rows['gyri'])
-        tables['warnings'] = warnings(rows['gyri'])
+        measured = rows['gyri'][rows['gyri']['method'].isin(('cnn', 'syn'))]
+        tables['test'] = by_target(measured[measured['dataset'] == 'ixi'])
+        automatic = [job.subject for job in jobs['gyri'] if job.subject.dataset == 'ixi']
+        tables['broken'] = broken_labels(automatic)
+        tables['points'] = without_broken(rows['gyri'], tables['broken'], gyri_of_targets())
+        tables['gyri'] = by_gyrus(tables['points'])
+        tables['warnings'] = warnings(tables['points'])
     if 'overlap' in done:
         tables['dice'] = mean_dice(rows['overlap'])
-    if {'test', 'corruptions'} <= done:
+    if {'gyri', 'corruptions'} <= done:
         tables['corruptions'] = by_corruption(rows['corruptions'])
     if 'motion' in done:
         tables['motion'] = by_motion(rows['motion'])
@@ -148,20 +159,32 @@ def summarise(jobs: dict[str, list[Job]], out: Path) -> dict[str, pd.DataFrame]:
     return tables
 
 
-def facts(weights: Path, jobs: dict[str, list[Job]], syn_people: int) -> dict[str, object]:
+def gyri_of_targets() -> pd.DataFrame:
+    """Return label, gyrus and side of each target."""
+    rows = [(target.label, target.gyrus, target.hemisphere) for target in PROTOCOL.targets]
+    return pd.DataFrame(rows, columns=['label', 'gyrus', 'side'])
+
+
+def facts(
+    weights: Path, gyri: Path | None, jobs: dict[str, list[Job]], syn_people: int
+) -> dict[str, object]:
     """Collect the facts about weights, participants and programs."""
     localizer = load_localizer(weights)
-    names = ('tmsprep', 'torch', 'antspyx', 'numpy', 'scipy', 'nibabel')
+    names = ('torch', 'antspyx', 'numpy', 'scipy', 'nibabel')
+    versions = [f'tmsprep {tmsprep.__version__}', *(f'{name} {version(name)}' for name in names)]
     count = len(localizer.members)
-    people = len({job.subject.name for job in jobs['test']})
+    people = len({job.subject.name for job in jobs['gyri'] if job.subject.dataset == 'ixi'})
+    corrupted = len({job.subject.name for job in jobs['corruptions']})
     return {
         'weights': weights.name,
         'sha256': file_sha256(weights),
         'members': 'one network' if count == 1 else f'an ensemble of {count} networks',
         'card': '; '.join(f'{key}: {value}' for key, value in localizer.card.items()),
-        'versions': 'Versions: ' + ', '.join(f'{name} {version(name)}' for name in names),
+        'gyri_weights': 'none' if gyri is None else f'`{gyri.name}`, sha256 `{file_sha256(gyri)}`',
+        'versions': f'Versions: {", ".join(versions)}',
         'people': people,
-        'syn_people': min(syn_people, people),
+        'corrupted_people': corrupted,
+        'syn_people': min(syn_people, corrupted),
         'other_people': len(jobs['scanners']),
     }
 
@@ -177,7 +200,12 @@ def publish(tables: dict[str, pd.DataFrame], about: dict[str, object], docs: Pat
         test = tables['test'].set_index(['method', 'label'])
         draw_strengths(tables['corruptions'], test.loc[('cnn', ALL), 'mean'], docs / FIGURE)
         figure = f'![Error against the strength of each corruption]({FIGURE})'
-    write_text(docs / 'accuracy.md', write_page(tables, {**about, 'figure': figure}))
+    worst = ''
+    if 'gyri' in tables:
+        worst = f'![The points that are farthest from their gyrus]({WORST_FIGURE})'
+    write_text(
+        docs / 'accuracy.md', write_page(tables, {**about, 'figure': figure, 'worst': worst})
+    )
 
 
 def draw_pictures(jobs: Sequence[Job], out: Path) -> None:
@@ -207,7 +235,8 @@ def main() -> None:
     parser.add_argument('--weights', type=Path, default=DATA / 'localizer_tms.safetensors')
     parser.add_argument('--gyri', type=Path, default=gyri_weights(), help='of the parcellation')
     parser.add_argument('--first', type=int, default=30, help='participants of each data set')
-    parser.add_argument('--syn-people', type=int, default=5, help='by SyN, spoilt images')
+    parser.add_argument('--every', type=int, default=2, help='nth test participant is corrupted')
+    parser.add_argument('--syn-people', type=int, default=3, help='by SyN, corrupted images')
     parser.add_argument(
         '--corruptions', nargs='+', default=list(CORRUPTIONS), choices=list(CORRUPTIONS)
     )
@@ -215,21 +244,25 @@ def main() -> None:
     parser.add_argument('--docs', type=Path, default=DOCS, help='where the page goes')
     options = parser.parse_args()
     weights = Weights(options.weights, options.gyri)
-    out = options.out / file_sha256(options.weights)[:12]
     if options.people == 'choose':
-        show_choice(options, weights, out)
+        show_choice(options, weights)
         return
     labelled = people_with_labels(options.data, PROTOCOL)['report']
     labelled = [person for person in labelled if person.number < options.first]
-    labelled = with_reference(labelled, out, options.processes)
+    labelled = with_reference(labelled, options.out, options.processes)
     jobs = plan(options, labelled, weights)
     needed = {part for part in options.only for part in (*NEEDS.get(part, ()), part)}
     for part in (part for part in jobs if part in needed):
-        run_jobs(jobs[part], weights, out, options.processes)
+        run_jobs(jobs[part], weights, options.out, options.processes)
     if 'scanners' in needed:
-        draw_pictures(jobs['scanners'], out)
-    about = facts(options.weights, jobs, options.syn_people)
-    publish(summarise(jobs, out), about, options.docs)
+        draw_pictures(jobs['scanners'], options.out)
+    about = facts(options.weights, options.gyri, jobs, options.syn_people)
+    tables = summarise(jobs, options.out)
+    points = tables.pop('points', pd.DataFrame())
+    if len(points):
+        worst = worst_points(points, WORST)
+        draw_worst(worst, points, labelled, PROTOCOL, options.docs / WORST_FIGURE)
+    publish(tables, about, options.docs)
 
 
 if __name__ == '__main__':

@@ -120,7 +120,7 @@ def load_parcellated(examples: Sequence[Example], cache: Path) -> list[Parcellat
                 image,
                 np.asanyarray(parcels.dataobj).astype(np.uint8),
                 np.linalg.inv(parcels.affine),
-                conformed_affine(example, cache),
+                conformed_affine(example.name, cache),
                 example.points.coordinates,
             )
         )

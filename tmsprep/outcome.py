@@ -70,6 +70,9 @@ class Outcome:
         Columns of text: name to one text per target, '' where there is none.
     doubts : dict
         Status of points that need a look, see `tmsprep.evaluation.status`, to their targets.
+    settle_mm : float
+        How far the points are usually off along each axis, mm, if they may be moved to the middle
+        of the grey matter of their gyrus, see `tmsprep.gyri.settle`; 0 if they may not.
     """
 
     method: str
@@ -84,6 +87,7 @@ class Outcome:
     refused: bool = False
     words: dict[str, list[str]] = field(default_factory=dict)
     doubts: dict[str, list[str]] = field(default_factory=dict)
+    settle_mm: float = 0.0
 
     @classmethod
     def failed(cls, method: str, error: Exception, files: dict[str, str] | None = None) -> Outcome:
@@ -106,6 +110,7 @@ class Outcome:
             'refused': self.refused,
             'words': self.words,
             'doubts': self.doubts,
+            'settle_mm': self.settle_mm,
         }
         if self.points is not None:
             rows = self.points.coordinates.astype(object)

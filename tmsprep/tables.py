@@ -67,6 +67,9 @@ FRAME = {
 #: Columns that tell where in the cortex a point lies; of these, the first is text.
 GYRUS_COLUMNS = ('gyrus', 'gyrus_probability', 'crown_depth_mm')
 
+#: Column that tells how far a point was moved, see `tmsprep.gyri.settle`.
+SETTLED = 'settled_mm'
+
 #: Columns of text beyond those that every table of targets has.
 TEXT_COLUMNS = frozenset({'gyrus'})
 
@@ -105,6 +108,12 @@ COLUMNS: dict[str, Column] = {
         'nearest to the surface of the brain; inside the Sylvian fissure, uppermost',
         'mm',
         long_name='Below crown',
+    ),
+    SETTLED: column(
+        'How far the point was moved to the middle of the grey matter of its gyrus, as a '
+        'parcellation network sees it',
+        'mm',
+        long_name='Moved to the middle of the gyrus',
     ),
     'error_mm': column('Distance from the reference', 'mm'),
     'dispersion_mm': column(

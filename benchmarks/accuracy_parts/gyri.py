@@ -22,6 +22,15 @@ from tmsprep.protocols import Protocol, Target
 #: A point that is no further from its gyrus counts as near it: a voxel of the training images.
 NEAR_MM = 2.0
 
+#: Gyri in which targets lie.
+MEASURED = (
+    'precentral gyrus',
+    'medial precentral gyrus',
+    'middle frontal gyrus',
+    'transverse temporal gyrus',
+    'orbital gyri',
+)
+
 #: First number of the cortex in the Neuromorphometrics protocol: odd numbers are left.
 FIRST_CORTEX = 100
 
@@ -34,21 +43,6 @@ _CROWN_MM, _CROWN_REACH_MM = 10.0, 25.0
 
 #: Gyri inside the Sylvian fissure, whose crowns face upwards instead of the hull of the brain.
 _FACING_UP = ('transverse temporal gyrus',)
-
-#: Gyrus of each target, by the start of its region.
-_GYRI = {
-    'orbitofrontal': 'orbital gyri',
-    'dorsolateral': 'middle frontal gyrus',
-    'Heschl': 'transverse temporal gyrus',
-    'face': 'precentral gyrus',
-    'lower limb': 'medial precentral gyrus',
-    'upper limb': 'precentral gyrus',
-}
-
-
-def gyrus_of(target: Target) -> str:
-    """Name of the gyrus, in `tmsprep.gyri.labels`, in which a target lies."""
-    return target.gyrus or next(gyrus for word, gyrus in _GYRI.items() if word in target.region)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +98,7 @@ class Labels:
         float
             mm, negative above the crown; NaN without a gyrus there.
         """
-        gyrus = gyrus_of(target)
+        gyrus = target.gyrus
         coarse = self.coarse
         voxels = np.argwhere(coarse.mask(gyrus, target.hemisphere))
         places = apply_affine(coarse.affine, voxels)
@@ -192,10 +186,10 @@ def against_labels(
     rows = []
     for target in protocol.targets:
         place = points[target.label]
-        mask = labels.mask(gyrus_of(target), target.hemisphere)
+        mask = labels.mask(target.gyrus, target.hemisphere)
         away = distance_mm(place, mask, labels.affine)
         code = labels.code_at(place) if np.isfinite(away) else 0
-        own = class_lookup(target.hemisphere)[code] == NAMES.index(gyrus_of(target))
+        own = class_lookup(target.hemisphere)[code] == NAMES.index(target.gyrus)
         rows.append(
             {
                 'label': target.label,

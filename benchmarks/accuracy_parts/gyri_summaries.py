@@ -23,11 +23,12 @@ def by_gyrus(rows: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        group, method, label, points (those with a label of their gyrus), failed (of them without
-        a point), inside and near (shares of the others), farthest (mm from the gyrus), error (mean
-        mm from the reference) and depth (mean mm below the crown).
+        group, method, label, people, points, failed (points that the method did not give), inside
+        and near (shares of the others), farthest (mm from the gyrus), error (mean mm from the
+        reference) and depth (mean mm below the crown).
     """
     tables = []
+    rows = rows[~rows['method'].isin(('reference', 'astray'))]
     for (group, method), part in rows.groupby(['group', 'method'], sort=False):
         for label, some in [(ALL, part), *part.groupby('label', sort=False)]:
             tables.append({'group': group, 'method': method, 'label': label, **_describe(some)})
@@ -37,6 +38,7 @@ def by_gyrus(rows: pd.DataFrame) -> pd.DataFrame:
 def _describe(rows: pd.DataFrame) -> dict[str, float]:
     known = rows[rows['gyrus_mm'].notna()]
     return {
+        'people': rows['participant_id'].nunique(),
         'points': len(rows),
         'failed': int(rows['x'].isna().sum()),
         'inside': known['inside'].mean(),

@@ -7,12 +7,13 @@ import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 import tmsprep
@@ -20,16 +21,25 @@ from tmsprep.atomic import atomic_path
 from tmsprep.files import file_sha256, text_sha256
 from tmsprep.imaging.conform import resample_mask
 from tmsprep.imaging.read import read_image
-from tmsprep.methods.baxter2021.weights import load_localizer
-from tmsprep.networks.brain_extraction import load_brain_unet
+from tmsprep.methods import get_method
+from tmsprep.methods.base import Request
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
+from tmsprep.protocols import Protocol
 
 import reference_parts
 from accuracy_parts.cortex import grey_matter, nearest_mm
-from accuracy_parts.judged import judge_people, overlap
-from accuracy_parts.located import as_table, locate, request
-from accuracy_parts.measure import PROTOCOL, Measurement, as_points, as_rows
+from accuracy_parts.judged import judge_points, overlap
+from accuracy_parts.measure import (
+    PROTOCOL,
+    as_points,
+    as_rows,
+    as_table,
+    asked_of,
+    locate,
+    request,
+    with_gyri,
+)
 from accuracy_parts.pictures import cut_slices
 from accuracy_parts.subjects import Subject
 from corruptions.catalogue import CORRUPTIONS
@@ -51,18 +61,37 @@ class Weights:
     localizer : Path
         Finds the points.
     gyri : Path, optional
-        Finds the gyri.
+        Finds the gyri, by which points are judged.
     """
 
     localizer: Path
     gyri: Path | None = None
 
-    @property
-    def judge(self) -> str:
-        """Name of the way in which points are judged; another one for other weights or code."""
+    @cached_property
+    def located(self) -> str:
+        """Name of the folder of points that were not judged."""
+        return f'points-{file_sha256(self.localizer)[:12]}'
+
+    @cached_property
+    def judged(self) -> str:
+        """Name of the folder of what depends on the judge: weights, and code of its package."""
         files = sorted((Path(tmsprep.__file__).parent / 'gyri').glob('*.py'))
         given = [] if self.gyri is None else [self.gyri]
-        return text_sha256(' '.join(file_sha256(path) for path in [*given, *files]))[:12]
+        judge = text_sha256(' '.join(file_sha256(path) for path in [*given, *files]))
+        return f'judged-{file_sha256(self.localizer)[:12]}-{judge[:12]}'
+
+    @property
+    def protocol(self) -> Protocol:
+        """The targets, and the network that judges their points."""
+        return with_gyri(PROTOCOL, self.gyri)
+
+
+def reference_rule() -> str:
+    """Name of the folder of the reference points; another one for other code or numbers."""
+    benchmarks = Path(reference_parts.__file__).parents[1]
+    files = [benchmarks / 'reference.py', *sorted((benchmarks / 'reference_parts').glob('*.*'))]
+    files.append(Path(tmsprep.__file__).parent / 'gyri' / 'crown.py')
+    return f'reference-{text_sha256(" ".join(file_sha256(path) for path in files))[:12]}'
 
 
 @dataclass(frozen=True)
@@ -72,15 +101,15 @@ class Job:
     Parameters
     ----------
     part : str
-        'reference', 'located', 'test', 'gyri', 'overlap', 'corruptions' or 'scanners'.
+        'reference', 'located', 'gyri', 'overlap', 'corruptions' or 'scanners'.
     subject : Subject
         Whose image.
     method : str
-        'cnn' or 'syn'; 'both' in the part 'scanners'; in the parts 'gyri' and 'overlap' the way in
-        which points are judged, see `Weights.judge`, after the methods judged, as 'cnn+syn-'; in
-        the part 'reference' the rule, see `reference_rule`.
+        'cnn' or 'syn', or both as 'cnn+syn'; '' where there is no choice.
     corruption, strength : str
         Of `CORRUPTIONS`; empty for the image as it is.
+    folder : str
+        Named after all that the result depends on.
     """
 
     part: str
@@ -88,6 +117,7 @@ class Job:
     method: str
     corruption: str = ''
     strength: str = ''
+    folder: str = ''
 
     def path(self, out: Path) -> Path:
         """Where the result is kept."""
@@ -95,22 +125,12 @@ class Job:
         words = (subject.dataset, subject.name, self.corruption, self.strength)
         name = '_'.join(word.replace(' ', '-') for word in words if word)
         suffix = '.json' if self.part == 'located' else '.tsv'
-        # The reference is the same whatever is measured.
-        root = out.parent if self.part == 'reference' else out
-        return root / self.part / self.method / f'{name}{suffix}'
-
-
-def reference_rule() -> str:
-    """Name of the rule of the reference points; another one for other code or numbers."""
-    benchmarks = Path(reference_parts.__file__).parents[1]
-    files = [benchmarks / 'reference.py', *sorted((benchmarks / 'reference_parts').glob('*.*'))]
-    files.append(Path(tmsprep.__file__).parent / 'gyri' / 'crown.py')
-    return text_sha256(' '.join(file_sha256(path) for path in files))[:12]
+        return out / self.folder / self.part / self.method / f'{name}{suffix}'
 
 
 def with_reference(people: Sequence[Subject], out: Path, processes: int) -> list[Subject]:
     """Give people the reference points that the rule makes of their labels."""
-    jobs = [Job('reference', person, reference_rule()) for person in people]
+    jobs = [Job('reference', person, '', folder=reference_rule()) for person in people]
     run_jobs(jobs, Weights(DATA), out, processes)
     return [
         replace(job.subject, points=as_points(collect([job], out)).reindex(PROTOCOL.labels))
@@ -128,7 +148,7 @@ def run_jobs(jobs: Iterable[Job], weights: Weights, out: Path, processes: int) -
     weights : Weights
         What is measured.
     out : Path
-        Folder of the results for this localizer.
+        Folder of all results.
     processes : int
         In each the network computes on one thread, SyN on two.
     """
@@ -154,20 +174,13 @@ def collect(jobs: Iterable[Job], out: Path) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
 
 
-@lru_cache(maxsize=1)
-def _models(weights: Path) -> tuple:
-    import torch
-
-    torch.set_num_threads(1)
-    return load_localizer(weights), load_brain_unet(DATA / 'brain_extraction.safetensors')
-
-
 def _run(job: Job, weights: Weights, out: Path) -> None:
+    torch.set_num_threads(1)
     try:
         if job.part == 'located':
             _locate(job, weights, out)
             return
-        rows = _MEASURES.get(job.part, _against)(job, weights, out)
+        rows = _MEASURES[job.part](job, weights, out)
     except (RuntimeError, ValueError) as error:
         raise RuntimeError(f'{job.subject.image} ({job}): {error}') from error
     identity = {
@@ -183,32 +196,42 @@ def _run(job: Job, weights: Weights, out: Path) -> None:
 
 
 def _locate(job: Job, weights: Weights, out: Path) -> None:
-    """Keep what a method says of an image as it is."""
+    """Keep what a method says of an image as it is, without its files."""
     earlier = {}
     if job.method != 'cnn':
         earlier = {'cnn': Outcome.read(replace(job, method='cnn').path(out))}
-    with request(job.subject.image, PROTOCOL, job.method, weights.localizer, earlier) as asked:
-        locate(asked, job.method).write(job.path(out))
+    with request(job.subject.image, PROTOCOL, weights.localizer) as asked:
+        outcome = locate(job.method, asked_of(job.method, asked, earlier))
+    replace(outcome, files={}).write(job.path(out))
 
 
-def _against(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
+def _found(asked: Request, methods: Sequence[str]) -> dict[str, Outcome]:
+    """Localise by methods, one after the other, and judge."""
+    outcomes: dict[str, Outcome] = {}
+    for method in methods:
+        own = asked_of(method, asked, outcomes)
+        outcomes[method] = get_method(method).check(locate(method, own), own)
+    return outcomes
+
+
+def _spoilt(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
     """Error against the reference, and against the points of the unspoilt image, moved along."""
-    subject = job.subject
-    located = Outcome.read(Job('located', subject, job.method).path(out))
-    rows, truth = as_table(located, PROTOCOL), subject.points
-    untouched = None
-    if job.corruption:
-        spoilt = corrupted(job, read_image(subject.image))
-        truth = _renamed(spoilt.points, spoilt)
-        untouched = _renamed(as_points(rows).transformed(spoilt.motion), spoilt)
-        measurement = Measurement(spoilt.image, *_models(weights.localizer))
-        rows = measurement.cnn() if job.method == 'cnn' else measurement.syn()
+    judged = Job('gyri', job.subject, 'cnn+syn', folder=weights.judged)
+    before = collect([judged], out)
+    before = as_points(before[before['method'] == job.method])
+    spoilt = corrupted(job, read_image(job.subject.image))
+    methods = ('cnn',) if job.method == 'cnn' else ('cnn', job.method)
+    with request(spoilt.image, weights.protocol, weights.localizer) as asked:
+        outcome = _found(asked, methods)[job.method]
+    rows, truth = as_table(outcome, PROTOCOL), _renamed(spoilt.points, spoilt)
     points = as_points(rows)
-    rows['method'] = job.method
-    rows['error_mm'] = points.distance(truth)
-    rows['has_reference'] = truth.found.astype(int)
-    rows['inconsistency_mm'] = np.nan if untouched is None else points.distance(untouched)
-    return rows
+    untouched = _renamed(before.transformed(spoilt.motion), spoilt)
+    return rows.drop(columns='gyrus', errors='ignore').assign(
+        method=job.method,
+        error_mm=points.distance(truth),
+        has_reference=truth.found.astype(int),
+        inconsistency_mm=points.distance(untouched),
+    )
 
 
 def _reference(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
@@ -218,18 +241,18 @@ def _reference(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
 
 
 def _judged(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
-    """Points of all methods that were located, against the labels of the gyri."""
-    methods = job.method.partition('-')[0].split('+')
-    outcomes = {m: Outcome.read(Job('located', job.subject, m).path(out)) for m in methods}
-    return judge_people(job.subject, outcomes, PROTOCOL, weights.localizer, weights.gyri)
+    """Points of all methods that were located, judged, against the labels of the gyri."""
+    methods = job.method.split('+')
+    jobs = {m: Job('located', job.subject, m, folder=weights.located) for m in methods}
+    outcomes = {method: Outcome.read(located.path(out)) for method, located in jobs.items()}
+    return judge_points(job.subject, outcomes, weights.protocol, weights.localizer)
 
 
 def _overlap(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
     """Dice of the parcellation with the labels."""
-    assert weights.gyri is not None
-    located = Outcome.read(Job('located', job.subject, 'cnn').path(out))
+    located = Outcome.read(Job('located', job.subject, 'cnn', folder=weights.located).path(out))
     assert located.points is not None
-    return overlap(job.subject, located.points, weights.gyri)
+    return overlap(job.subject, located.points, weights.protocol, weights.localizer)
 
 
 def corrupted(job: Job, image: nib.Nifti1Image) -> Corrupted:
@@ -247,17 +270,26 @@ def _renamed(points: PointSet, spoilt: Corrupted) -> PointSet:
 
 def _scanners(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
     """Both methods' points and how far they are from grey matter; keeps slices for a picture."""
-    measurement = Measurement(read_image(job.subject.image), *_models(weights.localizer))
-    grey = grey_matter(measurement.conformed, measurement.mask)
-    tables = []
-    for method, rows in (('cnn', measurement.cnn()), ('syn', measurement.syn())):
-        points = as_points(rows)
-        distance, anywhere = nearest_mm(points, grey, measurement.mask)
-        tables.append(rows.assign(method=method, grey_mm=distance, chance=anywhere))
-    slices = cut_slices(measurement.conformed, as_points(tables[0]), as_points(tables[1]))
+    with request(job.subject.image, weights.protocol, weights.localizer) as asked:
+        outcomes = _found(asked, job.method.split('+'))
+        conformed = nib.Nifti1Image.from_filename(asked.conformed)
+        mask = nib.Nifti1Image.from_filename(outcomes['syn'].files['mask'])
+        grey = grey_matter(conformed, mask)
+        tables = []
+        for method, outcome in outcomes.items():
+            rows = as_table(outcome, PROTOCOL).drop(columns='gyrus', errors='ignore')
+            distance, anywhere = nearest_mm(as_points(rows), grey, mask)
+            tables.append(rows.assign(method=method, grey_mm=distance, chance=anywhere))
+        slices = cut_slices(conformed, *(as_points(rows) for rows in tables))
     with atomic_path(job.path(out).with_suffix('.npz')) as partial:
         np.savez_compressed(partial, **slices)
     return pd.concat(tables, ignore_index=True)
 
 
-_MEASURES = {'reference': _reference, 'scanners': _scanners, 'gyri': _judged, 'overlap': _overlap}
+_MEASURES = {
+    'reference': _reference,
+    'gyri': _judged,
+    'overlap': _overlap,
+    'corruptions': _spoilt,
+    'scanners': _scanners,
+}

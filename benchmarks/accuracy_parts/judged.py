@@ -3,46 +3,49 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
+from nibabel.affines import apply_affine
+from scipy.spatial import cKDTree
 
 from tmsprep.evaluation.recommendation import recommend
 from tmsprep.evaluation.shape import read_places
 from tmsprep.gyri.frame import SIDES, onto
+from tmsprep.gyri.judge import doubt, place_points
 from tmsprep.gyri.labels import NAMES, class_lookup
-from tmsprep.gyri.parcellation import MIN_POINTS, load_parcellator, parcellate
-from tmsprep.imaging.conform import conform
-from tmsprep.imaging.intensities import mend_image
-from tmsprep.imaging.read import read_image
+from tmsprep.gyri.parcellation import MIN_POINTS, at_2mm, load_parcellator, parcellate
+from tmsprep.gyri.probabilities import Parcellation
 from tmsprep.methods import get_method
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
-from accuracy_parts.gyri import Labels, against_labels, box_of, gyrus_of, voxel_centres
-from accuracy_parts.located import as_table, request
-from accuracy_parts.measure import as_points, as_rows
+from accuracy_parts.gyri import (
+    FIRST_CORTEX,
+    MEASURED,
+    Labels,
+    against_labels,
+    box_of,
+    voxel_centres,
+)
+from accuracy_parts.measure import as_points, as_rows, as_table, asked_of, request
 from accuracy_parts.subjects import Subject
 
-#: Gyri in which targets lie.
-MEASURED = (
-    'precentral gyrus',
-    'medial precentral gyrus',
-    'middle frontal gyrus',
-    'transverse temporal gyrus',
-    'orbital gyri',
+#: Columns of the methods' tables that are kept.
+COLUMNS = (
+    *('label', 'x', 'y', 'z', 'status', 'gyrus', 'gyrus_probability', 'crown_depth_mm'),
+    *('settled_mm', 'dispersion_mm', 'error90_mm', 'failure'),
 )
 
+#: How far from its gyrus a point is set astray, mm: more than methods are usually off.
+ASTRAY_MM = 4.0
 
-def judge_people(
-    subject: Subject,
-    outcomes: Mapping[str, Outcome],
-    protocol: Protocol,
-    localizer: Path,
-    gyri: Path | None,
+
+def judge_points(
+    subject: Subject, outcomes: Mapping[str, Outcome], protocol: Protocol, localizer: Path
 ) -> pd.DataFrame:
     """Judge the points of all methods, recommend one, and compare them with the labels.
 
@@ -53,62 +56,59 @@ def judge_people(
     outcomes : mapping
         Method to its points, not yet judged.
     protocol : Protocol
-        The targets.
-    localizer, gyri : Path
+        The targets; it names the weights by which points are judged, if there are some.
+    localizer : Path
         Weights.
 
     Returns
     -------
     pandas.DataFrame
-        One row per method and target, also for the methods 'recommended' (if there are several)
-        and 'pose' (see `by_pose`, never judged): group, error_mm, `COLUMNS` and the columns of
-        `against_labels`.
+        One row per method and target: method, group, error_mm, has_reference, `COLUMNS` and the
+        columns of `against_labels`. Beside the methods there are 'recommended', if there are
+        several; 'pose', see `by_pose`; and, if points are judged, 'reference' and 'astray', see
+        `set_astray`.
     """
     assert subject.mask is not None
     labels = Labels.read(subject.mask)
-    tables = judged_tables(subject, outcomes, protocol, localizer, gyri)
+    tables, parcellation = _judge(subject, outcomes, protocol, localizer)
     if len(tables) > 1:
         tables['recommended'] = _recommended(tables, protocol)
     located = as_points(next(iter(tables.values())))
-    pose = by_pose(located, protocol)
-    tables['pose'] = as_rows(pose).assign(status='n/a')
+    tables['pose'] = as_rows(by_pose(located, protocol)).assign(status='n/a')
+    if parcellation is not None:
+        astray = set_astray(subject.points, labels, protocol)
+        for name, points in (('reference', subject.points), ('astray', astray)):
+            tables[name] = _told(points, parcellation, protocol)
     up = upwards(located, protocol)
     parts = []
     for method, rows in tables.items():
         points = as_points(rows)
         compared = against_labels(points, labels, protocol, up).drop(columns='label')
+        known = rows[[column for column in COLUMNS if column in rows]]
         error = points.distance(subject.points)
-        known = rows[[c for c in COLUMNS if c in rows]]
-        parts.append(pd.concat([known, compared], axis=1).assign(method=method, error_mm=error))
-    return pd.concat(parts, ignore_index=True).assign(group=subject.group)
+        part = pd.concat([known, compared], axis=1)
+        parts.append(part.assign(method=method, error_mm=error))
+    joined = pd.concat(parts, ignore_index=True)
+    found = dict(zip(protocol.labels, subject.points.found.astype(int), strict=True))
+    return joined.assign(group=subject.group, has_reference=joined['label'].map(found))
 
 
-#: Columns of the methods' tables that are kept.
-COLUMNS = ('label', 'x', 'y', 'z', 'status', 'gyrus', 'gyrus_probability', 'crown_depth_mm')
-
-
-def judged_tables(
-    subject: Subject,
-    outcomes: Mapping[str, Outcome],
-    protocol: Protocol,
-    localizer: Path,
-    gyri: Path | None,
-) -> dict[str, pd.DataFrame]:
-    """Tables of all methods as ``participant`` would write them, with their statuses."""
-    if gyri is not None:
-        targets = tuple(replace(t, gyrus=gyrus_of(t)) for t in protocol.targets)
-        protocol = replace(protocol, gyri=str(gyri.resolve()), targets=targets)
-    judged = {}
-    for name, outcome in outcomes.items():
-        with request(subject.image, protocol, name, localizer, outcomes) as asked:
-            judged[name] = get_method(name).check(outcome, asked)
-            properties = asked.properties
+def _judge(
+    subject: Subject, outcomes: Mapping[str, Outcome], protocol: Protocol, localizer: Path
+) -> tuple[dict[str, pd.DataFrame], Parcellation | None]:
+    """Tables of all methods as ``participant`` writes them, and the gyri seen from the first."""
+    judged, parcellation = {}, None
+    with request(subject.image, protocol, localizer) as asked:
+        for name, outcome in outcomes.items():
+            judged[name] = get_method(name).check(outcome, asked_of(name, asked, judged))
+            if parcellation is None and 'gyri' in judged[name].files:
+                parcellation = Parcellation.load(Path(judged[name].files['gyri']))
     tables = {}
     for name, outcome in judged.items():
         others = [other for key, other in judged.items() if key != name]
-        status = get_method(name).status(outcome, others, protocol, properties)
+        status = get_method(name).status(outcome, others, protocol, asked.properties)
         tables[name] = as_table(outcome, protocol).assign(status=status)
-    return tables
+    return tables, parcellation
 
 
 def _recommended(tables: Mapping[str, pd.DataFrame], protocol: Protocol) -> pd.DataFrame:
@@ -122,6 +122,41 @@ def _recommended(tables: Mapping[str, pd.DataFrame], protocol: Protocol) -> pd.D
     return table
 
 
+def _told(points: PointSet, parcellation: Parcellation, protocol: Protocol) -> pd.DataFrame:
+    """Return what the parcellation alone says of points."""
+    expected = [(target.hemisphere, target.gyrus) for target in protocol.targets]
+    places = place_points(parcellation, points.coordinates, expected)
+    status = [
+        (doubt(place, wanted, parcellation.limits) or 'ok') if known else 'failed'
+        for place, wanted, known in zip(places, expected, points.found, strict=True)
+    ]
+    return as_rows(points).assign(
+        status=status,
+        gyrus=[place.name for place in places],
+        gyrus_probability=[place.expected_probability for place in places],
+        crown_depth_mm=[place.depth_mm for place in places],
+    )
+
+
+def set_astray(points: PointSet, labels: Labels, protocol: Protocol) -> PointSet:
+    """Move each point to the nearest place in the cortex of another gyrus.
+
+    That place is the centre of a voxel of the cortex of either hemisphere, at least `ASTRAY_MM`
+    from every voxel of the gyrus that the point should lie in.
+    """
+    voxels = np.argwhere(labels.codes >= FIRST_CORTEX)
+    places = apply_affine(labels.affine, voxels)
+    moved = np.full((len(points), 3), np.nan)
+    for i, target in enumerate(protocol.targets):
+        own = labels.mask(target.gyrus, target.hemisphere)[tuple(voxels.T)]
+        if points.found[i] and own.any():
+            away = cKDTree(places[own]).query(places)[0]
+            elsewhere = places[away >= ASTRAY_MM]
+            distance = np.linalg.norm(elsewhere - points.coordinates[i], axis=1)
+            moved[i] = elsewhere[distance.argmin()]
+    return PointSet(points.labels, moved)
+
+
 def by_pose(points: PointSet, protocol: Protocol) -> PointSet:
     """Where the atlas puts each target, laid on the other points by a similarity transform.
 
@@ -133,8 +168,7 @@ def by_pose(points: PointSet, protocol: Protocol) -> PointSet:
         others = points.coordinates.copy()
         others[i] = np.nan
         if np.isfinite(others).all(axis=1).sum() >= MIN_POINTS:
-            moved = onto(atlas, others)
-            places[i] = moved[:3, :3] @ atlas[i] + moved[:3, 3]
+            places[i] = apply_affine(onto(atlas, others), atlas[i])
     return PointSet(points.labels, places)
 
 
@@ -146,7 +180,9 @@ def upwards(points: PointSet, protocol: Protocol) -> np.ndarray:
     return onto(atlas, points.coordinates)[:3, 2]
 
 
-def overlap(subject: Subject, points: PointSet, gyri: Path) -> pd.DataFrame:
+def overlap(
+    subject: Subject, points: PointSet, protocol: Protocol, localizer: Path
+) -> pd.DataFrame:
     """Dice of the parcellation with the labels, on the voxels of the labels.
 
     Probabilities are interpolated, and the largest counts. Voxels of a gyrus outside the grid of
@@ -155,17 +191,21 @@ def overlap(subject: Subject, points: PointSet, gyri: Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row per gyrus and side ('L', 'R', 'both'): group, gyrus, side, dice, volume_mm3 (of the
-        labels), found_mm3.
+        One row per gyrus and side ('both', 'L', 'R'): group, gyrus, side, dice, volume_mm3 (of the
+        labels) and found_mm3.
     """
     assert subject.mask is not None
     labels = Labels.read(subject.mask)
-    conformed = conform(mend_image(read_image(subject.image), subject.image).image)
-    found = parcellate(conformed, points, load_parcellator(gyri))
+    parcellator = load_parcellator(protocol.file(protocol.gyri))
+    with request(subject.image, protocol, localizer) as asked:
+        conformed = nib.Nifti1Image.from_filename(asked.conformed)
+        lower, upper = asked.properties['window']
+        volume = at_2mm(conformed, (lower, upper))
+        found = parcellate(volume, conformed.affine, points, parcellator)
     counts = {}
     for side in SIDES:
         known = class_lookup(side)[labels.codes]
-        said = np.zeros(labels.codes.shape, np.uint8)
+        said = np.zeros(known.shape, np.uint8)
         if found is not None:
             box = box_of(found.affines[side], found.probabilities[side].shape[1:], labels)
             places = voxel_centres(box, labels.affine)
@@ -180,10 +220,8 @@ def overlap(subject: Subject, points: PointSet, gyri: Path) -> pd.DataFrame:
     rows = []
     for gyrus in MEASURED:
         both = counts[gyrus, 'L'] + counts[gyrus, 'R']
-        for side, (common, one, other) in (
-            ('both', both),
-            *((side, counts[gyrus, side]) for side in SIDES),
-        ):
+        for side, counted in (('both', both), *((side, counts[gyrus, side]) for side in SIDES)):
+            common, one, other = counted
             score = 2 * common / (one + other) if one + other else np.nan
             rows.append((gyrus, side, score, voxel * one, voxel * other))
     table = pd.DataFrame(rows, columns=['gyrus', 'side', 'dice', 'volume_mm3', 'found_mm3'])

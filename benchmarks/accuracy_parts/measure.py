@@ -1,107 +1,96 @@
-"""Points of one image by the network and by the registration, as rows of a table."""
+"""Points of one image by the methods themselves, as ``participant`` calls them."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
 import pandas as pd
 
 from tmsprep.config import DEFAULT_THREADS
-from tmsprep.evaluation.conformal import ErrorRadius
-from tmsprep.evaluation.errors import dispersion
-from tmsprep.imaging.conform import conform, voxels_in_grid
-from tmsprep.imaging.intensities import mend_image
-from tmsprep.imaging.volume import percentile_window
-from tmsprep.methods.baxter2021.localize import Localization, localize
-from tmsprep.methods.baxter2021.weights import Localizer
-from tmsprep.networks.brain_extraction import extract_brain
-from tmsprep.networks.unet import BrainUNet
+from tmsprep.interfaces.conform import Conform
+from tmsprep.methods import get_method
+from tmsprep.methods.base import Request, points_of
+from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
-from tmsprep.protocols import load_protocol
-from tmsprep.registration.atlas import default_atlas
-from tmsprep.registration.brain import brain_mask, is_skull_stripped
-from tmsprep.registration.syn import register
+from tmsprep.protocols import Protocol, load_protocol
+from tmsprep.tables import read_json
 
 PROTOCOL = load_protocol('tms')
 
 
-@dataclass(frozen=True, eq=False)
-class Measurement:
-    """One image, conformed as ``participant`` does it, and what the methods find in it.
+def with_gyri(protocol: Protocol, weights: Path | None) -> Protocol:
+    """Let a protocol judge points by the weights of a parcellation; None for no judge."""
+    name = '' if weights is None else str(weights.resolve())
+    return replace(protocol, gyri=name)
+
+
+@contextmanager
+def request(
+    image: Path | nib.Nifti1Image, protocol: Protocol, localizer: Path
+) -> Iterator[Request]:
+    """Conform an image, and ask for the points in it.
 
     Parameters
     ----------
-    image : nibabel.Nifti1Image
-        As `read_image` gives it.
-    localizer : Localizer
-        The ensemble.
-    unet : BrainUNet
-        For brain masks.
+    image : Path or nibabel.Nifti1Image
+        T1w.
+    protocol : Protocol
+        The targets.
+    localizer : Path
+        Weights of the network.
+
+    Yields
+    ------
+    Request
+        Of the network; see `asked_of`. Its files are there until the context is left.
     """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if isinstance(image, nib.Nifti1Image):
+            nib.save(image, folder / 'sub-01_T1w.nii')
+            image = folder / 'sub-01_T1w.nii'
+        made = Conform(in_file=str(image)).run(cwd=name).outputs
+        resources = get_method('cnn').resources(protocol, {'weights': localizer})
+        yield Request(
+            Path(made.conformed),
+            read_json(Path(made.properties)),
+            protocol,
+            resources,
+            folder=folder,
+            threads=DEFAULT_THREADS,
+        )
 
-    image: nib.Nifti1Image
-    localizer: Localizer
-    unet: BrainUNet
 
-    @cached_property
-    def mended(self) -> nib.Nifti1Image:
-        """The image as the methods get it."""
-        return mend_image(self.image, 'image').image
+def asked_of(method: str, asked: Request, earlier: Mapping[str, Outcome]) -> Request:
+    """Turn the result of `request` into that of another method, after earlier ones."""
+    if method == 'cnn':
+        return asked
+    folder = asked.folder / method
+    folder.mkdir(exist_ok=True)
+    resources = get_method(method).resources(asked.protocol, {})
+    return replace(asked, resources=resources, earlier=earlier, folder=folder)
 
-    @cached_property
-    def conformed(self) -> nib.Nifti1Image:
-        """The image on the grid of all methods."""
-        return conform(self.mended)
 
-    @cached_property
-    def found(self) -> Localization:
-        """What the ensemble says."""
-        window = percentile_window(voxels_in_grid(self.mended, self.conformed))
-        return localize(self.conformed, window, self.localizer)
+def locate(method: str, asked: Request) -> Outcome:
+    """Localise without judging; a failure is an outcome."""
+    try:
+        return get_method(method).locate(asked)
+    except RuntimeError as error:
+        # Refused or given up: counted as failed, never left out.
+        return Outcome.failed(method, error)
 
-    @cached_property
-    def mask(self) -> nib.Nifti1Image:
-        """Brain mask: our own, or the outline of an image that is skull-stripped."""
-        if is_skull_stripped(self.conformed):
-            return brain_mask(self.conformed)
-        return extract_brain(self.conformed, self.unet)
 
-    def cnn(self) -> pd.DataFrame:
-        """Rows of the network: x, y, z, dispersion_mm, error90_mm."""
-        rows = as_rows(self.found.points.reindex(PROTOCOL.labels))
-        spread = dispersion(self.found.members)
-        scatter = dict(zip(self.localizer.labels, spread.tolist(), strict=True))
-        known = len(self.found.members) > 1
-        rows['dispersion_mm'] = rows['label'].map(scatter if known else {}).astype(float)
-        rows['error90_mm'] = rows['label'].map(radii(self.localizer, scatter)).astype(float)
-        return rows
-
-    def syn(self) -> pd.DataFrame:
-        """Rows of the default registration: x, y, z, failure.
-
-        It starts from the network's points and has two threads, as in ``participant``.
-        """
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                result = register(
-                    self.conformed,
-                    default_atlas(PROTOCOL),
-                    work_dir=Path(folder),
-                    mask=self.mask,
-                    initial_points=self.found.points,
-                    n_threads=DEFAULT_THREADS,
-                )
-        except RuntimeError as error:
-            # Refused or given up: counted as failed, never left out.
-            rows = as_rows(PointSet.from_mapping({}, PROTOCOL.labels))
-            rows['failure'] = ' '.join(str(error).split())
-            return rows
-        return as_rows(result.points.reindex(PROTOCOL.labels))
+def as_table(outcome: Outcome, protocol: Protocol) -> pd.DataFrame:
+    """Make one row per target: label, x, y, z in mm, RAS+, further columns, failure."""
+    rows = as_rows(points_of(outcome, protocol)).assign(**outcome.columns, **outcome.words)
+    if outcome.error is not None:
+        rows['failure'] = ' '.join(outcome.error['message'].split())
+    return rows
 
 
 def as_rows(points: PointSet) -> pd.DataFrame:
@@ -114,10 +103,3 @@ def as_rows(points: PointSet) -> pd.DataFrame:
 def as_points(rows: pd.DataFrame) -> PointSet:
     """Read the points back that `as_rows` wrote."""
     return PointSet(tuple(rows['label']), rows[['x', 'y', 'z']].to_numpy(float))
-
-
-def radii(localizer: Localizer, scatter: Mapping[str, float]) -> dict[str, float]:
-    """error90 in mm of the targets for which the weights promise one, given the dispersions."""
-    if localizer.calibration is None:
-        return {}
-    return ErrorRadius.from_dict(localizer.calibration).finite_radii(scatter)

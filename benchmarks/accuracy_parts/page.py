@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pandas as pd
 
+from accuracy_parts.broken import FAR_MM, SMALL
 from accuracy_parts.cortex import NEAR_MM
+from accuracy_parts.gyri import NEAR_MM as NEAR_GYRUS_MM
+from accuracy_parts.gyri_page import aims, flags, left_out, overall, overlaps, per_target
+from accuracy_parts.markdown import as_markdown, percent, verdicts
 from accuracy_parts.summaries import ALL
 from corruptions.catalogue import CORRUPTIONS
 
 TEMPLATE = Path(__file__).with_name('page.md')
-TABLES = ('test', 'corruptions', 'motion', 'methods', 'cortex')
+TABLES = (
+    'gyri',
+    'warnings',
+    'dice',
+    'broken',
+    'test',
+    'corruptions',
+    'motion',
+    'methods',
+    'cortex',
+)
 METHODS = {'cnn': 'CNN', 'syn': 'SyN', 'cnn-same-people': 'CNN, same participants'}
-_MISSING = '–'
 _NOT_RUN = 'Not measured in this run.'
 _STATISTICS = {
     'points': 'points',
@@ -27,7 +40,6 @@ _STATISTICS = {
     'within_10': 'within 10 mm',
 }
 _RADIUS = {'dispersion': 'dispersion', 'radius': 'radius', 'coverage': 'coverage'}
-_SHARES = {'within_10', 'coverage', 'near', 'chance'}
 
 
 def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, object]) -> str:
@@ -47,7 +59,14 @@ def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, object]) 
         Markdown.
     """
     given = {name: tables.get(name, pd.DataFrame()) for name in TABLES}
+    gyri = given['gyri']
     sections = {
+        'gyri_aims': _or_not(aims, gyri),
+        'gyri': _or_not(overall, gyri),
+        'gyri_targets': _or_not(per_target, gyri),
+        'warnings': _or_not(flags, given['warnings']),
+        'dice': _or_not(overlaps, given['dice']),
+        'broken': left_out(given['broken']) if len(gyri) else _NOT_RUN,
         'test_aims': _or_not(_test_aims, given['test']),
         'test': _or_not(_test, given['test']),
         'corruption_aims': _or_not(_corruption_aims, given['corruptions']),
@@ -56,24 +75,13 @@ def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, object]) 
         'methods': _or_not(_methods, given['methods']),
         'cortex': _or_not(_cortex, given['cortex']),
     }
-    return TEMPLATE.read_text(encoding='utf-8').format(**facts, **sections, near=f'{NEAR_MM:g}')
-
-
-def as_markdown(table: pd.DataFrame, columns: Mapping[str, str]) -> str:
-    """Write some columns under new names: shares as percent, mm with two digits."""
-    lines = [list(columns.values()), ['---'] * len(columns)]
-    lines += [[_cell(row[name], name) for name in columns] for _, row in table.iterrows()]
-    return '\n'.join(f'| {" | ".join(line)} |' for line in lines)
-
-
-def _cell(value: object, column: str) -> str:
-    if isinstance(value, str):
-        return value
-    if pd.isna(value):
-        return _MISSING
-    if column in _SHARES:
-        return f'{100 * value:.1f} %'
-    return f'{value:.2f}' if isinstance(value, float) else str(value)
+    numbers = {
+        'near': f'{NEAR_MM:g}',
+        'near_gyrus': f'{NEAR_GYRUS_MM:g}',
+        'small': percent(SMALL),
+        'far_mm': f'{FAR_MM:g}',
+    }
+    return TEMPLATE.read_text(encoding='utf-8').format(**facts, **sections, **numbers)
 
 
 def _or_not(write: Callable[[pd.DataFrame], str], table: pd.DataFrame) -> str:
@@ -88,19 +96,12 @@ def _test(table: pd.DataFrame) -> str:
 
 def _test_aims(table: pd.DataFrame) -> str:
     cnn = table[(table['method'] == 'cnn') & (table['label'] == ALL)].iloc[0]
-    return _verdicts(
+    return verdicts(
         [
             ('mean error at most 2.0 mm', f'{cnn["mean"]:.2f} mm', cnn['mean'] <= 2.0),
             ('95th percentile at most 4.5 mm', f'{cnn["p95"]:.2f} mm', cnn['p95'] <= 4.5),
             ('no point over 10 mm', f'worst {cnn["max"]:.2f} mm', cnn['max'] <= 10.0),
         ]
-    )
-
-
-def _verdicts(aims: Sequence[tuple[str, str, bool]]) -> str:
-    return '\n'.join(
-        f'- {aim}: **{"reached" if reached else "missed"}** ({found}).'
-        for aim, found, reached in aims
     )
 
 
@@ -111,7 +112,7 @@ def _corruption_aims(table: pd.DataFrame) -> str:
     found = f'highest mean {worst["mean"]:.2f} mm, {worst["corruption"]}'
     if len(over):
         found += f'; missed by {", ".join(over["corruption"])}'
-    return _verdicts([('mean error at most 3.5 mm at each middle strength', found, not len(over))])
+    return verdicts([('mean error at most 3.5 mm at each middle strength', found, not len(over))])
 
 
 def _corruptions(table: pd.DataFrame) -> str:

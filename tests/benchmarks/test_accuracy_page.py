@@ -7,14 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tmsprep.evaluation.conformal import ErrorRadius
-from tmsprep.methods.baxter2021.weights import Localizer
 from tmsprep.points import PointSet
 
 from accuracy_parts.cortex import nearest_mm
 from accuracy_parts.figures import draw_strengths
 from accuracy_parts.jobs import Job
-from accuracy_parts.measure import radii
 from accuracy_parts.page import write_page
 from accuracy_parts.pictures import cut_slices
 from accuracy_parts.subjects import Subject
@@ -32,11 +29,14 @@ FACTS = {
     'sha256': 'abc123',
     'members': 'one network',
     'card': 'name: made up',
+    'gyri_weights': 'none',
     'versions': 'Versions: none',
     'people': 4,
+    'corrupted_people': 2,
     'syn_people': 1,
     'other_people': 2,
     'figure': '',
+    'worst': '',
 }
 
 
@@ -158,7 +158,7 @@ def test_page_says_what_was_found(spoilt: pd.DataFrame, scanners: pd.DataFrame) 
 
 def test_page_says_what_was_not_measured() -> None:
     page = write_page({}, FACTS)
-    assert page.count('Not measured in this run.') == 7
+    assert page.count('Not measured in this run.') == 13
 
 
 def test_figure_has_a_panel_per_corruption(spoilt: pd.DataFrame, tmp_path: Path) -> None:
@@ -173,13 +173,14 @@ def test_figure_has_a_panel_per_corruption(spoilt: pd.DataFrame, tmp_path: Path)
 def test_every_job_has_its_own_file(tmp_path: Path) -> None:
     person = Subject('ixi', 'sub-1', Path('T1w.nii.gz'), 0, PointSet.from_mapping({}, ('LOFC',)))
     jobs = [
-        Job('test', person, 'cnn'),
-        Job('test', person, 'syn'),
+        Job('located', person, 'cnn'),
+        Job('located', person, 'syn'),
+        Job('located', person, 'cnn', folder='other weights'),
         Job('corruptions', person, 'cnn', 'bias field', 'low'),
         Job('corruptions', person, 'cnn', 'bias field', 'middle'),
     ]
     paths = {job.path(tmp_path) for job in jobs}
-    assert len(paths) == 4
+    assert len(paths) == 5
     assert tmp_path / 'corruptions' / 'cnn' / 'ixi_sub-1_bias-field_low.tsv' in paths
 
 
@@ -207,12 +208,3 @@ def test_slices_are_centred_on_the_network() -> None:
     assert found['slices'][0, middle, middle] == 255
     assert found['slices'][0, middle - 1, middle] == 0
     np.testing.assert_allclose(found['syn'], [[3, 0, 0]])
-
-
-def test_radius_of_weights() -> None:
-    labels = ('LOFC', 'ROFC')
-    radius = ErrorRadius(labels, 0.9, (2.0, np.inf), (20, 3), floor_mm=0.5)
-    weights = Localizer(labels, (), {}, calibration=radius.as_dict())
-    # 2 x (dispersion + 0.5); three people are too few for nine in ten.
-    assert radii(weights, {'LOFC': 1.0, 'ROFC': 1.0}) == {'LOFC': 3.0}
-    assert radii(Localizer(labels, (), {}), {'LOFC': 1.0}) == {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pandas as pd
 import pytest
@@ -15,8 +17,11 @@ from tmsprep.evaluation.shape import read_places
 from tmsprep.gyri.labels import NAMES
 from tmsprep.gyri.limits import Limits
 from tmsprep.gyri.parcellation import GyrusNet, load_parcellator, save_parcellation
+from tmsprep.methods.base import Request
+from tmsprep.methods.places import add_places
 from tmsprep.networks.archive import WeightsError
 from tmsprep.networks.settings import UNetSettings
+from tmsprep.outcome import Outcome
 from tmsprep.phantoms import write_dataset
 from tmsprep.protocols import load_protocol
 
@@ -94,6 +99,23 @@ def test_participant(tmp_path: Path, shipped_weights: Path) -> None:
     page = next(tmp_path.glob('out/sub-01*.html')).read_text()
     assert 'left precentral gyrus' in page
     assert 'expected gyrus: 90 %' in page
+
+
+def test_settle(tmp_path: Path) -> None:
+    """Points move only if the method says how far they may be off."""
+    write_network(tmp_path / 'tiny.safetensors')
+    protocol = load_protocol(str(write_protocol(tmp_path)))
+    image = tmp_path / 'conformed.nii'
+    affine = np.array([[-1.0, 0, 0, 128], [0, -1, 0, 128], [0, 0, 1, -128], [0, 0, 0, 1]])
+    nib.save(nib.Nifti1Image(np.ones((256, 256, 256), np.uint8), affine), image)
+    points = read_places(TMS.file(TMS.atlas['points']), TMS)
+    outcome = Outcome('cnn', points, settle_mm=3.0)
+    request = Request(image, {'window': (0, 1)}, protocol, {}, folder=tmp_path)
+    settled = add_places(outcome, request)
+    # All places are equally probable, so the nearest one is where the point is already.
+    assert settled.columns['settled_mm'] == [0.0] * len(points)
+    assert np.array_equal(settled.points.coordinates, points.coordinates)
+    assert 'settled_mm' not in add_places(replace(outcome, settle_mm=0.0), request).columns
 
 
 @pytest.mark.parametrize('kind', ['cut', 'few', 'limits'])

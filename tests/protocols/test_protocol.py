@@ -70,6 +70,21 @@ def test_the_papers_table() -> None:
     assert all(t.region.startswith(sides[t.hemisphere]) for t in protocol.targets)
 
 
+def test_gyri() -> None:
+    """Both sides of a target lie in the same gyrus."""
+    gyri = {t.label[1:]: t.gyrus for t in load_protocol('tms').targets}
+    assert gyri == {
+        'OFC': 'orbital gyri',
+        'DLPFC': 'middle frontal gyrus',
+        'HESCHL': 'transverse temporal gyrus',
+        'FACEMC': 'precentral gyrus',
+        'LLIMBMC': 'medial precentral gyrus',
+        'ULIMBMC': 'precentral gyrus',
+    }
+    targets = {t.label: t for t in load_protocol('tms').targets}
+    assert all(targets[t.mirror].gyrus == t.gyrus for t in targets.values() if t.mirror)
+
+
 def test_words_for_readers() -> None:
     targets = {t.label: t for t in load_protocol('tms').targets}
     assert targets['LULIMBMC'].name == 'left hand M1'

@@ -16,7 +16,7 @@ def test_default_atlas() -> None:
     atlas = default_atlas(protocol)
     assert atlas.points.labels == protocol.labels
     assert atlas.points.found.all()
-    np.testing.assert_array_equal(atlas.points['LULIMBMC'], [-42, -21, 62])
+    np.testing.assert_array_equal(atlas.points['LULIMBMC'], [-41.7, -13.1, 67.5])
     voxels = atlas.points.transformed(np.linalg.inv(atlas.image.affine)).coordinates
     assert np.asarray(atlas.mask.dataobj)[tuple(np.rint(voxels).astype(int).T)].all()
 

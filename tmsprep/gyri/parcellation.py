@@ -17,7 +17,7 @@ from tmsprep.gyri.limits import Limits
 from tmsprep.gyri.probabilities import Parcellation
 from tmsprep.gyri.weights import GYRI_KIND, MIN_POINTS, check_gyri, limits_of
 from tmsprep.imaging.conform import CONFORMED_SIZE
-from tmsprep.imaging.volume import halve, to_volume_mm
+from tmsprep.imaging.volume import halve, normalise, to_volume_mm
 from tmsprep.networks.archive import (
     as_tensors,
     open_archive,
@@ -81,15 +81,35 @@ class Parcellator:
     limits: Limits = field(default_factory=Limits)
 
 
+def at_2mm(conformed: nib.Nifti1Image, window: tuple[float, float]) -> np.ndarray:
+    """Normalise a conformed image and average blocks of 2 x 2 x 2 voxels, as in training.
+
+    Parameters
+    ----------
+    conformed : nibabel.Nifti1Image
+        Result of `tmsprep.imaging.conform`.
+    window : tuple of float
+        Intensities that become 0 and 1, see `tmsprep.imaging.volume.percentile_window`.
+
+    Returns
+    -------
+    numpy.ndarray
+        Shape (128, 128, 128).
+    """
+    return halve(normalise(np.asanyarray(conformed.dataobj, dtype=np.float32), window))
+
+
 def parcellate(
-    conformed: nib.Nifti1Image, points: PointSet, parcellator: Parcellator
+    volume: np.ndarray, affine: np.ndarray, points: PointSet, parcellator: Parcellator
 ) -> Parcellation | None:
     """Find the gyri of both hemispheres.
 
     Parameters
     ----------
-    conformed : nibabel.Nifti1Image
-        Result of `tmsprep.imaging.conform`; any intensity scale.
+    volume : numpy.ndarray
+        Result of `at_2mm`.
+    affine : numpy.ndarray
+        Shape (4, 4): of the conformed image, whose voxels have 1 mm.
     points : PointSet
         Points found in it, mm, RAS+, scanner frame. They lay the head on the network's grid; a
         few millimetres do not matter.
@@ -106,11 +126,11 @@ def parcellate(
         return None
     transform = onto(parcellator.landmarks, given.coordinates)
     affines = {side: transform @ grid_affine(side) for side in SIDES}
-    volume = torch.from_numpy(halve(conformed.get_fdata(dtype=np.float32)))
-    seen = []
+    tensor, seen = torch.from_numpy(volume), []
     for side in SIDES:
-        positions = to_volume_mm(grid_points(affines[side]), conformed.affine)
-        seen.append(sample(volume, torch.from_numpy(positions).float(), float(CONFORMED_SIZE)))
+        positions = torch.from_numpy(to_volume_mm(grid_points(affines[side]), affine)).float()
+        # What is darker than the window is background, as in training.
+        seen.append(sample(tensor, positions, float(CONFORMED_SIZE)).clamp_min(0))
     with torch.inference_mode():
         shares = parcellator.network(torch.stack(seen)).softmax(dim=1).numpy()
     return Parcellation(dict(zip(SIDES, shares, strict=True)), affines, parcellator.limits)

@@ -11,14 +11,19 @@ import numpy as np
 
 from tmsprep.gyri.judge import Place, doubt, place_points
 from tmsprep.gyri.limits import Limits
-from tmsprep.gyri.parcellation import Parcellator, load_parcellator, parcellate
+from tmsprep.gyri.parcellation import Parcellator, at_2mm, load_parcellator, parcellate
+from tmsprep.gyri.settle import settle
 from tmsprep.methods.base import Request, points_of
 from tmsprep.outcome import Outcome
+from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
+from tmsprep.tables import SETTLED
 
 
 def add_places(outcome: Outcome, request: Request) -> Outcome:
     """Find the gyri in an image, seen from the points of a method, and those of its points.
+
+    Points that may be moved are settled first, see `tmsprep.gyri.settle`.
 
     Parameters
     ----------
@@ -37,18 +42,28 @@ def add_places(outcome: Outcome, request: Request) -> Outcome:
     parcellator = _parcellator(protocol.file(protocol.gyri))
     points = points_of(outcome, protocol)
     conformed = nib.Nifti1Image.from_filename(request.conformed)
-    parcellation = parcellate(conformed, points, parcellator)
+    lower, upper = request.properties['window']
+    volume = at_2mm(conformed, (lower, upper))
+    parcellation = parcellate(volume, conformed.affine, points, parcellator)
     expected = [(target.hemisphere, target.gyrus) for target in protocol.targets]
+    settled = {}
+    if outcome.settle_mm:
+        moved = settle(parcellation, points.coordinates, expected, outcome.settle_mm)
+        distances = np.linalg.norm(moved - points.coordinates, axis=1)
+        settled = {SETTLED: _numbers(distances.tolist())}
+        points = PointSet(points.labels, moved)
     places = place_points(parcellation, points.coordinates, expected)
     files = dict(outcome.files)
     if parcellation is not None:
         files['gyri'] = str(parcellation.save(request.folder / 'gyri.npz'))
     return replace(
         outcome,
+        points=points,
         words={**outcome.words, 'gyrus': [place.name for place in places]},
         columns={
             'gyrus_probability': _numbers([place.expected_probability for place in places]),
             'crown_depth_mm': _numbers([place.depth_mm for place in places]),
+            **settled,
             **outcome.columns,
         },
         doubts={**outcome.doubts, **_doubts(places, points.found, protocol, parcellator.limits)},

@@ -31,6 +31,7 @@ def localizer() -> Localizer:
         mirror=(1, None),
         shape=torch.tensor([[1.5, 2.25, 3.0], [1.0, 1.0, 0.125]]),
         calibration=ErrorRadius(('A', 'B'), 0.9, (3.5, math.inf), (14, 8)).as_dict(),
+        settle_mm=2.5,
     )
 
 
@@ -42,6 +43,7 @@ def test_round_trip_in_half_precision(tmp_path: Path, localizer: Localizer) -> N
     assert again.mirror == localizer.mirror
     assert torch.equal(again.shape, localizer.shape)
     assert again.calibration == localizer.calibration
+    assert again.settle_mm == 2.5
     assert len(again.members) == 2
     for member, original in zip(again.members, localizer.members, strict=True):
         assert member.settings == original.settings
@@ -124,4 +126,14 @@ def test_missing_parameter(tmp_path: Path, localizer: Localizer) -> None:
     del tensors['0.levels.0.maps'], metadata['format']
     write_archive(path, 'tmsprep-multiresolution-1', tensors, metadata)
     with pytest.raises(WeightsError, match=r'(?s)w\.safetensors is damaged.*levels\.0\.maps'):
+        load_localizer(path)
+
+
+@pytest.mark.parametrize('value', ['-1', '"far"', 'true', '1e999', 'null'])
+def test_damaged_settle_mm(tmp_path: Path, localizer: Localizer, value: str) -> None:
+    path = save_localizer(tmp_path / 'w.safetensors', localizer)
+    tensors, metadata = read_archive(path, KIND)
+    del metadata['format']
+    write_archive(path, KIND, tensors, {**metadata, 'settle_mm': value})
+    with pytest.raises(WeightsError, match=r'w\.safetensors'):
         load_localizer(path)

@@ -145,7 +145,7 @@ class MultiResolutionLearner(Learner):
     def prepare(self, example: Example, cache: Path) -> dict[str, Any]:
         """See `Learner.prepare`; the facts hold the affine of the conformed volume."""
         load_prepared([example], cache)
-        return {'affine': conformed_affine(example, cache).tolist()}
+        return {'affine': conformed_affine(example.name, cache).tolist()}
 
     def load(self, records: Sequence[Record]) -> list[PreparedImage]:
         """Memory-map prepared images."""

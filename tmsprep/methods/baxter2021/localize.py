@@ -174,7 +174,8 @@ def localize_image(name: str, request: Request) -> Outcome:
         }
     labels = protocol.labels
     columns = {column: [of.get(label) for label in labels] for column, of in known.items()}
-    return Outcome(name, found.points.reindex(labels), columns, details)
+    points = found.points.reindex(labels)
+    return Outcome(name, points, columns, details, settle_mm=localizer.settle_mm)
 
 
 def _empty_outside(sampler: Sampler) -> Sampler:

@@ -67,9 +67,9 @@ def load_prepared(examples: Iterable[Example], cache: Path) -> list[PreparedImag
     return [_load(example, Path(cache)) for example in examples]
 
 
-def conformed_affine(example: Example, cache: Path) -> np.ndarray:
-    """Affine of the conformed volume of an image that was prepared, shape (4, 4)."""
-    with np.load(cache / f'{example.name}.npz') as known:
+def conformed_affine(name: str, cache: Path) -> np.ndarray:
+    """Affine of the conformed volume of an example that was prepared, shape (4, 4)."""
+    with np.load(cache / f'{name}.npz') as known:
         return known['affine']
 
 

@@ -148,6 +148,8 @@ class LocalizerContent:
         Mean configuration, mm.
     calibration : dict, optional
         Of the error radius.
+    settle_mm : float
+        How far points may be moved, see `weights.Localizer`.
     """
 
     labels: tuple[str, ...]
@@ -156,6 +158,7 @@ class LocalizerContent:
     mirror: tuple[int | None, ...] | None
     shape: list[list[float]] | None
     calibration: dict[str, Any] | None
+    settle_mm: float
 
 
 def check_localizer(archive: Archive) -> LocalizerContent:
@@ -188,9 +191,15 @@ def check_localizer(archive: Archive) -> LocalizerContent:
             f'{len(labels)} targets; get it again'
         )
     _check_calibration(archive, calibration)
+    settle_mm = archive.value('settle_mm', '0')
+    if settle_mm != 0:
+        try:
+            check_positive('settle_mm', settle_mm)
+        except ValueError as error:
+            raise WeightsError(f'{archive.path} is damaged; get it again: {error}') from error
     card = check_texts(archive)
     pairs = None if mirror is None else tuple(mirror)
-    return LocalizerContent(labels, settings, card, pairs, shape, calibration)
+    return LocalizerContent(labels, settings, card, pairs, shape, calibration, float(settle_mm))
 
 
 def _is_mirror(mirror: Any, targets: int) -> bool:

@@ -36,6 +36,10 @@ class Localizer:
         given, images are looked at once. See `tmsprep.methods.baxter2021.locate`.
     calibration : Mapping, optional
         How far unseen people's points were off; see `tmsprep.evaluation.conformal`.
+    settle_mm : float
+        How far points are off along each axis, mm, if they are to be moved to the middle of the
+        grey matter of their gyrus, see `tmsprep.gyri.settle`: the reference must lie there. 0 for
+        points that stay as they are.
     """
 
     labels: tuple[str, ...]
@@ -44,6 +48,7 @@ class Localizer:
     mirror: tuple[int | None, ...] | None = None
     shape: torch.Tensor | None = None
     calibration: Mapping[str, Any] | None = None
+    settle_mm: float = 0.0
 
 
 def save_localizer(path: Path, localizer: Localizer) -> Path:
@@ -60,6 +65,7 @@ def save_localizer(path: Path, localizer: Localizer) -> Path:
         'mirror': json.dumps(localizer.mirror),
         'shape': json.dumps(None if localizer.shape is None else localizer.shape.tolist()),
         'calibration': json.dumps(localizer.calibration),
+        'settle_mm': json.dumps(localizer.settle_mm),
     }
     return write_archive(path, WEIGHTS_KIND, tensors, metadata)
 
@@ -93,4 +99,5 @@ def load_localizer(given: Path | Archive, sha256: str | None = None) -> Localize
         content.mirror,
         None if content.shape is None else torch.tensor(content.shape),
         content.calibration,
+        content.settle_mm,
     )
