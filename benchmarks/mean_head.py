@@ -30,13 +30,13 @@ from default_data import read_examples
 #: point over 12 mm off was left out and nearly all others passed; see `head_tms.md`.
 LIMITS = Limits(
     match=0.66,
-    local_match=0.62,
+    local_match=0.6,
     scale=(0.8, 1.2),
     stretch=(0.91, 1.1),
     rotation_deg=75.0,
     residual_mm=6.0,
-    dispersion_mm=1.2,
-    mean_dispersion_mm=0.6,
+    dispersion_mm=5.0,
+    mean_dispersion_mm=2.0,
 )
 
 #: mm; the box holds the brain of the mean head, in the frame of its landmarks.

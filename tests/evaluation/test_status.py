@@ -131,6 +131,16 @@ def test_most_serious_wins() -> None:
     assert statuses(changed(LHESCHL=(150, -20, 8)), HEAD)['LHESCHL'] == 'outside_image'
 
 
+@pytest.mark.parametrize(
+    ('left', 'right', 'expected'),
+    [(-5, -2.5, ('ok', 'ok')), (-5, -3.5, ('ok', 'wrong_side')), (1, -1, ('wrong_side',) * 2)],
+)
+def test_at_the_midline(left: float, right: float, expected: tuple[str, str]) -> None:
+    """The plane lies at x = 0: one point up to 3 mm across is on its side, an exchange is not."""
+    found = statuses(changed(LLLIMBMC=(left, -25, 70), RLLIMBMC=(right, -25, 70)))
+    assert (found['LLLIMBMC'], found['RLLIMBMC']) == expected
+
+
 def test_near_edge() -> None:
     """The view is cut 8 mm above the legs' targets, then 4 mm above them."""
     places = {'RLLIMBMC', 'LLLIMBMC'}

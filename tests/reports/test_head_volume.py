@@ -105,13 +105,16 @@ def test_written_by_hand(tmp_path: Path) -> None:
     [
         b'',
         b'no gzip',
-        gzip.compress(b'{}\n'),
-        gzip.compress(b'[1]\n'),
-        gzip.compress(b'{"format": "tmsprep-head-1", "shape": [1, 2, 1e9], "first": [0, 0, 0]}\n'),
-        gzip.compress(b' ' * 5000),
+        gzip.compress(b'{}\n', mtime=0),
+        gzip.compress(b'[1]\n', mtime=0),
+        gzip.compress(
+            b'{"format": "tmsprep-head-1", "shape": [1, 2, 1e9], "first": [0, 0, 0]}\n', mtime=0
+        ),
+        gzip.compress(b' ' * 5000, mtime=0),
         gzip.compress(
             b'{"format": "tmsprep-head-1", "shape": [1, 1, 1], "first": [0, 0, NaN], '
-            b'"spacing": 1, "greys": 48}\n'
+            b'"spacing": 1, "greys": 48}\n',
+            mtime=0,
         ),
     ],
 )

@@ -60,6 +60,12 @@ def has_usable(statuses: Iterable[str]) -> bool:
     return not UNUSABLE.issuperset(statuses)
 
 
+#: A lone point of a method this little across the midline is on its side: the targets of the legs
+#: lie 2 mm from a plane that is known no better. If the one of the other side is across as well,
+#: they are exchanged; and a point in a gyrus of the other hemisphere is in the wrong gyrus.
+MIDLINE_MM = 3.0
+
+
 def point_status(
     points: PointSet,
     other: PointSet | None,
@@ -109,11 +115,13 @@ def point_status(
         status: np.isin(protocol.labels, list(doubts.get(status, ())))
         for status in (WRONG_GYRUS, GYRUS_UNKNOWN)
     }
+    across = on_wrong_side(points, protocol, tolerance_mm=MIDLINE_MM)
+    across |= swapped_pairs(points, protocol)
     findings = (
         ('failed', ~points.found),
         ('outside_image', outside_field_of_view(points, shape, affine)),
         ('unreliable', np.isin(protocol.labels, list(unreliable))),
-        ('wrong_side', on_wrong_side(points, protocol)),
+        ('wrong_side', across),
         (WRONG_GYRUS, doubted[WRONG_GYRUS]),
         ('near_edge', near_edge(points, shape, affine, radius_mm, edge_mm)),
         ('disagreement', far),
@@ -170,7 +178,11 @@ def edge_distance(points: PointSet, shape: tuple[int, ...], affine: np.ndarray) 
 
 
 def on_wrong_side(
-    points: PointSet, protocol: Protocol, middle_of: PointSet | None = None
+    points: PointSet,
+    protocol: Protocol,
+    middle_of: PointSet | None = None,
+    *,
+    tolerance_mm: float = 0.0,
 ) -> np.ndarray:
     """Tell which points lie across the midline from where they belong; boolean, shape (n,).
 
@@ -186,6 +198,8 @@ def on_wrong_side(
         Hemispheres of the targets, and which of them mirror each other.
     middle_of : PointSet, optional
         Points in the same order from which the plane is taken instead.
+    tolerance_mm : float
+        Points this little across count as on their side.
     """
     side = side_signs(protocol)
     mirror = protocol.mirror_permutation()
@@ -205,7 +219,7 @@ def on_wrong_side(
         return np.zeros(len(points), bool)
     origin = np.median((right + left)[pairs] / 2, axis=0)
     signed = (points.coordinates - origin) @ (normal / np.linalg.norm(normal))
-    return points.found & (side * signed < 0)
+    return points.found & (side * signed < -tolerance_mm)
 
 
 def doubtful(
