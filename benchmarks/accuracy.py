@@ -235,8 +235,8 @@ def main() -> None:
     parser.add_argument('--weights', type=Path, default=DATA / 'localizer_tms.safetensors')
     parser.add_argument('--gyri', type=Path, default=gyri_weights(), help='of the parcellation')
     parser.add_argument('--first', type=int, default=30, help='participants of each data set')
-    parser.add_argument('--every', type=int, default=2, help='nth test participant is corrupted')
-    parser.add_argument('--syn-people', type=int, default=3, help='by SyN, corrupted images')
+    parser.add_argument('--every', type=int, default=3, help='nth test participant is corrupted')
+    parser.add_argument('--syn-people', type=int, default=2, help='by SyN, corrupted images')
     parser.add_argument(
         '--corruptions', nargs='+', default=list(CORRUPTIONS), choices=list(CORRUPTIONS)
     )
