@@ -377,6 +377,7 @@ def test_learns_phantom(tmp_path: Path) -> None:
             learning_rate=1e-2,
             averaging=0.9,
             jitter=0.3,
+            forcing=0.5,
             augmentation=Augmentation(rotation=0, translation=0),
             network={
                 'crops': (8, 8, 8, 8, 8, 8),
