@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import torch
 from nibabel.affines import apply_affine
 from scipy.spatial import cKDTree
 
@@ -209,9 +210,7 @@ def overlap(
         if found is not None:
             box = box_of(found.affines[side], found.probabilities[side].shape[1:], labels)
             places = voxel_centres(box, labels.affine)
-            shares = found.at(side, places.reshape(-1, 3))
-            largest = np.nan_to_num(shares).argmax(axis=1).astype(np.uint8)
-            said[box] = largest.reshape(places.shape[:-1])
+            said[box] = class_map(found.probabilities[side], found.affines[side], places)
         for gyrus in MEASURED:
             index = NAMES.index(gyrus)
             one, other = known == index, said == index
@@ -226,3 +225,30 @@ def overlap(
             rows.append((gyrus, side, score, voxel * one, voxel * other))
     table = pd.DataFrame(rows, columns=['gyrus', 'side', 'dice', 'volume_mm3', 'found_mm3'])
     return table.assign(group=subject.group)
+
+
+def class_map(shares: np.ndarray, affine: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Return the class of the largest interpolated probability at places; 0 outside the grid.
+
+    Parameters
+    ----------
+    shares : numpy.ndarray
+        Shape (classes, n, m, k).
+    affine : numpy.ndarray
+        Shape (4, 4), voxel indices of `shares` to mm.
+    places : numpy.ndarray
+        Shape (a, b, c, 3), mm.
+
+    Returns
+    -------
+    numpy.ndarray
+        uint8, shape (a, b, c).
+    """
+    last = np.array(shares.shape[1:]) - 1
+    index = apply_affine(np.linalg.inv(affine), places)
+    # From -1 to 1 along each axis, the last axis first; one image of many classes at a time is
+    # much faster here than one class at a time in SciPy.
+    scaled = torch.from_numpy((2 * index / last - 1)[..., ::-1].copy()).float()
+    volume = torch.from_numpy(np.ascontiguousarray(shares, np.float32))
+    seen = torch.nn.functional.grid_sample(volume[None], scaled[None], align_corners=True)[0]
+    return seen.argmax(dim=0).numpy().astype(np.uint8)

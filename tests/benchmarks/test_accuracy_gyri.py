@@ -25,7 +25,7 @@ from accuracy_parts.gyri import (
     words_of,
 )
 from accuracy_parts.gyri_summaries import by_gyrus, mean_dice, warnings
-from accuracy_parts.judged import by_pose, set_astray
+from accuracy_parts.judged import by_pose, class_map, set_astray
 from accuracy_parts.subjects import Subject
 from accuracy_parts.worst import draw_worst, worst_points
 
@@ -264,3 +264,18 @@ def test_pictures_of_the_worst_points(tmp_path: Path, slab: Labels) -> None:
     left, right = np.hsplit(drawn, 2)
     assert (left < 128).mean() > 0.3
     assert (right < 128).mean() < 0.1
+
+
+def test_classes_between_the_voxels_of_a_network() -> None:
+    shares = np.zeros((3, 5, 4, 3), np.float32)
+    shares[1, :2] = 1.0
+    shares[2, 2:] = 1.0
+    shares[0, :, 3] = 2.0
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = 100.0
+    # Along x the second class begins half way between its first voxel, at 104 mm, and 102 mm.
+    x = np.array([95.0, 100.0, 102.9, 103.1, 108.0])
+    places = np.stack([x, np.full(5, 102.0), np.full(5, 104.0)], axis=-1)[:, None, None]
+    assert class_map(shares, affine, places).ravel().tolist() == [0, 1, 1, 2, 2]
+    places[..., 1] = 106.0
+    assert class_map(shares, affine, places).ravel().tolist() == [0] * 5

@@ -28,7 +28,7 @@ def choose(protocol: Protocol = PROTOCOL, **tables: dict[str, Any]) -> Recommend
 
 
 BAD = ('failed', 'outside_image', 'wrong_side', 'unreliable')
-WARNED = ('disagreement', 'near_edge')
+WARNED = ('disagreement', 'near_edge', 'wrong_gyrus', 'gyrus_unknown')
 
 # Worked by hand: the lead's point if it is ok, else the next one if it is; else the lead's if it
 # may be used, else the next one's; else none. Rows: status of the lead, columns: of the next.
