@@ -21,7 +21,6 @@ from tmsprep.formats.targets_tsv import read_targets, write_table
 from tmsprep.protocols import load_protocol
 
 from reference import LABELS, reference
-from reference_parts.landmarks import PLACES
 from reference_parts.measure import by_label, inside, moved
 from reference_parts.regions import Parcellation, fit, parcellation_path, read_landmarks
 
@@ -30,6 +29,21 @@ PAGE = Path(__file__).with_name('reference_parts') / 'page.md'
 
 #: Every nth training participant is measured; of these, in every nth the starts are moved.
 MEASURED_EVERY, MOVED_EVERY = 3, 4
+
+#: The default atlas before its points lay on crowns, mm.
+EARLIER_ATLAS = {
+    'LOFC': (-34, 54, -14),
+    'ROFC': (34, 54, -14),
+    'LDLPFC': (-42, 44, 30),
+    'RDLPFC': (42, 44, 30),
+    'LHESCHL': (-52, -17, 3),
+    'LFACEMC': (-56, -8, 46),
+    'RFACEMC': (56, -8, 46),
+    'LLLIMBMC': (-5, -23, 74),
+    'RLLIMBMC': (5, -24, 74),
+    'LULIMBMC': (-42, -21, 62),
+    'RULIMBMC': (42, -21, 62),
+}
 
 #: Manual parcellations that may be used for choosing.
 MANUAL = 8
@@ -81,16 +95,16 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def atlas() -> pd.DataFrame:
-    """List the points of the default atlas and those on the crowns of the template's labels."""
+    """Compare the points of the default atlas with the earlier ones, mm in the template."""
     protocol = load_protocol('tms')
     today = read_targets(protocol.file(protocol.atlas['points'])).reindex(LABELS).coordinates
-    crown = read_targets(PLACES).reindex(LABELS).coordinates
+    earlier = np.array([EARLIER_ATLAS[label] for label in LABELS])
     return pd.DataFrame(
         {
             'label': LABELS,
+            'earlier': [', '.join(f'{x:g}' for x in point) for point in earlier],
             'default_atlas': [', '.join(f'{x:g}' for x in point) for point in today],
-            'crown': [', '.join(f'{x:g}' for x in point) for point in crown],
-            'apart_mm': np.linalg.norm(crown - today, axis=1).round(1),
+            'apart_mm': np.linalg.norm(today - earlier, axis=1).round(1),
         }
     )
 
