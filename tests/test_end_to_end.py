@@ -32,7 +32,7 @@ OWN = {'SMA': (0.0, -6.0, 58.0), 'PMd': (-30.0, -5.0, 60.0)}
 @pytest.fixture(scope='session')
 def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(
-        tmp_path_factory.mktemp('end') / 'bids', [3], ['007'], voxel_size=(2.0, 2.0, 2.0)
+        tmp_path_factory.mktemp('end') / 'bids', [2], ['007'], voxel_size=(2.0, 2.0, 2.0)
     )
 
 
