@@ -51,13 +51,11 @@ def check_files(out: Path) -> None:
     expected = {
         *(f'{name}_desc-{m}_targets.{e}' for m in ('cnn', 'syn', POINTS) for e in ('tsv', 'json')),
         *(f'{name}_desc-brain_mask.{e}' for e in ('nii.gz', 'json')),
+        *(f'{name}_desc-tentwenty_positions.{e}' for e in ('tsv', 'json')),
         *(f'{stem}T1w_to-{ATLAS}_mode-image_xfm.{e}' for e in ('h5', 'json')),
         *(f'{stem}{ATLAS}_to-T1w_mode-image_xfm.{e}' for e in ('h5', 'json')),
     }
     assert {path.name for path in anat.iterdir()} == expected
-    # The scalp of this head, bent by its deformation, is no place for a tape.
-    scalp = json.loads((anat / f'{name}_desc-cnn_targets.json').read_text())['Scalp']
-    assert scalp['TenTwenty']
     figures = {path.name for path in (out / 'sub-007' / 'figures').iterdir()}
     assert {f'{name}_desc-{label}_T1w.svg' for label in (*LABELS, *OWN)} <= figures
     top = {path.name for path in out.iterdir()}
