@@ -71,3 +71,8 @@ def painted_examples(examples: Sequence[Example], folder: Path) -> list[Example]
                 nib.save(nib.Nifti1Image((1000 * other).short().numpy(), image.affine), partial)
         painted.append(replace(example, name=f'{example.name}-painted', image=path))
     return painted
+
+
+def target_gyri(protocol: Protocol) -> tuple[str, ...]:
+    """List the gyri in which the targets of a protocol lie, each once."""
+    return tuple(dict.fromkeys(target.gyrus for target in protocol.targets if target.gyrus))

@@ -20,7 +20,7 @@ from typing import cast
 import numpy as np
 import torch
 import torch.nn.functional as F
-from painting import paint
+from painting import corrupt
 from torch import nn
 
 from tmsprep.evaluation.shape import read_places
@@ -39,7 +39,7 @@ from tmsprep.networks.unet import initialise
 from tmsprep.protocols import load_protocol
 from tmsprep.tables import write_json
 
-from default_data import VALIDATION_EVERY, read_examples
+from default_data import VALIDATION_EVERY, read_examples, target_gyri
 
 logger = logging.getLogger(__name__)
 
@@ -50,20 +50,10 @@ FEATURES = (32, 64, 96)
 RATE, AVERAGING = 3e-3, 0.998
 
 #: Classes in which targets lie: weighed most, and measured.
-MEASURED = (
-    'precentral gyrus',
-    'medial precentral gyrus',
-    'middle frontal gyrus',
-    'transverse temporal gyrus',
-    'orbital gyri',
-)
+MEASURED = target_gyri(load_protocol('tms'))
 
 _GRID = {side: torch.from_numpy(grid_points(grid_affine(side))).float() for side in SIDES}
 _MIDDLE = {side: _GRID[side].reshape(-1, 3).mean(dim=0) for side in SIDES}
-_AXES = torch.meshgrid(*(torch.linspace(-1, 1, n) for n in SHAPE), indexing='ij')
-_SHADING = torch.stack(
-    [*_AXES, *(axis * axis for axis in _AXES), *(_AXES[i] * _AXES[i - 1] for i in range(3))]
-)
 
 
 @dataclass(frozen=True)
@@ -153,55 +143,6 @@ def _elastic(generator: torch.Generator) -> torch.Tensor:
     knots = size * torch.randn(1, 3, 5, 7, 7, generator=generator)
     field = F.interpolate(knots, SHAPE, mode='trilinear', align_corners=True)
     return field[0].permute(1, 2, 3, 0)
-
-
-def corrupt(values: torch.Tensor, codes: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Give a view another contrast, shading, noise, resolution and field of view."""
-
-    def uniform(low: float, high: float) -> float:
-        return low + (high - low) * torch.rand(1, generator=generator).item()
-
-    if uniform(0, 1) < 0.4:
-        values = paint(values, codes, generator)
-    values = values.clamp(0, 3) ** math.exp(uniform(-0.6, 0.6))
-    if uniform(0, 1) < 0.4:
-        inside = _grown(codes > 0, round(uniform(-1.4, 2.4)))
-        values = values * inside
-    shading = 0.25 * torch.randn(9, generator=generator)
-    values = values * torch.einsum('c,cxyz->xyz', shading, _SHADING).exp()
-    if uniform(0, 1) < 0.3:
-        values = _thicken(values, generator)
-    if uniform(0, 1) < 0.25:
-        values = F.avg_pool3d(values[None], 3, stride=1, padding=1)[0]
-    if uniform(0, 1) < 0.3:
-        # A gain above 1 sharpens, as fine voxels look beside those of the training images.
-        smooth = F.avg_pool3d(values[None], 3, stride=1, padding=1)[0]
-        values = values + uniform(0, 0.8) * (values - smooth)
-    values = values + 0.12 * uniform(0, 1) ** 2 * torch.randn(SHAPE, generator=generator)
-    if uniform(0, 1) < 0.15:
-        normal = torch.randn(3, generator=generator)
-        along = torch.einsum('c,cxyz->xyz', normal / normal.norm(), _SHADING[:3])
-        values = values.masked_fill(along > uniform(0.6, 1.4), 0.0)
-    return values.abs()
-
-
-def _grown(mask: torch.Tensor, voxels: int) -> torch.Tensor:
-    """Grow a mask, or shrink it by a negative number of voxels."""
-    volume = mask.float()[None]
-    for _ in range(abs(voxels)):
-        volume = F.max_pool3d(volume if voxels > 0 else -volume, 3, stride=1, padding=1)
-        volume = volume if voxels > 0 else -volume
-    return volume[0]
-
-
-def _thicken(values: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Average along one axis, and interpolate again: slices of 4 or 6 mm."""
-    axis = int(torch.randint(3, (1,), generator=generator))
-    count = 2 + int(torch.randint(2, (1,), generator=generator))
-    kernel = [1, 1, 1]
-    kernel[axis] = count
-    coarse = F.avg_pool3d(values[None, None], kernel)
-    return F.interpolate(coarse, SHAPE, mode='trilinear', align_corners=False)[0, 0]
 
 
 def class_weights() -> torch.Tensor:

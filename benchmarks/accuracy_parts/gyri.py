@@ -17,19 +17,15 @@ from tmsprep.gyri.crown import crown_level, height_depth, hull_depth
 from tmsprep.gyri.labels import NAMES, class_lookup
 from tmsprep.imaging.read import load_nifti
 from tmsprep.points import PointSet
-from tmsprep.protocols import Protocol, Target
+from tmsprep.protocols import Protocol, Target, load_protocol
+
+from default_data import target_gyri
 
 #: A point that is no further from its gyrus counts as near it: a voxel of the training images.
 NEAR_MM = 2.0
 
 #: Gyri in which targets lie.
-MEASURED = (
-    'precentral gyrus',
-    'medial precentral gyrus',
-    'middle frontal gyrus',
-    'transverse temporal gyrus',
-    'orbital gyri',
-)
+MEASURED = target_gyri(load_protocol('tms'))
 
 #: First number of the cortex in the Neuromorphometrics protocol: odd numbers are left.
 FIRST_CORTEX = 100
