@@ -9,7 +9,18 @@ from accuracy_parts.gyri_summaries import UNKNOWN, WRONG
 from accuracy_parts.markdown import as_markdown, percent, verdicts
 from accuracy_parts.summaries import ALL
 
-NAMES = {'cnn': 'CNN', 'syn': 'SyN', 'recommended': 'recommended', 'pose': 'pose alone'}
+NAMES = {
+    'cnn': 'CNN',
+    'cnn_located': 'CNN, not settled',
+    'syn': 'SyN',
+    'syn_settled': 'SyN, settled',
+    'recommended': 'recommended',
+    'pose': 'pose alone',
+    'pose_settled': 'pose alone, settled',
+}
+
+#: Methods of the tables per target, in which there is less room.
+PER_TARGET = ('cnn', 'syn', 'syn_settled', 'recommended', 'pose')
 
 #: Points that no method gave, to try the judge.
 TRIED = {'reference': 'the reference', 'astray': 'set astray'}
@@ -88,7 +99,7 @@ def per_target(table: pd.DataFrame) -> str:
             index='label', columns='method', values='text', aggfunc='first', sort=False
         )
         people = own['people'].max()
-        methods = {method: NAMES[method] for method in NAMES if method in wide}
+        methods = {method: NAMES[method] for method in PER_TARGET if method in wide}
         heading = {'label': 'target', **methods}
         extra = own[own['method'] == 'cnn'].set_index('label')[['error', 'depth']]
         wide = wide.join(extra).reset_index()

@@ -59,7 +59,8 @@ def warnings(rows: pd.DataFrame) -> pd.DataFrame:
         gyrus_unknown and other (points with these statuses, the last with any but 'ok'), and the
         10th, 50th and 90th percentile of the probability of the right gyrus.
     """
-    rows = rows[rows['gyrus_mm'].notna() & (rows['method'] != 'pose')]
+    # Without a status, 'n/a', nobody judged the point.
+    rows = rows[rows['gyrus_mm'].notna() & rows['status'].notna() & (rows['status'] != 'n/a')]
     where = np.where(rows['gyrus_mm'] > NEAR_MM, 'far', 'near')
     rows = rows.assign(where=np.where(rows['inside'] == 1, 'inside', where))
     tables = []

@@ -19,7 +19,9 @@ from tmsprep.gyri.judge import doubt, place_points
 from tmsprep.gyri.labels import NAMES, class_lookup
 from tmsprep.gyri.parcellation import MIN_POINTS, at_2mm, load_parcellator, parcellate
 from tmsprep.gyri.probabilities import Parcellation
+from tmsprep.gyri.settle import settle
 from tmsprep.methods import get_method
+from tmsprep.methods.base import points_of
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
@@ -66,8 +68,8 @@ def judge_points(
     pandas.DataFrame
         One row per method and target: method, group, error_mm, has_reference, `COLUMNS` and the
         columns of `against_labels`. Beside the methods there are 'recommended', if there are
-        several; 'pose', see `by_pose`; and, if points are judged, 'reference' and 'astray', see
-        `set_astray`.
+        several; 'pose', see `by_pose`; and, if points are judged, each method and 'pose' the other
+        way, see `_other_way`, 'reference' and 'astray', see `set_astray`.
     """
     assert subject.mask is not None
     labels = Labels.read(subject.mask)
@@ -75,8 +77,10 @@ def judge_points(
     if len(tables) > 1:
         tables['recommended'] = _recommended(tables, protocol)
     located = as_points(next(iter(tables.values())))
-    tables['pose'] = as_rows(by_pose(located, protocol)).assign(status='n/a')
+    pose = by_pose(located, protocol)
+    tables['pose'] = as_rows(pose).assign(status='n/a')
     if parcellation is not None:
+        tables |= _other_way({**outcomes, 'pose': Outcome('pose', pose)}, parcellation, protocol)
         astray = set_astray(subject.points, labels, protocol)
         for name, points in (('reference', subject.points), ('astray', astray)):
             tables[name] = _told(points, parcellation, protocol)
@@ -110,6 +114,28 @@ def _judge(
         status = get_method(name).status(outcome, others, protocol, asked.properties)
         tables[name] = as_table(outcome, protocol).assign(status=status)
     return tables, parcellation
+
+
+def _other_way(
+    outcomes: Mapping[str, Outcome], parcellation: Parcellation, protocol: Protocol
+) -> dict[str, pd.DataFrame]:
+    """Points that ``participant`` settles as they were located, and the others settled.
+
+    So that each method is seen both ways: settling uses the parcellation, which any method could.
+    """
+    expected = [(target.hemisphere, target.gyrus) for target in protocol.targets]
+    reach = max(outcome.settle_mm or 0 for outcome in outcomes.values())
+    tables = {}
+    for name, outcome in outcomes.items():
+        points = points_of(outcome, protocol)
+        if outcome.settle_mm:
+            tables[f'{name}_located'] = as_rows(points).assign(status='n/a')
+        elif reach:
+            moved = settle(parcellation, points.coordinates, expected, reach)
+            tables[f'{name}_settled'] = as_rows(PointSet(points.labels, moved)).assign(
+                status='n/a'
+            )
+    return tables
 
 
 def _recommended(tables: Mapping[str, pd.DataFrame], protocol: Protocol) -> pd.DataFrame:
