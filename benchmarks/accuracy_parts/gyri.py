@@ -67,6 +67,18 @@ class Labels:
         """Voxels of one gyrus in one hemisphere ('L' or 'R'); boolean, the shape of `codes`."""
         return (class_lookup(side) == NAMES.index(gyrus))[self.codes]
 
+    def centres(self, gyrus: str, side: str) -> np.ndarray:
+        """Centres of the voxels of `mask`, shape (n, 3), mm, RAS+."""
+        key = gyrus, side
+        if key not in self._centres:
+            self._centres[key] = apply_affine(self.affine, np.argwhere(self.mask(gyrus, side)))
+        return self._centres[key]
+
+    @cached_property
+    def _centres(self) -> dict[tuple[str, str], np.ndarray]:
+        """Found once for the points of all methods."""
+        return {}
+
     @cached_property
     def coarse(self) -> Labels:
         """Every nth voxel, so that they are about 2 mm apart: enough for a smooth hull."""
@@ -96,15 +108,15 @@ class Labels:
         """
         gyrus = target.gyrus
         coarse = self.coarse
-        voxels = np.argwhere(coarse.mask(gyrus, target.hemisphere))
-        places = apply_affine(coarse.affine, voxels)
+        places = coarse.centres(gyrus, target.hemisphere)
         near = np.linalg.norm(places - place, axis=1) < _CROWN_REACH_MM
         if not near.any():
             return np.nan
         depth = coarse.hull_depth
         if gyrus in _FACING_UP:
             depth = height_depth(coarse.codes.shape, coarse.affine, up)
-        depths = depth[tuple(voxels[near].T)]
+        voxels = np.rint(apply_affine(np.linalg.inv(coarse.affine), places[near])).astype(int)
+        depths = depth[tuple(voxels.T)]
         level = crown_level(places[near], np.ones(len(depths)), depths, place, _CROWN_MM)
         index = apply_affine(np.linalg.inv(coarse.affine), place)[:, None]
         return float(map_coordinates(depth, index, order=1, mode='nearest')[0] - level)
@@ -127,17 +139,15 @@ def words_of(code: int) -> str:
     return f'{word} {name}' if code >= FIRST_CORTEX else name
 
 
-def distance_mm(place: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> float:
-    """Distance of a place from the nearest voxel of a set, from centre to centre.
+def distance_mm(place: np.ndarray, centres: np.ndarray) -> float:
+    """Distance of a place from the nearest of a set of voxels, from centre to centre.
 
     Parameters
     ----------
     place : numpy.ndarray
         Shape (3,), mm, RAS+.
-    mask : numpy.ndarray
-        Boolean, shape (a, b, c).
-    affine : numpy.ndarray
-        Shape (4, 4), voxel indices to mm.
+    centres : numpy.ndarray
+        Shape (n, 3), mm, RAS+: of the voxels.
 
     Returns
     -------
@@ -147,10 +157,9 @@ def distance_mm(place: np.ndarray, mask: np.ndarray, affine: np.ndarray) -> floa
 
     Examples
     --------
-    >>> distance_mm(np.array([3.0, 0, 4]), np.ones((1, 1, 1), bool), np.diag([2.0, 2, 2, 1]))
+    >>> distance_mm(np.array([3.0, 0, 4]), np.array([[0.0, 0, 0], [9, 0, 4]]))
     5.0
     """
-    centres = apply_affine(affine, np.argwhere(mask))
     if not len(centres) or not np.isfinite(place).all():
         return np.nan
     return float(np.linalg.norm(centres - place, axis=1).min())
@@ -182,8 +191,7 @@ def against_labels(
     rows = []
     for target in protocol.targets:
         place = points[target.label]
-        mask = labels.mask(target.gyrus, target.hemisphere)
-        away = distance_mm(place, mask, labels.affine)
+        away = distance_mm(place, labels.centres(target.gyrus, target.hemisphere))
         code = labels.code_at(place) if np.isfinite(away) else 0
         own = class_lookup(target.hemisphere)[code] == NAMES.index(target.gyrus)
         rows.append(

@@ -46,6 +46,9 @@ COLUMNS = (
 #: How far from its gyrus a point is set astray, mm: more than methods are usually off.
 ASTRAY_MM = 4.0
 
+#: How far from a point other gyri are looked for, mm.
+_SEARCH_MM = 30.0
+
 
 def judge_points(
     subject: Subject, outcomes: Mapping[str, Outcome], protocol: Protocol, localizer: Path
@@ -169,18 +172,19 @@ def set_astray(points: PointSet, labels: Labels, protocol: Protocol) -> PointSet
     """Move each point to the nearest place in the cortex of another gyrus.
 
     That place is the centre of a voxel of the cortex of either hemisphere, at least `ASTRAY_MM`
-    from every voxel of the gyrus that the point should lie in.
+    from every voxel of the gyrus that the point should lie in, and at most `_SEARCH_MM` away.
     """
-    voxels = np.argwhere(labels.codes >= FIRST_CORTEX)
-    places = apply_affine(labels.affine, voxels)
+    cortex = apply_affine(labels.affine, np.argwhere(labels.codes >= FIRST_CORTEX))
     moved = np.full((len(points), 3), np.nan)
     for i, target in enumerate(protocol.targets):
-        own = labels.mask(target.gyrus, target.hemisphere)[tuple(voxels.T)]
-        if points.found[i] and own.any():
-            away = cKDTree(places[own]).query(places)[0]
-            elsewhere = places[away >= ASTRAY_MM]
-            distance = np.linalg.norm(elsewhere - points.coordinates[i], axis=1)
-            moved[i] = elsewhere[distance.argmin()]
+        own = labels.centres(target.gyrus, target.hemisphere)
+        if points.found[i] and len(own):
+            distance = np.linalg.norm(cortex - points.coordinates[i], axis=1)
+            near = distance < _SEARCH_MM
+            away = cKDTree(own).query(cortex[near], distance_upper_bound=ASTRAY_MM)[0]
+            elsewhere = np.isinf(away)
+            if elsewhere.any():
+                moved[i] = cortex[near][elsewhere][distance[near][elsewhere].argmin()]
     return PointSet(points.labels, moved)
 
 
