@@ -2,7 +2,7 @@
 
 ``python benchmarks/default_weights.py DATA REFERENCE OUT --gyri FILE --destination FILE`` trains
 one network per seed, each from nothing, joins them into an ensemble and calibrates its error
-radius on the validation set. Call it again to resume. ``--seeds 11`` without a destination trains
+radius on the validation set, as it is and corrupted. Call it again to resume. ``--seeds 11`` without a destination trains
 one network, so that several can be trained side by side.
 
 The command `tmsprep BIDS OUT train` does the same for any data set; this one keeps the validation
@@ -21,11 +21,12 @@ from typing import cast
 
 import numpy as np
 import torch
+from calibration import calibrate_on, coverage, measure_all
 
-from tmsprep.evaluation.conformal import calibrate
 from tmsprep.gyri.parcellation import load_parcellator, parcellate
 from tmsprep.gyri.settle import settle
 from tmsprep.imaging.volume import to_volume_mm, to_world_mm
+from tmsprep.learning.examples import Example
 from tmsprep.learning.log import write_log
 from tmsprep.learning.loop import fit, rounded
 from tmsprep.methods.baxter2021.crossval_tables import summarise
@@ -34,7 +35,6 @@ from tmsprep.methods.baxter2021.prepared import PreparedImage, conformed_affine,
 from tmsprep.methods.baxter2021.recipes import recipe_named
 from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask, bfloat16_is_fast
 from tmsprep.methods.baxter2021.validation import (
-    dispersions_of,
     errors_of,
     make_localizer,
     predict_images,
@@ -66,11 +66,12 @@ CARD = {
 
 @dataclass(frozen=True)
 class Cohort:
-    """Training set and validation set."""
+    """Training set and validation set; the examples of the latter as `people`."""
 
     protocol: Protocol
     training: list[PreparedImage]
     validation: list[PreparedImage]
+    people: list[Example]
 
 
 def load_cohort(data: Path, reference: Path, out: Path) -> Cohort:
@@ -84,6 +85,7 @@ def load_cohort(data: Path, reference: Path, out: Path) -> Cohort:
         protocol,
         load_prepared(training, cache),
         load_prepared(examples[::VALIDATION_EVERY], cache),
+        examples[::VALIDATION_EVERY],
     )
 
 
@@ -115,7 +117,8 @@ def assemble(
     """Join networks, calibrate the error radius, and return the errors in the validation set.
 
     The points of the ensemble settle in the middle of their gyri, see `settle`; the errors and the
-    radius are of settled points.
+    radius are of settled points. The radius is calibrated on the validation set as it is and
+    corrupted, see `calibration`.
     """
     parts = [load_localizer(path) for path in files]
     card = {
@@ -133,11 +136,14 @@ def assemble(
         errors_of(found, cohort.validation)
         for found in (predictions, predictions + shift[:, None])
     )
-    radius = calibrate(errors, dispersions_of(predictions), localizer.labels)
     card['validation_mm'] = json.dumps(_rounded(errors))
     card['validation_mm_before_settling'] = json.dumps(_rounded(alone))
-    localizer = replace(localizer, card=card, calibration=radius.as_dict(), settle_mm=SETTLE_MM)
-    save_localizer(destination, localizer)
+    localizer = replace(localizer, card=card, settle_mm=SETTLE_MM)
+    bare = save_localizer(cache.parent / 'uncalibrated.safetensors', localizer)
+    rows = measure_all(cohort.people, bare, gyri, cache.parent)
+    radius = calibrate_on(rows)
+    logger.info('%s\n%s', radius, coverage(rows, radius).round(3).to_string())
+    save_localizer(destination, replace(localizer, calibration=radius.as_dict()))
     return _rounded(errors)
 
 

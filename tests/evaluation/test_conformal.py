@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tmsprep.evaluation.conformal import ErrorRadius, calibrate
+from tmsprep.evaluation.conformal import SHRINKAGE, ErrorRadius, calibrate, is_outdated
 
 ONE = ('A',)
 MM = st.floats(0, 60, allow_nan=False)
@@ -18,84 +18,125 @@ def column(*errors: float) -> np.ndarray:
     return np.array(errors, dtype=float)[:, None]
 
 
-@pytest.mark.parametrize(
-    ('n', 'level', 'quantile'),
-    [
-        # ceil(10 * 0.9) = 9, ceil(11 * 0.9) = 10, ceil(20 * 0.9) = 18, ceil(30 * 0.9) = 27.
-        *[(9, 0.9, 9), (10, 0.9, 10), (19, 0.9, 18), (29, 0.9, 27)],
-        # ceil(9 * 0.9) = 9 of 8 participants, ceil(1 * 0.9) = 1 of none.
-        *[(8, 0.9, math.inf), (0, 0.9, math.inf)],
-        # ceil(100 * 0.07) = 7, though 100 * 0.07 > 7 in binary.
-        (99, 0.07, 7),
-    ],
-)
-def test_quantile_by_hand(n: int, level: float, quantile: float) -> None:
-    errors = np.random.default_rng(0).permutation(np.arange(1.0, n + 1))[:, None]
-    found = calibrate(errors, None, ONE, level)
-    assert found == ErrorRadius(ONE, level, (quantile,), (n,), None)
+def people(n: int) -> list[str]:
+    return [f'sub-{i:03}' for i in range(n)]
 
 
-def test_missing_references() -> None:
-    errors = np.column_stack([np.arange(1.0, 11), np.arange(10.0, 0, -1)])
-    errors[9, 0] = errors[:2, 1] = np.nan
-    found = calibrate(errors, None, ('A', 'B'))
-    assert found.n == (9, 8)
-    assert found.quantiles == (9.0, math.inf)
+def equal(n: int, label: str = 'A', **more: object) -> ErrorRadius:
+    """Errors 2 mm in each of n participants."""
+    return calibrate(column(*[2.0] * n), None, (label,), people(n), **more)
 
 
-def test_scaled_by_hand() -> None:
-    # Errors 1 ... 9 with dispersion 1 and floor 1: scores 0.5 ... 4.5.
-    found = calibrate(column(*range(1, 10)), np.ones((9, 1)), ONE, floor_mm=1.0)
-    assert found.quantiles == (4.5,)
-    assert [found.finite_radii({'A': d}) for d in (0.0, 1.0, 3.0)] == [
-        {'A': 4.5},
-        {'A': 9.0},
-        {'A': 18.0},
-    ]
+@pytest.mark.parametrize(('n', 'radius'), [(9, 2.0), (30, 2.0), (8, None), (1, None), (0, None)])
+def test_enough_participants(n: int, radius: float | None) -> None:
+    found = equal(n).finite_radii({'A': 0.0})
+    assert found == ({} if radius is None else {'A': pytest.approx(radius)})
+
+
+def test_rank_counts_participants() -> None:
+    """Ten participants, of whom one has errors in 90 images: still the largest of ten counts."""
+    names = [*people(9), *['sub-far'] * 90]
+    errors = column(*[1.0] * 9, *[5.0] * 90)
+    found = calibrate(errors, None, ONE, names)
+    # Scores are in scales fitted without their participant: 5 mm in scales of 1 mm.
+    assert found.quantile == pytest.approx(5.0)
+    # 20 participants: the 19th of 20 is enough, and that is 1 mm.
+    more = calibrate(column(*[1.0] * 19, *[5.0] * 90), None, ONE, [*people(19), *['far'] * 90])
+    assert more.quantile < 1.0
+
+
+def test_pooled_over_targets() -> None:
+    """A target does not rest on its own worst participant alone."""
+    errors = np.full((20, 5), 2.0)
+    errors[0, 0] = 20.0
+    pooled = calibrate(errors, None, tuple('ABCDE'), people(20))
+    radii = pooled.finite_radii(dict.fromkeys('ABCDE', 0.0))
+    assert radii['B'] < radii['A'] < 20.0
+
+
+def test_shrunk_scale() -> None:
+    """Mean squares of 1 and 9, and 5 of both: each counts 10 of 15."""
+    errors = np.tile([1.0, 3.0], (10, 1))
+    scales = np.array(calibrate(errors, None, ('A', 'B'), people(10)).scales_mm)
+    expected = (10 * np.array([1.0, 9.0]) + SHRINKAGE * 5.0) / (10 + SHRINKAGE)
+    np.testing.assert_allclose(scales**2, expected)
+
+
+def test_every_kind_holds() -> None:
+    """One kind of eight has errors three times as large: the radius holds them too."""
+    names = np.repeat(people(20), 8)
+    kinds = list('abcdefgh') * 20
+    errors = np.where(np.array(kinds) == 'h', 6.0, 2.0)[:, None]
+    found = calibrate(errors, None, ONE, names, kinds)
+    assert found.kinds == tuple('abcdefgh')
+    assert found.finite_radii({'A': 0.0})['A'] == pytest.approx(6.0)
+    # It is promised the same however many images of a kind there are.
+    few = calibrate(errors[:-1], None, ONE, names[:-1], kinds[:-1])
+    assert few.finite_radii({'A': 0.0})['A'] == pytest.approx(6.0, rel=0.02)
+
+
+def test_dispersion() -> None:
+    """Errors that are twice the dispersion, in half of the participants ten times as large."""
+    spread = column(*[0.5, 5.0] * 10)
+    found = calibrate(2 * spread, spread, ONE, people(20))
+    assert found.slope > 1.5
+    radii = [found.finite_radii({'A': d})['A'] for d in (0.5, 5.0)]
+    assert radii[1] > 5 * radii[0]
+    assert radii[1] >= 10.0
     assert found.finite_radii({'A': math.nan}) == {}
 
 
-@pytest.mark.parametrize(('floor_mm', 'radius'), [(None, 2.0), (1.0, 8.0)])
-def test_finite_radii(floor_mm: float | None, radius: float) -> None:
-    calibration = ErrorRadius(('A', 'B', 'C'), 0.9, (2.0, math.inf, 2.0), (9, 8, 9), floor_mm)
-    assert calibration.finite_radii({'A': 3.0, 'B': 1.0, 'D': 1.0}) == {'A': radius}
+def test_missing_references() -> None:
+    errors = np.full((10, 2), 2.0)
+    errors[9, 0] = errors[:2, 1] = np.nan
+    found = calibrate(errors, None, ('A', 'B'), people(10))
+    assert found.n == (9, 8)
+    assert list(found.finite_radii({'A': 0.0, 'B': 0.0, 'D': 1.0})) == ['A']
 
 
 def test_point_not_found() -> None:
-    errors, dispersions = column(*range(1, 10)), np.ones((9, 1))
+    errors, dispersions = column(*[2.0] * 9), np.ones((9, 1))
     errors[0], dispersions[0] = np.inf, np.nan
-    assert calibrate(errors, None, ONE).quantiles == (math.inf,)
-    assert calibrate(errors, dispersions, ONE).quantiles == (math.inf,)
+    assert calibrate(errors, None, ONE, people(9)).quantile == math.inf
+    assert calibrate(errors, dispersions, ONE, people(9)).quantile == math.inf
 
 
-@given(st.lists(MM, min_size=10, max_size=30, unique=True))
-@settings(max_examples=30)
-def test_exact_coverage(pool: list[float]) -> None:
-    # Exchangeable: each of n + 1 is as likely as any other to be the new one, and exactly
-    # ceil((n + 1) 0.9) of them have a score up to the quantile of the others.
-    n = len(pool) - 1
-    held = [
-        pool[i] <= calibrate(column(*pool[:i], *pool[i + 1 :]), None, ONE).quantiles[0]
-        for i in range(n + 1)
-    ]
-    assert sum(held) == math.ceil((n + 1) * 9 / 10)
+@given(st.lists(MM, min_size=1, max_size=4), st.integers(9, 12))
+@settings(max_examples=20, deadline=None)
+def test_scale_of_errors(some: list[float], n: int) -> None:
+    """Radii are in the unit of the errors, above the floor of the scales."""
+    errors = column(*(1 + some[i % len(some)] for i in range(n)))
+    (small,) = calibrate(errors, None, ONE, people(n)).finite_radii({'A': 0.0}).values()
+    (large,) = calibrate(8 * errors, None, ONE, people(n)).finite_radii({'A': 0.0}).values()
+    assert large == pytest.approx(8 * small)
 
 
-@pytest.mark.parametrize('floor_mm', [None, 0.1])
-def test_json_round_trip(floor_mm: float | None) -> None:
-    radius = ErrorRadius(('A', 'B'), 0.9, (1 / 3, math.inf), (14, 8), floor_mm)
+GOOD = {
+    'labels': ['A'],
+    'level': 0.9,
+    'scales_mm': [3.0],
+    'slope': 1.0,
+    'quantile': 2.0,
+    'n': [12],
+    'limits': {'match': 0.9},
+    'kinds': ['noise'],
+}
+
+
+@pytest.mark.parametrize('quantile', [1 / 3, math.inf])
+def test_json_round_trip(quantile: float) -> None:
+    radius = ErrorRadius(('A', 'B'), 0.9, (1 / 3, 2.0), 0.7, quantile, (14, 8), {'match': 0.9})
     text = json.dumps(radius.as_dict(), allow_nan=False)
     assert ErrorRadius.from_dict(json.loads(text)) == radius
-
-
-GOOD = {'labels': ['A'], 'level': 0.9, 'quantiles': [3.0], 'n': [12], 'floor_mm': 1.0}
+    assert not is_outdated(radius.as_dict())
 
 
 @pytest.mark.parametrize(
     'wrong',
     [
-        *[{'labels': ['A', 'B']}, {'level': 90}, {'quantiles': [-1]}, {'quantiles': ['x']}],
-        *[{'quantiles': [math.nan]}, {'floor_mm': 0}, {'n': None}],
+        *[{'labels': ['A', 'B']}, {'level': 90}, {'quantile': -1}, {'quantile': 'x'}],
+        *[{'quantile': math.nan}, {'scales_mm': [0]}, {'slope': -1}, {'n': None}],
+        *[{'limits': {'match': math.inf}}, {'limits': []}, {'kinds': None}],
     ],
 )
 def test_no_calibration(wrong: dict) -> None:
@@ -107,32 +148,27 @@ def test_no_calibration(wrong: dict) -> None:
 
 def test_impossible_errors() -> None:
     with pytest.raises(ValueError, match='negative'):
-        calibrate(column(-1, 2), None, ONE)
+        calibrate(column(-1, 2), None, ONE, people(2))
     with pytest.raises(ValueError, match='no dispersion'):
-        calibrate(column(1, 2), column(1, np.nan), ONE)
+        calibrate(column(1, 2), column(1, np.nan), ONE, people(2))
     with pytest.raises(ValueError, match='dispersions are'):
-        calibrate(column(1, 2), np.ones(2), ONE)
+        calibrate(column(1, 2), np.ones(2), ONE, people(2))
     with pytest.raises(ValueError, match='1 targets'):
-        calibrate(np.ones(3), None, ONE)
+        calibrate(np.ones(3), None, ONE, people(3))
 
 
 def test_expected_coverage() -> None:
-    # 19 participants: 18 / 20 exactly, whatever the distribution and however errors and
-    # dispersions belong together.
+    """Participants differ, and the points of one go together: 15 of them, then a new one."""
     generator = np.random.default_rng(5)
-    spread = generator.gamma(2.0, 1.0, size=(20, 4000))
-    errors = spread * generator.gamma(3.0, 1.0, size=spread.shape)
-    found = calibrate(errors[:19], spread[:19], tuple(map(str, range(4000))), floor_mm=1.0)
-    inside = errors[19] <= np.array(found.quantiles) * (spread[19] + 1.0)
-    assert inside.mean() == pytest.approx(0.9, abs=0.015)  # three standard errors
-
-
-@given(st.lists(MM, min_size=9, max_size=15), st.sampled_from([0.25, 2.0, 1024.0]))
-@settings(max_examples=30)
-def test_common_scale(errors: list[float], scale: float) -> None:
-    measured, spread = column(*errors), column(*errors[::-1])
-    (plain,) = calibrate(measured, None, ONE).quantiles
-    assert calibrate(scale * measured, None, ONE).quantiles == (scale * plain,)
-    (scaled,) = calibrate(measured, spread, ONE, floor_mm=1.0).quantiles
-    larger = calibrate(scale * measured, scale * spread, ONE, floor_mm=scale)
-    assert larger.quantiles == pytest.approx((scaled,))
+    held = []
+    for _ in range(15):
+        each = generator.gamma(4.0, 0.5, size=(16, 1, 1))
+        spread = generator.gamma(4.0, 0.25, size=(16, 2, 3))
+        errors = each * spread * np.array([1.0, 2.0, 3.0]) * generator.gamma(3.0, 1.0, (16, 2, 3))
+        known = errors[:15].reshape(30, 3), spread[:15].reshape(30, 3)
+        found = calibrate(*known, ('A', 'B', 'C'), np.repeat(people(15), 2))
+        radii = [
+            list(found.finite_radii(dict(zip('ABC', d, strict=True))).values()) for d in spread[15]
+        ]
+        held.append((errors[15] <= np.array(radii)).mean())
+    assert 0.88 < np.mean(held) < 0.99

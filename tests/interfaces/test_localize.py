@@ -26,7 +26,6 @@ from tmsprep.protocols import Target, load_protocol
 PROTOCOL = replace(load_protocol('tms'), head='', gyri='')
 LABELS = PROTOCOL.labels
 N = (14, 8, *[14] * 9)
-QUANTILES = (2.0, np.inf, *[4.0] * 9)
 
 
 @pytest.fixture(scope='module')
@@ -60,26 +59,54 @@ def localize(
     return Outcome.read(node.run(cwd=str(tmp_path / 'node')).outputs.outcome)
 
 
-@pytest.mark.parametrize('floor_mm', [None, 0.5])
-def test_radius(
-    tmp_path: Path, random_weights: Path, conformed: Path, floor_mm: float | None
-) -> None:
-    calibration = ErrorRadius(LABELS, 0.9, QUANTILES, N, floor_mm)
-    outcome = localize(tmp_path, random_weights, conformed, calibration.as_dict())
+SCALES = (2.0, 3.0, *[4.0] * 9)
+
+
+def calibration_of(**more: Any) -> dict[str, Any]:
+    """Half of the scales; the second target was in 8 participants only."""
+    slope, level = more.pop('slope', 0.0), more.pop('level', 0.9)
+    return ErrorRadius(LABELS, level, SCALES, slope, 0.5, N, **more).as_dict()
+
+
+@pytest.mark.parametrize('slope', [0.0, 2.0])
+def test_radius(tmp_path: Path, random_weights: Path, conformed: Path, slope: float) -> None:
+    outcome = localize(tmp_path, random_weights, conformed, calibration_of(slope=slope))
     assert outcome.error is None
     assert list(outcome.columns) == ['dispersion_mm', 'error90_mm']
     spread = np.array(outcome.columns['dispersion_mm'][1:])
     assert (spread > 0).all()
-    expected = np.array(QUANTILES) * (1.0 if floor_mm is None else spread + floor_mm)
+    expected = 0.5 * np.hypot(SCALES, slope * spread)
     radii = outcome.columns['error90_mm']
     assert radii[0] is None
     assert radii[2] is None
     np.testing.assert_allclose([radii[1], *radii[3:]], [expected[0], *expected[2:]])
-    assert outcome.details['Calibration'] == {
-        'Level': 0.9,
-        'People': dict(zip(LABELS, N, strict=True)),
-        'ScaledByDispersion': floor_mm is not None,
-    }
+    found = outcome.details['Calibration']
+    assert found['People'] == dict(zip(LABELS, N, strict=True))
+    assert found['ScaledByDispersion'] == (slope > 0)
+    assert list(found['Missing']) == ['NEW', LABELS[1]]
+    assert 'too few participants' in found['Missing'][LABELS[1]]
+
+
+@pytest.mark.parametrize(
+    ('calibration', 'reason'),
+    [
+        (calibration_of(limits={'dispersion_mm': 0.0}), 'the networks disagree by'),
+        (calibration_of(limits={'match': 0.9}), 'match is not known'),
+        ({'quantiles': [1.0], 'floor_mm': 1.0}, 'calibrated by an earlier version'),
+    ],
+)
+def test_no_support(
+    tmp_path: Path,
+    random_weights: Path,
+    conformed: Path,
+    calibration: Mapping[str, Any],
+    reason: str,
+) -> None:
+    outcome = localize(tmp_path, random_weights, conformed, calibration)
+    assert set(outcome.columns['error90_mm']) == {None}
+    missing = outcome.details['Calibration']['Missing']
+    assert set(missing) == {'NEW', *LABELS}
+    assert all(reason in text for text in missing.values())
 
 
 def test_no_calibration(tmp_path: Path, random_weights: Path, conformed: Path) -> None:
@@ -91,8 +118,7 @@ def test_no_calibration(tmp_path: Path, random_weights: Path, conformed: Path) -
 def test_calibration_of_another_level(
     tmp_path: Path, random_weights: Path, conformed: Path
 ) -> None:
-    calibration = ErrorRadius(LABELS, 0.8, QUANTILES, N)
-    outcome = localize(tmp_path, random_weights, conformed, calibration.as_dict())
+    outcome = localize(tmp_path, random_weights, conformed, calibration_of(level=0.8))
     assert outcome.points is None
     assert 'calibrated.safetensors' in outcome.error['message']
     assert 'is for 0.8, not 0.9' in outcome.error['message']

@@ -157,6 +157,7 @@ def test_error_radius(output):
         make_row('RA', (4, 5, 6), error90_mm='n/a'),
     ]
     calibration = {'Level': 0.9, 'People': {'LA': 20, 'RA': 8}, 'ScaledByDispersion': True}
+    calibration['Missing'] = {'RA': 'the image is odd'}
     output.table('sub-01', 'cnn', rows, **CNN, Calibration=calibration)
     output.figure('sub-01', 'LA')
     text = output.write().text
@@ -165,6 +166,8 @@ def test_error_radius(output):
     assert 'from the errors of 8 to 20 participants per target' in text
     assert 'Lei J, ' in text
     assert 'Dashed circle: 90 % of errors' in text
+    assert 'No 90 % error for RA: the image is odd.' in text
+    assert 'human experts differ by about 7 mm' in text
 
 
 def test_no_error_radius(output):

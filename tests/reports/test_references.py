@@ -146,6 +146,8 @@ PAPERS = {
 OTHERS = {
     'Holm S (1979). ': 'A simple sequentially rejective multiple test procedure. Scandinavian '
     'Journal of Statistics 6:65-70.',
+    'Lee Y, Barber RF, Willett R (2023). ': 'Distribution-free inference with hierarchical data. '
+    'arXiv:2306.06342.',
     'Papadopoulos H, Gammerman A, Vovk V (2008). ': 'Normalized nonconformity measures for '
     'regression conformal prediction. Proceedings of the IASTED International Conference on '
     'Artificial Intelligence and Applications, 64-69.',
@@ -174,7 +176,7 @@ def check(reference: str) -> None:
 
 @pytest.mark.parametrize(
     ('protocol', 'methods', 'count'),
-    [('tms', ('cnn', 'syn'), 11), ('locus-coeruleus', ('coreunet',), 6)],
+    [('tms', ('cnn', 'syn'), 12), ('locus-coeruleus', ('coreunet',), 6)],
 )
 def test_participant_report(tmp_path: Path, protocol: str, methods: tuple, count: int) -> None:
     output = FakeOutput(tmp_path, protocol)

@@ -27,9 +27,8 @@ UNUSABLE = frozenset({'failed', 'outside_image', 'wrong_side', 'unreliable'})
 #: cannot be told.
 WRONG_GYRUS, GYRUS_UNKNOWN = 'wrong_gyrus', 'gyrus_unknown'
 
-#: Statuses with which the promise of `RADIUS` does not hold: the images of the calibration were
-#: whole heads with points in their gyri.
-WITHOUT_RADIUS = UNUSABLE | {'near_edge', WRONG_GYRUS, GYRUS_UNKNOWN}
+#: Statuses with which the promise of `RADIUS` does not hold: no such point was calibrated on.
+WITHOUT_RADIUS = UNUSABLE | {'near_edge', 'disagreement', WRONG_GYRUS, GYRUS_UNKNOWN}
 
 #: Closed vocabulary of the status column, with its meaning.
 STATUSES = {

@@ -13,6 +13,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.evaluation.conformal import calibrate
 from tmsprep.imaging.volume import average_pyramid
 from tmsprep.learning.crossval import run_test, run_training
 from tmsprep.learning.examples import Example, Record
@@ -199,11 +200,13 @@ def test_measured(tmp_path: Path, records: list[Record]) -> None:
     assert summary['mean'] == pytest.approx(errors.mean(), abs=1e-3)
     assert summary['n'] == 30
     assert f'| all | 30 | {errors.mean():.2f} |' in weights.with_suffix('.md').read_text()
-    # The 9th decile of ten participants is the tenth smallest score: ceil(11 * 0.9) = 10.
-    scatter = np.linalg.norm(predictions[:, 0] - predictions[:, 1], axis=-1) / 2
-    highest = (errors / (scatter + 1)).max(axis=0)
     assert localizer.calibration is not None
-    assert localizer.calibration['quantiles'] == pytest.approx(highest.tolist(), rel=1e-5)
+    scatter = np.linalg.norm(predictions[:, 0] - predictions[:, 1], axis=-1) / 2
+    names = [record.name for record in validation]
+    expected = calibrate(errors, scatter, localizer.labels, names)
+    assert localizer.calibration['quantile'] == pytest.approx(expected.quantile, rel=1e-4)
+    highest = pytest.approx(scatter.mean(axis=1).max(), rel=1e-4)
+    assert localizer.calibration['limits'] == {'dispersion_mm': highest}
 
 
 def test_doubtful() -> None:

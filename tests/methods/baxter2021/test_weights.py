@@ -30,7 +30,9 @@ def localizer() -> Localizer:
         {'name': 'test', 'licence': 'none'},
         mirror=(1, None),
         shape=torch.tensor([[1.5, 2.25, 3.0], [1.0, 1.0, 0.125]]),
-        calibration=ErrorRadius(('A', 'B'), 0.9, (3.5, math.inf), (14, 8)).as_dict(),
+        calibration=ErrorRadius(
+            ('A', 'B'), 0.9, (3.5, 2.0), 1.5, math.inf, (14, 8), {'match': 0.9}
+        ).as_dict(),
         settle_mm=2.5,
     )
 

@@ -17,6 +17,7 @@ from torch import nn
 from tmsprep.bids.names import ImageRef
 from tmsprep.evaluation.conformal import calibrate
 from tmsprep.imaging.conform import CONFORMED_SIZE
+from tmsprep.imaging.read import load_nifti
 from tmsprep.imaging.volume import to_volume_mm, to_world_mm
 from tmsprep.learning.card import Card, markdown_table
 from tmsprep.learning.examples import Example, Record
@@ -34,6 +35,7 @@ from tmsprep.methods.baxter2021.masks import extract_mask, find_mask
 from tmsprep.methods.baxter2021.network import MultiResolutionNet
 from tmsprep.methods.baxter2021.options import WEIGHTS_KIND
 from tmsprep.methods.baxter2021.prepared import PreparedImage, conformed_affine, load_prepared
+from tmsprep.methods.baxter2021.radius import limits_of, longest_mm, signs_of
 from tmsprep.methods.baxter2021.recipes import Recipe, recipe_named
 from tmsprep.methods.baxter2021.settings import NetworkSettings, check_localizer
 from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask, bfloat16_is_fast
@@ -143,9 +145,15 @@ class MultiResolutionLearner(Learner):
         return completed
 
     def prepare(self, example: Example, cache: Path) -> dict[str, Any]:
-        """See `Learner.prepare`; the facts hold the affine of the conformed volume."""
+        """See `Learner.prepare`.
+
+        The facts hold the affine of the conformed volume, and the longest edge of the voxels.
+        """
         load_prepared([example], cache)
-        return {'affine': conformed_affine(example.name, cache).tolist()}
+        return {
+            'affine': conformed_affine(example.name, cache).tolist(),
+            'voxel_mm': longest_mm(load_nifti(example.image).affine),
+        }
 
     def load(self, records: Sequence[Record]) -> list[PreparedImage]:
         """Memory-map prepared images."""
@@ -231,7 +239,9 @@ class MultiResolutionLearner(Learner):
             predictions = predict_images(model, images, device)
             errors = errors_of(predictions, images)
             scatter = dispersions_of(predictions) if len(model.members) > 1 else None
-            radius = calibrate(errors, scatter, model.labels)
+            people = [record.example.participant for record in validation]
+            limits = limits_of(_signs(validation, scatter))
+            radius = calibrate(errors, scatter, model.labels, people, limits=limits)
             model = replace(model, calibration=radius.as_dict())
         images = self.load(training)
         found = errors_of(predict_images(model, images, device), images)
@@ -348,6 +358,13 @@ class MultiResolutionLearner(Learner):
     def entries(self, plan: Plan) -> dict[str, Any]:
         """See `Learner.entries`."""
         return {'Recipe': asdict(self.recipe), 'Variants': list(self.options['residual'])}
+
+
+def _signs(records: Sequence[Record], scatter: np.ndarray | None) -> list[dict[str, float]]:
+    """Signs of prepared images, see `radius`; those of the gyri and the head are not known."""
+    spread = [{}] * len(records) if scatter is None else [{'dispersion_mm': d} for d in scatter]
+    voxels = [record.facts.get('voxel_mm') for record in records]
+    return [signs_of(*of) for of in zip(spread, voxels, strict=True)]
 
 
 def _warn(errors: np.ndarray, others: np.ndarray | None, names: Sequence[str]) -> None:

@@ -13,13 +13,13 @@ import nibabel as nib
 import numpy as np
 import torch
 
-from tmsprep.evaluation.conformal import ErrorRadius
 from tmsprep.evaluation.errors import dispersion
 from tmsprep.evaluation.head import MeanHead
 from tmsprep.imaging.volume import average_pyramid, normalise, to_world_mm
 from tmsprep.methods.base import Request
 from tmsprep.methods.baxter2021.locate import locate, locate_coarsely, moved
 from tmsprep.methods.baxter2021.network import Sampler, pyramid_sampler
+from tmsprep.methods.baxter2021.radius import CALIBRATION
 from tmsprep.methods.baxter2021.weights import Localizer, load_localizer
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -130,7 +130,7 @@ def _quarter_turns() -> list[np.ndarray]:
 
 
 def localize_image(name: str, request: Request) -> Outcome:
-    """Find all targets of a protocol, with their dispersion and, if calibrated, their radius.
+    """Find all targets of a protocol, with their dispersion and the calibration of their radius.
 
     Parameters
     ----------
@@ -164,18 +164,13 @@ def localize_image(name: str, request: Request) -> Outcome:
         },
         'EnsembleSize': len(found.members),
     }
-    if localizer.calibration is not None:
-        calibration = ErrorRadius.from_dict(localizer.calibration)
-        known['error90_mm'] = calibration.finite_radii(spread)
-        details['Calibration'] = {
-            'Level': calibration.level,
-            'People': dict(zip(calibration.labels, calibration.n, strict=True)),
-            'ScaledByDispersion': calibration.floor_mm is not None,
-        }
     labels = protocol.labels
     columns = {column: [of.get(label) for label in labels] for column, of in known.items()}
     points = found.points.reindex(labels)
-    return Outcome(name, points, columns, details, settle_mm=localizer.settle_mm)
+    # The radius is that of the points once they have settled.
+    extra = {} if localizer.calibration is None else {CALIBRATION: localizer.calibration}
+    settle_mm = localizer.settle_mm
+    return Outcome(name, points, columns, details, extra=extra, settle_mm=settle_mm)
 
 
 def _empty_outside(sampler: Sampler) -> Sampler:

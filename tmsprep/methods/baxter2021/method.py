@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.methods.base import Method, Request
 from tmsprep.methods.baxter2021.options import OPTIONS, WEIGHTS_KIND
+from tmsprep.methods.baxter2021.radius import add_radius
 from tmsprep.methods.baxter2021.section import section
 from tmsprep.methods.baxter2021.settings import check_localizer
 from tmsprep.methods.resources import find_weights
@@ -29,11 +30,11 @@ class MultiResolutionCNN(Method):
     description = 'Targets by a multi-resolution convolutional network (Baxter et al. 2021)'
     columns: ClassVar[dict[str, Column]] = {
         'error90_mm': column(
-            'Radius of a ball around the point that holds the reference point for 9 of 10 new '
-            'participants. Measured on the participants of the calibration, and valid for images '
-            'like theirs: it makes no promise for other scanners, contrasts or patients. With the '
-            'weights of this package the reference points are made by rule, not by human experts, '
-            'so it is not the distance from where a stimulation works',
+            'Radius of a ball around the point that holds the reference point for 9 of 10 points '
+            'of new participants, in images like those of the calibration; n/a in others, see '
+            'Calibration, and for points with a warning. With the weights of this package the '
+            'reference points are made by rule, not by human experts, who differ by about 7 mm '
+            '(Baxter et al. 2021), so it is not the distance from where a stimulation works',
             'mm',
             long_name='90 % error',
         ),
@@ -53,6 +54,10 @@ class MultiResolutionCNN(Method):
         from tmsprep.methods.baxter2021.localize import localize_image
 
         return localize_image(self.name, request)
+
+    def check(self, outcome: Outcome, request: Request) -> Outcome:
+        """See `Method.check`; adds the radius, which depends on what it finds."""
+        return add_radius(super().check(outcome, request), request.properties)
 
     def section(self, image: ImageRef, layout: Layout) -> Section | None:
         """See `Method.section`."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.methods.baxter2021.radius import EXPERTS_MM
 from tmsprep.reports.sections import Section
 from tmsprep.tables import read_json
 
@@ -17,6 +18,8 @@ doi:10.1007/s11548-021-02386-1"""
 
 #: Methods of the error radius.
 _CONFORMAL = """\
+Lee Y, Barber RF, Willett R (2023). Distribution-free inference with hierarchical data. \
+arXiv:2306.06342.
 Lei J, G'Sell M, Rinaldo A, Tibshirani RJ, Wasserman L (2018). Distribution-free predictive \
 inference for regression. Journal of the American Statistical Association 113:1094-1111. \
 doi:10.1080/01621459.2017.1307116
@@ -44,8 +47,25 @@ def section(image: ImageRef, layout: Layout) -> Section:
     if not isinstance(calibration, dict):
         return Section(methods=f'{text}.', references=[BAXTER])
     return Section(
-        methods=f'{text}. {_calibration_text(calibration)}', references=[BAXTER, *_CONFORMAL]
+        facts=_radius_facts(calibration),
+        methods=f'{text}. {_calibration_text(calibration)}',
+        references=[BAXTER, *_CONFORMAL],
     )
+
+
+def _radius_facts(calibration: Mapping[str, Any]) -> list[str]:
+    """Say which points have no radius, and why, and what to hold the others against."""
+    missing = calibration.get('Missing')
+    targets: dict[str, list[str]] = {}
+    for label, reason in missing.items() if isinstance(missing, dict) else ():
+        targets.setdefault(str(reason), []).append(str(label))
+    facts = [f'No 90 % error for {", ".join(some)}: {reason}.' for reason, some in targets.items()]
+    if len(missing or ()) < len(calibration.get('People', {})):
+        facts.append(
+            'The 90 % error is the distance from a point made like those that the network was '
+            f'trained on; human experts differ by about {EXPERTS_MM:g} mm (Baxter et al., 2021).'
+        )
+    return facts
 
 
 def _calibration_text(calibration: Mapping[str, Any]) -> str:
@@ -58,6 +78,6 @@ def _calibration_text(calibration: Mapping[str, Any]) -> str:
     )
     return (
         f'The radius of {100 * calibration.get("Level", 0.9):g} % of errors was found by split '
-        f'conformal prediction (Vovk et al., 2005; Lei et al., 2018){scaled}, from the errors of '
-        f'{many} participants per target who were not among the training set.'
+        f'conformal prediction (Vovk et al., 2005; Lei et al., 2018; Lee et al., 2023){scaled}, '
+        f'from the errors of {many} participants per target who were not among the training set.'
     )

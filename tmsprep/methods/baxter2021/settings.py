@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tmsprep.evaluation.conformal import LEVEL, ErrorRadius
+from tmsprep.evaluation.conformal import LEVEL, ErrorRadius, is_outdated
 from tmsprep.networks.archive import Archive, WeightsError
 from tmsprep.networks.settings import (
     check_labels,
@@ -232,6 +232,9 @@ def _check_calibration(archive: Archive, content: Any) -> None:
     try:
         if not isinstance(content, dict):
             raise ValueError('it is no dictionary')
+        if is_outdated(content):
+            # Points can be found without it; `radius.add_radius` says so.
+            return
         level = ErrorRadius.from_dict(content).level
         if level != LEVEL:
             raise ValueError(f'it is for {level}, not {LEVEL}')
