@@ -2,8 +2,8 @@
 
 ``python benchmarks/default_weights.py DATA REFERENCE OUT --gyri FILE --destination FILE`` trains
 one network per seed, each from nothing, joins them into an ensemble and calibrates its error
-radius on the validation set, as it is and corrupted. Call it again to resume. ``--seeds 11`` without a destination trains
-one network, so that several can be trained side by side.
+radius on the validation set, as it is and corrupted. Call it again to resume. ``--seeds 11``
+without a destination trains one network, so that several can be trained side by side.
 
 The command `tmsprep BIDS OUT train` does the same for any data set; this one keeps the validation
 set of the first network for all.
