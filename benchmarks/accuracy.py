@@ -44,6 +44,7 @@ from accuracy_parts.summaries import (
     between_methods,
     by_corruption,
     by_motion,
+    by_promise,
     by_target,
     near_cortex,
 )
@@ -151,6 +152,8 @@ def summarise(jobs: dict[str, list[Job]], out: Path) -> dict[str, pd.DataFrame]:
         tables['dice'] = mean_dice(rows['overlap'])
     if {'gyri', 'corruptions'} <= done:
         tables['corruptions'] = by_corruption(rows['corruptions'])
+    if 'gyri' in done:
+        tables['promise'] = by_promise(rows['gyri'], rows.get('corruptions', pd.DataFrame()))
     if 'motion' in done:
         tables['motion'] = by_motion(rows['motion'])
     if 'scanners' in done:

@@ -39,6 +39,7 @@ from accuracy_parts.measure import (
     locate,
     request,
     with_gyri,
+    with_promise,
 )
 from accuracy_parts.pictures import cut_slices
 from accuracy_parts.subjects import Subject
@@ -223,7 +224,9 @@ def _spoilt(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
     methods = ('cnn',) if job.method == 'cnn' else ('cnn', job.method)
     with request(spoilt.image, weights.protocol, weights.localizer) as asked:
         outcome = _found(asked, methods)[job.method]
-    rows, truth = as_table(outcome, PROTOCOL), _renamed(spoilt.points, spoilt)
+        status = get_method(job.method).status(outcome, [], weights.protocol, asked.properties)
+    rows = with_promise(as_table(outcome, PROTOCOL), outcome, status)
+    truth = _renamed(spoilt.points, spoilt)
     points = as_points(rows)
     untouched = _renamed(before.transformed(spoilt.motion), spoilt)
     return rows.drop(columns='gyrus', errors='ignore').assign(

@@ -34,13 +34,20 @@ from accuracy_parts.gyri import (
     box_of,
     voxel_centres,
 )
-from accuracy_parts.measure import as_points, as_rows, as_table, asked_of, request
+from accuracy_parts.measure import (
+    as_points,
+    as_rows,
+    as_table,
+    asked_of,
+    request,
+    with_promise,
+)
 from accuracy_parts.subjects import Subject
 
 #: Columns of the methods' tables that are kept.
 COLUMNS = (
     *('label', 'x', 'y', 'z', 'status', 'gyrus', 'gyrus_probability', 'crown_depth_mm'),
-    *('settled_mm', 'dispersion_mm', 'error90_mm', 'failure'),
+    *('settled_mm', 'dispersion_mm', 'error90_mm', 'any_radius_mm', 'failure'),
 )
 
 #: How far from its gyrus a point is set astray, mm: more than methods are usually off.
@@ -115,7 +122,7 @@ def _judge(
     for name, outcome in judged.items():
         others = [other for key, other in judged.items() if key != name]
         status = get_method(name).status(outcome, others, protocol, asked.properties)
-        tables[name] = as_table(outcome, protocol).assign(status=status)
+        tables[name] = with_promise(as_table(outcome, protocol), outcome, status)
     return tables, parcellation
 
 

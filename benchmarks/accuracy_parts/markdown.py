@@ -9,7 +9,11 @@ import pandas as pd
 _MISSING = '–'
 
 #: Columns of shares.
-_SHARES = {'within_10', 'coverage', 'near', 'inside', 'chance', 'share'}
+_SHARES = {'within_10', 'coverage', 'near', 'inside', 'chance', 'share'} | {
+    'promised',
+    'reaches',
+    'withheld',
+}
 
 
 def as_markdown(table: pd.DataFrame, columns: Mapping[str, str]) -> str:

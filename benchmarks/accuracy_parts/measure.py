@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +12,12 @@ import nibabel as nib
 import pandas as pd
 
 from tmsprep.config import DEFAULT_THREADS
+from tmsprep.evaluation.conformal import ErrorRadius, is_outdated
+from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
 from tmsprep.interfaces.conform import Conform
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request, points_of
+from tmsprep.methods.baxter2021.radius import CALIBRATION
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol, load_protocol
@@ -91,6 +94,38 @@ def as_table(outcome: Outcome, protocol: Protocol) -> pd.DataFrame:
     if outcome.error is not None:
         rows['failure'] = ' '.join(outcome.error['message'].split())
     return rows
+
+
+def with_promise(rows: pd.DataFrame, outcome: Outcome, status: Sequence[str]) -> pd.DataFrame:
+    """Add the status, take back radii as ``participant`` does, and add what they would be.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Result of `as_table`.
+    outcome : Outcome
+        The same.
+    status : sequence of str
+        Of each point.
+
+    Returns
+    -------
+    pandas.DataFrame
+        With ``any_radius_mm``: the radius of every point by the calibration, promised or not.
+    """
+    rows = rows.assign(status=status)
+    content = outcome.extra.get(CALIBRATION)
+    if content is None or is_outdated(content) or RADIUS not in rows:
+        return rows
+    spread = rows.get('dispersion_mm', pd.Series(0.0, rows.index)).astype(float)
+    radii = ErrorRadius.from_dict(content).finite_radii(
+        dict(zip(rows['label'], spread, strict=True))
+    )
+    held_back = rows['status'].isin(WITHOUT_RADIUS)
+    return rows.assign(
+        any_radius_mm=rows['label'].map(radii).astype(float),
+        **{RADIUS: rows[RADIUS].astype(float).mask(held_back)},
+    )
 
 
 def as_rows(points: PointSet) -> pd.DataFrame:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from tmsprep.evaluation.conformal import LEVEL
+
 from accuracy_parts.broken import FAR_MM, SMALL
 from accuracy_parts.cortex import NEAR_MM
 from accuracy_parts.gyri import NEAR_MM as NEAR_GYRUS_MM
@@ -24,6 +26,7 @@ TABLES = (
     'test',
     'corruptions',
     'motion',
+    'promise',
     'methods',
     'cortex',
 )
@@ -72,6 +75,8 @@ def write_page(tables: Mapping[str, pd.DataFrame], facts: Mapping[str, object]) 
         'corruption_aims': _or_not(_corruption_aims, given['corruptions']),
         'corruptions': _or_not(_corruptions, given['corruptions']),
         'motion': _or_not(_motion, given['motion']),
+        'promise_aims': _or_not(_promise_aims, given['promise']),
+        'promise': _or_not(_promise, given['promise']),
         'methods': _or_not(_methods, given['methods']),
         'cortex': _or_not(_cortex, given['cortex']),
     }
@@ -129,6 +134,38 @@ def _motion(table: pd.DataFrame) -> str:
     values = (table['value'].map('{:g}'.format) + ' ' + units).where(table['motion'] != 'mirror')
     columns = ('motion', 'value', 'points', 'median', 'p95', 'max')
     return as_markdown(table.assign(value=values), dict(zip(columns, columns, strict=True)))
+
+
+def _promise_aims(table: pd.DataFrame) -> str:
+    under = table[table['coverage'] < LEVEL]
+    found = f'lowest {percent(table["coverage"].min(), 1)}' if table['promised'].any() else 'none'
+    if len(under):
+        found += f'; under it {", ".join(under["group"])}'
+    whole = table['promised'].iloc[0]
+    return verdicts(
+        [
+            ('at least 90 % of the promised radii of each group hold', found, not len(under)),
+            (
+                f'at least 90 % of points have one, {table["group"].iloc[0]}',
+                percent(whole, 1),
+                whole >= 0.9,
+            ),
+        ]
+    )
+
+
+def _promise(table: pd.DataFrame) -> str:
+    columns = {
+        'group': 'images',
+        'people': 'participants',
+        'points': 'points',
+        'promised': 'with a radius',
+        'radius': 'mean radius',
+        'coverage': 'holds the reference',
+        'reaches': 'reaches the gyrus',
+        'withheld': 'would have held in the others',
+    }
+    return as_markdown(table, columns)
 
 
 def _methods(table: pd.DataFrame) -> str:

@@ -80,6 +80,56 @@ def _methods(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {method: part for method, part in parts.items() if len(part)}
 
 
+def by_promise(judged: pd.DataFrame, spoilt: pd.DataFrame) -> pd.DataFrame:
+    """Tell how often the network's radius is given, and how often it holds, per group.
+
+    Parameters
+    ----------
+    judged : pandas.DataFrame
+        Points in images as they are: group, method, participant_id, has_reference, error_mm,
+        error90_mm, any_radius_mm and gyrus_mm.
+    spoilt : pandas.DataFrame
+        The same in corrupted images, with corruption and strength, without group and gyrus_mm.
+
+    Returns
+    -------
+    pandas.DataFrame
+        ``group``, ``people``, ``points``; ``promised``, the share with a radius, and of these the
+        mean ``radius``, mm, ``coverage`` of the reference and ``reaches``, the share whose ball
+        reaches the gyrus; ``withheld``, the share of the others whose reference would be within
+        the radius that they were not given.
+    """
+    groups = list(judged[judged['method'] == 'cnn'].groupby('group', sort=False))
+    cnn = spoilt[spoilt['method'] == 'cnn'] if len(spoilt) else spoilt
+    for name, corruption in CORRUPTIONS.items() if len(cnn) else ():
+        for strength in corruption.strengths:
+            part = cnn[(cnn['corruption'] == name) & (cnn['strength'] == strength)]
+            if len(part):
+                groups.append((f'{name}, {strength}', part))
+    return pd.DataFrame([{'group': name, **_promise(part)} for name, part in groups])
+
+
+def _promise(rows: pd.DataFrame) -> dict[str, float]:
+    rows = rows[rows['has_reference'] == 1]
+    given = rows['error90_mm'].notna()
+    promised, others = rows[given], rows[~given & rows['error_mm'].notna()]
+    reached = promised.get('gyrus_mm', pd.Series(dtype=float)).dropna()
+    would = others.get('any_radius_mm', pd.Series(dtype=float)).dropna()
+    return {
+        'people': rows['participant_id'].nunique(),
+        'points': len(rows),
+        'promised': given.mean(),
+        'radius': promised['error90_mm'].mean(),
+        'coverage': _share(promised['error_mm'] <= promised['error90_mm']),
+        'reaches': _share(reached <= promised['error90_mm'][reached.index]),
+        'withheld': _share(others['error_mm'][would.index] <= would),
+    }
+
+
+def _share(flags: pd.Series) -> float:
+    return float(flags.mean()) if len(flags) else np.nan
+
+
 def by_motion(rows: pd.DataFrame) -> pd.DataFrame:
     """Distance between the network's point in the moved image and its point moved, in mm."""
     tables = []

@@ -19,6 +19,7 @@ from accuracy_parts.summaries import (
     between_methods,
     by_corruption,
     by_motion,
+    by_promise,
     by_target,
     describe,
     near_cortex,
@@ -80,6 +81,20 @@ def test_failed_method() -> None:
     found = describe(rows('syn', [np.nan, np.nan]))
     assert (found['points'], found['failed']) == (2, 2)
     assert np.isnan([found['mean'], found['within_10'], found['coverage']]).all()
+
+
+def test_promise_by_hand() -> None:
+    """Of four points one has no radius, and one of the others lies outside its ball."""
+    table = rows('cnn', [1.0, 2.0, 3.0, 2.0], group='IXI, test', gyrus_mm=[0.0, 0.0, 2.6, 9.0])
+    table['error90_mm'] = [2.5, 2.5, 2.5, np.nan]
+    table['any_radius_mm'] = 2.5
+    spoilt = rows('cnn', [1.0, 5.0], corruption='noise', strength='low').assign(any_radius_mm=3.0)
+    found = by_promise(table, spoilt).set_index('group')
+    assert found.loc['IXI, test'].tolist() == [4, 4, 0.75, 2.5, 2 / 3, 2 / 3, 1.0]
+    assert found.loc['noise, low', ['promised', 'coverage']].tolist() == [1.0, 0.5]
+    page = write_page({'promise': found.reset_index()}, FACTS)
+    assert '(lowest 50.0 %; under it IXI, test, noise, low)' in page
+    assert '| IXI, test | 4 | 4 | 75.0 % | 2.50 | 66.7 % | 66.7 % | 100.0 % |' in page
 
 
 def test_syn_is_compared_on_the_same_people(spoilt: pd.DataFrame) -> None:
@@ -158,7 +173,7 @@ def test_page_says_what_was_found(spoilt: pd.DataFrame, scanners: pd.DataFrame) 
 
 def test_page_says_what_was_not_measured() -> None:
     page = write_page({}, FACTS)
-    assert page.count('Not measured in this run.') == 13
+    assert page.count('Not measured in this run.') == 15
 
 
 def test_figure_has_a_panel_per_corruption(spoilt: pd.DataFrame, tmp_path: Path) -> None:
