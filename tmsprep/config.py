@@ -389,6 +389,8 @@ class ExportConfig(RunConfig):
     analysis_level = 'export'
     summary = 'write the files for navigators again, from the outputs alone'
 
+    fail_on_warning: bool = setting(False, 'exit with code 3 if a point carries a warning')
+
 
 #: Analysis level to the class of its settings.
 CONFIGS: dict[str, type[RunConfig]] = {

@@ -146,6 +146,15 @@ def test_warnings_are_counted(fake: FakeOutput, capsys: pytest.CaptureFixture[st
     assert last.endswith('1 participant; look at 3 targets with a warning, named above')
 
 
+def test_fail_on_warning(fake: FakeOutput) -> None:
+    command = [str(fake.root), 'export', '--participant-label', '01', '--fail-on-warning']
+    assert main(command) == 3
+    assert nav(fake, '01').is_dir()
+    good = {'LDLPFC': ((-40.0, 30.0, 35.0), 'ok')}
+    fake.table('sub-01', 'cnn', rows(good), SoftwareVersion='1', **reference())
+    assert main(command) == 0
+
+
 def test_no_usable_point(fake: FakeOutput, capsys: pytest.CaptureFixture[str]) -> None:
     """Files that hold no point are no success, nor a reason to stop the others."""
     useless = {'LDLPFC': ((40.0, 30.0, 35.0), 'wrong_side'), 'LOFC': (None, 'failed')}

@@ -95,10 +95,20 @@ def test_page(table: pd.DataFrame, tmp_path: Path):
     page = Page(write_group_report(layout, PAIR, content))
     assert '6 images of 6 participants. Look at 1 of them first.' in page.text
     assert 'Left out' not in page.text
+    assert 'Warnings of 12 targets: none.' in page.text
     order = [page.source.index(f'>sub-{k}<') for k in (5, 1)]
     assert order == sorted(order), 'the one to look at comes first'
     assert 'href="sub-5_protocol-pair.html"' in page.source
     assert page.source.count('class="thumbnail"') == 1
+
+
+def test_warnings_by_name(table: pd.DataFrame, tmp_path: Path):
+    status = ['wrong_gyrus', 'gyrus_unknown', 'gyrus_unknown', *['ok'] * 9]
+    content = GroupContent(
+        6, points(), errors_against_consensus(points()), cohort=table.assign(status=status)
+    )
+    page = Page(write_group_report(Layout(tmp_path, PAIR.name), PAIR, content))
+    assert 'Warnings of 12 targets: gyrus unknown 2, wrong gyrus 1.' in page.text
 
 
 def test_with_raters_the_comparison_comes_first(table: pd.DataFrame, tmp_path: Path):

@@ -45,7 +45,8 @@ def write(output: FakeOutput, image: str = 'sub-01', sha256: str = SHA256, **ent
         'Path': f'{image}_T1w.nii.gz', 'SHA256': SHA256, 'Shape': [61, 71, 51], 'Affine': affine,
     }  # fmt: skip
     entry = {'entry_x': -40.5, 'entry_y': 31.5, 'entry_z': 22.5, 'mni_x': -41, 'mni_y': 38,
-             'mni_z': 30}  # fmt: skip
+             'mni_z': 30, 'gyrus': 'left middle frontal gyrus', 'gyrus_probability': 0.97,
+             'crown_depth_mm': 2.1}  # fmt: skip
     missing = dict.fromkeys(entry, 'n/a')
     rows = [
         make_row('LDLPFC', (-30.5, 20.25, 12.125), error90_mm=4.2, **entry),
@@ -88,6 +89,7 @@ def test_data(output: FakeOutput) -> None:
     assert (left['name'], left['method']) == ('left DLPFC', 'cnn')
     assert left['points'][0] == {
         'method': 'cnn', 'point': ['-30.5', '20.25', '12.125'], 'status': 'found', 'radius': 4.2,
+        'gyrus': 'left middle frontal gyrus, 2.1 mm below the crown (expected gyrus: 97 %)',
         'mni': [-41, 38, 30], 'entry': [-40.5, 31.5, 22.5], 'normal': None, 'handle': None,
     }  # fmt: skip
     assert [point['method'] for point in left['points']] == ['cnn', 'syn']

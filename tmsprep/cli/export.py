@@ -17,7 +17,7 @@ from tmsprep.reports.collect import ImageResults, collect_subject
 from tmsprep.reports.first_screen import recommended
 from tmsprep.reports.participant import write_participant_report
 from tmsprep.review import doubtful_statuses, take_reviews
-from tmsprep.running import EXIT_FAILED, EXIT_OK
+from tmsprep.running import EXIT_FAILED, EXIT_OK, EXIT_WARNED
 from tmsprep.running.locks import TAKEN, lock_labels
 from tmsprep.text import counted
 
@@ -40,7 +40,8 @@ def run_level(config: ExportConfig) -> int:
     Returns
     -------
     int
-        0 if everything was done, 1 if something failed.
+        0 if everything was done, 1 if something failed, 3 if a target carries a warning and that
+        was asked for.
 
     Raises
     ------
@@ -69,7 +70,9 @@ def run_level(config: ExportConfig) -> int:
             if problems:
                 failed[subject] = '; '.join(problems)
             statuses |= {image.name: _statuses(image, layout) for image in images}
-    return _conclude(failed, len(subjects), Warned.of(statuses))
+    warned = Warned.of(statuses)
+    code = _conclude(failed, len(subjects), warned)
+    return EXIT_WARNED if code == EXIT_OK and warned.named and config.fail_on_warning else code
 
 
 def _conclude(failed: Mapping[str, str], total: int, warned: Warned) -> int:

@@ -671,7 +671,9 @@ class Viewer {
     go.title = 'Jump to this point';
     go.addEventListener('click', () => this.move(point.point.map(Number)));
     const radius = point.radius ? `, 90 % of errors within ${point.radius.toFixed(1)} mm` : '';
-    item.append(go, ` ${point.status}${radius}${point.mni ? `; MNI ${words(point.mni)}` : ''}`);
+    const gyrus = point.gyrus ? `; ${point.gyrus}` : '';
+    const mni = point.mni ? `; MNI ${words(point.mni)}` : '';
+    item.append(go, ` ${point.status}${radius}${gyrus}${mni}`);
     return item;
   }
 

@@ -188,7 +188,7 @@ def _distance(
     nearest = np.nan
     for side in sides:
         affine = parcellation.affines[side]
-        voxels = np.argwhere(parcellation.probabilities[side][NAMES.index(gyrus)] > 0.5)
+        voxels = _voxels(parcellation.probabilities[side][NAMES.index(gyrus)])
         if len(voxels):
             index = apply_affine(np.linalg.inv(affine), point)
             # From the faces of the voxels rather than from their centres.
@@ -203,7 +203,7 @@ def _depth(parcellation: Parcellation, point: np.ndarray, side: str, gyrus: str)
     share = parcellation.probabilities[side][NAMES.index(gyrus)]
     facing_up = gyrus in _FACING_UP
     depths = parcellation.height_depths(side) if facing_up else parcellation.hull_depths[side]
-    voxels = np.argwhere(share > 0.5)
+    voxels = _voxels(share)
     places = apply_affine(affine, voxels)
     near = np.linalg.norm(places - point, axis=1) < _CROWN_REACH_MM
     if not near.any():
@@ -215,3 +215,8 @@ def _depth(parcellation: Parcellation, point: np.ndarray, side: str, gyrus: str)
     own = float(map_coordinates(depths, where, order=1, mode='nearest')[0])
     # The level is that of the centres of voxels.
     return max(own - level + VOXEL_MM / 2, 0.0)
+
+
+def _voxels(share: np.ndarray) -> np.ndarray:
+    """Voxels that are more likely than not a gyrus, shape (n, 3); faster than `numpy.argwhere`."""
+    return np.stack(np.unravel_index(np.flatnonzero(share > 0.5), share.shape), axis=1)

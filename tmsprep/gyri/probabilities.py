@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from nibabel.affines import apply_affine
@@ -83,10 +84,8 @@ class Parcellation:
 
     def save(self, path: Path) -> Path:
         """Write as one file, probabilities with 8 bits, not compressed, which is faster."""
-        content = {
-            **{
-                side: np.rint(self.probabilities[side] * _STEPS).astype(np.uint8) for side in SIDES
-            },
+        content: dict[str, Any] = {
+            **{side: _in_steps(self.probabilities[side]) for side in SIDES},
             **{f'affine_{side}': self.affines[side] for side in SIDES},
             'limits': np.array(json.dumps(asdict(self.limits))),
         }
@@ -114,3 +113,8 @@ class Parcellation:
         if any(shares[side].shape != shape or affines[side].shape != (4, 4) for side in SIDES):
             raise ValueError(f'{path}: damaged (its parts do not fit); start the command again')
         return cls(shares, affines, limits)
+
+
+def _in_steps(shares: np.ndarray) -> np.ndarray:
+    steps = shares * np.float32(_STEPS)
+    return np.rint(steps, out=steps).astype(np.uint8)

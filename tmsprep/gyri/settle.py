@@ -71,21 +71,30 @@ def settle(
     # Nearest first: of equally good places the nearest is taken.
     order = np.argsort(squares, kind='stable')[: (squares <= REACH_MM**2).sum()]
     offsets, penalty = offsets[order], squares[order] / (2 * sd_mm**2)
-    inside = {
-        side: 1 - gaussian_filter(maps[NAMES.index(OUTSIDE)], _SURFACE_MM / VOXEL_MM)
-        for side, maps in parcellation.probabilities.items()
-    }
     for i in np.flatnonzero(np.isfinite(points).all(axis=1)):
         side, gyrus = expected[i]
         if side not in SIDES or not gyrus:
             continue
         places = points[i] + offsets
         index = apply_affine(np.linalg.inv(parcellation.affines[side]), places).T
-        share = parcellation.probabilities[side][NAMES.index(gyrus)]
-        chance, brain = (
-            map_coordinates(one, index, order=1, mode='constant') for one in (share, inside[side])
-        )
+        maps = parcellation.probabilities[side]
+        chance = map_coordinates(maps[NAMES.index(gyrus)], index, order=1, mode='constant')
+        brain = _inside(maps[NAMES.index(OUTSIDE)], index)
         if chance.max() >= _LEAST:
             score = np.log(chance + _FLOOR) + _AVOID * np.log(brain + _FLOOR) - penalty
             moved[i] = places[score.argmax()]
     return moved
+
+
+def _inside(outside: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Smoothed probability of being inside the brain at voxel indices, shape (3, n)."""
+    sd = _SURFACE_MM / VOXEL_MM
+    # What the filter sees from the voxels around the places: it is cut off at four deviations.
+    margin = int(np.ceil(4 * sd)) + 1
+    low = np.clip(np.floor(index.min(axis=1)).astype(int) - margin, 0, outside.shape)
+    high = np.clip(np.ceil(index.max(axis=1)).astype(int) + margin + 1, low, outside.shape)
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    if (low == high).any():
+        return np.zeros(index.shape[1])
+    smooth = 1 - gaussian_filter(outside[box], sd)
+    return map_coordinates(smooth, index - low[:, None], order=1, mode='constant')

@@ -11,7 +11,7 @@ import numpy as np
 
 from tmsprep.gyri.judge import Place, doubt, place_points
 from tmsprep.gyri.limits import Limits
-from tmsprep.gyri.parcellation import Parcellator, at_2mm, load_parcellator, parcellate
+from tmsprep.gyri.parcellation import Parcellator, load_parcellator, parcellate_image
 from tmsprep.gyri.settle import settle
 from tmsprep.methods.base import Request, points_of
 from tmsprep.outcome import Outcome
@@ -43,8 +43,7 @@ def add_places(outcome: Outcome, request: Request) -> Outcome:
     points = points_of(outcome, protocol)
     conformed = nib.Nifti1Image.from_filename(request.conformed)
     lower, upper = request.properties['window']
-    volume = at_2mm(conformed, (lower, upper))
-    parcellation = parcellate(volume, conformed.affine, points, parcellator)
+    parcellation = parcellate_image(conformed, (lower, upper), points, parcellator)
     expected = [(target.hemisphere, target.gyrus) for target in protocol.targets]
     settled = {}
     if outcome.settle_mm:

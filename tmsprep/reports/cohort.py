@@ -75,7 +75,7 @@ def cohort_section(
     warns = [place for place, looks in enumerate(shown) if looks]
     return Section(
         'Participants, those to look at first',
-        _text(len(ranked)),
+        _text(len(ranked)) + _warnings(table['status']),
         tables=[Table('', _HEAD, rows, _notes(ranked, layout), warns)],
         facts=[_fact(ranked)],
         methods=_methods(),
@@ -149,6 +149,13 @@ def _text(images: int) -> str:
     if images < FEWEST:
         text += f' Values are compared with each other from {FEWEST} images on.'
     return text
+
+
+def _warnings(statuses: pd.Series) -> str:
+    """Count the targets with each warning, the most frequent first."""
+    counts = statuses[statuses != 'ok'].value_counts()
+    named = (f'{str(name).replace("_", " ")} {count}' for name, count in counts.items())
+    return f' Warnings of {counted(len(statuses), "target")}: {", ".join(named) or "none"}.'
 
 
 def _notes(ranked: pd.DataFrame, layout: Layout) -> str:

@@ -19,6 +19,7 @@ from tmsprep.point_table import POINT_STATUSES
 from tmsprep.protocols import Protocol
 from tmsprep.reports.collect import ImageResults
 from tmsprep.reports.first_screen import recommended
+from tmsprep.reports.gyri import gyrus_words
 from tmsprep.reports.head_volume import read_head
 from tmsprep.reports.sections import Number, Page
 from tmsprep.reports.styles import MethodStyle, method_order, method_style
@@ -219,6 +220,7 @@ def _point(method: str, row: Mapping[str, str]) -> dict[str, Any]:
         'point': _triple(row, '{}'),
         'status': printable(status_words(row.get('status', ''), statuses_of(method))),
         'radius': None if radius is None else radius.value,
+        'gyrus': printable(gyrus_words(row)),
         'mni': _numbers(_triple(row, 'mni_{}')),
         'entry': _numbers(_triple(row, 'entry_{}')),
         'normal': _numbers(_triple(row, 'normal_{}')),
