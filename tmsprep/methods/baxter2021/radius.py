@@ -23,7 +23,7 @@ EXPERTS_MM = 7.0
 
 #: Share of the images of a calibration that are beyond a limit. Chosen on the first eight scans of
 #: MICCAI 2012 and the validation set: with 0, the scans were within the limits, and their radius
-#: held the point of the rule in 76 % only.
+#: held the point of the rule in 77 % only.
 BEYOND = 0.05
 
 
