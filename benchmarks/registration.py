@@ -55,9 +55,12 @@ def find_heads(data: Path, out: Path) -> list[Subject]:
 
 
 def plan(
-    people: Sequence[Subject], everybody: Sequence[Subject], weights: Weights
+    people: Sequence[Subject], everybody: Sequence[Subject], weights: Weights, masks: str
 ) -> dict[str, list[Job]]:
-    """List the jobs of all parts; points of `people`, and masks of everybody."""
+    """List the jobs of all parts; points of `people`, and masks of everybody.
+
+    `masks` names the program that the own masks are compared with; '' for none.
+    """
     atlas = file_sha256(PROTOCOL.file(PROTOCOL.atlas['points']))[:12]
     own = f'{weights.located}-{atlas}'
     # The program takes a stripped image's own outline: the exact brain changes nothing.
@@ -66,11 +69,10 @@ def plan(
     return {
         'cnn': [Job('located', p, 'cnn', folder=weights.located) for p in people],
         'syn': [Job('located', p, 'syn', folder=weights.located) for p in people],
-        'gyri': [Job('gyri', p, 'cnn+syn', folder=weights.judged) for p in people],
         'ants': [Job('registered', p, ANTS, folder=f'ants-{atlas}') for p in people],
         'exact': [Job('registered', p, EXACT, folder=own) for p in whole],
         'heads': [Job('registered', p, head, folder=own) for p in people for head in heads],
-        'masks': [Job('masks', p, '', folder='masks') for p in everybody],
+        'masks': [Job('masks', p, masks, folder='brains') for p in everybody],
     }
 
 
@@ -105,19 +107,19 @@ def main() -> None:
     parser.add_argument('--docs', type=Path, default=DOCS, help='where the page goes')
     options = parser.parse_args()
     out = options.out
-    weights = Weights(DATA / 'localizer_tms.safetensors', PROTOCOL.file(PROTOCOL.gyri))
+    weights = Weights(DATA / 'localizer_tms.safetensors')
     labelled = people_with_labels(options.data, PROTOCOL)['report']
     everybody = [person for person in labelled if person.group in GROUPS]
     first = [[p for p in everybody if p.group == name][: options.first] for name in GROUPS]
     people = with_reference([person for group in first for person in group], out, 1)
     heads = find_heads(options.data, out)
-    jobs = plan(people, everybody, weights)
+    jobs = plan(people, everybody, weights, 'deepbet' if options.deepbet else '')
     # One after the other: each needs what the one before it has found.
-    for part in ('cnn', 'syn', 'gyri'):
+    for part in ('cnn', 'syn'):
         run_jobs(jobs[part], weights, out, 1)
     for part in options.only:
         measure(jobs[part], heads, weights, out, options.deepbet)
-    publish(summarise(jobs, out), heads, options.docs)
+    publish(summarise(jobs, out), heads, weights.localizer, options.docs)
 
 
 if __name__ == '__main__':

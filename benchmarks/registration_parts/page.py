@@ -10,6 +10,7 @@ import pandas as pd
 
 import tmsprep
 from tmsprep.atomic import atomic_path, write_text
+from tmsprep.files import file_sha256
 
 from accuracy_parts.gyri import NEAR_MM
 from accuracy_parts.markdown import as_markdown, percent
@@ -24,20 +25,22 @@ NAMES = {
     ANTS: f'`{ANTS}[s]`, exact brain',
     ONE: 'one annotated head',
     MEDIAN: 'median of five heads',
-    'cnn': 'CNN',
 }
 _NOT_RUN = 'Not measured in this run.'
 
 
-def publish(tables: Mapping[str, pd.DataFrame], heads: Sequence[Subject], docs: Path) -> None:
-    """Write tables and page."""
+def publish(
+    tables: Mapping[str, pd.DataFrame], heads: Sequence[Subject], localizer: Path, docs: Path
+) -> None:
+    """Write tables and page; `localizer` are the weights of the CNN."""
     for name, table in tables.items():
         with atomic_path(docs / 'tables' / f'registration_{name}.tsv') as partial:
             table.to_csv(partial, sep='\t', index=False, float_format='%.3f', na_rep='n/a')
-    write_text(docs / 'registration.md', write_page(tables, [head.name for head in heads]))
+    text = write_page(tables, [head.name for head in heads], file_sha256(localizer))
+    write_text(docs / 'registration.md', text)
 
 
-def write_page(tables: Mapping[str, pd.DataFrame], heads: Sequence[str]) -> str:
+def write_page(tables: Mapping[str, pd.DataFrame], heads: Sequence[str], localizer: str) -> str:
     """Fill the template from the tables of `registration_parts.summaries.summarise`."""
     names = ('antspyx', 'torch', 'numpy', 'scipy', 'nibabel')
     versions = [f'tmsprep {tmsprep.__version__}', *(f'{name} {version(name)}' for name in names)]
@@ -51,6 +54,7 @@ def write_page(tables: Mapping[str, pd.DataFrame], heads: Sequence[str]) -> str:
         heads=', '.join(heads),
         near=f'{NEAR_MM:g}',
         versions=', '.join(versions),
+        localizer=localizer,
     )
 
 

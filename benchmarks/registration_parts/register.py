@@ -120,10 +120,14 @@ def _by_program(
     return result.points
 
 
-@cache
 def _head(person: Subject) -> Atlas:
     """Make an atlas of a participant as the program does of a user's own."""
     with TemporaryDirectory() as folder:
         mask = Path(folder) / 'mask.nii.gz'
-        nib.save(own_brain(conform(read_image(person.image))), mask)
+        nib.save(_brain_of(person.image), mask)
         return user_atlas(person.image, person.points, mask)
+
+
+@cache
+def _brain_of(image: Path) -> nib.Nifti1Image:
+    return own_brain(conform(read_image(image)))

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from tmsprep.methods.base import points_of
+from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 
 from accuracy_parts.gyri import NEAR_MM, Labels, against_labels
@@ -25,7 +27,7 @@ DEFAULT = 'syn'
 MEDIAN, ONE = 'heads', 'one head'
 
 #: Methods in the order of the page.
-METHODS = (DEFAULT, EXACT, ANTS, ONE, MEDIAN, 'cnn')
+METHODS = (DEFAULT, EXACT, ANTS, ONE, MEDIAN)
 
 
 def summarise(jobs: Mapping[str, Sequence[Job]], out: Path) -> dict[str, pd.DataFrame]:
@@ -56,33 +58,38 @@ def judge(jobs: Mapping[str, Sequence[Job]], out: Path) -> pd.DataFrame:
         One row per point of `METHODS`: group, participant_id, method, label, gyrus_mm, inside
         (see `against_labels`) and error_mm; of `ONE`, one for each head.
     """
-    program = collect(jobs['gyri'], out)
-    parts = [program[program['method'].isin(METHODS)]]
-    for job in jobs['gyri']:
-        own = program[program['participant_id'] == job.subject.name]
-        start = as_points(own[own['method'] == 'cnn'])
-        labels = Labels.read(job.subject.mask)
-        for method, points in _registered(job.subject, jobs, out):
-            rows = against_labels(points, labels, PROTOCOL, upwards(start, PROTOCOL))
-            error = points.distance(job.subject.points)
-            identity = {'participant_id': job.subject.name, 'group': job.subject.group}
+    parts = []
+    for job in jobs['cnn']:
+        subject, up = job.subject, upwards(_located(job, out), PROTOCOL)
+        assert subject.mask is not None
+        labels = Labels.read(subject.mask)
+        for method, points in _registered(subject, jobs, out):
+            rows = against_labels(points, labels, PROTOCOL, up)
+            error = points.distance(subject.points)
+            identity = {'participant_id': subject.name, 'group': subject.group}
             parts.append(rows.assign(method=method, error_mm=error, **identity))
     columns = ['group', 'participant_id', 'method', 'label', 'gyrus_mm', 'inside', 'error_mm']
     return pd.concat(parts, ignore_index=True)[columns]
 
 
+def _located(job: Job, out: Path) -> PointSet:
+    """Read the points that a method of the program has found; all missing if it has failed."""
+    return points_of(Outcome.read(job.path(out)), PROTOCOL)
+
+
 def _registered(
     subject: Subject, jobs: Mapping[str, Sequence[Job]], out: Path
 ) -> list[tuple[str, PointSet]]:
-    """List the points in one participant that were measured here, with their methods."""
-    own = [j for part in ('exact', 'ants', 'heads') for j in jobs[part] if j.subject is subject]
+    """List the points in one participant that were measured, with their methods."""
+    own = [job for part in ('exact', 'heads', 'ants') for job in jobs[part]]
+    own = [job for job in own if job.subject is subject]
     found = [(j.method, as_points(collect([j], out))) for j in own if j.path(out).is_file()]
     heads = [points for method, points in found if method.startswith('head-')]
-    listed = [(ONE if method.startswith('head-') else method, points) for method, points in found]
-    wanted = sum(job.method.startswith('head-') for job in own)
-    if wanted and len(heads) == wanted:
-        listed.append((MEDIAN, median_points(heads)))
-    return listed
+    default = [(DEFAULT, _located(job, out)) for job in jobs['syn'] if job.subject is subject]
+    others = [(ONE if method.startswith('head-') else method, points) for method, points in found]
+    if heads and len(heads) == sum(job.method.startswith('head-') for job in own):
+        others.append((MEDIAN, median_points(heads)))
+    return default + others
 
 
 def median_points(points: Sequence[PointSet]) -> PointSet:

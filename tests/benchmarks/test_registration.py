@@ -84,8 +84,9 @@ def test_page(points: pd.DataFrame) -> None:
         'times': pd.DataFrame(),
         'masks': pd.DataFrame(),
     }
-    page = write_page(tables, ['sub-8', 'sub-9'])
+    page = write_page(tables, ['sub-8', 'sub-9'], 'abc123')
     assert '(sub-8, sub-9)' in page
+    assert 'sha256 `abc123`' in page
     assert 'was run on 2 of MICCAI 2012, others.' in page
     assert (
         '| 33.3 % (75.0 %) | 66.7 % (100.0 %) | 3.33 (2.25) | +2.00 (-10.71 to +14.71) |' in page
