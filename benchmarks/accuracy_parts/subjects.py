@@ -59,6 +59,13 @@ def test_people(data: Path, protocol: Protocol) -> list[Subject]:
     return _people_of_ixi(read_examples(data / 'ixi', protocol, 'test'), 'IXI, test')
 
 
+def people_to_train_on(data: Path, protocol: Protocol) -> list[Subject]:
+    """List the training participants of ``ixi`` without those of the validation set."""
+    people = read_examples(data / 'ixi', protocol, 'train')
+    chosen = [person for i, person in enumerate(people) if i % VALIDATION_EVERY]
+    return _people_of_ixi(chosen, 'IXI, training')
+
+
 def people_with_labels(data: Path, protocol: Protocol) -> dict[str, list[Subject]]:
     """People whose gyri are labelled: those to choose on, and those to report.
 

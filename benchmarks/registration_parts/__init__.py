@@ -1,0 +1,1 @@
+"""The registration against others, and its page; see ``benchmarks/registration.py``."""
