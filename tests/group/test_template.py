@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +82,24 @@ def test_known_motion(study: Study) -> None:
     for key, point in expected.items():
         np.testing.assert_allclose(table.loc[key], point, atol=0.05)
     assert len(table) == 4 * 3 + 2 * 3
+
+
+def test_raters_beside_stated_points(study: Study) -> None:
+    """As in tables of the participant level, which state where their points are there."""
+    register(study, 'sub-01')
+    study.rater('sub-01', 'ann', study.truth)
+    group = study.collect()
+    points = group.points.copy()
+    methods = points['method'].isin(['cnn', 'syn'])
+    points.loc[methods, ['mni_x', 'mni_y', 'mni_z']] = 1.0
+    atlas = replace(group.request.protocol, atlas={'image': ATLAS, 'points': ''})
+    request = replace(group.request, protocol=atlas)
+    result = template_points(replace(group, points=points, request=request))
+    assert result.issues == []
+    table = result.points.set_index(['method', 'label'])[['x', 'y', 'z']]
+    assert table.loc['syn', 'LA'].tolist() == [1, 1, 1]
+    np.testing.assert_allclose(table.loc['rater-ann', 'LA'], (-6, -40, 33), atol=0.05)
+    assert len(table) == 4 * 3
 
 
 def test_warp_and_affine(study: Study) -> None:

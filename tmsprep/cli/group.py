@@ -58,7 +58,10 @@ def run_level(config: GroupConfig) -> int:
     if config.dry_run:
         return conclude(problems, 'dry run: nothing was written', 'dry run')
     config.to_toml(config.log_dir / 'config.toml')
-    result = lead.analyse_group(group)
+    extended = group
+    for method in request.methods:
+        extended = method.extend_group(extended)
+    result = lead.analyse_group(extended)
     log_issues(result.group.issues[len(group.issues) :])
     write_dataset_description(config.out_dir, config.bids_dir, request.protocol)
     for path in write_group(result):

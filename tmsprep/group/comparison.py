@@ -7,6 +7,8 @@ import pandas as pd
 from tmsprep.evaluation.agreement import agreement_table
 from tmsprep.evaluation.cohort import COLUMNS as COHORT_COLUMNS
 from tmsprep.evaluation.errors import errors_against_consensus
+from tmsprep.evaluation.offsets import OFFSET
+from tmsprep.evaluation.offsets import STATUSES as OFFSET_STATUSES
 from tmsprep.evaluation.template import ESTIMATED, MNI_FROM, mni_columns
 from tmsprep.group.analysis import Group, GroupResult, common_settings
 from tmsprep.group.cohort import DECISION_COLUMN, table_of_cohort
@@ -83,6 +85,8 @@ def _columns(group: Group) -> dict[str, Column]:
     statuses = dict(CROSSVAL_STATUSES)
     for method in group.request.methods:
         statuses |= method.statuses
+    if group.points['method'].str.endswith(OFFSET).any():
+        statuses |= OFFSET_STATUSES
     statuses |= {**RATER_STATUSES, **CONSENSUS_STATUSES}
     return {
         **PARTICIPANT_COLUMNS,
@@ -97,8 +101,9 @@ def _columns(group: Group) -> dict[str, Column]:
             estimate=ESTIMATED,
         ),
         'method': column(
-            'Method of the participant level, crossval-<variant> (cross-validation, with '
-            'repetitions), rater-<name>, or consensus (of the raters)'
+            f'Method of the participant level, <method>{OFFSET} (moved by the mean offset of '
+            'other participants), crossval-<variant> (cross-validation, with repetitions), '
+            'rater-<name>, or consensus (of the raters)'
         ),
         'status': column('What is known about the point', **statuses),
         'error_mm': column('Distance from the consensus of the raters', 'mm'),

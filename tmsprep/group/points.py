@@ -12,6 +12,7 @@ import pandas as pd
 from tmsprep.bids.names import natural_key
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES, Agreement, consensus
 from tmsprep.evaluation.errors import AXES, CONSENSUS, CROSSVAL, RATER
+from tmsprep.evaluation.offsets import OFFSET
 from tmsprep.evaluation.status import RADIUS
 from tmsprep.evaluation.template import MNI, MNI_FROM
 from tmsprep.points import PointSet
@@ -122,12 +123,16 @@ def in_order(
 
 
 def methods_in_order(methods: Iterable[str], first: Sequence[str]) -> list[str]:
-    """Sort methods: those of the protocol, cross-validation, raters, consensus, others."""
+    """Sort methods: those of the protocol, cross-validation, raters, consensus, others.
+
+    Those with an offset follow the method that they are made of.
+    """
     kinds = (CROSSVAL, RATER, CONSENSUS)
 
     def kind(method: str) -> int:
-        if method in first:
-            return list(first).index(method)
+        made_of = method.removesuffix(OFFSET)
+        if made_of in first:
+            return list(first).index(made_of)
         places = (i for i, prefix in enumerate(kinds) if method.startswith(prefix))
         return len(first) + next(places, len(kinds))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,11 +61,13 @@ def template_points(group: Group) -> InTemplate:
     stated = known[known[list(MNI)].notna().all(axis=1) & in_atlas]
     moved = [stated.assign(**{axis: stated[f'mni_{axis}'] for axis in _AXES})]
     done = known['method'].isin(group.request.names) & known['image'].isin(stated['image'])
+    done |= known.index.isin(stated.index)
+    located = known.groupby('image')['method'].unique()
     registered = []
     issues: list[Issue] = []
     without = []
     for name, rows in known[~done].groupby('image', sort=False):
-        path = _to_template(rows, str(name), group)
+        path = _to_template(str(name), located[name], group)
         if path is None:
             without.append(_subject(rows))
         else:
@@ -106,9 +108,9 @@ def _evenly(
     return [registered[place] for place in places]
 
 
-def _to_template(rows: pd.DataFrame, name: str, group: Group) -> Path | None:
-    """Find the transform that moves points of an image to the template."""
-    atlases = {group.atlases.get((name, method)) for method in rows['method'].unique()}
+def _to_template(name: str, methods: Iterable[str], group: Group) -> Path | None:
+    """Find the transform that moves points of an image to the template, by its methods' points."""
+    atlases = {group.atlases.get((name, method)) for method in methods}
     if DEFAULT_ATLAS not in atlases:
         return None
     # Points move against images: this transform resamples the template onto the grid of the T1w.

@@ -364,6 +364,13 @@ class Method(ABC):
 
         return collect_group(request)
 
+    def extend_group(self, group: Group) -> Group:
+        """Add what its points are compared with at the group level, beyond methods and raters.
+
+        Called for each method of a protocol, before `analyse_group`.
+        """
+        return group
+
     def analyse_group(self, group: Group) -> GroupResult:
         """Make the tables of the group level, if it is the lead method; writes nothing.
 

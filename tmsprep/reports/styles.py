@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, ENSEMBLE, RATER
+from tmsprep.evaluation.offsets import OFFSET
 from tmsprep.methods import get_method, method_names
 from tmsprep.reports.svg import marker
 
@@ -98,17 +99,23 @@ def group_style(method: str) -> MethodStyle:
     for prefix, words in ((CROSSVAL, 'CV'), (ENSEMBLE, 'Ensemble')):
         if method.startswith(prefix):
             return MethodStyle(f'{words} {method.removeprefix(prefix)}', 'D', '#0b7285')
-    style = method_style(method)
+    style = method_style(method.removesuffix(OFFSET))
+    if method.endswith(OFFSET):
+        return MethodStyle(f'{style.name} + offset', 'D', '#5f3dc4')
     return replace(style, colour=_DARK[style.colour], scale=1.0)
 
 
 def group_order(methods: Iterable[str]) -> list[str]:
-    """Sort methods: the registry's, variants, consensus, others by name, then raters by name."""
+    """Sort methods: the registry's, variants, consensus, others by name, then raters by name.
+
+    Those with an offset follow the method that they are made of.
+    """
     known = method_names()
 
     def rank(method: str) -> tuple[int, int, str]:
-        if method in known:
-            return 0, known.index(method), ''
+        made_of = method.removesuffix(OFFSET)
+        if made_of in known:
+            return 0, known.index(made_of), method
         kinds = (method.startswith((CROSSVAL, ENSEMBLE)), method == CONSENSUS)
         place = kinds.index(True) if any(kinds) else 2 + is_rater(method)
         return 1 + place, 0, method

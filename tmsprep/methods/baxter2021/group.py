@@ -13,6 +13,7 @@ from tmsprep.evaluation.errors import (
     errors_against_consensus,
     leave_one_rater_out,
 )
+from tmsprep.evaluation.offsets import OFFSET
 from tmsprep.group.analysis import Group, GroupResult
 from tmsprep.group.comparison import compare_group
 from tmsprep.methods.baxter2021.tables import choose_network, table2, table3, table4, table5
@@ -37,7 +38,8 @@ COLUMNS: dict[str, Column] = {
     'label': column('Name of the target; MEAN is over the targets for chronic pain, or all'),
     'method': column(
         'Method of the participant level, crossval-<residual layers> (cross-validation, with '
-        'repetitions), ensemble-<residual layers> (the mean of its repetitions), rater-<name>, '
+        'repetitions), ensemble-<residual layers> (the mean of its repetitions), '
+        f'<method>{OFFSET} (moved by the mean offset of other participants), rater-<name>, '
         'consensus (of the raters), expert (all raters, each against the consensus), expert-loo '
         '(each against the consensus of the others)'
     ),
@@ -91,6 +93,7 @@ def paper_tables(group: Group) -> dict[str, pd.DataFrame]:
     raters = leave_one_rater_out(points, request.threshold_mm)
     measured = set(errors.loc[errors['error_mm'].notna(), 'method'])
     experts = any(method.startswith(RATER) for method in measured)
+    methods = (network, REGISTRATION, REGISTRATION + OFFSET)
     protocol, seed, margin_mm = request.protocol, request.random_seed, request.margin_mm
     tables = {}
     if measured or points['dispersion_mm'].notna().any():
@@ -103,7 +106,7 @@ def paper_tables(group: Group) -> dict[str, pd.DataFrame]:
             leave_one_out=raters,
             seed=seed,
         )
-    if sum((network in measured, REGISTRATION in measured, experts)) > 1:
+    if sum((*(method in measured for method in methods), experts)) > 1:
         tables['table3'] = table3(
             errors,
             protocol,

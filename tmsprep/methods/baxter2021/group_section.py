@@ -10,6 +10,7 @@ import pandas as pd
 
 from tmsprep.bids.names import Layout
 from tmsprep.evaluation.comparisons import MEAN, mean_labels
+from tmsprep.evaluation.offsets import OFFSET
 from tmsprep.methods.baxter2021.section import BAXTER
 from tmsprep.methods.baxter2021.tables import EXPERT, EXPERT_ALONE, as_paper
 from tmsprep.protocols import Protocol
@@ -57,6 +58,14 @@ correlation. Comprehensive Psychology 3. doi:10.2466/11.IT.3.1
 Schuirmann DJ (1987). A comparison of the two one-sided tests procedure and the power approach \
 for assessing the equivalence of average bioavailability. Journal of Pharmacokinetics and \
 Biopharmaceutics 15:657-680. doi:10.1007/BF01068419""".splitlines()
+
+_OFFSETS = """\
+**Offsets.** Where an atlas was annotated by another hand or rule than the participants, its \
+registration is off by the same vector in all of them, and whatever is trained on them is not. A \
+fair opponent has that vector too. For each participant, the reference points of the other \
+participants were moved to the atlas by their registrations and averaged, and the mean was moved \
+to the image (at least three others; else the point is that of the atlas). Without usable \
+transforms the mean distance in the others was added along the axes of the image."""
 
 _METHODS = """\
 **Consensus.** After Baxter et al. (2021): raters in agreement are the largest group all within \
@@ -111,6 +120,8 @@ def group_sections(
         'tabulate.'
     )
     methods = _METHODS.format(threshold=threshold_mm, margin=margin_mm, seed=seed)
+    if 'table2' in tables and tables['table2']['method'].str.endswith(OFFSET).any():
+        methods += f'\n\n{_OFFSETS}'
     return [
         Section(
             'Tables',

@@ -17,6 +17,7 @@ from tmsprep.evaluation.errors import (
     prediction_errors,
     repetition_deviations,
 )
+from tmsprep.evaluation.offsets import OFFSET
 from tmsprep.evaluation.statistics import MARGIN_MM
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.protocols import Protocol
@@ -69,6 +70,8 @@ def table2(
 ) -> pd.DataFrame:
     """Errors of CNN and registration, dispersion, and expert variability, per target.
 
+    Beyond the paper's columns there is one of the registration with offsets, if it has errors.
+
     Mean and sd pool repetitions and raters, as the paper's do; confidence intervals draw
     participants. Dispersion is that of the repetitions, and without repetitions that of the
     ensemble's members.
@@ -99,6 +102,7 @@ def table2(
         'CNN Error': (network, errors[errors['method'] == network]),
         'Disp.': (network, _dispersion(points, network)),
         'Reg. Error': (registration, errors[errors['method'] == registration]),
+        **_offset_column(errors, registration),
         'Expert Var.': (EXPERT, expert_variability(errors)),
         'Expert Var. (leave one out)': (EXPERT_ALONE, leave_one_out),
     }
@@ -120,7 +124,8 @@ def table3(
 
     Every row is one pair of methods in one target. Holm's correction is over a family of tests:
     all targets and the paper's three pairs together. Comparisons with experts left out of the
-    consensus, and the row MEAN, are families of their own, since the paper has neither.
+    consensus, those with the registration with offsets, and the row MEAN, are families of their
+    own, since the paper has none of them.
 
     Parameters
     ----------
@@ -162,6 +167,11 @@ def table3(
         pairs += [
             Pair('CNN vs. Expert (leave one out)', network, EXPERT_ALONE, alone),
             Pair('Reg. vs. Expert (leave one out)', registration, EXPERT_ALONE, alone),
+        ]
+    if registration + OFFSET in set(errors['method']):
+        pairs += [
+            Pair('CNN vs. Reg. + Offset', network, registration + OFFSET, 'offsets'),
+            Pair('Reg. vs. Reg. + Offset', registration, registration + OFFSET, 'offsets'),
         ]
     if by_pair:
         pairs = [pair._replace(family=pair.column) for pair in pairs]
@@ -237,6 +247,12 @@ def table5(
             pairs.append(Pair(heading, prefix + a, prefix + b, 'variants'))
     errors = prediction_errors(predictions)
     return comparison_table(errors, pairs, _rows(protocol), margin_mm, seed)
+
+
+def _offset_column(errors: pd.DataFrame, registration: str) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Column of Table 2 of the registration with offsets; nothing if it is not in the errors."""
+    rows = errors[errors['method'] == registration + OFFSET]
+    return {'Reg. + Offset Error': (registration + OFFSET, rows)} if len(rows) else {}
 
 
 def _dispersion(points: pd.DataFrame, method: str) -> pd.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -26,13 +26,16 @@ from tmsprep.options import NamedPath
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-from tmsprep.registration.guarded import MissingAnts, require_ants
+from tmsprep.registration.guarded import MissingAnts, TransformReader, require_ants
 from tmsprep.registration.stages import LOG, describe
 from tmsprep.reports.planes import Volume
 from tmsprep.reports.registration import plot_mask, plot_registration
 from tmsprep.reports.sections import Section
 from tmsprep.template import SPACES, TemplateMap
 from tmsprep.text import read_text
+
+if TYPE_CHECKING:
+    from tmsprep.group.analysis import Group
 
 #: What ANTs prints, bytes; an hour of it has 40 kB.
 MOST_LOG = 2**22
@@ -136,3 +139,10 @@ class SynAtlas(Method):
     def section(self, image: ImageRef, layout: Layout) -> Section | None:
         """See `Method.section`."""
         return section(image, layout)
+
+    def extend_group(self, group: Group) -> Group:
+        """See `Method.extend_group`; adds points with the mean offset of other participants."""
+        from tmsprep.methods.syn.group import with_offsets
+
+        with TransformReader() as reader:
+            return with_offsets(self.name, group, reader.move)
