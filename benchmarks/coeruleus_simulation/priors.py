@@ -110,7 +110,7 @@ class SequenceClass:
 #: blood that flows in is bright; voxels of 0.75 mm in Betts et al. 2017. MT-GRE: measured in an
 #: open scan of KCL_Neuromelanin-MRI (fluid 1.15 to 1.85, cerebellum 1.26, temporal lobe 0.9 to
 #: 1.15, tegmentum 1.05 to 1.2, arteries 0.12 to 0.16, nigra 0.25 to 0.33 above the crus, noise 2
-#: to 3 %, slices of 2.2 mm), widened. TSE with TR 600 ms, TE 14 ms (Sasaki et al.
+#: to 3 %, slices of 2.2 mm), widened. TSE, T1-weighted (Sasaki et al.
 #: 2006, NeuroReport 17:1215-1218): flow voids, slices of 2.5 to 3 mm; its fluid is chosen wide, as
 #: flow changes it.
 CLASSES = {
