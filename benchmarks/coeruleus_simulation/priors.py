@@ -18,22 +18,22 @@ Range = tuple[float, float]
 PUBLISHED_CENTRES = np.array([[-5.65, -38.8, -27.9], [5.44, -37.8, -26.8]])
 
 #: The same in our template: there the published places touch the fluid of the fourth ventricle, in
-#: which no nucleus lies. Moved to the front, the least that puts most of the nuclei drawn around
-#: them into tissue; measured on the template and on seven heads, mm.
+#: which no nucleus lies. Moved to the front by 1.25 mm, which on seven heads halved the median
+#: way that nuclei had to be moved to lie half a millimetre deep in tissue, from 1.5 to 0.75 mm.
 CENTRES = PUBLISHED_CENTRES + np.array([0.0, 1.25, 0.0])
 
-#: Direction from the lower to the upper end on the right, template: 16 degrees forwards along the
-#: floor of the fourth ventricle, measured on the template, and towards the midline (Fernandes et
-#: al. 2012, Surg Radiol Anat 34:879-885).
+#: Direction from the lower to the upper end on the right, template: along the floor of the
+#: fourth ventricle, and towards the midline (Fernandes et al. 2012, Surg Radiol Anat 34:879-885);
+#: that of the nuclei in ``tmsprep.phantoms.neuromelanin``.
 DIRECTION = np.array([-2.2, 2.5, 13.0]) / np.linalg.norm([2.2, 2.5, 13.0])
 
 #: Standard deviation of a participant's nucleus from where the registration puts it, along its
-#: length and across, mm, and the correlation of the two sides: chosen on how far the six masks
-#: lie apart, which differ more along the stem (they cover different parts) than across.
+#: length and across, mm, and the correlation of the two sides: chosen. What is visible ends at
+#: different heights, while depth and distance from the midline are tied to the floor.
 ALONG, ACROSS, SIDES_AGREE = 1.75, 0.7, 0.5
 
-#: Length in mm, between ends of half the signal: from the shortest published masks to the longest
-#: nucleus under the microscope (12 to 17 mm, Fernandes et al. 2012), whose ends are not seen.
+#: Length in mm, between ends of half the signal: 12 to 17 mm under the microscope (Fernandes et
+#: al. 2012), of which the ends are hard to see; the lower end of the range is chosen.
 LENGTH: Range = (8.0, 16.0)
 
 #: Thickness in mm: 2.0 to 2.5 mm in Fernandes et al. 2012, less where neurons are fewer.

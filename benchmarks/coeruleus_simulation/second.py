@@ -25,7 +25,7 @@ WHITE, VENTRAL, OUTSIDE = (2, 7, 41, 46, 77, 85), (28, 60), 500
 FINE_MM = 0.6
 
 #: Middle of a nucleus above the level at which the fourth ventricle is widest, mm, along the stem:
-#: in the colour plates of the pons it lies between the widest part and the aqueduct.
+#: mean and SD, chosen by eye on the label maps, between the widest part and the aqueduct.
 _ABOVE = (9.0, 2.0)
 
 #: Distance from the midline, and of the surface from the floor, mm: mean and SD. Between the 3.2

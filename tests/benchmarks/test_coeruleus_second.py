@@ -27,11 +27,15 @@ def label_map(turn: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
     """
     affine = np.eye(4)
     affine[:3, 3] = [-40, -70, -70]
-    x, y, z = np.moveaxis(apply_affine(affine, np.moveaxis(np.indices((80, 80, 70)), 0, -1)), -1, 0)
+    x, y, z = np.moveaxis(
+        apply_affine(affine, np.moveaxis(np.indices((80, 80, 70)), 0, -1)), -1, 0
+    )
     labels = np.full(x.shape, 2)
     labels[(np.abs(x) <= 12) & (np.abs(y + 30) < 10) & (np.abs(z + 35) <= 30)] = STEM
     width = 10 - np.abs(z + 38) / 3
-    labels[(np.abs(x) <= width) & (y <= -40) & (y > -48) & (np.abs(z + 38) < 20)] = FOURTH_VENTRICLE
+    labels[(np.abs(x) <= width) & (y <= -40) & (y > -48) & (np.abs(z + 38) < 20)] = (
+        FOURTH_VENTRICLE
+    )
     angle = np.deg2rad(turn)
     tilt = np.eye(4)
     tilt[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
@@ -108,8 +112,12 @@ def test_measure_keeps_places() -> None:
     for seed in range(3):
         volume, ratio = measure(signal, np.zeros_like(signal), np.random.default_rng(seed))
         bright = volume * (volume > 0.03 * volume.max())
-        middle = np.average(np.indices(volume.shape).reshape(3, -1), axis=1, weights=bright.ravel())
-        assert middle * ratio + (np.array(ratio) - 1) / 2 == pytest.approx([20.3, 25.1, 14], abs=0.25)
+        middle = np.average(
+            np.indices(volume.shape).reshape(3, -1), axis=1, weights=bright.ravel()
+        )
+        assert middle * ratio + (np.array(ratio) - 1) / 2 == pytest.approx(
+            [20.3, 25.1, 14], abs=0.25
+        )
 
 
 def test_seed() -> None:
