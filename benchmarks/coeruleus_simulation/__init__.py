@@ -1,0 +1,1 @@
+"""Simulated neuromelanin-sensitive images of real heads, to train the network on."""
