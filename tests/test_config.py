@@ -118,16 +118,16 @@ def test_any_file(
 def test_level_settings() -> None:
     """Each level has its own settings and the options of the methods at that level."""
     options = {level: set(made(level).options) for level in LEVELS}
-    assert options['export'] == {
-        *('out_dir', 'protocol', 'participant_label', 'dry_run', 'verbose', 'run_id'),
-    }
+    everywhere = {'out_dir', 'protocol', 'participant_label', 'dry_run', 'verbose', 'run_id'}
+    assert options['export'] == {*everywhere, 'fail_on_warning'}
     assert set.intersection(*(options[level] for level in LEVELS if level != 'export')) == {
-        *options['export'],
+        *everywhere,
         *('bids_dir', 'skip_bids_validation', 'annotations', 'consensus_threshold'),
         'random_seed',
     }
     only = {name: [level for level in LEVELS if name in options[level]] for name in SETTINGS}
     assert only['localizers'] == only['sloppy'] == ['participant']
+    assert only['fail_on_warning'] == ['participant', 'export']
     assert only['folds'] == only['repetitions'] == ['crossval']
     assert only['equivalence_margin'] == ['group']
     assert only['work_dir'] == only['nprocs'] == ['participant', 'train', 'crossval']
