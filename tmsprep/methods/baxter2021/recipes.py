@@ -124,8 +124,11 @@ QUICK = Recipe(
     separate_rate=0.3125,
 )
 
+#: For comparing many trainings on few participants: `QUICK` with crops around the reference.
+CROSSVAL = replace(QUICK, name='crossval', steps=720, forcing=0.7, separate_rate=1.0)
+
 #: Recipes by name.
-RECIPES = {recipe.name: recipe for recipe in (BAXTER2021, DEFAULT, QUICK)}
+RECIPES = {recipe.name: recipe for recipe in (BAXTER2021, DEFAULT, QUICK, CROSSVAL)}
 
 
 def recipe_named(
