@@ -146,7 +146,7 @@ def test_paper_recipe() -> None:
     assert BAXTER2021.alpha == 8.0
     assert BAXTER2021.augmentation == Augmentation(rotation=10.0, translation=10.0)
     assert recipe_named('baxter2021') is not None
-    assert sorted(RECIPES) == ['baxter2021', 'default', 'quick']
+    assert sorted(RECIPES) == ['baxter2021', 'crossval', 'default', 'quick']
     with pytest.raises(KeyError):
         recipe_named('none')
 
