@@ -5,7 +5,7 @@ participants of ``DATA/raters.tsv`` with five repetitions and three variants of 
 390 trainings. The reference is the consensus of the surrogate raters in ``REFERENCE/raters``, see
 ``reference.py``. TABLE is written after each training, one repetition of all variants after the
 other: repeat the command to resume, also with nothing but TABLE. ``tmsprep crossval`` does the
-same in one go, and for any data set; seeds and predictions are the same.
+same in one go, and for any data set, with the same plan and seeds.
 
 With ``--choose`` the other training participants are divided once, every fifth into the
 validation set, and the error there is printed: recipes are chosen on them.

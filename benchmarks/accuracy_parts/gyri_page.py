@@ -25,6 +25,17 @@ PER_TARGET = ('cnn', 'syn', 'syn_settled', 'recommended', 'pose')
 #: Points that no method gave, to try the judge.
 TRIED = {'reference': 'the reference', 'astray': 'set astray'}
 
+#: First columns of a table with one row per group and method, see `by_gyrus`.
+OVERALL = {
+    'group': 'participants',
+    'method': 'method',
+    'people': 'number',
+    'points': 'points',
+    'failed': 'failed',
+    'inside': 'in the gyrus',
+    'near': f'within {NEAR_MM:g} mm',
+}
+
 #: Groups that no choice was made on.
 REPORTED = ('MICCAI 2012, others', 'IXI, test')
 
@@ -75,13 +86,7 @@ def _below(cnn: pd.DataFrame, syn: pd.DataFrame) -> list[str]:
 def overall(table: pd.DataFrame) -> str:
     """One row per group and method, all targets together."""
     columns = {
-        'group': 'participants',
-        'method': 'method',
-        'people': 'number',
-        'points': 'points',
-        'failed': 'failed',
-        'inside': 'in the gyrus',
-        'near': f'within {NEAR_MM:g} mm',
+        **OVERALL,
         'farthest': 'farthest',
         'error': 'from the reference',
         'depth': 'below the crown',

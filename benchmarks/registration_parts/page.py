@@ -13,6 +13,7 @@ from tmsprep.atomic import atomic_path, write_text
 from tmsprep.files import file_sha256
 
 from accuracy_parts.gyri import NEAR_MM
+from accuracy_parts.gyri_page import OVERALL
 from accuracy_parts.markdown import as_markdown, percent
 from accuracy_parts.subjects import Subject
 from registration_parts.register import ANTS, EXACT
@@ -86,13 +87,7 @@ def _points(table: pd.DataFrame) -> str:
         difference=[_interval(row) for _, row in table.iterrows()],
     )
     columns = {
-        'group': 'participants',
-        'method': 'method',
-        'people': 'number',
-        'points': 'points',
-        'failed': 'failed',
-        'inside': 'in the gyrus',
-        'near': f'within {NEAR_MM:g} mm',
+        **OVERALL,
         'error': 'mm from the reference',
         'difference': 'mm more than default SyN (95 %)',
     }

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from nibabel.affines import apply_affine, from_matvec
-from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from tmsprep.gyri.crown import CrownRule, crown_level, crown_point, height_depth, hull_depth
@@ -124,19 +123,6 @@ def test_hull_depth() -> None:
     assert depth[14, 25, 30] == pytest.approx(14.3, abs=1.1)
     assert depth[0, 0, 0] == 0
     assert not hull_depth(np.zeros((4, 4, 4), bool), affine).any()
-
-
-@pytest.mark.parametrize('sizes', [(1.0, 1.0, 1.0), (2.0, 1.0, 1.5)])
-def test_hull_by_distance_transforms(sizes: tuple[float, float, float]) -> None:
-    """The hull is the closing by a ball, here computed by its definition."""
-    noise = np.random.default_rng(3).normal(size=(20, 24, 22))
-    brain = gaussian_filter(noise, 2.0) > 0.05
-    padded = np.pad(brain, 8)
-    near = distance_transform_edt(~padded, sizes) <= 5
-    hull = (distance_transform_edt(near, sizes) > 5) | padded
-    depth = distance_transform_edt(hull, sizes) - np.mean(sizes) / 2
-    expected = np.maximum(depth, 0)[8:-8, 8:-8, 8:-8]
-    assert hull_depth(brain, np.diag([*sizes, 1.0]), 5.0) == pytest.approx(expected, abs=1e-5)
 
 
 def test_height_depth() -> None:

@@ -8,11 +8,8 @@ participants corrects it, and is what anything that was trained on them must be 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-
-from tmsprep.points import PointSet
 
 #: Fewest participants whose mean is an offset; with fewer a target is not moved.
 LEAST = 3
@@ -28,67 +25,6 @@ STATUSES = {
     'offset in other participants, as there is no usable transform to the atlas',
     'not_shifted': f'as without offset: fewer than {LEAST} other participants have a reference',
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Offsets:
-    """Mean offset per target, in the frame of an atlas.
-
-    Parameters
-    ----------
-    labels : tuple of str
-        The targets.
-    mean : numpy.ndarray
-        Shape (n, 3), mm, RAS+ of the atlas: reference minus atlas; NaN with fewer than `LEAST`
-        participants.
-    sd : numpy.ndarray
-        Shape (n,), mm: root of the sum of the variances along the three axes; NaN likewise.
-    n : numpy.ndarray
-        Shape (n,): participants with a reference.
-    """
-
-    labels: tuple[str, ...]
-    mean: np.ndarray
-    sd: np.ndarray
-    n: np.ndarray
-
-    def shift(self, points: PointSet) -> PointSet:
-        """Move points of the atlas, mm, RAS+; targets without an offset stay where they are."""
-        offsets = PointSet(self.labels, self.mean).reindex(points.labels).coordinates
-        return PointSet(points.labels, points.coordinates + np.nan_to_num(offsets))
-
-
-def estimate_offsets(references: np.ndarray, atlas: PointSet) -> Offsets:
-    """Estimate the offset of each target from participants with reference points.
-
-    Parameters
-    ----------
-    references : numpy.ndarray
-        Shape (participants, n, 3), mm, RAS+: the reference points of each, moved to the atlas by
-        the participant's own transform; NaN where missing. See `by_participant`.
-    atlas : PointSet
-        The n points of the atlas; a target that it lacks has no offset.
-
-    Examples
-    --------
-    >>> places = np.array([[[2.0, 0, 0]], [[4.0, 0, 3]], [[6.0, 0, 0]]])
-    >>> offsets = estimate_offsets(places, PointSet(('LOFC',), [[1.0, 0, 0]]))
-    >>> offsets.mean.tolist(), offsets.n.tolist()
-    ([[3.0, 0.0, 1.0]], [3])
-    """
-    apart = references - atlas.coordinates
-    known = np.isfinite(apart).all(axis=2)
-    n = known.sum(axis=0)
-    enough = n >= LEAST
-    values = np.where(known[..., None], apart, 0.0)
-    mean = values.sum(axis=0) / np.maximum(n, 1)[:, None]
-    squares = np.square(np.where(known[..., None], apart - mean, 0.0)).sum(axis=(0, 2))
-    return Offsets(
-        atlas.labels,
-        np.where(enough[:, None], mean, np.nan),
-        np.where(enough, np.sqrt(squares / np.maximum(n - 1, 1)), np.nan),
-        n,
-    )
 
 
 def mean_of_others(values: np.ndarray) -> np.ndarray:

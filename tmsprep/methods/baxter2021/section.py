@@ -59,12 +59,12 @@ def _radius_facts(calibration: Mapping[str, Any]) -> list[str]:
     targets: dict[str, list[str]] = {}
     for label, reason in missing.items() if isinstance(missing, dict) else ():
         targets.setdefault(str(reason), []).append(str(label))
-    people = len(calibration.get('People', {}))
+    known = len(calibration.get('People', {}))
     facts = [
-        f'No 90 % error{"" if len(some) == people else " for " + ", ".join(some)}: {reason}.'
+        f'No 90 % error{"" if len(some) == known else " for " + ", ".join(some)}: {reason}.'
         for reason, some in targets.items()
     ]
-    if len(missing or ()) < people:
+    if len(missing or ()) < known:
         facts.append(
             'The 90 % error is the distance from a point made like those that the network was '
             f'trained on; human experts differ by about {EXPERTS_MM:g} mm (Baxter et al., 2021).'
