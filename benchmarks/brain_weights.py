@@ -161,9 +161,18 @@ def validate(network: nn.Module, example: Labelled) -> float:
     return dice(found.numpy(), (example.mask > 127).numpy())
 
 
-def train(data: Path, out: Path, steps: int, batch: int, seed: int, destination: Path) -> None:
+def train(
+    data: Path,
+    reference: Path | None,
+    out: Path,
+    steps: int,
+    batch: int,
+    seed: int,
+    destination: Path,
+) -> None:
     """Train to the last step, resuming from the checkpoint in `out`, and write the weights."""
-    examples, cache = read_examples(data, load_protocol('tms'), 'train'), out / 'cache'
+    examples = read_examples(data, load_protocol('tms'), 'train', reference)
+    cache = out / 'cache'
     images = load_prepared(examples, cache)
     labelled = [
         Labelled(image, mask_volume(example, cache))
@@ -186,6 +195,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', type=Path)
     parser.add_argument('out', type=Path)
+    parser.add_argument('--reference', type=Path, help='written by reference.py')
     parser.add_argument('--steps', type=int, default=700)
     parser.add_argument('--batch', type=int, default=2)
     parser.add_argument('--seed', type=int, default=1)
@@ -195,6 +205,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     train(
         options.data,
+        options.reference,
         options.out,
         options.steps,
         options.batch,

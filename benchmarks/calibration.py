@@ -125,12 +125,19 @@ def calibrate_on(rows: pd.DataFrame) -> ErrorRadius:
     ----------
     rows : pandas.DataFrame
         Result of `measure_all`, targets in one order.
+
+    Raises
+    ------
+    ValueError
+        If every point carries a warning: the networks have learned nothing.
     """
     parts = [part for _, part in rows.groupby(['person', 'kind', 'strength'], sort=False)]
     # A point with a warning bears no radius, so its error is none of this calibration.
     for part in parts:
         part['error_mm'] = part['error_mm'].mask(part['status'].isin(WITHOUT_RADIUS))
     parts = [part for part in parts if part['error_mm'].notna().any()]
+    if not parts:
+        raise ValueError('every point of every image carries a warning: train with more steps')
     signs = [_signs(part) for part in parts]
     limits = limits_of(signs)
     within = [part for part, own in zip(parts, signs, strict=True) if not unlike(own, limits)]

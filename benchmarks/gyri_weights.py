@@ -250,11 +250,20 @@ def dice_of(network: nn.Module, one: Parcellated, landmarks: np.ndarray) -> dict
     return dict(zip(MEASURED, shares.tolist(), strict=True))
 
 
-def train(data: Path, out: Path, steps: int, batch: int, seed: int, destination: Path) -> None:
+def train(
+    data: Path,
+    reference: Path | None,
+    out: Path,
+    steps: int,
+    batch: int,
+    seed: int,
+    destination: Path,
+) -> None:
     """Train to the last step, resuming from the checkpoint in `out`, and write the weights."""
     protocol = load_protocol('tms')
     landmarks = read_places(protocol.file(protocol.atlas['points']), protocol).coordinates
-    loaded = load_parcellated(read_examples(data, protocol, 'train'), out / 'cache')
+    examples = read_examples(data, protocol, 'train', reference)
+    loaded = load_parcellated(examples, out / 'cache')
     training = [one for i, one in enumerate(loaded) if i % VALIDATION_EVERY]
     validation = loaded[::VALIDATION_EVERY]
     task = GyriTask(training, validation, landmarks, steps, batch, seed)
@@ -284,6 +293,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', type=Path)
     parser.add_argument('out', type=Path)
+    parser.add_argument('--reference', type=Path, help='written by reference.py')
     parser.add_argument('--steps', type=int, default=5000)
     parser.add_argument('--batch', type=int, default=2)
     parser.add_argument('--seed', type=int, default=1)
@@ -294,6 +304,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     train(
         options.data,
+        options.reference,
         options.out,
         options.steps,
         options.batch,

@@ -23,9 +23,9 @@ def commands(data: Path, out: Path, destination: Path) -> list[list[Path | str]]
     brain = destination / 'brain_extraction.safetensors'
     return [
         ['reference.py', data, reference],
-        ['gyri_weights.py', data, out, '--destination', gyri],
+        ['gyri_weights.py', data, out, '--reference', reference, '--destination', gyri],
         ['default_weights.py', data, reference, out, '--gyri', gyri, '--destination', localizer],
-        ['brain_weights.py', data, out, '--destination', brain],
+        ['brain_weights.py', data, out, '--reference', reference, '--destination', brain],
     ]
 
 

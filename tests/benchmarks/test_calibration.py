@@ -52,6 +52,12 @@ def test_limits_and_radius() -> None:
     assert rows['error_mm'].max() == 90.0
 
 
+def test_nothing_learned() -> None:
+    rows = measured('sub-1', 'as it is', 200.0, status='unreliable')
+    with pytest.raises(ValueError, match='train with more steps'):
+        calibrate_on(rows)
+
+
 def test_states(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each participant in every kind once; over three participants in every strength."""
     monkeypatch.setattr(calibration, 'painted_examples', lambda people, folder: people)
