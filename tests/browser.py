@@ -40,6 +40,9 @@ class Page:
         self._session = attached['sessionId']
         for domain in ('Page', 'Runtime', 'Log'):
             self.send(f'{domain}.enable')
+        # A page that scrolls smoothly moves on between the question where to click, and the click.
+        still = {'name': 'prefers-reduced-motion', 'value': 'reduce'}
+        self.send('Emulation.setEmulatedMedia', features=[still])
         where = {'behavior': 'allow', 'downloadPath': str(folder)}
         self.send('Page.setDownloadBehavior', **where)
         self.send('Page.navigate', url=url)
