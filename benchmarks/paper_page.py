@@ -1,0 +1,159 @@
+"""Write ``docs/paper.md``: the tables of both papers beside those made here.
+
+``python benchmarks/paper_page.py``, from nothing but files in the repository: the papers' numbers
+in ``paper_parts``, and in ``docs/tables`` the tables that ``tmsprep group`` made of a
+cross-validation (``group_ixi26_table*.tsv``) and that ``coeruleus.py`` published.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from tmsprep.atomic import write_text
+
+from coeruleus_parts.page import lines
+from paper_parts.claims import claims, ensembles
+from paper_parts.tables import (
+    MISSING,
+    beside,
+    counts,
+    mean_cell,
+    opponents,
+    published,
+    read,
+    short_cell,
+    z_cell,
+)
+
+DOCS = Path(__file__).resolve().parents[1] / 'docs'
+TEMPLATE = Path(__file__).parent / 'paper_parts' / 'page.md'
+
+#: Names of the methods of the group level in the paper's Table 3.
+NAMES = {'crossval-shared': 'CNN', 'syn': 'Reg.', 'expert': 'Expert'}
+
+#: Error of localisation in Table 1 of Duennwald et al. 2021: mean and sd, mm.
+LOCALISATION = {
+    ('without', 'LLC'): '2.97 ± 1.56',
+    ('without', 'RLC'): '3.13 ± 1.52',
+    ('with', 'LLC'): '1.34 ± 0.86',
+    ('with', 'RLC'): '1.23 ± 0.67',
+}
+
+#: Mean ICC over folds, section 3 of Duennwald et al. 2021: of medians, and of maxima.
+AGREEMENT = {'npp': (0.06, 0.01), 'pp': (0.37, 0.16), 'lpp': (0.89, 0.66)}
+
+
+def setting(facts: dict, tables: dict[int, pd.DataFrame]) -> str:
+    """Compare the two experiments, row by row.
+
+    Parameters
+    ----------
+    facts : dict
+        Sidecar of the predictions of the cross-validation.
+    tables : dict
+        Of the group level, by number.
+    """
+    recipe, shape = facts['Recipe'], facts['Recipe']['network']
+    fair = 'Reg. + Offset Error' in set(tables[2]['column'])
+    network = f'the same levels; {shape["kernels"]} kernels, crops of {shape["crops"][0]} voxels'
+    optimiser = '{optimiser}, rate {learning_rate:g}, {batch} images'.format(**recipe)
+    rows = [
+        ('people', '26 patients', f'{facts["Participants"]} healthy people (IXI), one scanner'),
+        ('images', 'T1w, 1 mm, several scanners', 'T1w, 2 mm, 3 T'),
+        ('annotation', 'three experts (motor targets), one (others)', 'three rules'),
+        ('consensus', 'by hand, within 12 mm', 'the same rule, computed'),
+        (
+            'test',
+            'leave-one-out, 5 repetitions',
+            f'{_folds(facts)}, {facts["Repetitions"]} repetitions',
+        ),
+        ('network', 'six levels, 20 residual layers; sizes not given', network),
+        ('optimiser', 'SGD, rate 1e-3 / (1 + 0.1 i), 16 images; steps not given', optimiser),
+        ('registration', 'SyN of one annotated image', 'SyN of an annotated template'),
+        ('fair opponent', 'none', 'registration + mean offset' if fair else 'not yet measured'),
+    ]
+    return lines(rows)
+
+
+def size(facts: dict) -> str:
+    """Say how large the cross-validation here was."""
+    recipe = facts['Recipe']
+    return f'{_folds(facts)}, {recipe["steps"]} steps of the recipe `{recipe["name"]}`'
+
+
+def _folds(facts: dict) -> str:
+    folds = facts['Folds']
+    everybody = folds is None or folds == facts['Participants']
+    return 'leave-one-out' if everybody else f'{folds} folds'
+
+
+def localisation(docs: Path) -> str:
+    """Write Table 1 of Duennwald et al. 2021."""
+    here = read(docs / 'tables' / 'locus_coeruleus_table1.tsv')
+    rows = [['augmentation', 'side', 'in the paper', 'here'], ['---'] * 4]
+    for (kind, label), printed in LOCALISATION.items():
+        found = here[(here['augmentation'] == kind) & (here['label'] == label)]
+        cells = [f'{r.mean_mm:.2f} ± {r.sd_mm:.2f}' for r in found.itertuples()]
+        side = {'L': 'left', 'R': 'right'}[label[0]]
+        rows.append([kind, side, printed, *(cells or [MISSING])])
+    return lines(rows)
+
+
+def segmentation(docs: Path) -> str:
+    """Write the median overlap and the ICC of each way to segment."""
+    overlap = read(docs / 'tables' / 'locus_coeruleus_segmentation.tsv')
+    agreement = read(docs / 'tables' / 'locus_coeruleus_icc_mean.tsv')
+    head = ['way', 'Dice here, left / right', 'FDR here, left / right']
+    head += [f'ICC of {kind}, paper / here' for kind in ('medians', 'maxima')]
+    rows = [head, ['---'] * len(head)]
+    for way, printed in AGREEMENT.items():
+        row = [way.upper()]
+        for measure in ('dice', 'fdr'):
+            some = overlap[(overlap['method'] == way) & (overlap['measure'] == measure)]
+            row.append(' / '.join(f'{m:.2f}' for m in some.sort_values('hemisphere')['median']))
+        both = agreement[(agreement['method'] == way) & (agreement['hemisphere'] == 'both')]
+        icc = both.set_index('measure')['icc']
+        for measure, value in zip(('cr_median', 'cr_maximum'), printed, strict=True):
+            row.append(f'{value:.2f} / {icc.get(measure, float("nan")):.2f}')
+        rows.append(row)
+    return lines(rows)
+
+
+def write_page(docs: Path) -> str:
+    """Fill the template from the tables in a folder of documentation."""
+    tables = {n: read(docs / 'tables' / f'group_ixi26_table{n}.tsv') for n in (2, 3, 4, 5)}
+    predictions = docs / 'tables' / 'crossval_ixi26_predictions.tsv'
+    facts = json.loads(predictions.with_suffix('.json').read_text(encoding='utf-8'))
+    paper = published()
+    judged = [[c.claim, f'**{c.verdict}**', c.found, c.paper] for c in claims(tables)]
+    fair = opponents(tables[2])
+    return TEMPLATE.read_text(encoding='utf-8').format(
+        setting=setting(facts, tables),
+        claims=lines(judged),
+        ensembles=ensembles(tables[4]),
+        size=size(facts),
+        table1=beside(paper[1], counts(read(predictions), tables[2]), lambda row: row['cell']),
+        table2=beside(paper[2], tables[2], mean_cell),
+        opponents=fair and f'Not in the paper, mm:\n\n{fair}',
+        table3=beside(paper[3], tables[3], lambda row: z_cell(row, signed=False, names=NAMES)),
+        table4=beside(paper[4], tables[4], short_cell),
+        table5=beside(paper[5], tables[5], lambda row: z_cell(row, signed=True, names={})),
+        localisation=localisation(docs),
+        segmentation=segmentation(docs),
+    )
+
+
+def main() -> None:
+    """Write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--docs', type=Path, default=DOCS, help='of the tables, and of the page')
+    docs = parser.parse_args().docs
+    print(write_text(docs / 'paper.md', write_page(docs)))
+
+
+if __name__ == '__main__':
+    main()
