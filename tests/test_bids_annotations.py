@@ -8,7 +8,7 @@ import pytest
 
 from tmsprep.bids import BidsError, ImageRef
 from tmsprep.bids.annotations import FoundAnnotations, find_annotations
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives.earlier import EXPERT
 from tmsprep.methods import method_names
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import targets_table, write_outcomes
+from tmsprep.derivatives.tables import targets_table, write_outcomes
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.template import MNI
 from tmsprep.methods import get_method

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tmsprep.cli.parser import build_parser
-from tmsprep.derivatives import FIRST_COLUMNS
+from tmsprep.derivatives.earlier import FIRST_COLUMNS
 from tmsprep.disclaimer import DISCLAIMER
 from tmsprep.methods import SHIPPED, get_method
 from tmsprep.options import LEVELS

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from tmsprep.cli import pending
-from tmsprep.derivatives import POINTS
+from tmsprep.derivatives.earlier import POINTS
 from tmsprep.evaluation.status import STATUSES
 from tmsprep.formats.slicer import read_markups
 from tmsprep.formats.targets_tsv import read_targets

@@ -14,7 +14,7 @@ import pytest
 from gyri_data import TOP_MM, slabs
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import POINTS
+from tmsprep.derivatives.earlier import POINTS
 from tmsprep.methods import register, unregister
 from tmsprep.methods.base import Method, Request
 from tmsprep.outcome import INPUTS, Outcome

@@ -16,7 +16,8 @@ from report_data import FakeOutput, make_row
 
 from tmsprep.bids.annotations import annotated_names, find_annotations
 from tmsprep.bids.names import BidsError, ImageRef
-from tmsprep.derivatives import EXPERT, REVIEWED, delete_outdated
+from tmsprep.derivatives.earlier import EXPERT, REVIEWED
+from tmsprep.derivatives.outdated import delete_outdated
 from tmsprep.evaluation.recommendation import recommend
 from tmsprep.evaluation.status import doubtful
 from tmsprep.export.files import export_subject

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import POINTS
+from tmsprep.derivatives.earlier import POINTS
 from tmsprep.evaluation.status import has_usable
 from tmsprep.files import file_sha256
 from tmsprep.methods.base import Method

@@ -13,13 +13,8 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import (
-    POINTS,
-    find_way,
-    image_entries,
-    is_own_table,
-    source_sha256,
-)
+from tmsprep.derivatives.earlier import POINTS, is_own_table, source_sha256
+from tmsprep.derivatives.tables import find_way, image_entries
 from tmsprep.evaluation.status import (
     STATUSES,
     UNUSABLE,

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import BidsError, ImageRef, Layout
-from tmsprep.derivatives import EXPERT, REVIEWED, located_points, set_aside, sidecar_path
+from tmsprep.derivatives.earlier import EXPERT, REVIEWED, located_points, sidecar_path
+from tmsprep.derivatives.outdated import set_aside
 from tmsprep.evaluation.recommendation import DECISIONS
 from tmsprep.evaluation.status import REVIEW_CHECKS, doubtful, outside_field_of_view
 from tmsprep.formats.markers import Marker

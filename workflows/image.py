@@ -11,7 +11,7 @@ from typing import Any
 from nipype import Node, Workflow
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives.earlier import EXPERT
 from tmsprep.interfaces.conform import Conform
 from tmsprep.interfaces.derivatives import WriteDerivatives
 from tmsprep.interfaces.figures import PlotFigures

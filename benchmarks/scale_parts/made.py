@@ -12,7 +12,7 @@ import pandas as pd
 
 from tmsprep.bids import ImageRef, write_dataset_description
 from tmsprep.bids.names import Layout
-from tmsprep.derivatives import write_outcomes
+from tmsprep.derivatives.tables import write_outcomes
 from tmsprep.formats import read_points
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet

@@ -15,7 +15,7 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.participant import ParticipantRun
 from tmsprep.cli.pending import main, pending
 from tmsprep.config import ParticipantConfig
-from tmsprep.derivatives import POINTS
+from tmsprep.derivatives.earlier import POINTS
 from tmsprep.failures import record_error, record_problems
 from tmsprep.files import file_sha256
 from tmsprep.options import NamedPath

@@ -8,7 +8,7 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.parser import parse_args
 from tmsprep.cli.run import run
 from tmsprep.cli.warned import MOST_NAMED, Warned
-from tmsprep.derivatives import write_outcomes
+from tmsprep.derivatives.tables import write_outcomes
 from tmsprep.files import file_sha256
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet

@@ -14,7 +14,7 @@ from report_data import HOSTILE, FakeOutput, Page
 
 from tmsprep.bids.description import write_dataset_description
 from tmsprep.bids.names import Layout
-from tmsprep.derivatives import delete_outdated
+from tmsprep.derivatives.outdated import delete_outdated
 from tmsprep.export.files import README, export_subject, write_checked
 from tmsprep.files import file_sha256
 from tmsprep.formats import PointsFileError

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import write_outcomes
+from tmsprep.derivatives.tables import write_outcomes
 from tmsprep.group.analysis import Group, GroupRequest
 from tmsprep.group.collect import collect_group
 from tmsprep.group.derivatives import image_of

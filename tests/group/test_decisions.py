@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tmsprep.derivatives import REVIEWED
+from tmsprep.derivatives.earlier import REVIEWED
 from tmsprep.group.cohort import table_of_cohort
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import POINTS
+from tmsprep.derivatives.earlier import POINTS
 from tmsprep.failures import read_records
 from tmsprep.interfaces.derivatives import WriteDerivatives
 from tmsprep.methods import register, unregister

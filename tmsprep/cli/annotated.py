@@ -10,7 +10,7 @@ from tmsprep.atomic import atomic_path
 from tmsprep.bids import FoundImages, find_images
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.config import CrossvalConfig, TrainConfig
-from tmsprep.derivatives import located_points
+from tmsprep.derivatives.earlier import located_points
 from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.group.issues import Issue, in_common
 from tmsprep.learning.annotations import Annotations

@@ -12,13 +12,9 @@ from tmsprep.bids import BidsError
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.annotated import log_issues
 from tmsprep.config import ParticipantConfig
-from tmsprep.derivatives import (
-    EXPERT,
-    delete_outdated,
-    is_own_table,
-    located_points,
-    write_experts,
-)
+from tmsprep.derivatives.earlier import EXPERT, is_own_table, located_points
+from tmsprep.derivatives.outdated import delete_outdated
+from tmsprep.derivatives.tables import write_experts
 from tmsprep.evaluation.errors import AXES
 from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.files import file_sha256

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tmsprep.bids.description import check_out_dir
 from tmsprep.bids.names import BidsError, Layout, labels_in, natural_key, shorten
 from tmsprep.cli.warned import Warned
-from tmsprep.derivatives import EXPERT, REVIEWED
+from tmsprep.derivatives.earlier import EXPERT, REVIEWED
 from tmsprep.export.files import export_subject
 from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.reports.collect import ImageResults, collect_subject

@@ -17,7 +17,7 @@ from tmsprep.cli.export import write_files
 from tmsprep.cli.points import own_points, tell_of_earlier_points
 from tmsprep.cli.warned import Warned
 from tmsprep.config import ParticipantConfig
-from tmsprep.derivatives import REVIEWED
+from tmsprep.derivatives.earlier import REVIEWED
 from tmsprep.done import Work
 from tmsprep.failures import (
     forget_records,

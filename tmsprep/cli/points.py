@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tmsprep.bids.names import ImageRef, Layout, shorten
-from tmsprep.derivatives import POINTS, is_own_table
+from tmsprep.derivatives.earlier import POINTS, is_own_table
 from tmsprep.formats.targets_tsv import read_targets
 from tmsprep.methods import methods_of
 from tmsprep.methods.base import Method

@@ -10,7 +10,7 @@ from typing import Any
 from tmsprep import __version__
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import Layout
-from tmsprep.derivatives import EXPERT, REVIEWED
+from tmsprep.derivatives.earlier import EXPERT, REVIEWED
 from tmsprep.disclaimer import disclaimer
 from tmsprep.export.source import frame_in_words, grid_of, recommended_markers
 from tmsprep.files import remove_inside

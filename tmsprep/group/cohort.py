@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tmsprep.derivatives import REVIEWED, source_sha256
+from tmsprep.derivatives.earlier import REVIEWED, source_sha256
 from tmsprep.evaluation.cohort import cohort_table
 from tmsprep.evaluation.recommendation import DECISION, DECISIONS, recommend
 from tmsprep.formats.targets_tsv import read_rows

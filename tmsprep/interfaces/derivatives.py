@@ -14,7 +14,8 @@ from nipype.interfaces.base import (
     traits,
 )
 
-from tmsprep.derivatives import POINTS, image_entries, write_outcomes
+from tmsprep.derivatives.earlier import POINTS
+from tmsprep.derivatives.tables import image_entries, write_outcomes
 from tmsprep.failures import record_error
 from tmsprep.imaging.scanner_frame import ImageError
 from tmsprep.interfaces.localize import TakesOutcomes

@@ -20,7 +20,7 @@ from nipype.interfaces.base import (
 )
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import EXPERT, POINTS, source_sha256
+from tmsprep.derivatives.earlier import EXPERT, POINTS, source_sha256
 from tmsprep.evaluation.face import FacePlane, face_plane, without_face
 from tmsprep.evaluation.head import MeanHead
 from tmsprep.evaluation.status import RADIUS, UNUSABLE

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from tmsprep.bids.description import linked_data
 from tmsprep.bids.names import BidsError, ImageRef, Layout
-from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
+from tmsprep.derivatives.earlier import EXPERT, POINTS, REVIEWED
 from tmsprep.evaluation.table_checks import check_table
 from tmsprep.failures import ErrorRecord, read_record
 from tmsprep.files import file_sha256

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives.earlier import EXPERT
 from tmsprep.evaluation.recommendation import Recommendation, recommend
 from tmsprep.protocols import Protocol, Target
 from tmsprep.reports.collect import TargetsTable

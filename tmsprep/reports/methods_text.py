@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives.earlier import EXPERT
 from tmsprep.evaluation.status import DISAGREEMENT_MM
 from tmsprep.methods import get_method, names_of
 from tmsprep.protocols import Protocol

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tmsprep.atomic import write_text
 from tmsprep.bids.names import Layout
-from tmsprep.derivatives import EXPERT
+from tmsprep.derivatives.earlier import EXPERT
 from tmsprep.evaluation.recommendation import Recommendation
 from tmsprep.evaluation.status import RADIUS
 from tmsprep.methods import get_method, method_names, names_of

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
-from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
+from tmsprep.derivatives.earlier import EXPERT, POINTS, REVIEWED
 from tmsprep.evaluation.errors import CONSENSUS, CROSSVAL, ENSEMBLE, RATER
 from tmsprep.evaluation.offsets import OFFSET
 from tmsprep.methods import get_method, method_names

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
-from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
+from tmsprep.derivatives.earlier import EXPERT, POINTS, REVIEWED
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES
 from tmsprep.evaluation.head_checks import far_from_methods
 from tmsprep.evaluation.recommendation import DECISIONS

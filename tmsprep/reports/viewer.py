@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from tmsprep import __version__
 from tmsprep.bids.names import Layout
-from tmsprep.derivatives import EXPERT, POINTS, REVIEWED
+from tmsprep.derivatives.earlier import EXPERT, POINTS, REVIEWED
 from tmsprep.evaluation.recommendation import Recommendation
 from tmsprep.evaluation.status import RADIUS
 from tmsprep.point_table import POINT_STATUSES

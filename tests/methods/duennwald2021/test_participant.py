@@ -16,7 +16,7 @@ import torch
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.cli.run import main
-from tmsprep.derivatives import write_outcomes
+from tmsprep.derivatives.tables import write_outcomes
 from tmsprep.files import file_sha256
 from tmsprep.interfaces.conform import Conform
 from tmsprep.methods import get_method
@@ -332,7 +332,7 @@ def test_points_alone(tmp_path: Path, request_for: Callable) -> None:
 
 @pytest.mark.parametrize('sha256', ['', 'another'])
 def test_replaced_image(out, bids: Path, tmp_path: Path, sha256: str) -> None:
-    from tmsprep.derivatives import delete_outdated
+    from tmsprep.derivatives.outdated import delete_outdated
 
     image = ImageRef.from_path(bids, bids / f'sub-01/anat/{SOURCE}')
     shutil.copytree(out[0], tmp_path / 'out')

@@ -12,7 +12,7 @@ import pytest
 
 from tmsprep.bids.earlier import Earlier
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import sidecar_path
+from tmsprep.derivatives.earlier import sidecar_path
 from tmsprep.files import file_sha256
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import source_sha256
+from tmsprep.derivatives.earlier import source_sha256
 from tmsprep.evaluation.errors import CROSSVAL as CROSSVAL_PREFIX
 from tmsprep.evaluation.errors import RATER
 from tmsprep.evaluation.masks import centres_of_mass

@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 
 from tmsprep.bids.earlier import Earlier
-from tmsprep.derivatives import source_sha256
+from tmsprep.derivatives.earlier import source_sha256
 from tmsprep.files import file_sha256
 from tmsprep.imaging.likeness import LIKENESS_BOUND, likeness
 from tmsprep.imaging.placement import misplaced

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tmsprep.derivatives import sidecar_path, source_sha256
+from tmsprep.derivatives.earlier import sidecar_path, source_sha256
 from tmsprep.tables import read_json
 
 #: Preset of quick trials, whose results are not to be taken for others.

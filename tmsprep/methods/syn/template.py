@@ -9,7 +9,7 @@ from nibabel.affines import apply_affine
 from scipy.ndimage import distance_transform_edt
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.derivatives import source_sha256
+from tmsprep.derivatives.earlier import source_sha256
 from tmsprep.methods.syn.reuse import preset_of
 from tmsprep.outcome import Outcome
 from tmsprep.registration.atlas import default_mask

@@ -1,10 +1,8 @@
-"""The derivatives of one image: tables of targets, and what else its methods write."""
+"""Write the tables of targets of one image, and what else its methods write."""
 
 from __future__ import annotations
 
-import logging
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,55 +10,26 @@ import numpy as np
 import pandas as pd
 
 from tmsprep import __version__
-from tmsprep.bids.names import ImageRef, Layout, may_be
+from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.derivatives.earlier import DOUBTS, EXPERT, read_outcome
+from tmsprep.derivatives.outdated import delete_outdated
 from tmsprep.disclaimer import disclaimer
-from tmsprep.evaluation.status import (
-    GYRUS_UNKNOWN,
-    RADIUS,
-    UNUSABLE,
-    WITHOUT_RADIUS,
-    WRONG_GYRUS,
-)
-from tmsprep.evaluation.table_checks import check_table
+from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
 from tmsprep.evaluation.template import add_mni, mni_columns
-from tmsprep.files import remove_inside
-from tmsprep.formats.targets_tsv import read_rows
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
 from tmsprep.outcome import Outcome
-from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 from tmsprep.tables import (
     COIL_COLUMNS,
-    COLUMNS,
-    FRAME,
-    TEXT_COLUMNS,
     Column,
-    all_points,
     chosen_labels,
     column,
     narrow,
-    read_json,
     write_table,
 )
 from tmsprep.template import TemplateMap
-from tmsprep.text import open_text, shown, without_folders
-
-logger = logging.getLogger(__name__)
-
-#: Value of the entity ``desc`` of the table of the raters' consensus.
-EXPERT = 'expert'
-
-#: Value of the entity ``desc`` of the table of a reviewer's decisions.
-REVIEWED = 'reviewed'
-#: The same of the table of points given in a template.
-POINTS = 'points'
-
-#: Status of points that need a look to the entry of the sidecar that lists their targets.
-DOUBTS = {WRONG_GYRUS: 'WrongGyrus', GYRUS_UNKNOWN: 'GyrusUnknown'}
-
-#: Columns that every table of targets begins with.
-FIRST_COLUMNS = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
+from tmsprep.text import shown, without_folders
 
 
 def write_outcomes(
@@ -104,7 +73,7 @@ def write_outcomes(
     delete_outdated(layout, image, protocol, properties['sha256'])
     entries = image_entries(image, protocol, properties, random_seed)
     known = {
-        name: outcomes[name] if name in outcomes else _read_outcome(layout, image, name, protocol)
+        name: outcomes[name] if name in outcomes else read_outcome(layout, image, name, protocol)
         for name in dict.fromkeys([*(m.name for m in methods_of(protocol)), *outcomes])
     }
     everything = {name: outcome for name, outcome in known.items() if outcome is not None}
@@ -266,199 +235,6 @@ def _write_table(
             other = get_method(name.removeprefix('distance_to_').removesuffix('_mm'))
             columns[name] = column(f'Distance from the point by {other.title}', 'mm')
     write_table(path, table, method.description, columns, Method=method.name, **entries)
-
-
-def _read_outcome(
-    layout: Layout, image: ImageRef, method: str, protocol: Protocol
-) -> Outcome | None:
-    """Read the outcome of a method back from its table of an earlier run; None without one.
-
-    Raises
-    ------
-    ValueError
-        If the table is damaged.
-    """
-    path = layout.table(image, method)
-    sidecar = read_json(path.with_suffix('.json'))
-    if not (path.is_file() and sidecar):
-        return None
-    points = all_points(path)
-    table = pd.read_csv(open_text(path), sep='\t', na_values=['n/a'], keep_default_na=False)
-    table = table.set_index('label', drop=False).reindex(protocol.labels)
-    described = {*COLUMNS, *get_method(method).columns} - set(FIRST_COLUMNS) - TEXT_COLUMNS
-    columns = {
-        name: [None if np.isnan(value) else value for value in table[name].astype(float).tolist()]
-        for name in table.columns
-        if name in described
-    }
-    apart = {*table.columns, *FRAME, 'Method', 'Description', 'MNI'}
-    details = {key: value for key, value in sidecar.items() if key not in apart}
-    return Outcome(
-        method,
-        points,
-        columns,
-        details,
-        findings=details.get('Findings', []),
-        unreliable=details.get('Unreliable', []),
-        words={
-            name: table[name].fillna('').tolist() for name in TEXT_COLUMNS & set(table.columns)
-        },
-        doubts={key: details[entry] for key, entry in DOUBTS.items() if entry in details},
-        refused=bool(details.get('Refused')),
-    )
-
-
-def located_points(layout: Layout, image: ImageRef, methods: Iterable[str]) -> dict[str, PointSet]:
-    """Read the points of one image that methods have left, mm, RAS+; unreadable ones are not."""
-    found = {}
-    for method in methods:
-        try:
-            found[method] = all_points(layout.table(image, method))
-        except ValueError:
-            continue
-    return found
-
-
-def delete_outdated(
-    layout: Layout, image: ImageRef, protocol: Protocol, sha256: str
-) -> list[Path]:
-    """Delete what an earlier run wrote for another image or other targets.
-
-    The image may have been replaced under the same name; then all derivatives of it go, except
-    tables that hold already. Or the list of targets has changed under the name of the protocol;
-    then its tables and figures go. Files for navigators go in both cases. Tables of other origin
-    are left alone. Decisions of a reviewer about another image are renamed.
-
-    Parameters
-    ----------
-    layout : Layout
-        Names of the outputs.
-    image : ImageRef
-        The source.
-    protocol : Protocol
-        The targets as they are now.
-    sha256 : str
-        Checksum of the image as it is now.
-
-    Returns
-    -------
-    list of Path
-        The deleted tables.
-    """
-    set_aside_review(layout, image, sha256)
-    names = [*(method.name for method in methods_of(protocol)), EXPERT]
-    every = {name: layout.table(image, name) for name in names}
-    tables = {name: path for name, path in every.items() if is_own_table(path)}
-    outdated = [
-        path for name, path in tables.items() if not _holds(layout, image, name, protocol, sha256)
-    ]
-    if not outdated:
-        return []
-    for path in outdated:
-        logger.warning(
-            '%s: deleted, because it was damaged, of other targets, or of another image of the '
-            'same name',
-            path,
-        )
-    # Files for navigators are made of all tables, whichever of them holds.
-    remove_inside(layout.navigation(image), layout.out_dir)
-    doomed = layout.files(image, 'figures')
-    if any(source_sha256(path) != sha256 for path in outdated):
-        kept = {file for path in tables.values() for file in (path, path.with_suffix('.json'))}
-        review = layout.table(image, REVIEWED).stem
-        doomed += [
-            path
-            for path in layout.files(image)
-            if path not in kept and not path.name.startswith(review)
-        ]
-    # The tables last: if this is interrupted, the next run finds them.
-    for path in (*doomed, *outdated, *(path.with_suffix('.json') for path in outdated)):
-        path.unlink(missing_ok=True)
-    return outdated
-
-
-def set_aside_review(layout: Layout, image: ImageRef, sha256: str) -> list[Path]:
-    """Rename a reviewer's decisions about another image of the same name, and say so.
-
-    They are a person's work, so they are not deleted; under their name they would be wrong points.
-
-    Parameters
-    ----------
-    layout : Layout
-        Names of the outputs.
-    image : ImageRef
-        The source.
-    sha256 : str
-        Checksum of the image as it is now; '' if it is not known, then nothing is done.
-
-    Returns
-    -------
-    list of Path
-        The new names, which end in the beginning of the checksum of the image that was looked at.
-    """
-    table = layout.table(image, REVIEWED)
-    of = _reviewed_sha256(table)
-    if not (of and sha256) or of == sha256:
-        return []
-    paths = [table.with_suffix(extension) for extension in ('.tsv', '.json', '.mrk.json')]
-    renamed = [set_aside(path, f'of-{of[:8]}') for path in paths if path.is_file()]
-    logger.warning(
-        '%s: decisions about another image of the same name; kept as %s. Decide again in the '
-        'viewer of the new report',
-        table,
-        renamed[0].name,
-    )
-    return renamed
-
-
-def set_aside(path: Path, why: str) -> Path:
-    """Add an ending to the name of a file, with a number if there is such a file already."""
-    target, number = path.with_name(f'{path.name}.{why}'), 1
-    while target.exists():
-        number += 1
-        target = path.with_name(f'{path.name}.{why}-{number}')
-    return path.rename(target)
-
-
-def _reviewed_sha256(path: Path) -> str:
-    """Checksum of the image that decisions are about, by their first row; '' if not known."""
-    try:
-        row = next((row for _, row in read_rows(path, ('label', 'image_sha256'))), {})
-    except ValueError:
-        return ''
-    value = row.get('image_sha256', '')
-    return value if re.fullmatch('[0-9a-f]{64}', value) else ''
-
-
-def is_own_table(path: Path) -> bool:
-    """Tell whether this package has written a table, by its sidecar."""
-    return may_be(path, Path.is_file) and 'SoftwareVersion' in read_json(path.with_suffix('.json'))
-
-
-def sidecar_path(path: str | Path) -> Path:
-    """Name the sidecar of a table, an image or a transform."""
-    path = Path(path)
-    return path.with_name(path.name.removesuffix('.gz')).with_suffix('.json')
-
-
-def source_sha256(path: str | Path) -> str:
-    """Checksum of the image that a derivative was made from, by its sidecar; '' if it has none."""
-    image = read_json(sidecar_path(path)).get('ReferenceImage')
-    return str(image.get('SHA256', '')) if isinstance(image, dict) else ''
-
-
-def _holds(layout: Layout, image: ImageRef, name: str, protocol: Protocol, sha256: str) -> bool:
-    """Tell whether the table of a method or the raters is whole, and of this image and list."""
-    path = layout.table(image, name)
-    try:
-        if name != EXPERT:
-            _read_outcome(layout, image, name, protocol)
-        labels = check_table(path, protocol).labels
-    except ValueError:
-        return False
-    chosen = chosen_labels(read_json(path.with_suffix('.json'))) or protocol.labels
-    listed = [label for label in protocol.labels if label in chosen]
-    return source_sha256(path) == sha256 and [*labels] == listed
 
 
 def write_experts(
