@@ -43,6 +43,12 @@ LOCALISATION = {
     ('with', 'RLC'): '1.23 ± 0.67',
 }
 
+#: Tables of the same made here, by `coeruleus.py` and `coeruleus_whole.py`.
+SIMULATED = {
+    'stem phantoms, 0.75 mm': 'locus_coeruleus_table1.tsv',
+    'whole heads, 3 mm': 'locus_coeruleus_whole_table1.tsv',
+}
+
 #: Mean ICC over folds, section 3 of Duennwald et al. 2021: of medians, and of maxima.
 AGREEMENT = {'npp': (0.06, 0.01), 'pp': (0.37, 0.16), 'lpp': (0.89, 0.66)}
 
@@ -92,14 +98,22 @@ def _folds(facts: dict) -> str:
 
 
 def localisation(docs: Path) -> str:
-    """Write Table 1 of Duennwald et al. 2021."""
-    here = read(docs / 'tables' / 'locus_coeruleus_table1.tsv')
-    rows = [['augmentation', 'side', 'in the paper', 'here'], ['---'] * 4]
+    """Write Table 1 of Duennwald et al. 2021; whole heads as far as they were simulated."""
+    found = {}
+    for name, table in SIMULATED.items():
+        path = docs / 'tables' / table
+        here = read(path) if path.is_file() else pd.DataFrame(columns=['augmentation', 'label'])
+        found[name] = here.set_index(['augmentation', 'label'])
+    head = ['augmentation', 'side', 'in the paper', *found]
+    rows = [head, ['---'] * len(head)]
     for (kind, label), printed in LOCALISATION.items():
-        found = here[(here['augmentation'] == kind) & (here['label'] == label)]
-        cells = [f'{r.mean_mm:.2f} ± {r.sd_mm:.2f}' for r in found.itertuples()]
-        side = {'L': 'left', 'R': 'right'}[label[0]]
-        rows.append([kind, side, printed, *(cells or [MISSING])])
+        cells = [
+            '{mean_mm:.2f} ± {sd_mm:.2f}'.format(**here.loc[kind, label])
+            if (kind, label) in here.index
+            else MISSING
+            for here in found.values()
+        ]
+        rows.append([kind, {'L': 'left', 'R': 'right'}[label[0]], printed, *cells])
     return lines(rows)
 
 
