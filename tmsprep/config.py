@@ -70,7 +70,8 @@ def setting(default: Any, help: str = '', **declared: Any) -> Any:  # noqa: A002
 def _localizers() -> Any:
     return setting(
         (),
-        'methods to run; train trains the first of them that can be (default: all of the protocol)',
+        'methods to run; train trains the first of them that learns (default: all of the '
+        'protocol)',
         group='what',
         metavar='METHOD',
     )

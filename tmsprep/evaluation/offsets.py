@@ -117,7 +117,8 @@ def mean_offsets(values: np.ndarray, atlas: PointSet) -> pd.DataFrame:
     --------
     >>> atlas = PointSet(('a',), [[10, 0, 0]])
     >>> table = mean_offsets(np.array([[[x, 0, 0]] for x in (12.0, 13, 15, 16)]), atlas)
-    >>> table[['offset_x', 'people', 'spread_mm', 'before_mm', 'after_mm']].round(3).values.tolist()
+    >>> numbers = table[['offset_x', 'people', 'spread_mm', 'before_mm', 'after_mm']]
+    >>> numbers.to_numpy().round(3).tolist()
     [[4.0, 4.0, 1.581, 4.0, 2.0]]
     """
     offsets = values - atlas.coordinates

@@ -72,7 +72,7 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
             read_atlas_image(image, points)
     except ValueError as error:
         raise ResourceError(str(error)) from error
-    found = {
+    found: dict[str, Any] = {
         'atlas': DEFAULT_ATLAS if image is None else str(image),
         'atlas_targets': str(targets),
         'checksums': [file_sha256(path) for path in files],

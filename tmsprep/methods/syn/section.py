@@ -98,11 +98,12 @@ def _offsets(sidecar: Mapping[str, Any]) -> list[str]:
         return []
     targets = [shown(label) for label in _entries(offsets, 'Targets')]
     people = shown(offsets.get('Participants', 'an unknown number of'))
-    return [
-        f'Before, the points of the atlas for {", ".join(targets)} were moved, in the atlas, by the '
-        f'mean offset of the reference points of {people} participants from them '
+    text = (
+        f'Before, the points of the atlas for {", ".join(targets)} were moved, in the atlas, by '
+        f'the mean offset of the reference points of {people} participants from them '
         f'({shown(offsets.get("File", ""))}).'
-    ]
+    )
+    return [text]
 
 
 def _mask(reused: Sequence[Mapping[str, Any]]) -> list[str]:
