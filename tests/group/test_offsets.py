@@ -240,21 +240,23 @@ def test_train(trained: Callable[..., tuple[Study, list[str]]]) -> None:
 
 
 def test_train_without_use(
-    trained: Callable[..., tuple[Study, list[str]]], caplog: pytest.LogCaptureFixture
+    trained: Callable[..., tuple[Study, list[str]]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Raters on alternating sides of a target have a mean offset that helps nobody."""
     study, line = trained(4)
     for number, side in enumerate((1, -1, 1, -1), 1):
-        places = {'M': np.add(study.truth['M'], (6 * side, 0, 0)), 'LA': study.truth['LA']}
+        apart = {'M': (6 * side, 0, 0), 'LA': (4, 0, 0)}
+        places = {label: np.add(study.truth[label], mm) for label, mm in apart.items()}
         study.rater(f'sub-{number:02d}', 'ann', moved(head(number), places))
     assert main(line) == 0
     table = pd.read_csv(study.layout.level('train', 'offsets'), sep='\t').set_index('label')
     # The mean of the others lies 2 mm on the other side.
     assert table.loc['M', ['before_mm', 'after_mm']].tolist() == pytest.approx([6, 8], abs=0.01)
     assert table.loc['RA'].isna().sum() == 6
-    assert 'M: the offset does not help' in caplog.text
-    assert 'RA: no offset, as not more than 3 participants' in caplog.text
-    assert 'the offsets do NOT help' in caplog.text
+    log = capsys.readouterr().err
+    assert 'all: M: the offset does not help' in log
+    assert 'RA: no offset, as not more than 3 participants' in log
+    assert 'the offsets help: mean 5.00 mm before, 4.00 mm after' in log
 
 
 def test_train_with_too_few(

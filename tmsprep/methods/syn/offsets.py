@@ -41,7 +41,7 @@ def find_offsets(path: Path, atlas: PointSet, checksums: Sequence[str]) -> dict[
     Returns
     -------
     dict
-        JSON-ready: 'file', its name; 'sha256'; 'participants', the most of any target; 'mm', the
+        JSON-ready: 'file', the path; 'sha256'; 'participants', the most of any target; 'mm', the
         label of each target that is moved to x, y and z in mm, RAS+, along the axes of the atlas.
 
     Raises
@@ -78,7 +78,7 @@ def find_offsets(path: Path, atlas: PointSet, checksums: Sequence[str]) -> dict[
     moved = {label: mm for label, mm in offsets.items() if mm is not None and known[label]}
     if not moved:
         raise ValueError(f'{path}: no target of the atlas has an offset; leave it out, or {_CURE}')
-    return {'file': path.name, 'sha256': sha256, 'participants': most, 'mm': moved}
+    return {'file': str(path), 'sha256': sha256, 'participants': most, 'mm': moved}
 
 
 def _offset(cells: Sequence[str], where: str) -> list[float] | None:
@@ -131,7 +131,7 @@ def describe_offsets(offsets: Mapping[str, Any] | None) -> dict[str, Any]:
         return {}
     return {
         'AtlasOffsets': {
-            'File': offsets['file'],
+            'File': Path(offsets['file']).name,
             'SHA256': offsets['sha256'],
             'Participants': offsets['participants'],
             'Targets': list(offsets['mm']),
