@@ -210,13 +210,16 @@ def trained(registered: Callable[[int], Study]) -> Callable[..., tuple[Study, li
     return make
 
 
-def test_train(trained: Callable[..., tuple[Study, list[str]]]) -> None:
+def test_train(
+    trained: Callable[..., tuple[Study, list[str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
     """The offsets that were put in come out, and move the points of the atlas."""
     study, line = trained(4)
     path = study.layout.level('train', 'offsets')
     assert main([*line, '--dry-run']) == 0
     assert not path.exists()
-    assert main(line) == 0
+    assert main([*line, '--steps', '7']) == 0
+    assert '--steps: not used, as syn is trained' in capsys.readouterr().err
     table = pd.read_csv(path, sep='\t').set_index('label')
     for label, offset in OFFSET.items():
         found = table.loc[label, ['offset_x', 'offset_y', 'offset_z']].tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from contextlib import nullcontext
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -19,10 +20,10 @@ from tmsprep.group.issues import errors_by_subject
 from tmsprep.learning.examples import Record, split
 from tmsprep.learning.kept import prepare_record, remove_unfinished
 from tmsprep.learning.train import WeightsRun, train_weights
-from tmsprep.methods import methods_of
+from tmsprep.methods import method_options, methods_of, names_of
 from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
-from tmsprep.protocols import load_protocol
+from tmsprep.protocols import Protocol, load_protocol
 from tmsprep.running.locks import claim_level, short_lock
 from tmsprep.running.progress import EachMinute, TrainingProgress
 from tmsprep.text import counted
@@ -59,15 +60,29 @@ def run_level(config: TrainConfig) -> int:
     """
     protocol = load_protocol(config.protocol)
     methods = methods_of(protocol, config.localizers)
-    if not any(method.learner(protocol, config.options) for method in methods):
-        without = next((method for method in methods if method.trains_on_outputs), None)
-        if without is not None:
-            return _train_on_outputs(config, without)
+    learning = (method for method in methods if method.learner(protocol, config.options))
+    without = (method for method in methods if method.trains_on_outputs)
+    trained = next(chain(learning, without), None)
+    if trained is not None:
+        _warn_of_unused(config, protocol, trained.name)
+        if trained.learner(protocol, config.options) is None:
+            return _train_on_outputs(config, trained)
     if config.dry_run:
         return find_annotated(config).describe()
     layout = Layout(config.out_dir, protocol.name)
     with claim_level(layout, config.work_dir, 'train'):
         return _run(config)
+
+
+def _warn_of_unused(config: TrainConfig, protocol: Protocol, trained: str) -> None:
+    """Name the given options of methods that are not trained."""
+    used = {option.name for option in method_options(trained)}
+    for name in names_of(protocol):
+        for option in method_options(name):
+            default = option.default() if callable(option.default) else option.default
+            given = config.options.get(option.name, default)
+            if option.name not in used and given not in (default, None):
+                logger.warning('%s: not used, as %s is trained', option.flag, trained)
 
 
 def _train_on_outputs(config: TrainConfig, method: Method) -> int:

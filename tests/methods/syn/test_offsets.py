@@ -12,6 +12,7 @@ import pytest
 from tmsprep.evaluation.offsets import OFFSET_COLUMNS, mean_offsets
 from tmsprep.methods import get_method
 from tmsprep.methods.resources import ResourceError
+from tmsprep.outcome import inputs_of
 from tmsprep.points import PointSet
 from tmsprep.protocols import load_protocol
 
@@ -57,6 +58,20 @@ def test_resources(tmp_path: Path) -> None:
     assert found['offsets']['participants'] == 5
     del found['offsets']
     assert found == plain
+
+
+def test_outdated(tmp_path: Path) -> None:
+    """Points are made anew if the offsets change, not if their file is moved."""
+
+    def inputs(path: Path | None) -> object:
+        found = SYN.resources(PROTOCOL, {'atlas_offsets': path})
+        given = {'random_seed': 1, 'threads': 1, 'after': {}, 'version': '1'}
+        return inputs_of(image_sha256='', protocol=PROTOCOL, resources=found, **given)
+
+    first = inputs(write(tmp_path / 'o.tsv'))
+    assert inputs(write(tmp_path / 'moved.tsv')) == first
+    assert inputs(write(tmp_path / 'o.tsv', LOFC=(1.5, -2.0, 0.5))) != first
+    assert inputs(None) != first
 
 
 DAMAGED: dict[str, tuple[dict[str, Any], str]] = {
