@@ -237,6 +237,9 @@ def main() -> None:
     )
     parser.add_argument('--weights', type=Path, default=DATA / 'localizer_tms.safetensors')
     parser.add_argument('--gyri', type=Path, default=gyri_weights(), help='of the parcellation')
+    parser.add_argument(
+        '--offsets', type=Path, help='of the atlas, by `train --localizers syn` (default: none)'
+    )
     parser.add_argument('--first', type=int, default=30, help='participants of each data set')
     parser.add_argument('--every', type=int, default=3, help='nth test participant is corrupted')
     parser.add_argument('--syn-people', type=int, default=2, help='by SyN, corrupted images')
@@ -246,7 +249,7 @@ def main() -> None:
     parser.add_argument('--processes', type=int, default=1)
     parser.add_argument('--docs', type=Path, default=DOCS, help='where the page goes')
     options = parser.parse_args()
-    weights = Weights(options.weights, options.gyri)
+    weights = Weights(options.weights, options.gyri, options.offsets)
     if options.people == 'choose':
         show_choice(options, weights)
         return

@@ -247,7 +247,10 @@ DEFERRED = {
                 'tmsprep.methods.duennwald2021.group_section',
             ),
         },
-        'methods.syn.method': {'tmsprep.methods.syn.group', 'tmsprep.methods.syn.locate'},
+        'methods.syn.method': {
+            *('tmsprep.methods.syn.group', 'tmsprep.methods.syn.locate'),
+            'tmsprep.methods.syn.train',
+        },
     },
     'the process that reads transforms has ANTs, its parent has not': {
         'registration.guarded': {'tmsprep.registration.transforms'},

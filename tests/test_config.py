@@ -126,7 +126,8 @@ def test_level_settings() -> None:
         'random_seed',
     }
     only = {name: [level for level in LEVELS if name in options[level]] for name in SETTINGS}
-    assert only['localizers'] == only['sloppy'] == ['participant']
+    assert only['sloppy'] == ['participant']
+    assert only['localizers'] == ['participant', 'train']
     assert only['fail_on_warning'] == ['participant', 'export']
     assert only['folds'] == only['repetitions'] == ['crossval']
     assert only['equivalence_margin'] == ['group']
@@ -134,7 +135,7 @@ def test_level_settings() -> None:
     assert all(SETTINGS[name].levels == tuple(levels) for name, levels in only.items())
     assert made('train').method_options == {
         **{'weights': None, 'recipe': 'default', 'steps': None, 'residual': ('shared',)},
-        'members': 1,
+        **{'members': 1, 'atlas': None, 'atlas_targets': None},
     }
 
 

@@ -67,6 +67,16 @@ def setting(default: Any, help: str = '', **declared: Any) -> Any:  # noqa: A002
     return field(default=default, metadata=metadata)
 
 
+def _localizers() -> Any:
+    return setting(
+        (),
+        'methods to run; train trains the first of them that learns (default: all of the '
+        'protocol)',
+        group='what',
+        metavar='METHOD',
+    )
+
+
 def _absolute(name: str) -> str:
     return str(Path(name).absolute()) if name.endswith('.toml') else name
 
@@ -276,9 +286,7 @@ class ParticipantConfig(ImageConfig):
         group='images',
         metavar='NUMBER',
     )
-    localizers: tuple[str, ...] = setting(
-        (), 'methods to run (default: all of the protocol)', group='what', metavar='METHOD'
-    )
+    localizers: tuple[str, ...] = _localizers()
     targets: tuple[str, ...] = setting(
         (),
         'targets to write; all are localised, as checks need them (default: all of the protocol)',
@@ -330,7 +338,9 @@ class TrainConfig(ImageConfig):
     """Settings of the level 'train'."""
 
     analysis_level = 'train'
-    summary = 'train networks on your own images and points'
+    summary = 'train networks, or offsets of the atlas, on your own images and points'
+
+    localizers: tuple[str, ...] = _localizers()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,13 +14,15 @@ NAMES = {
     'cnn_located': 'CNN, not settled',
     'syn': 'SyN',
     'syn_settled': 'SyN, settled',
+    'syn_offset': 'SyN + offset',
+    'syn_offset_settled': 'SyN + offset, settled',
     'recommended': 'recommended',
     'pose': 'pose alone',
     'pose_settled': 'pose alone, settled',
 }
 
 #: Methods of the tables per target, in which there is less room.
-PER_TARGET = ('cnn', 'syn', 'syn_settled', 'recommended', 'pose')
+PER_TARGET = ('cnn', 'syn', 'syn_offset', 'syn_settled', 'recommended', 'pose')
 
 #: Points that no method gave, to try the judge.
 TRIED = {'reference': 'the reference', 'astray': 'set astray'}

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -63,10 +64,13 @@ class Weights:
         Finds the points.
     gyri : Path, optional
         Finds the gyri, by which points are judged.
+    offsets : Path, optional
+        Offsets of the atlas, as ``train --localizers syn`` makes them of training participants.
     """
 
     localizer: Path
     gyri: Path | None = None
+    offsets: Path | None = None
 
     @cached_property
     def located(self) -> str:
@@ -77,7 +81,7 @@ class Weights:
     def judged(self) -> str:
         """Name of the folder of what depends on the judge: weights, and code of its package."""
         files = sorted((Path(tmsprep.__file__).parent / 'gyri').glob('*.py'))
-        given = [] if self.gyri is None else [self.gyri]
+        given = [path for path in (self.gyri, self.offsets) if path is not None]
         judge = text_sha256(' '.join(file_sha256(path) for path in [*given, *files]))
         return f'judged-{file_sha256(self.localizer)[:12]}-{judge[:12]}'
 
@@ -248,7 +252,17 @@ def _judged(job: Job, weights: Weights, out: Path) -> pd.DataFrame:
     methods = job.method.split('+')
     jobs = {m: Job('located', job.subject, m, folder=weights.located) for m in methods}
     outcomes = {method: Outcome.read(located.path(out)) for method, located in jobs.items()}
-    return judge_points(job.subject, outcomes, weights.protocol, weights.localizer)
+    return judge_points(
+        job.subject, outcomes, weights.protocol, weights.localizer, offsets_of(weights.offsets)
+    )
+
+
+def offsets_of(path: Path | None) -> dict[str, Any] | None:
+    """Read a table of offsets of the default atlas; None without one."""
+    if path is None:
+        return None
+    found: dict[str, Any] = get_method('syn').resources(PROTOCOL, {'atlas_offsets': path})
+    return found['offsets']
 
 
 def _overlap(job: Job, weights: Weights, out: Path) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -58,7 +59,11 @@ _SEARCH_MM = 30.0
 
 
 def judge_points(
-    subject: Subject, outcomes: Mapping[str, Outcome], protocol: Protocol, localizer: Path
+    subject: Subject,
+    outcomes: Mapping[str, Outcome],
+    protocol: Protocol,
+    localizer: Path,
+    offsets: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Judge the points of all methods, recommend one, and compare them with the labels.
 
@@ -72,14 +77,17 @@ def judge_points(
         The targets; it names the weights by which points are judged, if there are some.
     localizer : Path
         Weights.
+    offsets : mapping, optional
+        Of the atlas, see `tmsprep.methods.syn.offsets.find_offsets`.
 
     Returns
     -------
     pandas.DataFrame
         One row per method and target: method, group, error_mm, has_reference, `COLUMNS` and the
         columns of `against_labels`. Beside the methods there are 'recommended', if there are
-        several; 'pose', see `by_pose`; and, if points are judged, each method and 'pose' the other
-        way, see `_other_way`, 'reference' and 'astray', see `set_astray`.
+        several; 'pose', see `by_pose`; with offsets 'syn_offset', see `with_offsets`; and, if
+        points are judged, each method and 'pose' the other way, see `_other_way`, 'reference' and
+        'astray', see `set_astray`.
     """
     assert subject.mask is not None
     labels = Labels.read(subject.mask)
@@ -89,8 +97,13 @@ def judge_points(
     located = as_points(next(iter(tables.values())))
     pose = by_pose(located, protocol)
     tables['pose'] = as_rows(pose).assign(status='n/a')
+    made = {'pose': Outcome('pose', pose)}
+    if offsets and 'syn' in outcomes:
+        moved = with_offsets(points_of(outcomes['syn'], protocol), offsets, protocol)
+        tables['syn_offset'] = as_rows(moved).assign(status='n/a')
+        made['syn_offset'] = Outcome('syn_offset', moved)
     if parcellation is not None:
-        tables |= _other_way({**outcomes, 'pose': Outcome('pose', pose)}, parcellation, protocol)
+        tables |= _other_way({**outcomes, **made}, parcellation, protocol)
         astray = set_astray(subject.points, labels, protocol)
         for name, points in (('reference', subject.points), ('astray', astray)):
             tables[name] = _told(points, parcellation, protocol)
@@ -208,6 +221,30 @@ def by_pose(points: PointSet, protocol: Protocol) -> PointSet:
         if np.isfinite(others).all(axis=1).sum() >= MIN_POINTS:
             places[i] = apply_affine(onto(atlas, others), atlas[i])
     return PointSet(points.labels, places)
+
+
+def with_offsets(points: PointSet, offsets: Mapping[str, Any], protocol: Protocol) -> PointSet:
+    """Points of the atlas in an image, moved by offsets along the axes of the atlas.
+
+    The axes are turned, and lengths scaled, as by the similarity transform that lays the atlas on
+    the points; ``participant`` carries the moved points by the registration itself, which was not
+    kept here. Within a centimetre of the point the two differ by how much it bends there.
+
+    Parameters
+    ----------
+    points : PointSet
+        By the registration, mm, RAS+, in the order of the protocol; NaN where missing.
+    offsets : mapping
+        'mm': label to x, y and z, mm, RAS+, in the atlas.
+    protocol : Protocol
+        The targets, and their atlas.
+    """
+    if points.found.sum() < MIN_POINTS:
+        return points
+    atlas = read_places(protocol.file(protocol.atlas['points']), protocol).coordinates
+    turn = onto(atlas, points.coordinates)[:3, :3]
+    mm = np.array([offsets['mm'].get(label, (0.0, 0.0, 0.0)) for label in points.labels])
+    return PointSet(points.labels, points.coordinates + mm @ turn.T)
 
 
 def upwards(points: PointSet, protocol: Protocol) -> np.ndarray:

@@ -25,7 +25,7 @@ from accuracy_parts.gyri import (
     words_of,
 )
 from accuracy_parts.gyri_summaries import by_gyrus, mean_dice, warnings
-from accuracy_parts.judged import by_pose, class_map, set_astray
+from accuracy_parts.judged import by_pose, class_map, set_astray, with_offsets
 from accuracy_parts.subjects import Subject
 from accuracy_parts.worst import draw_worst, worst_points
 
@@ -115,6 +115,18 @@ def test_pose_alone_knows_a_moved_atlas() -> None:
     found = by_pose(PointSet(protocol.labels, moved), protocol)
     # Its own point has no part in it: the others say where the fourth target was.
     np.testing.assert_allclose(found.coordinates[3], moved[3] - 9, atol=1e-6)
+
+
+def test_offsets_turn_with_the_head() -> None:
+    """Axes of the atlas x, y, z lie along z, x, y here, and lengths grow by a tenth."""
+    protocol = load_protocol('tms')
+    atlas = read_places(protocol.file(protocol.atlas['points']), protocol).coordinates
+    points = PointSet(protocol.labels, 1.1 * atlas[:, [1, 2, 0]] + [5, -7, 30])
+    offsets = {'mm': {'LDLPFC': [1, 2, 3]}}
+    apart = with_offsets(points, offsets, protocol).coordinates - points.coordinates
+    expected = np.zeros_like(apart)
+    expected[protocol.labels.index('LDLPFC')] = 2.2, 3.3, 1.1
+    np.testing.assert_allclose(apart, expected, atol=1e-6)
 
 
 @pytest.fixture

@@ -76,7 +76,7 @@ def test_participant_options(tmp_path: Path) -> None:
         '--mem 8GB --device cpu --random-seed 7 --sloppy --reports-only --dry-run --write-graph '
         '--stop-on-first-crash --use-plugin plugin.yml --localizers syn --protocol tms '
         '--weights weights.safetensors --atlas atlas.nii.gz --atlas-targets points.tsv '
-        '--syn-preset paper --derivatives points -vv'
+        '--atlas-offsets points.tsv --syn-preset paper --derivatives points -vv'
     )
     config = parse(*line.split())
     assert config == ParticipantConfig(
@@ -109,6 +109,7 @@ def test_participant_options(tmp_path: Path) -> None:
             'weights': tmp_path / 'weights.safetensors',
             'atlas': tmp_path / 'atlas.nii.gz',
             'atlas_targets': tmp_path / 'points.tsv',
+            'atlas_offsets': tmp_path / 'points.tsv',
             'syn_preset': 'paper',
         },
     )
@@ -190,6 +191,7 @@ def test_train_options() -> None:
     assert train.method_options == {
         'weights': Path('weights.safetensors').absolute(),
         **{'recipe': 'quick', 'steps': 7, 'members': 3, 'residual': ('none',)},
+        **{'atlas': None, 'atlas_targets': None},
     }
 
 

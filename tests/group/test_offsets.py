@@ -15,7 +15,10 @@ from scipy.spatial.transform import Rotation
 from tmsprep.cli.run import main
 from tmsprep.group.analysis import Group
 from tmsprep.methods import get_method
+from tmsprep.methods.resources import ResourceError
 from tmsprep.methods.syn.group import with_offsets
+from tmsprep.methods.syn.offsets import shifted
+from tmsprep.points import PointSet
 from tmsprep.registration.frames import write_linear
 from tmsprep.registration.transforms import move_coordinates
 
@@ -187,3 +190,93 @@ def test_in_tables_and_report(registered: Callable[[int], Study]) -> None:
     report = study.layout.level('group', extension='.html').read_text()
     assert 'Atlas (SyN) + offset' in report
     assert 'A fair opponent has that vector too' in report
+
+
+@pytest.fixture
+def trained(registered: Callable[[int], Study]) -> Callable[..., tuple[Study, list[str]]]:
+    """Return a study whose protocol has an atlas, and the command that trains its offsets."""
+
+    def make(number: int) -> tuple[Study, list[str]]:
+        study = registered(number)
+        rows = [f'{label}\t{x}\t{y}\t{z}\n' for label, (x, y, z) in study.truth.items()]
+        (study.protocol_file.parent / 'toy.tsv').write_text('label\tx\ty\tz\n' + ''.join(rows))
+        text = study.protocol_file.read_text()
+        atlas = f'[atlas]\nimage = "{ATLAS}"\npoints = "toy.tsv"\n'
+        study.protocol_file.write_text(text.replace('[[targets]]', f'{atlas}[[targets]]', 1))
+        line = [study.bids, study.out, 'train', '--protocol', study.protocol_file]
+        line += ['--annotations', study.points, '--localizers', 'syn', '-w', study.out / 'work']
+        return study, [str(word) for word in line]
+
+    return make
+
+
+def test_train(
+    trained: Callable[..., tuple[Study, list[str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The offsets that were put in come out, and move the points of the atlas."""
+    study, line = trained(4)
+    path = study.layout.level('train', 'offsets')
+    assert main([*line, '--dry-run']) == 0
+    assert not path.exists()
+    assert main([*line, '--steps', '7']) == 0
+    assert '--steps: not used, as syn is trained' in capsys.readouterr().err
+    table = pd.read_csv(path, sep='\t').set_index('label')
+    for label, offset in OFFSET.items():
+        found = table.loc[label, ['offset_x', 'offset_y', 'offset_z']].tolist()
+        assert found == pytest.approx(offset, abs=0.01)
+    assert table['people'].tolist() == [4, 4, 4]
+    np.testing.assert_allclose(table[['before_mm', 'after_mm']], [[5, 0]] * 3, atol=0.01)
+    sidecar = json.loads(path.with_suffix('.json').read_text())
+    assert sidecar['MeanBefore'] == pytest.approx(5, abs=0.01)
+    assert sidecar['TargetsNotHelped'] == []
+    options = {'atlas_offsets': path}
+    found = get_method('syn').resources(study.protocol, options)['offsets']
+    assert found['participants'] == 4
+    atlas = PointSet.from_mapping(study.truth)
+    places = {label: np.add(study.truth[label], OFFSET[label]) for label in study.truth}
+    expected = PointSet.from_mapping(places).coordinates
+    np.testing.assert_allclose(shifted(atlas, found).coordinates, expected, atol=0.01)
+    # Other points of the atlas: the offsets are not theirs.
+    (study.protocol_file.parent / 'toy.tsv').write_text('label\tx\ty\tz\nLA\t1\t2\t3\n')
+    with pytest.raises(ResourceError, match='made for another atlas'):
+        get_method('syn').resources(study.protocol, options)
+
+
+def test_train_without_use(
+    trained: Callable[..., tuple[Study, list[str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Raters on alternating sides of a target have a mean offset that helps nobody."""
+    study, line = trained(4)
+    for number, side in enumerate((1, -1, 1, -1), 1):
+        apart = {'M': (6 * side, 0, 0), 'LA': (4, 0, 0)}
+        places = {label: np.add(study.truth[label], mm) for label, mm in apart.items()}
+        study.rater(f'sub-{number:02d}', 'ann', moved(head(number), places))
+    assert main(line) == 0
+    table = pd.read_csv(study.layout.level('train', 'offsets'), sep='\t').set_index('label')
+    # The mean of the others lies 2 mm on the other side.
+    assert table.loc['M', ['before_mm', 'after_mm']].tolist() == pytest.approx([6, 8], abs=0.01)
+    assert table.loc['RA'].isna().sum() == 6
+    log = capsys.readouterr().err
+    assert 'all: M: the offset does not help' in log
+    assert 'RA: no offset, as not more than 3 participants' in log
+    assert 'the offsets help: mean 5.00 mm before, 4.00 mm after' in log
+
+
+def test_train_with_too_few(
+    trained: Callable[..., tuple[Study, list[str]]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, line = trained(3)
+    assert main(line) != 0
+    assert '3 participants with points of raters' in capsys.readouterr().err
+    assert not study.layout.level('train', 'offsets').exists()
+
+
+def test_offsets_of_the_same_people(registered: Callable[[int], Study]) -> None:
+    """The group level warns of points that were moved by offsets before."""
+    study = registered(1)
+    (path,) = study.out.rglob('*desc-syn_targets.json')
+    entry = {'AtlasOffsets': {'File': 'offsets.tsv'}}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entry}))
+    group, _ = extend(study)
+    said = [i for i in group.issues if 'points have the offsets of offsets.tsv' in i.message]
+    assert [(i.who, i.severity) for i in said] == [('sub-01', 'warning')]

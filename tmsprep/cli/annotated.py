@@ -16,6 +16,7 @@ from tmsprep.group.issues import Issue, in_common
 from tmsprep.learning.annotations import Annotations
 from tmsprep.learning.examples import Example
 from tmsprep.methods import methods_of
+from tmsprep.methods.base import Method
 from tmsprep.methods.learner import Learner
 from tmsprep.methods.resources import ResourceError
 from tmsprep.protocols import Protocol, load_protocol
@@ -94,7 +95,8 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
         If no method of the protocol learns, or weights to start from cannot be used.
     """
     protocol = load_protocol(config.protocol)
-    method, learner = learner_of(protocol, config.options)
+    chosen = config.localizers if isinstance(config, TrainConfig) else ()
+    method, learner = learner_of(methods_of(protocol, chosen), protocol, config.options)
     learner.check()
     found = find_images(config.image_query)
     assert config.annotations is not None
@@ -124,15 +126,16 @@ def find_annotated(config: TrainConfig | CrossvalConfig) -> AnnotatedRun:
     return AnnotatedRun(config, layout, method, learner, given.examples, images, problems)
 
 
-def learner_of(protocol: Protocol, options: Mapping[str, object]) -> tuple[str, Learner]:
-    """Return the first method of a protocol that learns, and its learner.
+def learner_of(
+    methods: Sequence[Method], protocol: Protocol, options: Mapping[str, object]
+) -> tuple[str, Learner]:
+    """Return the first of some methods of a protocol that learns, and its learner.
 
     Raises
     ------
     ResourceError
         If there is none.
     """
-    methods = methods_of(protocol)
     for method in methods:
         learner = method.learner(protocol, options)
         if learner is not None:

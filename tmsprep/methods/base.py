@@ -346,6 +346,37 @@ class Method(ABC):
         """Return how the method is trained and cross-validated; None if it does not learn."""
         return None
 
+    @property
+    def trains_on_outputs(self) -> bool:
+        """Whether it is trained without images, see `train_on_outputs`."""
+        return type(self).train_on_outputs is not Method.train_on_outputs
+
+    def train_on_outputs(
+        self, group: Group, resources: Mapping[str, Any], *, write: bool = True
+    ) -> Group:
+        """Train on points of raters and the derivatives of the participant level, if it can.
+
+        Parameters
+        ----------
+        group : Group
+            Result of `collect_group`, with raters.
+        resources : mapping
+            What `resources` returned.
+        write : bool
+            Whether to write what was trained.
+
+        Returns
+        -------
+        Group
+            With what was noticed as further issues.
+
+        Raises
+        ------
+        ValueError
+            If there is not enough to train on.
+        """
+        return group
+
     def section(self, image: ImageRef, layout: Layout) -> Section | None:
         """Part of the report beyond what every method has, from the derivatives alone."""
         return None

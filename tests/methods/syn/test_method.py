@@ -9,15 +9,18 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from nibabel.affines import apply_affine
 
 from tmsprep.bids.earlier import Earlier
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives.earlier import sidecar_path
+from tmsprep.derivatives.tables import write_outcomes
 from tmsprep.files import file_sha256
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request
 from tmsprep.methods.resources import ResourceError
-from tmsprep.methods.syn.given import Given
+from tmsprep.methods.syn.given import Given, GivenTransforms
+from tmsprep.methods.syn.locate import _reuse
 from tmsprep.methods.syn.reuse import unfit_transforms
 from tmsprep.options import NamedPath
 from tmsprep.protocols import load_protocol
@@ -117,6 +120,36 @@ def test_given_transforms(make: Callable[..., Request], tmp_path: Path) -> None:
         *(f'{stem}_from-T1w_to-{DEFAULT_ATLAS}_mode-image_xfm.{e}' for e in ('json', 'mat')),
         *(f'{stem}_from-{DEFAULT_ATLAS}_to-T1w_mode-image_xfm.{e}' for e in ('json', 'mat')),
     }
+
+
+def test_offsets(make: Callable[..., Request], tmp_path: Path) -> None:
+    """The atlas moves along its own axes, which are turned by 90 degrees in the image."""
+    turned = np.array([[0.0, -1, 0, 1], [1, 0, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]])
+    pair = [
+        str(write_linear(turned, tmp_path / 'to.mat')),
+        str(write_linear(np.linalg.inv(turned), tmp_path / 'from.mat')),
+    ]
+    offsets = {'file': 'o.tsv', 'sha256': SHA256, 'participants': 5, 'mm': {'LOFC': [4, -2, 1]}}
+    given = find(tmp_path / 'given.nii.gz', pair)
+    with TransformReader() as reader:
+        request = make(**given, offsets=offsets)
+        atlas = default_atlas(PROTOCOL)
+        used = GivenTransforms(atlas.name, Path(pair[0]), Path(pair[1]), Path(pair[0]))
+        outcome = _reuse('syn', atlas, used, {}, request, reader)
+    moved = outcome.points.coordinates - apply_affine(turned, atlas.points.coordinates)
+    expected = np.zeros_like(moved)
+    expected[PROTOCOL.labels.index('LOFC')] = 2, 4, 1
+    np.testing.assert_allclose(moved, expected, atol=1e-4)
+    assert outcome.details['AtlasOffsets'] == {
+        **{'File': 'o.tsv', 'SHA256': SHA256, 'Participants': 5, 'Targets': ['LOFC']}
+    }
+    layout = Layout(tmp_path / 'out', 'tms')
+    properties = {**request.properties, 'affine': np.eye(4).tolist()}
+    write_outcomes(layout, IMAGE, {'syn': outcome}, PROTOCOL, properties, 1)
+    assert json.loads(layout.table(IMAGE, 'syn').with_suffix('.json').read_text())['AtlasOffsets']
+    said = SYN.section(IMAGE, layout).methods
+    assert 'the points of the atlas for LOFC were moved' in said
+    assert 'points of 5 participants from them (o.tsv)' in said
 
 
 IMPLAUSIBLE = {

@@ -14,6 +14,7 @@ from tmsprep.bids.names import ImageRef, Layout, shorten
 from tmsprep.evaluation.shape import read_places
 from tmsprep.files import file_sha256
 from tmsprep.methods.resources import ResourceError
+from tmsprep.methods.syn.offsets import find_offsets, shifted
 from tmsprep.methods.syn.reuse import SLOPPY, sidecar_entries
 from tmsprep.networks.archive import open_archive
 from tmsprep.networks.settings import BRAIN_KIND, check_brain
@@ -39,7 +40,8 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
     -------
     dict
         'atlas', `DEFAULT_ATLAS` or a file; 'atlas_targets', a file; 'checksums' of both files;
-        'brain_weights', a file; 'preset'.
+        'brain_weights', a file; 'preset'; and with ``--atlas-offsets`` 'offsets', the result of
+        `tmsprep.methods.syn.offsets.find_offsets`.
 
     Raises
     ------
@@ -70,13 +72,21 @@ def find_atlas(protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]
             read_atlas_image(image, points)
     except ValueError as error:
         raise ResourceError(str(error)) from error
-    return {
+    found: dict[str, Any] = {
         'atlas': DEFAULT_ATLAS if image is None else str(image),
         'atlas_targets': str(targets),
         'checksums': [file_sha256(path) for path in files],
         'brain_weights': str(brain),
         'preset': SLOPPY if options.get('sloppy') else options.get('syn_preset', 'default'),
     }
+    if given := options.get('atlas_offsets'):
+        try:
+            found['offsets'] = find_offsets(given, points, found['checksums'])
+            if image is not None:
+                read_atlas_image(image, shifted(points, found['offsets']))
+        except ValueError as error:
+            raise ResourceError(f'--atlas-offsets: {error}') from error
+    return found
 
 
 def _read_targets(path: Path, protocol: Protocol, *, default: bool) -> PointSet:

@@ -20,15 +20,18 @@ from tmsprep.group.points import in_columns, in_order
 from tmsprep.protocols import Protocol
 from tmsprep.tables import read_json
 from tmsprep.template import template_of
-from tmsprep.text import counted
+from tmsprep.text import counted, printable
 
 logger = logging.getLogger(__name__)
+
+#: What is done without usable transforms.
+IN_IMAGE = 'the offset is along the axes of the image instead'
 
 Move = Callable[[np.ndarray, Path], np.ndarray]
 
 
 @dataclass(eq=False)
-class _Image:
+class RegisteredImage:
     """One image with points of the registration and of the raters.
 
     Parameters
@@ -41,6 +44,8 @@ class _Image:
         Tells atlases apart, also those of the same name.
     points, reference : numpy.ndarray
         Shape (n, 3), mm, RAS+, scanner frame of the image: of the method, and the consensus.
+    given_offsets : str
+        Name of the file of ``--atlas-offsets`` by which the points were moved; '' without one.
     in_atlas : numpy.ndarray or None
         Shape (n, 3), mm, RAS+: the consensus in the atlas; None if there is no usable transform.
     new, new_in_atlas : numpy.ndarray
@@ -55,6 +60,7 @@ class _Image:
     key: str
     points: np.ndarray
     reference: np.ndarray
+    given_offsets: str = ''
     in_atlas: np.ndarray | None = None
 
     def __post_init__(self) -> None:
@@ -90,9 +96,12 @@ def with_offsets(name: str, group: Group, move: Move) -> Group:
     move : callable
         Moves points, shape (n, 3), mm, RAS+, by a file, as `TransformReader.move`.
     """
-    images = list(_images(name, group))
+    images = list(registered_images(name, group))
     if not images:
         return group
+    group = group.with_issues(
+        _moved_before(name, image) for image in images if image.given_offsets
+    )
     people = len({image.participant for image in images})
     if people <= LEAST:
         message = (
@@ -101,7 +110,7 @@ def with_offsets(name: str, group: Group, move: Move) -> Group:
         )
         return group.with_issues([Issue('', message, 'note')])
     logger.info('%s%s: by the registrations of %s', name, OFFSET, counted(len(images), 'image'))
-    issues = list(_to_atlas(name, images, group, move))
+    issues = list(to_atlas(name, images, group, move))
     _average(images)
     issues += _from_atlas(name, images, group, move)
     _shift_in_images(images)
@@ -112,7 +121,7 @@ def with_offsets(name: str, group: Group, move: Move) -> Group:
     return replace(group, points=points).with_issues(issues)
 
 
-def _images(name: str, group: Group) -> Iterator[_Image]:
+def registered_images(name: str, group: Group) -> Iterator[RegisteredImage]:
     """Find the images with a point of the method and a consensus for the same target."""
     labels, layout = group.request.protocol.labels, group.request.layout
     located, references = (_places(group.points, m, labels) for m in (name, CONSENSUS))
@@ -124,7 +133,17 @@ def _images(name: str, group: Group) -> Iterator[_Image]:
         key = str(sidecar.get('Atlas'))
         # Without an atlas in the sidecar no transform has a name like this.
         atlas = group.atlases.get((image, name), 'unknown')
-        yield _Image(image, image.split('_')[0], atlas, key, points, reference)
+        given = sidecar.get('AtlasOffsets')
+        moved_by = printable(given.get('File', '?')) if isinstance(given, dict) else ''
+        yield RegisteredImage(image, image.split('_')[0], atlas, key, points, reference, moved_by)
+
+
+def _moved_before(name: str, image: RegisteredImage) -> Issue:
+    message = (
+        f'{name}: its points have the offsets of {image.given_offsets}; if those were learnt from '
+        'points of the same participants, its errors are too small'
+    )
+    return Issue(image.subject, message, 'warning')
 
 
 def _places(points: pd.DataFrame, method: str, labels: Sequence[str]) -> dict[str, np.ndarray]:
@@ -137,7 +156,7 @@ def _places(points: pd.DataFrame, method: str, labels: Sequence[str]) -> dict[st
 
 
 def _move(
-    image: _Image,
+    image: RegisteredImage,
     points: np.ndarray,
     spaces: tuple[str, str],
     group: Group,
@@ -159,25 +178,31 @@ def _move(
     return moved
 
 
-def _unusable(image: _Image, name: str, error: Exception) -> Issue:
+def _unusable(image: RegisteredImage, name: str, error: Exception, then: str = IN_IMAGE) -> Issue:
     absent = isinstance(error, FileNotFoundError)
     why = 'the outputs lack the transforms of the registration' if absent else str(error)
-    message = f'{name}{OFFSET}: {why}; the offset is along the axes of the image instead'
+    message = f'{name}{OFFSET}: {why}; {then}'
     return Issue(image.subject, message, 'note' if absent else 'warning')
 
 
-def _to_atlas(name: str, images: Sequence[_Image], group: Group, move: Move) -> Iterator[Issue]:
-    """Move the consensus of each image to the atlas."""
+def to_atlas(
+    name: str,
+    images: Sequence[RegisteredImage],
+    group: Group,
+    move: Move,
+    otherwise: str = IN_IMAGE,
+) -> Iterator[Issue]:
+    """Move the consensus of each image to the atlas; yield why it cannot be, and what is then."""
     for image in images:
         # Points move against images: this transform resamples the atlas onto the T1w.
         spaces = (image.atlas, 'T1w')
         try:
             image.in_atlas = _move(image, image.reference, spaces, group, move)
         except (FileNotFoundError, ValueError) as error:
-            yield _unusable(image, name, error)
+            yield _unusable(image, name, error, otherwise)
 
 
-def _average(images: Sequence[_Image]) -> None:
+def _average(images: Sequence[RegisteredImage]) -> None:
     """Average the consensus of the other participants in the atlas, of each atlas alone."""
     for key in dict.fromkeys(image.key for image in images):
         those = [image for image in images if image.key == key]
@@ -192,7 +217,9 @@ def _average(images: Sequence[_Image]) -> None:
                 image.new_in_atlas = others[image.participant]
 
 
-def _from_atlas(name: str, images: Sequence[_Image], group: Group, move: Move) -> Iterator[Issue]:
+def _from_atlas(
+    name: str, images: Sequence[RegisteredImage], group: Group, move: Move
+) -> Iterator[Issue]:
     """Move the points with offset from the atlas to each image."""
     for image in images:
         if not np.isfinite(image.new_in_atlas).any():
@@ -206,7 +233,7 @@ def _from_atlas(name: str, images: Sequence[_Image], group: Group, move: Move) -
             image.take('shifted', points)
 
 
-def _shift_in_images(images: Sequence[_Image]) -> None:
+def _shift_in_images(images: Sequence[RegisteredImage]) -> None:
     """Add the mean offset of others along the axes of the image, where transforms are missing."""
     apart = np.stack([image.reference - image.points for image in images])
     names, means = by_participant(apart, [image.participant for image in images])
@@ -216,7 +243,7 @@ def _shift_in_images(images: Sequence[_Image]) -> None:
             image.take('shifted_in_image', image.points + others[image.participant])
 
 
-def _unshifted(name: str, images: Sequence[_Image], labels: Sequence[str]) -> list[Issue]:
+def _unshifted(name: str, images: Sequence[RegisteredImage], labels: Sequence[str]) -> list[Issue]:
     """Say which targets lie where they lie without offset."""
     found: dict[str, list[str]] = {}
     for image in images:
@@ -237,7 +264,7 @@ def _unshifted(name: str, images: Sequence[_Image], labels: Sequence[str]) -> li
     ]
 
 
-def _rows(name: str, image: _Image, protocol: Protocol) -> pd.DataFrame:
+def _rows(name: str, image: RegisteredImage, protocol: Protocol) -> pd.DataFrame:
     """Return the points of one image, but missing ones, as rows of the group's table."""
     in_template = (image.statuses == 'shifted') & (image.atlas == template_of(protocol))
     mni = np.where(in_template[:, None], image.new_in_atlas, np.nan)

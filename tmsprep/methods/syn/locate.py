@@ -18,6 +18,7 @@ from tmsprep.imaging.read import read_image
 from tmsprep.methods.base import Request
 from tmsprep.methods.syn.files import describe_atlas, places_in
 from tmsprep.methods.syn.given import Given, GivenTransforms
+from tmsprep.methods.syn.offsets import describe_offsets, shifted
 from tmsprep.methods.syn.reuse import preset_of
 from tmsprep.networks.brain_extraction import extract_brain, load_brain_unet
 from tmsprep.outcome import Outcome
@@ -28,7 +29,7 @@ from tmsprep.registration.frames import read_linear, write_linear
 from tmsprep.registration.guarded import TransformReader
 from tmsprep.registration.names import DEFAULT_ATLAS
 from tmsprep.registration.syn import RegistrationResult, register
-from tmsprep.registration.transforms import warp_image
+from tmsprep.registration.transforms import move_points, warp_image
 
 #: Grid of the atlas images that are only drawn, mm.
 FIGURE_SPACING_MM = 2
@@ -141,6 +142,7 @@ def _reuse(
     if pair.space != atlas.name:
         table = places_in(pair.space, Path(request.resources['atlas_targets']))
         places = read_places(table, request.protocol)
+    places = shifted(places, request.resources.get('offsets'))
     found = places.found
     coordinates = np.full((len(places), 3), np.nan)
     coordinates[found] = reader.move(places.coordinates[found], pair.to_atlas)
@@ -148,6 +150,7 @@ def _reuse(
     details: dict[str, Any] = {
         'Atlas': own if pair.space == atlas.name else {'Name': pair.space},
         'ReusedTransform': pair.made_of.name,
+        **describe_offsets(request.resources.get('offsets')),
     }
     if preset := preset_of(pair.made_of):
         details['SynPreset'] = preset
@@ -174,7 +177,11 @@ def _register(name: str, atlas: Atlas, files: dict[str, str], request: Request) 
         'from_atlas': str(result.from_atlas),
         **_warp_atlas(atlas, result, conformed, request.folder),
     }
-    return Outcome(name, result.points, details=_details(atlas, result, request), files=files)
+    points = result.points
+    if offsets := request.resources.get('offsets'):
+        # The registration is the same with and without offsets, and so are its transforms.
+        points = move_points(shifted(atlas.points, offsets), result.to_atlas)
+    return Outcome(name, points, details=_details(atlas, result, request), files=files)
 
 
 def _warp_atlas(
@@ -198,6 +205,7 @@ def _details(atlas: Atlas, result: RegistrationResult, request: Request) -> dict
     return {
         'Atlas': describe_atlas(request.resources),
         'SynPreset': request.resources['preset'],
+        **describe_offsets(request.resources.get('offsets')),
         'Registration': {
             'Start': result.start,
             'AffineScale': list(linear.scales),

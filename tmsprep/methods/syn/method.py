@@ -146,3 +146,12 @@ class SynAtlas(Method):
 
         with TransformReader() as reader:
             return with_offsets(self.name, group, reader.move)
+
+    def train_on_outputs(
+        self, group: Group, resources: Mapping[str, Any], *, write: bool = True
+    ) -> Group:
+        """See `Method.train_on_outputs`; makes the table of ``--atlas-offsets``."""
+        from tmsprep.methods.syn.train import train_offsets
+
+        with TransformReader() as reader:
+            return train_offsets(self.name, group, resources, reader.move, write=write)

@@ -13,7 +13,7 @@ OPTIONS = (
         'atlas',
         'annotated T1w to register, with --atlas-targets (default: the atlas of the protocol)',
         Path,
-        levels=('participant',),
+        levels=('participant', 'train'),
         needs='atlas_targets',
         metavar='FILE',
     ),
@@ -21,9 +21,17 @@ OPTIONS = (
         'atlas_targets',
         'points of that atlas, TSV or 3D Slicer (default: those of the protocol)',
         Path,
-        levels=('participant',),
+        levels=('participant', 'train'),
         needs='atlas',
         metavar='FILE',
+    ),
+    Option(
+        'atlas_offsets',
+        'table of mean offsets by which its points are moved first, as `train --localizers syn` '
+        'makes it of your own annotated images',
+        Path,
+        levels=('participant',),
+        metavar='FILE.tsv',
     ),
     Option(
         'syn_preset',

@@ -54,7 +54,7 @@ def section(image: ImageRef, layout: Layout) -> Section:
     return Section(
         'Registration',
         pictures=pictures,
-        methods=' '.join([text, *_mask(reused)]),
+        methods=' '.join([text, *_offsets(sidecar), *_mask(reused)]),
         references=[ABRAHAM, *REFERENCES],
         warnings=[
             *(
@@ -89,6 +89,21 @@ def _registration(name: str, preset: str, reused: Sequence[Mapping[str, Any]]) -
         'then symmetric diffeomorphic registration (SyN; Avants et al., 2008) with ANTs (Avants '
         f'et al., 2011; Tustison et al., 2021){preset and f", preset {preset}"}. {default}'
     )
+
+
+def _offsets(sidecar: Mapping[str, Any]) -> list[str]:
+    """Say by what the points of the atlas were moved, if by anything."""
+    offsets = sidecar.get('AtlasOffsets')
+    if not isinstance(offsets, dict):
+        return []
+    targets = [shown(label) for label in _entries(offsets, 'Targets')]
+    people = shown(offsets.get('Participants', 'an unknown number of'))
+    text = (
+        f'Before, the points of the atlas for {", ".join(targets)} were moved, in the atlas, by '
+        f'the mean offset of the reference points of {people} participants from them '
+        f'({shown(offsets.get("File", ""))}).'
+    )
+    return [text]
 
 
 def _mask(reused: Sequence[Mapping[str, Any]]) -> list[str]:
