@@ -46,6 +46,9 @@ from coeruleus_simulation.training import (
 
 logger = logging.getLogger('coeruleus_weights')
 
+#: Where the weights go.
+WEIGHTS = Path(__file__).resolve().parents[1] / 'tmsprep/data/localizer_locus-coeruleus.safetensors'
+
 #: Heads of up to 1 mm that crops are drawn in, of data sets with one image per participant;
 #: those of the validation set; heads of 2 mm that views are drawn in; views of each head.
 NATIVE = {
