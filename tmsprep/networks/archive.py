@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
@@ -17,6 +17,8 @@ from tmsprep.atomic import atomic_path
 
 if TYPE_CHECKING:
     import torch
+
+_Item = TypeVar('_Item')
 
 #: Largest weights file, bytes, as it is read whole; the shipped ones have 5 MB.
 MAX_BYTES = 2 * 10**9
@@ -119,6 +121,15 @@ class Archive:
                 f'{self.path}: {key!r} of its metadata is damaged ({error}); get the file again'
             ) from error
 
+    def part(self, prefix: str) -> Archive:
+        """Return what belongs to a part: names that begin with a prefix, without it."""
+        return Archive(
+            self.path,
+            _beginning(self.metadata, prefix),
+            _beginning(self.arrays, prefix),
+            self.sha256,
+        )
+
     def check_shapes(self, expected: Mapping[str, tuple[int, ...]]) -> None:
         """Refuse parameters that are not exactly those of a network.
 
@@ -145,6 +156,11 @@ class Archive:
                     f'{self.path} is damaged or of another network: {name} has the shape '
                     f'{self.arrays[name].shape}, not {shape}; get the file again'
                 )
+
+
+def _beginning(items: Mapping[str, _Item], prefix: str) -> dict[str, _Item]:
+    """Return what has names that begin with a prefix, without it."""
+    return {n[len(prefix) :]: item for n, item in items.items() if n.startswith(prefix)}
 
 
 def open_archive(path: Path, kind: str, sha256: str | None = None) -> Archive:
