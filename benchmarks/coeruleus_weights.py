@@ -1,40 +1,46 @@
 """Train the networks of the localiser of the locus coeruleus that ship with the package.
 
-``python benchmarks/coeruleus_weights.py DATA OUT`` trains them from nothing; call it again to
-resume. DATA holds the BIDS data sets ``ds000011``, ``ds002748``, ``studyforrest`` and ``ixi`` (with
-parcellations in ``derivatives/dlmuse``, and ``split.tsv``). Nuclei are simulated in these heads, see
-``docs/neuromelanin_phantom.md``. The exit code is 1 if a network has not learned to look at the
-nucleus: if its error in heads of the validation set is over half of that of a guess without it.
+``python benchmarks/coeruleus_weights.py DATA OUT`` trains them from nothing and writes the weights;
+call it again to resume. DATA holds the BIDS data sets ``ds000011``, ``ds002748``, ``studyforrest``
+and ``ixi`` (with parcellations in ``derivatives/dlmuse``, and ``split.tsv``), and ``label_maps``.
+Nuclei are simulated in these heads, see ``docs/neuromelanin_phantom.md``. The exit code is 1 if a
+network has not learned to look: if its error in the validation set is over half of that of a guess.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import logging
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-import nibabel as nib
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
-from tmsprep.imaging.conform import as_image
-from tmsprep.imaging.read import load_nifti
+from tmsprep.evaluation.conformal import ErrorRadius, calibrate
 from tmsprep.learning.log import write_log
-from tmsprep.learning.loop import Task, Trained, fit, rounded
+from tmsprep.learning.loop import Task, fit, rounded
 from tmsprep.methods.baxter2021.network import MultiResolutionNet
 from tmsprep.methods.baxter2021.task import Images, bfloat16_is_fast
-from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
+from tmsprep.methods.baxter2021.validation import make_localizer
+from tmsprep.methods.duennwald2021.networks import CoeruleusModel, CoReUNet, PatchUNet
+from tmsprep.methods.duennwald2021.stage_settings import LIMITS
+from tmsprep.methods.duennwald2021.two_stages import TwoStages, save_stages
 from tmsprep.tables import write_json
 
-from coeruleus_simulation.heads import Head, load_heads, register_head
+from coeruleus_simulation.cases import development, measure_all
+from coeruleus_simulation.crops import CROP, CROP_MM
+from coeruleus_simulation.heads import Head, load_heads
+from coeruleus_simulation.sources import IXI_TRAINING, NATIVE, VALIDATION, cached, ixi, native
 from coeruleus_simulation.training import (
+    FIRST_PROTOCOL,
+    FIRST_RECIPE,
     Bank,
     CropTask,
     blind_error,
@@ -49,152 +55,198 @@ logger = logging.getLogger('coeruleus_weights')
 #: Where the weights go.
 WEIGHTS = Path(__file__).resolve().parents[1] / 'tmsprep/data/localizer_locus-coeruleus.safetensors'
 
-#: Heads of up to 1 mm that crops are drawn in, of data sets with one image per participant;
-#: those of the validation set; heads of 2 mm that views are drawn in; views of each head.
-NATIVE = {
-    'ds000011': ('sub-01', 'sub-02', 'sub-03', 'sub-04'),
-    'studyforrest': ('sub-02',),
-    'ds002748': ('sub-01', 'sub-10', 'sub-22', 'sub-34'),
-}
-VALIDATION = {'ds000011': ('sub-05',)}
-IXI_HEADS, VIEWS = 24, 6
+#: Views of each head in training, and of each head of the validation set.
+VIEWS, VALIDATION_VIEWS = 8, 12
 
 #: Reach of the box around the pons that is kept of a head for crops, mm.
 REACH_MM = 45.0
 
-#: Crops of the training and validation set, crops per step, and optimiser steps of each network.
-CROPS, VALIDATION_CROPS, BATCH = 12000, 160, 4
-STEPS = {'first': 1500, 'localizer': 3000, 'segmenter': 2500}
+#: Crops of the training set, clear ones at its beginning, crops of the validation set, and crops
+#: per step.
+CROPS, CLEAR, VALIDATION_CROPS, BATCH = 20000, 4000, 160, 4
 
-#: Networks of each kind, trained from scratch with other seeds.
-MEMBERS = {'first': 2, 'localizer': 3, 'segmenter': 1}
+#: Optimiser steps of each network; those of one kind are trained from scratch with other seeds.
+STEPS = {'first': (3000, 2000), 'localizer': (4000, 3000, 3000), 'segmenter': (2000,)}
 
-#: Share of the error of a guess that does not look, over which a network has learned too little.
+#: Share of the error of a guess over which a network has learned too little.
 LIMIT = 0.5
+
+#: Share of visible sides in the validation set that may be warned of by each limit.
+WARNED = 0.025
 
 
 @dataclass(frozen=True)
-class Source:
-    """A T1w that nuclei are simulated in.
+class Stage:
+    """Trained networks of one kind, and their mean errors in the validation set.
 
     Parameters
     ----------
-    name : str
-        Of the head in the cache.
-    image : Path
-        T1w.
-    mask : Path or None
-        Parcellation, above 0 inside of the brain.
+    networks : tuple of torch.nn.Module
+        Rounded to half precision.
+    errors : dict
+        Name of each training to its error, mm; of segmenters their loss.
+    blind_mm : float
+        Error of a guess that does not look: at the image for the first stage, at the nucleus for
+        the second.
     """
 
-    name: str
-    image: Path
-    mask: Path | None = None
+    networks: tuple[nn.Module, ...]
+    errors: dict[str, float]
+    blind_mm: float
 
 
-def native(data: Path, participants: dict[str, tuple[str, ...]]) -> list[Source]:
-    """List images of data sets with one T1w per participant."""
-    found = []
-    for name, labels in participants.items():
-        for label in labels:
-            path = data / name / label / 'anat' / f'{label}_T1w.nii.gz'
-            found.append(Source(f'{name}_{label}_T1w', path))
-    return found
-
-
-def ixi(data: Path, split: str, count: int) -> list[Source]:
-    """List the first images of a split of IXI."""
-    with (data / 'ixi' / 'split.tsv').open(encoding='utf-8') as file:
-        rows = [r['participant_id'] for r in csv.DictReader(file, delimiter='\t') if r['split'] == split]
-    return [
-        Source(
-            f'{label}_T1w',
-            data / 'ixi' / label / 'anat' / f'{label}_T1w.nii.gz',
-            data / 'ixi' / 'derivatives' / 'dlmuse' / label / 'anat' / f'{label}_desc-dlmuse_dseg.nii.gz',
+def train_kind(kind: str, make: Callable[[int, int], Task], out: Path) -> tuple[list, dict]:
+    """Train all networks of a kind, each resuming from its checkpoint; errors by name."""
+    networks, errors = [], {}
+    for seed, steps in enumerate(STEPS[kind], start=1):
+        name = f'{kind}-{seed}'
+        identity = f'{name} {steps} {BATCH}'
+        trained = fit(
+            make(seed, steps),
+            identity,
+            out / f'{name}.pt',
+            lambda row, name=name: logger.info('%s %s', name, row),
         )
-        for label in rows[:count]
-    ]
+        unit = 'loss' if kind == 'segmenter' else 'error mm'
+        write_log(out / f'{name}.log.tsv', {name: trained.log}, 'step', {name: ('loss', unit)})
+        networks.append(rounded(trained.network))
+        errors[name] = float(trained.log[-1]['validation'])
+    return networks, errors
 
 
-def cached(sources: Sequence[Source], cache: Path) -> list[Path]:
-    """Register heads that are not in the cache yet, and return the paths of all."""
-    cache.mkdir(parents=True, exist_ok=True)
-    return [
-        register_head(s.name, load_nifti(s.image), s.mask and _brain(s.mask), cache)
-        for s in sources
-    ]
-
-
-def _brain(path: Path) -> nib.Nifti1Image:
-    labels = load_nifti(path)
-    return as_image((np.asarray(labels.dataobj) > 0).astype(np.uint8), labels.affine)
-
-
-def train_one(name: str, task: Task, identity: str, out: Path, unit: str) -> Trained:
-    """Train to the last step, resuming from the checkpoint, and write the log."""
-    trained = fit(task, identity, out / f'{name}.pt', lambda row: logger.info('%s %s', name, row))
-    write_log(out / f'{name}.log.tsv', {name: trained.log}, 'step', {name: ('loss', unit)})
-    return trained
-
-
-def train_first(data: Path, out: Path, fast: bool) -> tuple[list[nn.Module], dict]:
-    """Train the first stage; return the networks, and errors in the validation set, mm."""
+def read_views(data: Path, out: Path) -> Images:
+    """Draw the views of the first stage, or read them."""
     cache = out / 'heads'
 
     def load(name: str) -> Head:
         return load_heads([cache / f'{name}.npz'])[0]
 
-    sources = ixi(data, 'train', IXI_HEADS) + native(data, NATIVE)
-    cached(sources, cache)
-    cached(native(data, VALIDATION), cache)
-    training = load_views(out / 'views', [s.name for s in sources], load, VIEWS, 10**6)
-    held = [s.name for s in native(data, VALIDATION)]
-    validation = load_views(out / 'views', held, load, 12, 2 * 10**6)
-    images = Images(training, validation)
-    networks, errors = [], {}
-    for seed in range(1, MEMBERS['first'] + 1):
-        steps = STEPS['first']
-        task = first_task(images, seed, steps, half_precision=fast)
-        name = f'first-{seed}'
-        trained = train_one(name, task, f'{name} {steps}', out, 'error mm')
-        networks.append(rounded(trained.network))
-        errors[name] = trained.log[-1]['validation']
-    shape = torch.stack([v.points for v in training]).numpy()
-    blind = float(np.linalg.norm(shape - shape.mean(axis=0), axis=-1).mean())
-    return networks, {'mm': errors, 'blind_mm': blind}
+    training = ixi(data, 'train', IXI_TRAINING) + native(data, NATIVE)
+    held = native(data, VALIDATION)
+    cached([*training, *held], cache)
+    names = [source.name for source in training]
+    views = load_views(out / 'views', names, load, VIEWS, 10**6)
+    held_names = [source.name for source in held]
+    held_views = load_views(out / 'views', held_names, load, VALIDATION_VIEWS, 2 * 10**6)
+    return Images(views, held_views)
 
 
-def train_crops(data: Path, out: Path, fast: bool) -> tuple[list[nn.Module], list[nn.Module], dict]:
-    """Train the second stage; return localizers, segmenters and errors."""
-    cache = out / 'heads'
-    heads = load_heads(cached(native(data, NATIVE), cache), REACH_MM)
-    held = load_heads(cached(native(data, VALIDATION), cache), REACH_MM)
-    training = Bank(out / 'crops', heads, CROPS, 0)
-    validation = Bank(out / 'validation', held, VALIDATION_CROPS, 10**7)
-    localizers, segmenters, errors = [], [], {}
-    for kind, make, networks in (
-        ('localizer', localizer_of, localizers),
-        ('segmenter', segmenter_of, segmenters),
-    ):
-        steps = STEPS[kind]
-        for seed in range(1, MEMBERS[kind] + 1):
-            name = f'{kind}-{seed}'
-            task = CropTask(
-                training, validation, make(seed), steps, BATCH, seed, half_precision=fast
-            )
-            trained = train_one(name, task, f'{name} {steps} {BATCH}', out, 'error mm or loss')
-            networks.append(rounded(trained.network))
-            errors[name] = trained.log[-1]['validation']
-    blind = blind_error(training.points(), validation.points())
-    return localizers, segmenters, {'mm': errors, 'blind_mm': blind}
+def train_first(images: Images, out: Path, fast: bool) -> Stage:
+    """Train the first stage."""
+
+    def make(seed: int, steps: int) -> Task:
+        return first_task(images, seed, steps, half_precision=fast)
+
+    networks, errors = train_kind('first', make, out)
+    mean = torch.stack([view.points for view in images.training]).mean(dim=0)
+    held = torch.stack([view.points for view in images.validation])
+    return Stage(tuple(networks), errors, float((held - mean).norm(dim=-1).mean()))
 
 
-def has_learned(errors: dict[str, float], blind: float) -> dict[str, bool]:
-    """Tell for each network whether its error is at most half of that of a blind guess."""
+def crop_banks(data: Path, out: Path) -> tuple[Bank, Bank]:
+    """Crops of the training and the validation set."""
+    heads, held = (
+        load_heads(cached(native(data, which), out / 'heads'), REACH_MM)
+        for which in (NATIVE, VALIDATION)
+    )
+    return (
+        Bank(out / 'crops', heads, CROPS, 0, CLEAR),
+        Bank(out / 'validation', held, VALIDATION_CROPS, 10**7),
+    )
+
+
+def train_crops(kind: str, banks: tuple[Bank, Bank], out: Path, fast: bool) -> Stage:
+    """Train the localizers or the segmenters of the second stage."""
+    build = localizer_of if kind == 'localizer' else segmenter_of
+
+    def make(seed: int, steps: int) -> Task:
+        return CropTask(*banks, build(seed), steps, BATCH, seed, half_precision=fast)
+
+    networks, errors = train_kind(kind, make, out)
+    return Stage(
+        tuple(networks), errors, blind_error(banks[0].points(), banks[1].points())
+    )
+
+
+def assemble(
+    first: Stage, localizers: Stage, segmenters: Stage, images: Images, card: Mapping[str, str]
+) -> TwoStages:
+    """Join all networks, with limits and calibration yet to be measured."""
+    members = [cast(MultiResolutionNet, network) for network in first.networks]
+    finder = make_localizer(members, images.training, FIRST_RECIPE, FIRST_PROTOCOL)
+    crop = CoeruleusModel(
+        ('LC',),
+        tuple(cast(CoReUNet, network) for network in localizers.networks),
+        tuple(cast(PatchUNet, network) for network in segmenters.networks),
+        {},
+        CROP_MM,
+    )
+    return TwoStages(('LLC', 'RLC'), finder, crop, CROP, dict(card))
+
+
+def has_learned(errors: Mapping[str, float], blind: float) -> dict[str, bool]:
+    """Tell for each network whether its error is at most half of that of a guess."""
+    return {name: bool(error <= LIMIT * blind) for name, error in errors.items()}
+
+
+def find_limits(rows: pd.DataFrame) -> dict[str, float]:
+    """Limits that warn of few visible sides of the validation set, and of most invisible ones.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        Of `measure_all`.
+
+    Returns
+    -------
+    dict
+        As `stage_settings.LIMITS`. That of the visibility has the largest sum of the shares of
+        sides told right, visible and not.
+    """
+    seen = rows[rows['visible']]
+    values = np.sort(rows['visibility'].dropna().unique())
+    between = (values[:-1] + values[1:]) / 2
+    unseen = rows.loc[~rows['visible'], 'visibility'].to_numpy()
+    right = [
+        (unseen < limit).mean() + (seen['visibility'].to_numpy() >= limit).mean()
+        for limit in between
+    ]
+    best = float(between[int(np.argmax(right))]) if len(unseen) else LIMITS['visibility']
+    others = {
+        name: round(float(seen[name].quantile(1 - WARNED)), 2)
+        for name in LIMITS
+        if name != 'visibility'
+    }
+    return {'visibility': round(best, 3), **others}
+
+
+def find_radius(rows: pd.DataFrame, limits: Mapping[str, float]) -> ErrorRadius:
+    """Radius that holds nine of ten errors, from images of the validation set.
+
+    Each image counts as a participant, as there are three heads only: the promise is for other
+    images of these heads, which the card says.
+    """
+    wide = rows.pivot_table(index='image', columns='side', values='error_mm', dropna=False)
+    errors = wide[['left', 'right']].to_numpy()
+    known = {name: limits[name] for name in ('visibility', 'spread_mm', 'dispersion_mm')}
+    return calibrate(errors, None, ('LLC', 'RLC'), list(wide.index), limits=known)
+
+
+def make_card(stages: Mapping[str, Stage]) -> dict[str, str]:
+    """Description of the weights."""
     return {
-        name: bool(error <= LIMIT * blind)
-        for name, error in errors.items()
-        if not name.startswith('segmenter')
+        'name': 'locus coeruleus, two stages',
+        'data': 'simulated neuromelanin in real heads; not tested in patients',
+        'licence': 'CC BY-SA 3.0',
+        'recipe': 'benchmarks/coeruleus_weights.py',
+        'seeds': json.dumps({kind: len(steps) for kind, steps in STEPS.items()}),
+        'validation': json.dumps(
+            {
+                kind: {'blind_mm': round(stage.blind_mm, 3)}
+                | {name: round(error, 3) for name, error in stage.errors.items()}
+                for kind, stage in stages.items()
+            }
+        ),
     }
 
 
@@ -203,16 +255,59 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', type=Path)
     parser.add_argument('out', type=Path)
-    parser.add_argument('--stage', choices=('first', 'crops', 'all'), default='all')
+    parser.add_argument('--only', choices=tuple(STEPS), help='train one kind of networks alone')
+    parser.add_argument('--destination', type=Path, default=WEIGHTS, metavar='FILE')
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(message)s')
     torch.set_num_threads(1)
     fast = bfloat16_is_fast('cpu')
-    options.out.mkdir(parents=True, exist_ok=True)
-    if options.stage in ('crops', 'all'):
-        print(train_crops(options.data, options.out, fast)[2])
-    if options.stage in ('first', 'all'):
-        print(train_first(options.data, options.out, fast)[1])
+    data, out = options.data, options.out
+    out.mkdir(parents=True, exist_ok=True)
+    stages = {}
+    wanted = [options.only] if options.only else list(STEPS)
+    if 'first' in wanted:
+        images = read_views(data, out)
+        stages['first'] = train_first(images, out, fast)
+    for kind in ('localizer', 'segmenter'):
+        if kind in wanted:
+            stages[kind] = train_crops(kind, crop_banks(data, out), out, fast)
+    if not options.only:
+        _ship(stages, images, options)
+    sys.exit(0 if _all_learned(stages) else 1)
+
+
+def _ship(stages: Mapping[str, Stage], images: Images, options: argparse.Namespace) -> None:
+    """Measure limits and radius in the validation set, and write the weights."""
+    parts = (stages[kind] for kind in ('first', 'localizer', 'segmenter'))
+    model = assemble(*parts, images, make_card(stages))
+    out = options.out
+    rows = measure_all(
+        development(), model, options.data, out / 'heads', out / 'development.tsv'
+    )
+    limits = find_limits(rows)
+    radius = find_radius(rows, limits)
+    write_json(out / 'limits.json', {'limits': limits, 'radius': radius.as_dict()})
+    model = replace(model, limits=limits, calibration=radius.as_dict())
+    logger.info('%s', save_stages(options.destination, model))
+
+
+def _all_learned(stages: Mapping[str, Stage]) -> bool:
+    """Name networks that have learned too little in the log."""
+    learned = True
+    for kind, stage in stages.items():
+        if kind == 'segmenter':
+            continue
+        for name, enough in has_learned(stage.errors, stage.blind_mm).items():
+            logger.log(
+                logging.INFO if enough else logging.ERROR,
+                '%s %s: %.2f mm in the validation set, %.2f mm without looking',
+                name,
+                'has learned' if enough else 'has learned too little',
+                stage.errors[name],
+                stage.blind_mm,
+            )
+            learned &= enough
+    return learned
 
 
 if __name__ == '__main__':

@@ -22,6 +22,7 @@ from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask
 from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
 from tmsprep.methods.duennwald2021.settings import CoReUNetSettings, PatchUNetSettings
 from tmsprep.methods.duennwald2021.tasks import euclidean_loss, segmentation_loss
+from tmsprep.methods.duennwald2021.search import scale_crop
 from tmsprep.protocols import Protocol
 
 from coeruleus_simulation.crops import CROP, CROP_MM, LANDMARKS, Crop, draw_crop, draw_view
@@ -36,14 +37,14 @@ FIRST_MIRROR = (1, 0, 2, 4, 3, 5)
 VIEW_MM = 2.0
 
 #: Shapes of the networks of the second stage.
-LOCALIZER = CoReUNetSettings(features=(16, 16, 32, 48), block=1, targets=1, sharpness=8.0)
+LOCALIZER = CoReUNetSettings(features=(16, 16, 32, 48), block=1, targets=1)
 SEGMENTER = PatchUNetSettings(features=(16, 16, 32, 48), block=1, patch=(CROP,) * 3)
 
 #: The first stage: the quick recipe of TMS targets with twice its features, more steps, and crops
 #: around the reference. Views are drawn in random poses, so that few more are needed.
 FIRST_RECIPE = Recipe(
     'coeruleus-first',
-    steps=1500,
+    steps=3000,
     batch=4,
     optimiser='adamw',
     learning_rate=4e-3,
@@ -66,7 +67,11 @@ FIRST_RECIPE = Recipe(
 )
 
 #: Share of crops that end at the edge of the image, and voxels beyond it at most.
-EDGES, BEYOND = 0.2, 9
+EDGES, BEYOND = 0.2, 15
+
+#: Excess signal of nuclei in the first crops, see `crops.draw_crop`: most of what is realistic is
+#: hard to see, and from it alone thousands of steps pass before networks look at the nucleus.
+CLEARER = 2.0
 
 #: Weight of left and right in the cross-entropy at the start; it falls to 1.
 RARE = 30.0
@@ -90,11 +95,15 @@ class Bank:
         Number of crops.
     seed : int
         Of the first; the others follow.
+    clear : int
+        Number of crops at the beginning in which the nucleus is clearer, less and less so.
     """
 
-    def __init__(self, folder: Path, heads: Sequence[Head], size: int, seed: int) -> None:
+    def __init__(
+        self, folder: Path, heads: Sequence[Head], size: int, seed: int, clear: int = 0
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.heads, self.size, self.seed = heads, size, seed
+        self.heads, self.size, self.seed, self.clear = heads, size, seed, clear
         cube = (CROP,) * 3
         self._volumes = _kept(folder / 'volumes.npy', (size, *cube), np.float16)
         self._labels = _kept(folder / 'labels.npy', (size, *cube), np.uint8)
@@ -113,7 +122,8 @@ class Bank:
         return volume, labels, torch.from_numpy(self._points[number].copy())
 
     def _draw(self, number: int) -> None:
-        crop = draw_crop(self.heads, self.seed + number)
+        clearer = CLEARER * max(0.0, 1 - number / self.clear) if self.clear else 0.0
+        crop = draw_crop(self.heads, self.seed + number, clearer)
         self._volumes[number], self._labels[number] = crop.volume, own_labels(crop)
         self._points[number] = crop.point, crop.expected
         self._drawn[number] = 1
@@ -174,6 +184,10 @@ def cut_off(
     )
 
 
+def _scaled(volume: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(scale_crop(volume.numpy()))
+
+
 def make_schedule(steps: int, rate: float) -> Schedule:
     """Schedule of a network of the second stage: a running mean of the weights is kept."""
     return Schedule(
@@ -199,7 +213,7 @@ class CropTask(Task):
         To train.
     steps, batch, seed : int
         Optimiser steps, crops per step, and seed of the order of the crops; with seed 1 they come
-        in the order of the bank.
+        in the order of the bank, with others the clear ones alone do.
     rate : float
         Learning rate.
     half_precision : bool
@@ -222,9 +236,11 @@ class CropTask(Task):
         self.networks, self.batch, self.seed = [network], batch, seed
         self.half_precision = half_precision
         self.schedule = make_schedule(steps, rate)
-        order = torch.arange(len(training))
+        clear, size = training.clear, len(training)
+        order = torch.arange(size)
         if seed != 1:
-            order = torch.randperm(len(training), generator=generator_of(seed, _CROPS))
+            generator = generator_of(seed, _CROPS)
+            order[clear:] = clear + torch.randperm(size - clear, generator=generator)
         self._order = order.tolist()
 
     def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -233,7 +249,8 @@ class CropTask(Task):
         for place in range(step * self.batch, (step + 1) * self.batch):
             volume, labels, points = self.training[self._order[place % len(self._order)]]
             generator = generator_of(self.seed, _EDGE, place)
-            drawn.append(cut_off(volume, labels, points[0], generator))
+            volume, labels, point = cut_off(volume, labels, points[0], generator)
+            drawn.append((_scaled(volume), labels, point))
         volume, labels, points = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         return volume, labels, points
 
@@ -254,7 +271,7 @@ class CropTask(Task):
         for number in range(len(self.validation)):
             volume, labels, points = self.validation[number]
             with torch.autocast('cpu', torch.bfloat16, enabled=self.half_precision):
-                found = network(volume[None])
+                found = network(_scaled(volume)[None])
             if not isinstance(network, CoReUNet):
                 losses.append(segmentation_loss(found.float(), labels[None]).item())
             elif points[0].isfinite().all():
