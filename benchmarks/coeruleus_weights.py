@@ -1,10 +1,11 @@
 """Train the networks of the localiser of the locus coeruleus that ship with the package.
 
-``python benchmarks/coeruleus_weights.py DATA OUT`` trains them from nothing and writes the weights;
-call it again to resume. DATA holds the BIDS data sets ``ds000011``, ``ds002748``, ``studyforrest``
-and ``ixi`` (with parcellations in ``derivatives/dlmuse``, and ``split.tsv``), and ``label_maps``.
-Nuclei are simulated in these heads, see ``docs/neuromelanin_phantom.md``. The exit code is 1 if a
-network has not learned to look: if its error in the validation set is over half of that of a guess.
+``python benchmarks/coeruleus_weights.py DATA OUT`` trains them from nothing and writes the
+weights; call it again to resume. DATA holds the BIDS data sets ``ds000011``, ``ds002748``,
+``studyforrest`` and ``ixi`` (with parcellations in ``derivatives/dlmuse``, and ``split.tsv``), and
+``label_maps``. Nuclei are simulated in these heads, see ``docs/neuromelanin_phantom.md``. The exit
+code is 1 if a network has learned too little: if its error in the validation set is over half of
+that of a guess without looking.
 """
 
 from __future__ import annotations
@@ -53,7 +54,9 @@ from coeruleus_simulation.training import (
 logger = logging.getLogger('coeruleus_weights')
 
 #: Where the weights go.
-WEIGHTS = Path(__file__).resolve().parents[1] / 'tmsprep/data/localizer_locus-coeruleus.safetensors'
+WEIGHTS = (
+    Path(__file__).resolve().parents[1] / 'tmsprep/data/localizer_locus-coeruleus.safetensors'
+)
 
 #: Views of each head in training, and of each head of the validation set.
 VIEWS, VALIDATION_VIEWS = 8, 12
@@ -163,9 +166,7 @@ def train_crops(kind: str, banks: tuple[Bank, Bank], out: Path, fast: bool) -> S
         return CropTask(*banks, build(seed), steps, BATCH, seed, half_precision=fast)
 
     networks, errors = train_kind(kind, make, out)
-    return Stage(
-        tuple(networks), errors, blind_error(banks[0].points(), banks[1].points())
-    )
+    return Stage(tuple(networks), errors, blind_error(banks[0].points(), banks[1].points()))
 
 
 def assemble(
@@ -233,7 +234,7 @@ def find_radius(rows: pd.DataFrame, limits: Mapping[str, float]) -> ErrorRadius:
 
 
 def make_card(stages: Mapping[str, Stage]) -> dict[str, str]:
-    """Description of the weights."""
+    """Describe the weights."""
     return {
         'name': 'locus coeruleus, two stages',
         'data': 'simulated neuromelanin in real heads; not tested in patients',
@@ -281,9 +282,7 @@ def _ship(stages: Mapping[str, Stage], images: Images, options: argparse.Namespa
     parts = (stages[kind] for kind in ('first', 'localizer', 'segmenter'))
     model = assemble(*parts, images, make_card(stages))
     out = options.out
-    rows = measure_all(
-        development(), model, options.data, out / 'heads', out / 'development.tsv'
-    )
+    rows = measure_all(development(), model, options.data, out / 'heads', out / 'development.tsv')
     limits = find_limits(rows)
     radius = find_radius(rows, limits)
     write_json(out / 'limits.json', {'limits': limits, 'radius': radius.as_dict()})

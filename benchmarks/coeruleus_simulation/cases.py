@@ -12,6 +12,7 @@ import pandas as pd
 from nibabel.affines import apply_affine
 
 from tmsprep.atomic import write_text
+from tmsprep.evaluation.conformal import ErrorRadius
 from tmsprep.evaluation.masks import dice
 from tmsprep.imaging.isotropic import conform_isotropic
 from tmsprep.imaging.labels import resample_labels
@@ -140,6 +141,10 @@ def measure(case: Case, model: TwoStages, data: Path, cache: Path) -> list[dict]
     through = resample_labels(truth, back, intensities.shape)
     ceiling = resample_labels(through, there, truth.shape)
     rater, pair = _raters(shown)
+    radii = {}
+    if model.calibration is not None:
+        spread = dict(zip(model.labels, found.dispersion_mm.tolist(), strict=True))
+        radii = ErrorRadius.from_dict(model.calibration).finite_radii(spread)
     for side, row in enumerate(rows):
         mask = truth == side + 1
         first = found.first.mean(axis=0)[model.finder.labels.index(model.labels[side])]
@@ -148,6 +153,8 @@ def measure(case: Case, model: TwoStages, data: Path, cache: Path) -> list[dict]
             'image': case.name,
             'slice_mm': slice_mm(shown.image),
             'first_mm': float(np.linalg.norm(first - shown.expected[side])),
+            'flagged': bool(found.visibility[side] < model.limits['visibility']),
+            'radius_mm': radii.get(model.labels[side], np.nan),
             'visibility': float(found.visibility[side]),
             'spread_mm': float(found.spread_mm[side]),
             'dispersion_mm': float(found.dispersion_mm[side]),

@@ -92,5 +92,3 @@ def cached(sources: Sequence[Source], cache: Path) -> list[Path]:
 def _brain(path: Path) -> nib.Nifti1Image:
     labels = load_nifti(path)
     return as_image((np.asarray(labels.dataobj) > 0).astype(np.uint8), labels.affine)
-
-

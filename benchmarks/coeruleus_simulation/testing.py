@@ -93,14 +93,12 @@ def show_head(head: Head, coverage: str, seed: int) -> Shown:
     affine[:3, :3] = turned * VOXEL_MM
     affine[:3, 3] = anchor + turned @ (shift - VOXEL_MM * (np.array(shape) - 1) / 2)
     scan = make_scan(head, affine, shape, seed)
-    up = head.from_template(np.array(LANDMARKS['PONS']) + [0.0, 0, 6]) - head.from_template(
-        np.array(LANDMARKS['PONS']) - [0.0, 0, 6]
-    )
+    low, high = head.from_template(np.add(LANDMARKS['PONS'], [[0, 0, -6], [0, 0, 6]]))
     return Shown(
         as_image(scan.volume * np.float32(500), affine),
         apply_affine(affine, scan.points),
         expected_centres(head),
-        _side_axes(up, np.array([0.0, 1, 0])),
+        _side_axes(high - low, np.array([0.0, 1, 0])),
         as_image(scan.labels, affine),
     )
 

@@ -1,4 +1,4 @@
-"""What the networks of both stages are trained on, and how: crops and views kept on disk, tasks."""
+"""What the networks of both stages are trained on, and how."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from tmsprep.methods.baxter2021.prepared import PreparedImage
 from tmsprep.methods.baxter2021.recipes import Recipe
 from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask
 from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
+from tmsprep.methods.duennwald2021.search import scale_crop
 from tmsprep.methods.duennwald2021.settings import CoReUNetSettings, PatchUNetSettings
 from tmsprep.methods.duennwald2021.tasks import euclidean_loss, segmentation_loss
-from tmsprep.methods.duennwald2021.search import scale_crop
 from tmsprep.protocols import Protocol
 
 from coeruleus_simulation.crops import CROP, CROP_MM, LANDMARKS, Crop, draw_crop, draw_view
@@ -407,7 +407,9 @@ def load_views(
             volumes, points = (np.stack(parts) for parts in zip(*drawn, strict=True))
             np.savez(path, volumes=volumes.astype(np.float16), points=points)
         with np.load(path) as kept:
-            for j, (volume, points) in enumerate(zip(kept['volumes'], kept['points'], strict=True)):
+            for j, (volume, points) in enumerate(
+                zip(kept['volumes'], kept['points'], strict=True)
+            ):
                 views.append(_prepared(f'{name}-{j}', volume, points))
     return views
 

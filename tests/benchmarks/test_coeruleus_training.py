@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from coeruleus_weights import has_learned
 
 from coeruleus_simulation.crops import CROP
 from coeruleus_simulation.heads import Head, make_head, template_lattice
@@ -22,7 +23,6 @@ from coeruleus_simulation.training import (
     own_labels,
     view_image,
 )
-from coeruleus_weights import has_learned
 
 
 def test_own_labels() -> None:
@@ -46,7 +46,7 @@ def test_cut_off() -> None:
             inside = left[0, 0] == 1
             seen = volume[0, 0]
             assert (seen[inside] == line[0, 0][inside]).all()
-            assert CROP - BEYOND <= int(inside.sum())
+            assert int(inside.sum()) >= CROP - BEYOND
             assert set(seen.tolist()) <= set(line[0, 0][inside].tolist())
             assert bool(moved.isnan().any()) == (not bool(inside[round(place)]))
             cut += int(not inside.all())
@@ -54,7 +54,7 @@ def test_cut_off() -> None:
 
 
 def test_heatmap_loss() -> None:
-    """The logarithm of the voxels of a flat one; least, that of the nucleus, where it is its shape."""
+    """The logarithm of the voxels of a flat one, and of those of the nucleus at its best."""
     labels = torch.zeros((2, 8, 8, 8), dtype=torch.long)
     labels[0, 2:4, 3, 1:6] = 1
     labels[:, 7] = 2
@@ -139,11 +139,10 @@ def test_summarise() -> None:
 
 
 def test_view_image() -> None:
-    """The landmarks lie where the head has them: the ventricle of the phantom is behind the pons."""
+    """The landmarks lie where the head has them, along L, P and S."""
     volume, points = view_image(_head(), 3)
     assert volume.shape == (128, 128, 128)
     left, right = (points[FIRST_LABELS.index(label)] for label in ('LLC', 'RLC'))
-    # Positions are along L, P, S.
     assert left[0] > right[0]
     assert points[FIRST_LABELS.index('PONS'), 1] < left[1]
     assert np.linalg.norm(left - right) == pytest.approx(11.2, abs=1.5)
