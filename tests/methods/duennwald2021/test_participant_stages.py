@@ -102,7 +102,7 @@ def test_side_not_seen(out: tuple[Path, str]) -> None:
     first, second = rows(anat(out, '02', 'desc-lpp_segmentation.tsv'))
     # The reference region rests on both points.
     assert (first['status'], second['status']) == ('check_points', 'empty')
-    assert (second['volume_mm3'], second['cr_median']) == ('0.0', 'n/a')
+    assert (second['volume_mm3'], second['cr_median']) == ('0.0000', 'n/a')
     navigation = '\n'.join(str(p) for p in (out[0] / 'sub-02').rglob('*') if 'nav' in p.parts)
     assert 'RLC' not in navigation
 

@@ -6,7 +6,12 @@ from coeruleus_stages import EDGE, OFFSETS, VOXEL_MM, brightest, cubes, fixed, s
 from nibabel.affines import apply_affine
 from scipy.spatial.transform import Rotation
 
-from tmsprep.methods.duennwald2021.search import find_place, locate_stages, read_crop
+from tmsprep.methods.duennwald2021.search import (
+    find_place,
+    locate_stages,
+    read_crop,
+    scale_crop,
+)
 
 SHAPE = (64, 60, 48)
 #: Middles of the bright cubes: 12 mm apart, and 1 to 2 mm from where the first stage puts them.
@@ -93,7 +98,7 @@ def test_members() -> None:
 def test_hidden_side() -> None:
     found = locate_stages(stages(), cubes(SHAPE, LEFT), UPRIGHT)
     assert found.visibility[0] > 0.99
-    assert found.visibility[1] < 0.01
+    assert found.visibility[1] < 0.1
     assert not (found.labels(SHAPE) == 2).any()
 
 
@@ -124,8 +129,8 @@ def test_same_again() -> None:
 def test_crop() -> None:
     volume = np.arange(20 * 3 * 3, dtype=np.float32).reshape(20, 3, 3)
     crop = read_crop(volume, (0, 0, 0), 3, mirrored=False)
-    low, high = np.percentile(volume[:3], (5, 95))
-    np.testing.assert_allclose(crop, (volume[:3] - low) / (high - low), rtol=1e-5)
+    # Of 0 to 26 the quartiles are 6.5, 13 and 19.5.
+    np.testing.assert_allclose(crop, (volume[:3] - 13) / 13, atol=1e-6)
     turned = read_crop(volume, (0, 0, 0), 3, mirrored=True)
     np.testing.assert_array_equal(turned, crop[::-1])
     # Continued by reflection, without repeating the outermost voxel.
@@ -134,6 +139,9 @@ def test_crop() -> None:
         1,
         0,
     ]
+    spots = np.array([0, 1, 2, 3, 4, -100, 100], np.float32).reshape(7, 1, 1)
+    # The quartiles are 0.5, 2 and 3.5; what is far brighter or darker is clipped.
+    assert scale_crop(spots)[[2, 3, 5, 6], 0, 0] == pytest.approx([0, 1 / 3, -4, 4])
     assert not read_crop(np.ones((4, 4, 4), np.float32), (0, 0, 0), 4, mirrored=False).any()
 
 

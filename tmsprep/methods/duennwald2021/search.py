@@ -36,6 +36,9 @@ _BEYOND_MM = 4.0
 #: one, so that part of it suffices, and a bright dot does not.
 _SEEN_MM3 = 8.0
 
+#: Largest deviation from the median of a crop, in interquartile ranges.
+_FURTHEST = np.float32(4.0)
+
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
@@ -275,13 +278,28 @@ def read_crop(
     Returns
     -------
     numpy.ndarray
-        Shape (edge, edge, edge), float32; its 5th and 95th percentiles are 0 and 1.
+        Shape (edge, edge, edge), float32; see `scale_crop`.
     """
-    crop = read_patch(intensities, tuple(int(i) for i in start), (edge,) * 3)
-    low, high = np.percentile(crop, (5, 95)).astype(np.float32)
-    # A crop without contrast stays flat.
-    crop = (crop - low) / max(high - low, np.float32(1e-6))
+    crop = scale_crop(read_patch(intensities, tuple(int(i) for i in start), (edge,) * 3))
     return np.ascontiguousarray(crop[::-1]) if mirrored else crop
+
+
+def scale_crop(crop: np.ndarray) -> np.ndarray:
+    """Shift and scale a crop so that its median is 0 and its interquartile range 1; clip at 4.
+
+    Most of a crop is tissue, so that the faint signal of a nucleus is about 1 in whatever contrast;
+    fluid and vessels, which are far brighter or darker, are clipped. With percentiles 5 and 95 at 0
+    and 1 training needed about twice as many steps.
+
+    Examples
+    --------
+    >>> scale_crop(np.array([[[1.0, 2, 3, 4, 90]]])).ravel().tolist()
+    [-1.0, -0.5, 0.0, 0.5, 4.0]
+    """
+    low, middle, high = np.percentile(crop, (25, 50, 75)).astype(np.float32)
+    # A crop without contrast stays flat.
+    scaled = (crop.astype(np.float32, copy=False) - middle) / max(high - low, np.float32(1e-6))
+    return scaled.clip(-_FURTHEST, _FURTHEST)
 
 
 def _localise(
