@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from tmsprep.imaging.labels import save_heatmap
+from tmsprep.learning.card import WARNING
 from tmsprep.methods.base import Request
 from tmsprep.methods.baxter2021.radius import CALIBRATION
 from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing_measures
@@ -124,6 +125,7 @@ def _details(model: TwoStages, request: Request) -> dict[str, Any]:
             'Name': model.card.get('name', Path(request.resources['weights']).stem),
             'SHA256': request.resources['weights_sha256'],
             'TrainingData': model.card.get('data', 'not stated'),
+            **({'Warning': model.card[WARNING]} if WARNING in model.card else {}),
         },
         'VoxelSize': model.crop.voxel_mm,
         'EnsembleSize': len(model.crop.localizers),

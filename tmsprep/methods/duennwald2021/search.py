@@ -287,9 +287,9 @@ def read_crop(
 def scale_crop(crop: np.ndarray) -> np.ndarray:
     """Shift and scale a crop so that its median is 0 and its interquartile range 1; clip at 4.
 
-    Most of a crop is tissue, so that the faint signal of a nucleus is about 1 in whatever contrast;
-    fluid and vessels, which are far brighter or darker, are clipped. With percentiles 5 and 95 at 0
-    and 1 training needed about twice as many steps.
+    Most of a crop is tissue, so that the faint signal of a nucleus is about 1 in whatever
+    contrast; fluid and vessels, which are far brighter or darker, are clipped. With percentiles 5
+    and 95 at 0 and 1 training needed about twice as many steps.
 
     Examples
     --------

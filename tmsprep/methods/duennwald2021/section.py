@@ -84,7 +84,6 @@ def section(image: ImageRef, layout: Layout) -> Section:
     """Heatmaps and segmentations of one image; see `Method.section`."""
     sidecar = read_json(layout.table(image, 'coreunet').with_suffix('.json'))
     weights, in_stages = sidecar.get('Weights', {}), 'FirstStage' in sidecar
-    trained = weights.get('TrainingData', '') if isinstance(weights, dict) else ''
     heatmaps = _picture(
         layout.figure(image, 'coreunet', 'heatmap'),
         'Heatmaps of left and right over axial, coronal and sagittal slices',
@@ -95,13 +94,20 @@ def section(image: ImageRef, layout: Layout) -> Section:
         'Heatmaps and segmentation',
         pictures=heatmaps,
         parts=parts,
-        lead=f'**Networks trained on {trained}.**' if trained else '',
+        lead=_lead(weights) if isinstance(weights, dict) else '',
         facts=[_UNSEEN if in_stages else _TWO_POINTS],
         warnings=[text for part in parts for text in part.warnings],
         details={title: content for part in parts for title, content in part.details.items()},
         methods=(_STAGES if in_stages else _NETWORK) + _MEASURES,
         references=[DUENNWALD, *NETWORKS, *([BAXTER] if in_stages else [])],
     )
+
+
+def _lead(weights: Mapping[str, object]) -> str:
+    """Say what the networks were trained on, and whether that was of use."""
+    trained, warning = (weights.get(key, '') for key in ('TrainingData', 'Warning'))
+    told = [f'**Networks trained on {trained}.**'] if trained else []
+    return ' '.join([*told, *([f'**When they were trained, {warning}.**'] if warning else [])])
 
 
 def _segmentations(image: ImageRef, layout: Layout) -> Iterator[Section]:
