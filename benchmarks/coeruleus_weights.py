@@ -69,7 +69,7 @@ REACH_MM = 45.0
 CROPS, CLEAR, VALIDATION_CROPS, BATCH = 20000, 4000, 160, 4
 
 #: Optimiser steps of each network; those of one kind are trained from scratch with other seeds.
-STEPS = {'first': (3000, 2000), 'localizer': (4000, 3000, 3000), 'segmenter': (2000,)}
+STEPS = {'first': (3000, 2000), 'localizer': (4000, 2500, 2500), 'segmenter': (1200,)}
 
 #: Share of the error of a guess over which a network has learned too little.
 LIMIT = 0.5
@@ -98,10 +98,14 @@ class Stage:
     blind_mm: float
 
 
-def train_kind(kind: str, make: Callable[[int, int], Task], out: Path) -> tuple[list, dict]:
-    """Train all networks of a kind, each resuming from its checkpoint; errors by name."""
+def train_kind(
+    kind: str, make: Callable[[int, int], Task], out: Path, only: int | None = None
+) -> tuple[list, dict]:
+    """Train all networks of a kind, or one, each resuming from its checkpoint; errors by name."""
     networks, errors = [], {}
     for seed, steps in enumerate(STEPS[kind], start=1):
+        if only not in (None, seed):
+            continue
         name = f'{kind}-{seed}'
         identity = f'{name} {steps} {BATCH}'
         trained = fit(
@@ -134,13 +138,13 @@ def read_views(data: Path, out: Path) -> Images:
     return Images(views, held_views)
 
 
-def train_first(images: Images, out: Path, fast: bool) -> Stage:
+def train_first(images: Images, out: Path, fast: bool, only: int | None = None) -> Stage:
     """Train the first stage."""
 
     def make(seed: int, steps: int) -> Task:
         return first_task(images, seed, steps, half_precision=fast)
 
-    networks, errors = train_kind('first', make, out)
+    networks, errors = train_kind('first', make, out, only)
     mean = torch.stack([view.points for view in images.training]).mean(dim=0)
     held = torch.stack([view.points for view in images.validation])
     return Stage(tuple(networks), errors, float((held - mean).norm(dim=-1).mean()))
@@ -158,14 +162,22 @@ def crop_banks(data: Path, out: Path) -> tuple[Bank, Bank]:
     )
 
 
-def train_crops(kind: str, banks: tuple[Bank, Bank], out: Path, fast: bool) -> Stage:
-    """Train the localizers or the segmenters of the second stage."""
-    build = localizer_of if kind == 'localizer' else segmenter_of
+def train_crops(
+    kind: str, banks: tuple[Bank, Bank], out: Path, fast: bool, only: int | None = None
+) -> Stage:
+    """Train the localizers or the segmenters of the second stage.
+
+    Segmenters start from the first localizer, which has learned where a nucleus is.
+    """
+    start = None
+    if kind == 'segmenter':
+        start = cast(CoReUNet, train_crops('localizer', banks, out, fast, 1).networks[0])
 
     def make(seed: int, steps: int) -> Task:
-        return CropTask(*banks, build(seed), steps, BATCH, seed, half_precision=fast)
+        network = localizer_of(seed) if start is None else segmenter_of(seed, start)
+        return CropTask(*banks, network, steps, BATCH, seed, half_precision=fast)
 
-    networks, errors = train_kind(kind, make, out)
+    networks, errors = train_kind(kind, make, out, only)
     return Stage(tuple(networks), errors, blind_error(banks[0].points(), banks[1].points()))
 
 
@@ -256,7 +268,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', type=Path)
     parser.add_argument('out', type=Path)
-    parser.add_argument('--only', choices=tuple(STEPS), help='train one kind of networks alone')
+    parser.add_argument(
+        '--only', metavar='NAME', help='one network, so that several are trained side by side'
+    )
     parser.add_argument('--destination', type=Path, default=WEIGHTS, metavar='FILE')
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(message)s')
@@ -264,15 +278,18 @@ def main() -> None:
     fast = bfloat16_is_fast('cpu')
     data, out = options.data, options.out
     out.mkdir(parents=True, exist_ok=True)
-    stages = {}
-    wanted = [options.only] if options.only else list(STEPS)
-    if 'first' in wanted:
+    kinds, only = list(STEPS), None
+    if options.only:
+        kind, number = options.only.split('-')
+        kinds, only = [kind], int(number)
+    stages, images = {}, None
+    if 'first' in kinds:
         images = read_views(data, out)
-        stages['first'] = train_first(images, out, fast)
+        stages['first'] = train_first(images, out, fast, only)
     for kind in ('localizer', 'segmenter'):
-        if kind in wanted:
-            stages[kind] = train_crops(kind, crop_banks(data, out), out, fast)
-    if not options.only:
+        if kind in kinds:
+            stages[kind] = train_crops(kind, crop_banks(data, out), out, fast, only)
+    if images is not None and only is None:
         _ship(stages, images, options)
     sys.exit(0 if _all_learned(stages) else 1)
 

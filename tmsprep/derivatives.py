@@ -16,9 +16,9 @@ from tmsprep.bids.names import ImageRef, Layout, may_be
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import (
     GYRUS_UNKNOWN,
+    NOT_VISIBLE,
     RADIUS,
     UNUSABLE,
-    WITHOUT_RADIUS,
     WRONG_GYRUS,
 )
 from tmsprep.evaluation.table_checks import check_table
@@ -57,7 +57,11 @@ REVIEWED = 'reviewed'
 POINTS = 'points'
 
 #: Status of points that need a look to the entry of the sidecar that lists their targets.
-DOUBTS = {WRONG_GYRUS: 'WrongGyrus', GYRUS_UNKNOWN: 'GyrusUnknown'}
+DOUBTS = {
+    NOT_VISIBLE: 'NotVisible',
+    WRONG_GYRUS: 'WrongGyrus',
+    GYRUS_UNKNOWN: 'GyrusUnknown',
+}
 
 #: Columns that every table of targets begins with.
 FIRST_COLUMNS = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')
@@ -205,7 +209,8 @@ def targets_table(
     for name, values in outcome.columns.items():
         columns[name] = np.array(values, dtype=np.float64)
     if RADIUS in columns:
-        columns[RADIUS][np.isin(columns['status'], list(WITHOUT_RADIUS))] = np.nan
+        # Nothing is promised for a point with a warning: the calibration has no such points.
+        columns[RADIUS][np.array(columns['status']) != 'ok'] = np.nan
     # Nobody should lay a coil over a point that must not be used.
     for name in set(COIL_COLUMNS) & set(columns):
         columns[name][np.isin(columns['status'], list(UNUSABLE))] = np.nan

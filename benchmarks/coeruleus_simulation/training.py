@@ -306,10 +306,13 @@ def localizer_of(seed: int) -> CoReUNet:
     return CoReUNet(LOCALIZER)
 
 
-def segmenter_of(seed: int) -> PatchUNet:
-    """Return an untrained segmenter of the second stage."""
+def segmenter_of(seed: int, start: CoReUNet) -> PatchUNet:
+    """Return a segmenter of the second stage that has all but the last layer of a localizer."""
     torch.manual_seed(seed)
-    return PatchUNet(SEGMENTER)
+    network = PatchUNet(SEGMENTER)
+    learned = {name: w for name, w in start.state_dict().items() if not name.startswith('head.')}
+    network.load_state_dict(learned, strict=False)
+    return network
 
 
 def blind_error(training: np.ndarray, measured: np.ndarray) -> float:

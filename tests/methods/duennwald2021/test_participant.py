@@ -226,7 +226,7 @@ def test_missing_weights(tmp_path: Path) -> None:
 
 
 def test_other_weights(tmp_path: Path, random_weights: Path, weights: Path) -> None:
-    with pytest.raises(ResourceError, match='does not hold tmsprep-locus-coeruleus-1 weights'):
+    with pytest.raises(ResourceError, match='not hold tmsprep-locus-coeruleus-1 or'):
         resources(random_weights)
     other = replace(PROTOCOL, voxel_mm=0.5)
     with pytest.raises(ResourceError, match=r'trained for .*0\.75.*has .*0\.5'):

@@ -50,7 +50,7 @@ def test_numbers(output: FakeOutput) -> None:
     ):
         assert f'<data value="{exact}">{shown}</data>' in page.source
     assert 'Reference region: ball in the pons; its centre is at 0.1, -20.0, -20.0 mm' in page.text
-    assert 'Trained on: simulated <images>.' in page.text
+    assert 'Networks trained on simulated <images>.' in page.text
     assert 'Nibali A, He Z' in page.text
     page.assert_alone()
 
