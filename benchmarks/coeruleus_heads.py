@@ -3,8 +3,8 @@
 ``python benchmarks/coeruleus_heads.py DATA OUT [--docs DOCS]`` simulates images in heads that no
 network was trained on (label maps, by a simulator that shares nothing with training; real heads;
 stem phantoms), localises in each, and writes ``locus_coeruleus_heads.md`` and its tables to
-DOCS. DATA is laid out as for `coeruleus_weights`, with ``label_maps`` and ``templates``. What is in OUT is
-not measured again, as long as the weights are the same.
+DOCS. DATA is laid out as for `coeruleus_weights`, with ``label_maps`` and ``templates``. What is
+in OUT is not measured again, as long as the weights are the same.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import pandas as pd
 from coeruleus_simulation.cases import FIRST_REPORTED, KINDS
 from coeruleus_simulation.results import DIRECTIONS, NEAR_MM
 
-#: What was to be reached: mean error (mm), share of errors within `NEAR_MM`, slope of found on true
-#: offsets along each axis, and share of invisible sides that are flagged.
+#: What was to be reached: mean error (mm), share of errors within `NEAR_MM`, slope of found on
+#: true offsets along each axis, and share of invisible sides that are flagged.
 AIMS = {'mean_mm': 1.0, 'near': 0.95, 'slope': 0.8, 'unseen_flagged': 0.8}
 
 
