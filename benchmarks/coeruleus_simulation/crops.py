@@ -66,7 +66,9 @@ class Crop:
     side: int
 
 
-def draw_crop(heads: Several[Head], seed: int, clearer: float = 0.0) -> Crop:
+def draw_crop(
+    heads: Several[Head], seed: int, clearer: float = 0.0, spread: float = 1.0
+) -> Crop:
     """Draw a crop of a random head; the same seed gives the same bytes.
 
     Parameters
@@ -78,6 +80,8 @@ def draw_crop(heads: Several[Head], seed: int, clearer: float = 0.0) -> Crop:
     clearer : float
         By how much more than drawn nuclei stand out, for the start of a training: with 1 they have
         twice the excess signal, and images half of the noise.
+    spread : float
+        Factor of the distance of nuclei from where the registration puts them.
     """
     rng = np.random.default_rng([seed, 0])
     head, side = heads[rng.integers(len(heads))], int(rng.integers(2))
@@ -89,7 +93,7 @@ def draw_crop(heads: Several[Head], seed: int, clearer: float = 0.0) -> Crop:
     # Right nuclei look like left ones.
     axes = turned * size @ np.diag([-SIDES[side], 1, 1])
     affine = _around(axes, centre, (CROP,) * 3)
-    scan = make_scan(head, affine, (CROP,) * 3, seed, clearer)
+    scan = make_scan(head, affine, (CROP,) * 3, seed, clearer, spread)
     low, high = np.percentile(scan.volume, (5, 95))
     return Crop(
         (scan.volume - np.float32(low)) / np.float32(max(high - low, 1e-6)),

@@ -54,6 +54,7 @@ def make_scan(
     shape: tuple[int, int, int],
     seed: int,
     clearer: float = 0.0,
+    spread: float = 1.0,
 ) -> Scan:
     """Draw a participant and a sequence, and scan.
 
@@ -68,10 +69,10 @@ def make_scan(
         Voxels.
     seed : int
         The same seed draws the same nuclei, sequence and vessels on any grid.
-    clearer : float
+    clearer, spread : float
         See `crops.draw_crop`.
     """
-    first, second = draw_nuclei(head, np.random.default_rng([seed, 1]))
+    first, second = draw_nuclei(head, np.random.default_rng([seed, 1]), spread)
     sequence = draw_sequence(np.random.default_rng([seed, 2]))
     more = 1 + clearer
     sequence = replace(sequence, noise=sequence.noise / more)
