@@ -69,7 +69,7 @@ REACH_MM = 45.0
 CROPS, CLEAR, VALIDATION_CROPS, BATCH = 20000, 4000, 160, 4
 
 #: Optimiser steps of each network; those of one kind are trained from scratch with other seeds.
-STEPS = {'first': (2500, 1500), 'localizer': (4000, 2500, 2500), 'segmenter': (1200,)}
+STEPS = {'first': (2500, 1000), 'localizer': (5000, 2500, 1800), 'segmenter': (1000,)}
 
 #: Share of the error of a guess over which a network has learned too little.
 LIMIT = 0.5

@@ -42,7 +42,7 @@ KINDS = {
 }
 
 #: Label maps, the first of them for reporting (choices were made on those before), and phantoms.
-LABEL_MAPS, FIRST_REPORTED, PHANTOMS = 12, 3, 30
+LABEL_MAPS, FIRST_REPORTED, PHANTOMS = 12, 3, 20
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def reported() -> list[Case]:
             Case('native', coverage, head, 1000 + 10 * i + j)
             for i, head in enumerate(heads)
             for coverage in ('whole', 'slab')
-            for j in range(4)
+            for j in range(2)
         ),
         *(
             Case('ixi', coverage, f'{i}', 2000 + i)
@@ -101,7 +101,7 @@ def development() -> list[Case]:
         *(
             Case('second', 'slab', head, 500 + 20 * i + j)
             for i, head in enumerate(maps)
-            for j in range(10)
+            for j in range(8)
         ),
         *(Case('native', 'slab', 'ds000011_sub-05_T1w', 600 + j) for j in range(10)),
     ]
