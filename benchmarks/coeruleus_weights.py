@@ -69,7 +69,10 @@ REACH_MM = 45.0
 CROPS, CLEAR, VALIDATION_CROPS, BATCH = 20000, 4000, 160, 4
 
 #: Optimiser steps of each network; those of one kind are trained from scratch with other seeds.
-STEPS = {'first': (2500, 1000), 'localizer': (5000, 2500, 1800), 'segmenter': (1000,)}
+STEPS = {'first': (2500, 3000), 'localizer': (5000, 2500, 1800), 'segmenter': (1000,)}
+
+#: Share of views in changed contrast, of each network of the first stage.
+TONES = (0.6, 0.0)
 
 #: Share of the error of a guess over which a network has learned too little.
 LIMIT = 0.5
@@ -121,8 +124,8 @@ def train_kind(
     return networks, errors
 
 
-def read_views(data: Path, out: Path) -> Images:
-    """Draw the views of the first stage, or read them."""
+def read_views(data: Path, out: Path, tones: float) -> Images:
+    """Draw the views of the first stage, or read them; a share of them in changed contrast."""
     cache = out / 'heads'
 
     def load(name: str) -> Head:
@@ -131,23 +134,37 @@ def read_views(data: Path, out: Path) -> Images:
     training = ixi(data, 'train', IXI_TRAINING) + native(data, NATIVE)
     held = native(data, VALIDATION)
     cached([*training, *held], cache)
-    names = [source.name for source in training]
-    views = load_views(out / 'views', names, load, VIEWS, 10**6)
-    held_names = [source.name for source in held]
-    held_views = load_views(out / 'views', held_names, load, VALIDATION_VIEWS, 2 * 10**6)
+    views, held_views = (
+        load_views(out / 'views', [s.name for s in sources], load, count, first, tones)
+        for sources, count, first in (
+            (training, VIEWS, 10**6),
+            (held, VALIDATION_VIEWS, 2 * 10**6),
+        )
+    )
     return Images(views, held_views)
 
 
-def train_first(images: Images, out: Path, fast: bool, only: int | None = None) -> Stage:
-    """Train the first stage."""
+def train_first(
+    data: Path, out: Path, fast: bool, only: int | None = None
+) -> tuple[Stage, Images]:
+    """Train the first stage; return it, and the views of the last network."""
+    networks, errors = [], {}
+    for seed in range(1, len(STEPS['first']) + 1):
+        if only not in (None, seed):
+            continue
+        images = read_views(data, out, TONES[seed - 1])
 
-    def make(seed: int, steps: int) -> Task:
-        return first_task(images, seed, steps, half_precision=fast)
+        def make(_: int, steps: int, images: Images = images) -> Task:
+            # One seed for all: they differ by what they see.
+            return first_task(images, 1, steps, half_precision=fast)
 
-    networks, errors = train_kind('first', make, out, only)
+        found, error = train_kind('first', make, out, seed)
+        networks += found
+        errors |= error
     mean = torch.stack([view.points for view in images.training]).mean(dim=0)
     held = torch.stack([view.points for view in images.validation])
-    return Stage(tuple(networks), errors, float((held - mean).norm(dim=-1).mean()))
+    blind = float((held - mean).norm(dim=-1).mean())
+    return Stage(tuple(networks), errors, blind), images
 
 
 def crop_banks(data: Path, out: Path) -> tuple[Bank, Bank]:
@@ -284,8 +301,7 @@ def main() -> None:
         kinds, only = [kind], int(number)
     stages, images = {}, None
     if 'first' in kinds:
-        images = read_views(data, out)
-        stages['first'] = train_first(images, out, fast, only)
+        stages['first'], images = train_first(data, out, fast, only)
     for kind in ('localizer', 'segmenter'):
         if kind in kinds:
             stages[kind] = train_crops(kind, crop_banks(data, out), out, fast, only)

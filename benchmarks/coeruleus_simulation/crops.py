@@ -66,9 +66,7 @@ class Crop:
     side: int
 
 
-def draw_crop(
-    heads: Several[Head], seed: int, clearer: float = 0.0, spread: float = 1.0
-) -> Crop:
+def draw_crop(heads: Several[Head], seed: int, clearer: float = 0.0, spread: float = 1.0) -> Crop:
     """Draw a crop of a random head; the same seed gives the same bytes.
 
     Parameters

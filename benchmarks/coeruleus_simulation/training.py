@@ -77,9 +77,6 @@ CLEARER = 2.0
 #: this factor, so that the stem alone tells little.
 WIDE_FROM, WIDE = 12000, 1.8
 
-#: Share of the views of the first stage whose contrast is changed.
-TONES = 0.6
-
 #: Weight of left and right in the cross-entropy at the start; it falls to 1.
 RARE = 30.0
 
@@ -391,7 +388,12 @@ def view_image(head: Head, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def load_views(
-    folder: Path, names: Sequence[str], load: Callable[[str], Head], per_head: int, seed: int
+    folder: Path,
+    names: Sequence[str],
+    load: Callable[[str], Head],
+    per_head: int,
+    seed: int,
+    tones: float = 0.0,
 ) -> list[PreparedImage]:
     """Draw views of heads, or read those drawn earlier.
 
@@ -407,6 +409,8 @@ def load_views(
         Views of each.
     seed : int
         Of the first view of the first head.
+    tones : float
+        Share of views in changed contrast, see `draw_tones`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     views = []
@@ -421,20 +425,20 @@ def load_views(
             for j, (volume, points) in enumerate(
                 zip(kept['volumes'], kept['points'], strict=True)
             ):
-                views.append(_prepared(f'{name}-{j}', volume, points))
+                views.append(_prepared(f'{name}-{j}', volume, points, tones))
     return views
 
 
-def _prepared(name: str, volume: np.ndarray, points: np.ndarray) -> PreparedImage:
-    seed = [ord(letter) for letter in name]
-    tones = draw_tones(volume.astype(np.float32), np.random.default_rng(seed))
-    levels = average_pyramid(tones, 5)
+def _prepared(name: str, volume: np.ndarray, points: np.ndarray, tones: float) -> PreparedImage:
+    rng = np.random.default_rng([ord(letter) for letter in name])
+    seen = volume.astype(np.float32)
+    levels = average_pyramid(draw_tones(seen, rng) if rng.random() < tones else seen, 5)
     pyramid = tuple(torch.from_numpy(level) for level in (levels[0], *levels))
     return PreparedImage(name, pyramid, torch.from_numpy(points).float())
 
 
 def draw_tones(volume: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Give most views another contrast: a random curve from old to new intensities, 0 to 0.
+    """Give a view another contrast: a random curve from old to new intensities, 0 to 0.
 
     The simulated sequences are few, and all outside of the brain are as in a T1w.
 
@@ -443,10 +447,8 @@ def draw_tones(volume: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     volume : numpy.ndarray
         Shape (n, m, k), float32; 0 where there is no image.
     rng : numpy.random.Generator
-        Draws whether there is a curve, and its values.
+        Draws the values of the curve.
     """
-    if rng.random() >= TONES:
-        return volume
     knots = np.array([0.0, 0.12, *np.linspace(0.25, 1.5, 6)])
     values = np.array([0.0, *rng.uniform(0.0, 0.3, 1), *rng.uniform(0.05, 1.3, 6)])
     changed = np.interp(volume, knots, values).astype(np.float32)
