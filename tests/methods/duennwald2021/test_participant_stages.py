@@ -24,8 +24,9 @@ LEFT, RIGHT = (24, 26, 24), (40, 27, 23)
 ORIGIN = np.array([-24.0, -60.0, -45.0])
 STEM = 'protocol-locuscoeruleus'
 PROTOCOL = load_protocol('locus-coeruleus')
-#: Twice the scale, where the networks agree.
-CALIBRATION = ErrorRadius(('LLC', 'RLC'), 0.9, (0.6, 0.7), 0.0, 2.0, (20, 20))
+#: Twice the scale. Its limit of the visibility is that of the status, and no other one.
+LIMITS = {'visibility': 0.9, 'voxel_mm': 2.0}
+CALIBRATION = ErrorRadius(('LLC', 'RLC'), 0.9, (0.6, 0.7), 0.0, 2.0, (20, 20), LIMITS)
 
 
 @pytest.fixture(scope='module')

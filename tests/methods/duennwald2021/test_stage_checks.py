@@ -49,7 +49,7 @@ GOOD = {
         ({'misfit_mm': np.nan, 'turn': np.nan, 'size': np.nan}, (), (), ()),
         ({'turn': 61.0}, LABELS, (), ('the brainstem would be turned by 61',)),
         ({'size': 0.6}, LABELS, (), ('the brainstem would have 0.60',)),
-        ({'size': 1.5, 'turn': 90.0}, LABELS, (), ('the brainstem would', 'the brainstem would')),
+        ({'size': 1.5, 'turn': 90.0}, LABELS, (), ('the brainstem would have 1.50',)),
         # A side outside of the image was not looked for; its status says where it is.
         (
             {

@@ -17,6 +17,7 @@ from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing
 from tmsprep.methods.duennwald2021.search import Sighting, locate_stages
 from tmsprep.methods.duennwald2021.segmentation import THRESHOLD
 from tmsprep.methods.duennwald2021.stage_checks import Judgement, judge
+from tmsprep.methods.duennwald2021.stage_settings import LIMITS
 from tmsprep.methods.duennwald2021.status import outcome_status
 from tmsprep.methods.duennwald2021.two_stages import TwoStages, load_stages
 from tmsprep.outcome import Outcome
@@ -59,7 +60,7 @@ def locate_in_stages(name: str, request: Request) -> Outcome:
         _columns(model, found),
         {**details, **_first_stage(model, found)},
         files=_save_heatmaps(found, model, request.folder, volume),
-        extra={} if model.calibration is None else {CALIBRATION: dict(model.calibration)},
+        extra=_calibration(model),
         findings=list(judgement.findings),
         unreliable=list(judgement.unreliable),
         doubts={'not_visible': list(judgement.unseen)} if judgement.unseen else {},
@@ -79,6 +80,18 @@ def locate_in_stages(name: str, request: Request) -> Outcome:
             nib.save(nib.Nifti1Image(labels, volume.affine), outcome.files[f'labels_{way}'])
     outcome.extra['segmentations'] = segmentations
     return outcome
+
+
+def _calibration(model: TwoStages) -> dict[str, Any]:
+    """Return the calibration of the radius, for `add_radius`.
+
+    Signs of the image that have a limit among those of the model are left out: a point beyond it
+    has another status than 'ok', and so no radius.
+    """
+    if model.calibration is None:
+        return {}
+    limits = {k: v for k, v in model.calibration.get('limits', {}).items() if k not in LIMITS}
+    return {CALIBRATION: {**model.calibration, 'limits': limits}}
 
 
 def _columns(model: TwoStages, found: Sighting) -> dict[str, list[float | None]]:

@@ -78,16 +78,16 @@ def _of_image(sighting: Sighting, limits: Mapping[str, float]) -> list[str]:
             f'the landmarks of the brainstem are {sighting.misfit_mm:.1f} mm from their usual '
             f'arrangement (at most {limits["misfit_mm"]:.1f}): it may not be in the image'
         )
-    if sighting.turn > MAX_TURN:
-        found.append(
-            f'the brainstem would be turned by {sighting.turn:.0f} degrees (at most '
-            f'{MAX_TURN:.0f}): the image may be stored with wrong axes'
-        )
     low, high = SIZES
     if not low <= sighting.size <= high and np.isfinite(sighting.size):
         found.append(
             f'the brainstem would have {sighting.size:.2f} of its usual size (from {low} to '
             f'{high}): it may not be in the image'
+        )
+    elif sighting.turn > MAX_TURN:
+        found.append(
+            f'the brainstem would be turned by {sighting.turn:.0f} degrees (at most '
+            f'{MAX_TURN:.0f}): the image may be stored with wrong axes'
         )
     return found
 
