@@ -20,6 +20,7 @@ def rows() -> pd.DataFrame:
                     'image': f'{i:02d}',
                     'side': side,
                     'visible': visible,
+                    'slice_mm': 2.0 + i / 40,
                     'visibility': 0.6 + i / 100 if visible else 0.1 + i / 100,
                     'error_mm': (i + 1) / 20 if visible else np.nan,
                     **dict.fromkeys(
@@ -39,8 +40,9 @@ def test_find_limits() -> None:
 
 def test_find_radius() -> None:
     """Nine of ten errors of the images lie inside."""
-    radius = find_radius(rows(), find_limits(rows()))
+    radius = find_radius(rows())
     reach = radius.finite_radii({'LLC': 0.0, 'RLC': 0.0})
+    assert radius.limits == {'voxel_mm': pytest.approx(2.975)}
     assert reach['LLC'] == pytest.approx(1.9, abs=0.25)
 
 
