@@ -103,7 +103,7 @@ def _errors(summary: pd.DataFrame, names: list[str]) -> str:
 
 
 def _slopes(summary: pd.DataFrame, names: list[str]) -> str:
-    heads = ['images', *(f'to the {d} (95 % interval)' for d in DIRECTIONS)]
+    heads = ['images', *(f'{d} (95 % interval)' for d in DIRECTIONS)]
     table = [
         [
             name,

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from coeruleus_weights import MARGIN, find_limits, find_radius
 
 from coeruleus_simulation.training import LOCALIZER, draw_tones, localizer_of, segmenter_of
-from coeruleus_weights import find_limits, find_radius
 
 
 def rows() -> pd.DataFrame:
@@ -33,9 +33,9 @@ def rows() -> pd.DataFrame:
 
 def test_find_limits() -> None:
     """Between the visible and the invisible sides; others where few visible ones lie beyond."""
-    limits = find_limits(rows())
+    limits = find_limits(rows(), rows()[['visible', 'visibility']])
     assert 0.42 < limits['visibility'] <= 0.6
-    assert limits['spread_mm'] == 1
+    assert limits['spread_mm'] == MARGIN
 
 
 def test_find_radius() -> None:
