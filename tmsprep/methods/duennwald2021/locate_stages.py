@@ -26,7 +26,7 @@ from tmsprep.points import PointSet
 #: How a segmentation of the two stages is made, for its sidecar.
 HOW = (
     'the crop around each localised point, in which the second stage looked for it; voxels with '
-    f'a probability over {THRESHOLD:g}'
+    f'a probability over {THRESHOLD:g}, of each side the largest part'
 )
 
 

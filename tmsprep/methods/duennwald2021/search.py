@@ -21,6 +21,7 @@ from tmsprep.imaging.volume import average_pyramid, normalise, percentile_window
 from tmsprep.methods.baxter2021.locate import locate
 from tmsprep.methods.baxter2021.network import empty_outside, pyramid_sampler
 from tmsprep.methods.baxter2021.weights import Localizer
+from tmsprep.methods.duennwald2021.segmentation import connected
 from tmsprep.methods.duennwald2021.status import heatmap_spread
 from tmsprep.methods.duennwald2021.two_stages import TwoStages
 from tmsprep.networks.windows import inside_volume, read_patch
@@ -35,6 +36,9 @@ _BEYOND_MM = 4.0
 #: The most probable voxels of a crop that show whether there is a nucleus, mm3: a third of a small
 #: one, so that part of it suffices, and a bright dot does not.
 _SEEN_MM3 = 8.0
+
+#: Longest step between voxels of one part of a nucleus, which may be faint in between, in voxels.
+_GAP = 3.0
 
 #: Largest deviation from the median of a crop, in interquartile ranges.
 _FURTHEST = np.float32(4.0)
@@ -104,7 +108,8 @@ class Sighting:
     def labels(self, shape: tuple[int, int, int], threshold: float = 0.5) -> np.ndarray:
         """Voxels of the whole image over a threshold, uint8: 1 left, 2 right.
 
-        A voxel over it on both sides has the label of the larger probability.
+        A voxel over it on both sides has the label of the larger probability. Of each side the
+        largest part is kept: there is one nucleus.
         """
         labels, best = np.zeros(shape, np.uint8), np.full(shape, threshold, np.float32)
         for side in (0, 1):
@@ -112,6 +117,10 @@ class Sighting:
             _paste(here, self.probabilities[side], self.starts[side])
             labels[here > best] = side + 1
             best = np.maximum(best, here)
+        for number in (1, 2):
+            parts = connected(np.argwhere(labels == number), _GAP)
+            for part in sorted(parts, key=len)[:-1]:
+                labels[tuple(part.T)] = 0
         return labels
 
 
