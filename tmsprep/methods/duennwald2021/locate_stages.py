@@ -14,8 +14,9 @@ from tmsprep.learning.card import WARNING
 from tmsprep.methods.base import Request
 from tmsprep.methods.baxter2021.radius import CALIBRATION
 from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing_measures
-from tmsprep.methods.duennwald2021.search import Sighting, locate_stages
+from tmsprep.methods.duennwald2021.search import locate_stages
 from tmsprep.methods.duennwald2021.segmentation import THRESHOLD
+from tmsprep.methods.duennwald2021.sighting import Sighting
 from tmsprep.methods.duennwald2021.stage_checks import Judgement, judge
 from tmsprep.methods.duennwald2021.stage_settings import LIMITS
 from tmsprep.methods.duennwald2021.status import outcome_status
