@@ -87,6 +87,14 @@ def test_mirror() -> None:
     np.testing.assert_allclose((voxels - first)[:, 0], (-11, 11), atol=1)
 
 
+def test_stray_parts() -> None:
+    """A single bright voxel, 4 voxels from the cube, is no part of it; 3 voxels away it is."""
+    for away, count in ((4, 27), (3, 28)):
+        volume = cubes(SHAPE, LEFT)
+        volume[LEFT[0], LEFT[1], LEFT[2] - 1 - away] = 200
+        assert (locate_stages(stages(), volume, UPRIGHT).labels(SHAPE) == 1).sum() == count
+
+
 def test_members() -> None:
     model = stages((fixed((6, 7, 7)), fixed((10, 7, 7))))
     found = locate_stages(model, cubes(SHAPE), UPRIGHT)

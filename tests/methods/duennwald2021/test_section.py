@@ -55,6 +55,15 @@ def test_numbers(output: FakeOutput) -> None:
     page.assert_alone()
 
 
+def test_warning_of_the_card(output: FakeOutput) -> None:
+    rows = [make_row(label, ('0', '0', '0')) for label in ('LLC', 'RLC')]
+    weights = {'TrainingData': 'rods', 'Warning': 'they are off by 9 mm: do not use them'}
+    output.table(IMAGE, 'coreunet', rows, Weights=weights)
+    text = output.write().text
+    first = 'Networks trained on rods. They are off by 9 mm: do not use them.'
+    assert text.index(first) < text.index('No warnings.')
+
+
 def test_warnings(output: FakeOutput) -> None:
     segment(output, 'lpp')
     text = output.write().text.split('Targets')[0]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tmsprep.methods.duennwald2021.search import Sighting
+from tmsprep.methods.duennwald2021.sighting import Sighting
 from tmsprep.methods.duennwald2021.stage_checks import judge
 from tmsprep.methods.duennwald2021.stage_settings import LIMITS
 

@@ -14,8 +14,9 @@ from tmsprep.learning.card import WARNING
 from tmsprep.methods.base import Request
 from tmsprep.methods.baxter2021.radius import CALIBRATION
 from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing_measures
-from tmsprep.methods.duennwald2021.search import Sighting, locate_stages
+from tmsprep.methods.duennwald2021.search import locate_stages
 from tmsprep.methods.duennwald2021.segmentation import THRESHOLD
+from tmsprep.methods.duennwald2021.sighting import Sighting
 from tmsprep.methods.duennwald2021.stage_checks import Judgement, judge
 from tmsprep.methods.duennwald2021.stage_settings import LIMITS
 from tmsprep.methods.duennwald2021.status import outcome_status
@@ -26,7 +27,7 @@ from tmsprep.points import PointSet
 #: How a segmentation of the two stages is made, for its sidecar.
 HOW = (
     'the crop around each localised point, in which the second stage looked for it; voxels with '
-    f'a probability over {THRESHOLD:g}'
+    f'a probability over {THRESHOLD:g}, of each side the largest part'
 )
 
 

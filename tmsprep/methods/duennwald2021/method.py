@@ -53,8 +53,8 @@ class CoReUNetMethod(Method):
             'mm',
         ),
         'visibility': column(
-            'Mean probability of the nucleus where it is highest: in 8 mm3 of the crop around the '
-            'point, 0 to 1; n/a without a network that segments'
+            'Mean probability, from 0 to 1, of the nucleus where it is highest, in 8 mm3 of the '
+            'crop around the point; n/a without a network that segments'
         ),
         RADIUS: column(
             'Radius of a ball around the point that holds the true centre for 9 of 10 nuclei of '

@@ -104,10 +104,11 @@ def section(image: ImageRef, layout: Layout) -> Section:
 
 
 def _lead(weights: Mapping[str, object]) -> str:
-    """Say what the networks were trained on, and whether that was of use."""
-    trained, warning = (weights.get(key, '') for key in ('TrainingData', 'Warning'))
-    told = [f'**Networks trained on {trained}.**'] if trained else []
-    return ' '.join([*told, *([f'**When they were trained, {warning}.**'] if warning else [])])
+    """Say what the networks were trained on, and what their card warns of."""
+    trained, warning = (str(weights.get(key, '')) for key in ('TrainingData', 'Warning'))
+    told = [f'Networks trained on {trained}.'] if trained else []
+    told += [f'{warning[0].upper()}{warning[1:]}.'] if warning else []
+    return f'**{" ".join(told)}**' if told else ''
 
 
 def _segmentations(image: ImageRef, layout: Layout) -> Iterator[Section]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tmsprep.methods.duennwald2021.search import Sighting
+from tmsprep.methods.duennwald2021.sighting import Sighting
 
 #: Largest angle by which the landmarks may be turned from the axes of the image, degrees, and
 #: sizes that they may have. Training images were turned by up to 45 degrees and had 0.8 to 1.25 of
