@@ -19,12 +19,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
-from tmsprep.evaluation.conformal import ErrorRadius, calibrate
 from tmsprep.learning.card import WARNING
 from tmsprep.learning.log import write_log
 from tmsprep.learning.loop import Task, fit, rounded
@@ -32,26 +29,17 @@ from tmsprep.methods.baxter2021.network import MultiResolutionNet
 from tmsprep.methods.baxter2021.task import Images, bfloat16_is_fast
 from tmsprep.methods.baxter2021.validation import make_localizer
 from tmsprep.methods.duennwald2021.networks import CoeruleusModel, CoReUNet, PatchUNet
-from tmsprep.methods.duennwald2021.search import scale_crop, visibility_of
-from tmsprep.methods.duennwald2021.stage_settings import LIMITS
 from tmsprep.methods.duennwald2021.two_stages import TwoStages, save_stages
 from tmsprep.tables import write_json
 
+from coeruleus_simulation.bank import Bank
 from coeruleus_simulation.cases import development, measure_all
 from coeruleus_simulation.crops import CROP, CROP_MM
+from coeruleus_simulation.first import FIRST_PROTOCOL, FIRST_RECIPE, first_task, load_views
 from coeruleus_simulation.heads import Head, load_heads
+from coeruleus_simulation.limits import find_limits, find_radius, see_crops
 from coeruleus_simulation.sources import IXI_TRAINING, NATIVE, VALIDATION, cached, ixi, native
-from coeruleus_simulation.training import (
-    FIRST_PROTOCOL,
-    FIRST_RECIPE,
-    Bank,
-    CropTask,
-    blind_error,
-    first_task,
-    load_views,
-    localizer_of,
-    segmenter_of,
-)
+from coeruleus_simulation.training import CropTask, blind_error, localizer_of, segmenter_of
 
 logger = logging.getLogger('coeruleus_weights')
 
@@ -78,12 +66,6 @@ TONES = (0.6, 0.0)
 
 #: Share of the error of a guess over which a network has learned too little.
 LIMIT = 0.5
-
-#: Share of visible sides in the validation set that may be warned of by each limit.
-WARNED = 0.01
-
-#: How far beyond those sides the limits lie, as their number is small.
-MARGIN = 1.25
 
 
 @dataclass(frozen=True)
@@ -222,64 +204,6 @@ def assemble(
 def has_learned(errors: Mapping[str, float], blind: float) -> dict[str, bool]:
     """Tell for each network whether its error is at most half of that of a guess."""
     return {name: bool(error <= LIMIT * blind) for name, error in errors.items()}
-
-
-def see_crops(network: PatchUNet, bank: Bank) -> pd.DataFrame:
-    """Measure the visibility in crops; columns 'visible' and 'visibility'."""
-    rows = []
-    with torch.inference_mode():
-        for number in range(len(bank)):
-            volume, _, points = bank[number]
-            crop = torch.from_numpy(scale_crop(volume.numpy()))
-            found = network(crop[None])[0].float().softmax(dim=0)[1].numpy()
-            seen = {'visibility': visibility_of(found, CROP_MM)}
-            rows.append(seen | {'visible': bool(points[0].isfinite().all())})
-    return pd.DataFrame(rows)
-
-
-def find_limits(rows: pd.DataFrame, crops: pd.DataFrame) -> dict[str, float]:
-    """Limits that warn of few visible sides of the validation set, and of most invisible ones.
-
-    Parameters
-    ----------
-    rows : pandas.DataFrame
-        Of `measure_all`.
-    crops : pandas.DataFrame
-        Of `see_crops`, as images have few invisible sides.
-
-    Returns
-    -------
-    dict
-        As `stage_settings.LIMITS`. That of the visibility has the largest sum of the shares of
-        sides told right, visible and not; the others lie `MARGIN` beyond nearly all sides.
-    """
-    seen = rows[rows['visible']]
-    both = pd.concat([rows[['visible', 'visibility']], crops])
-    values = np.sort(both['visibility'].dropna().unique())
-    between = (values[:-1] + values[1:]) / 2
-    shown = both['visible'].to_numpy(bool)
-    measured = both['visibility'].to_numpy()
-    right = [
-        (measured[~shown] < limit).mean() + (measured[shown] >= limit).mean() for limit in between
-    ]
-    others = {
-        name: round(float(MARGIN * seen[name].quantile(1 - WARNED)), 2)
-        for name in LIMITS
-        if name != 'visibility'
-    }
-    return {'visibility': round(float(between[int(np.argmax(right))]), 3), **others}
-
-
-def find_radius(rows: pd.DataFrame) -> ErrorRadius:
-    """Radius that holds nine of ten errors, from images of the validation set.
-
-    Each image counts as a participant, as there are three heads only: what is promised holds for
-    other images of these heads, with voxels no longer than theirs.
-    """
-    wide = rows.pivot_table(index='image', columns='side', values='error_mm', dropna=False)
-    errors = wide[['left', 'right']].to_numpy()
-    limits = {'voxel_mm': float(rows['slice_mm'].max())}
-    return calibrate(errors, None, ('LLC', 'RLC'), list(wide.index), limits=limits)
 
 
 def warning_of(stages: Mapping[str, Stage]) -> dict[str, str]:

@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from coeruleus_weights import MARGIN, find_limits, find_radius
 
-from coeruleus_simulation.training import LOCALIZER, draw_tones, localizer_of, segmenter_of
+from coeruleus_simulation.first import draw_tones
+from coeruleus_simulation.limits import MARGIN, find_limits, find_radius
+from coeruleus_simulation.training import LOCALIZER, localizer_of, segmenter_of
 
 
 def rows() -> pd.DataFrame:
