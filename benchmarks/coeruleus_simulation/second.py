@@ -1,6 +1,7 @@
 """A second simulator, to test on: other people, other code, other numbers.
 
-It shares nothing with the rest of this folder, neither code nor a parameter. Its heads are label
+It shares nothing with the rest of this folder, neither code nor a parameter, but the published
+centres that the height of nuclei is from. Its heads are label
 maps, which have no texture of their own; nuclei are placed by the head's own fourth ventricle
 instead of a registration, and are chains of ellipsoids with sharp edges and a patchy signal
 instead of soft rods; vessels are random walks; and the scanner measures in k-space.
