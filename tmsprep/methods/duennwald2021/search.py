@@ -99,7 +99,7 @@ def locate_stages(
         spread_mm=np.array(spread),
         dispersion_mm=np.where(looked, dispersion(points * voxel_mm), np.nan),
         shift_mm=np.where(looked, shift, np.nan),
-        visibility=np.array([_visibility(side.probability, voxel_mm) for side in sides]),
+        visibility=np.array([visibility_of(side.probability, voxel_mm) for side in sides]),
         finder_mm=float(dispersion(first * voxel_mm).mean()),
         **_arrangement(model.finder, first.mean(axis=0) * voxel_mm),
     )
@@ -254,8 +254,16 @@ def _segment(model: TwoStages, crop: np.ndarray, *, mirrored: bool, device: str)
     return total[::-1] if mirrored else total
 
 
-def _visibility(probability: np.ndarray, voxel_mm: float) -> float:
-    """Mean of the largest probabilities that fill `_SEEN_MM3`; NaN if they are not known."""
+def visibility_of(probability: np.ndarray, voxel_mm: float) -> float:
+    """Mean of the largest probabilities that fill 8 mm3; NaN if they are not known.
+
+    Parameters
+    ----------
+    probability : numpy.ndarray
+        Shape (n, m, k): of the nucleus in a crop.
+    voxel_mm : float
+        Edge of the cubic voxels.
+    """
     count = round(_SEEN_MM3 / voxel_mm**3)
     return float(np.sort(probability, axis=None)[-count:].mean())
 
