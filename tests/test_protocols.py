@@ -62,7 +62,6 @@ REFUSALS = {
     ('afids', 'coreunet'): '--localizers coreunet: protocol afids has cnn, syn',
     ('locus-coeruleus', 'cnn'): '--localizers cnn: protocol locus-coeruleus has coreunet',
     ('locus-coeruleus', 'syn'): '--localizers syn: protocol locus-coeruleus has coreunet',
-    ('locus-coeruleus', 'coreunet'): 'protocol locus-coeruleus has no default weights',
 }
 
 

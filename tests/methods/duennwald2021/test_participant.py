@@ -219,8 +219,9 @@ def resources(weights: Path | None, *ways: str) -> dict:
 
 
 def test_missing_weights(tmp_path: Path) -> None:
+    without = replace(PROTOCOL, weights={'coreunet': 'none.safetensors'})
     with pytest.raises(ResourceError, match='train --protocol locus-coeruleus --annotations'):
-        resources(None)
+        get_method('coreunet').resources(without, {'segmentation': ['lpp']})
     with pytest.raises(ResourceError, match='weights file not found'):
         resources(tmp_path / 'none.safetensors')
 

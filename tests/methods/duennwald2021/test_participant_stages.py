@@ -153,6 +153,13 @@ def test_resources(weights: Path) -> None:
         resources(path)
 
 
+def test_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    card = {'name': 'w', 'warning': 'do not use them'}
+    path = save_stages(tmp_path / 'w.safetensors', stages(card=card))
+    resources(path)
+    assert caplog.messages == [f'{path}: do not use them']
+
+
 def test_memory(bids: Path, weights: Path) -> None:
     images = sorted(bids.rglob('*.nii.gz'))
     found = get_method('coreunet').memory_gb({'weights': str(weights)}, images)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -10,6 +11,7 @@ import nibabel as nib
 
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.evaluation.status import RADIUS
+from tmsprep.learning.card import WARNING
 from tmsprep.methods.base import Method, Request
 from tmsprep.methods.baxter2021.radius import add_radius
 from tmsprep.methods.duennwald2021.derivatives import write_derivatives
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from tmsprep.group.analysis import Group, GroupRequest, GroupResult
     from tmsprep.methods.learner import Learner
     from tmsprep.reports.sections import Section
+
+logger = logging.getLogger(__name__)
 
 
 class CoReUNetMethod(Method):
@@ -77,13 +81,10 @@ class CoReUNetMethod(Method):
         found, archive = find_weights(self.name, kinds, protocol, given, _check)
         ways = list(options.get('segmentation', ()))
         in_stages = archive.metadata['format'] == STAGES_KIND
-        if in_stages:
-            stages = check_stages(archive)
-            content = stages.crop
-            there = stages.labels, content.voxel_mm
-        else:
-            content = check_coeruleus(archive)
-            there = content.labels, content.voxel_mm
+        stages = check_stages(archive) if in_stages else None
+        content = stages.crop if stages else check_coeruleus(archive)
+        labels, card = (stages or content).labels, (stages or content).card
+        there = labels, content.voxel_mm
         wanted = protocol.labels, protocol.voxel_mm
         if there != wanted:
             raise ResourceError(
@@ -99,6 +100,8 @@ class CoReUNetMethod(Method):
                 f'{found["weights"]} label voxels at the localised points alone; give '
                 '--segmentation lpp'
             )
+        if warning := card.get(WARNING):
+            logger.warning('%s: %s', found['weights'], warning)
         return {**found, 'stages': in_stages, 'segmentation': ways}
 
     def memory_gb(self, resources: Mapping[str, Any], images: Sequence[Path]) -> float:
