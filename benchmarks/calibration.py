@@ -15,7 +15,6 @@ import pandas as pd
 
 from tmsprep.atomic import atomic_path
 from tmsprep.evaluation.conformal import ErrorRadius, calibrate
-from tmsprep.evaluation.status import WITHOUT_RADIUS
 from tmsprep.files import file_sha256
 from tmsprep.imaging.conform import resample_mask
 from tmsprep.imaging.read import read_image
@@ -134,7 +133,7 @@ def calibrate_on(rows: pd.DataFrame) -> ErrorRadius:
     parts = [part for _, part in rows.groupby(['person', 'kind', 'strength'], sort=False)]
     # A point with a warning bears no radius, so its error is none of this calibration.
     for part in parts:
-        part['error_mm'] = part['error_mm'].mask(part['status'].isin(WITHOUT_RADIUS))
+        part['error_mm'] = part['error_mm'].mask(part['status'].ne('ok'))
     parts = [part for part in parts if part['error_mm'].notna().any()]
     if not parts:
         raise ValueError('every point of every image carries a warning: train with more steps')
@@ -165,7 +164,7 @@ def coverage(rows: pd.DataFrame, radius: ErrorRadius) -> pd.DataFrame:
             if unlike(_signs(part), radius.limits)
             else radius.finite_radii(dict(zip(part['label'], part['dispersion_mm'], strict=True)))
         )
-        promised = part['label'].map(radii).mask(part['status'].isin(WITHOUT_RADIUS))
+        promised = part['label'].map(radii).mask(part['status'].ne('ok'))
         found.append(part.assign(kind=kind, radius=promised)[['kind', 'radius', 'error_mm']])
     known = pd.concat(found).dropna(subset='error_mm')
     inside = (known['error_mm'] <= known['radius']).where(known['radius'].notna())

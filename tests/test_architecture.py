@@ -242,6 +242,7 @@ DEFERRED = {
         },
         'methods.duennwald2021.method': {
             *('tmsprep.methods.duennwald2021.locate', 'tmsprep.methods.duennwald2021.learner'),
+            'tmsprep.methods.duennwald2021.locate_stages',
             *(
                 'tmsprep.methods.duennwald2021.group',
                 'tmsprep.methods.duennwald2021.group_section',

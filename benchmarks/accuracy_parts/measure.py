@@ -13,7 +13,7 @@ import pandas as pd
 
 from tmsprep.config import DEFAULT_THREADS
 from tmsprep.evaluation.conformal import ErrorRadius, is_outdated
-from tmsprep.evaluation.status import RADIUS, WITHOUT_RADIUS
+from tmsprep.evaluation.status import RADIUS
 from tmsprep.interfaces.conform import Conform
 from tmsprep.methods import get_method
 from tmsprep.methods.base import Request, points_of
@@ -121,7 +121,7 @@ def with_promise(rows: pd.DataFrame, outcome: Outcome, status: Sequence[str]) ->
     radii = ErrorRadius.from_dict(content).finite_radii(
         dict(zip(rows['label'], spread, strict=True))
     )
-    held_back = rows['status'].isin(WITHOUT_RADIUS)
+    held_back = rows['status'].ne('ok')
     return rows.assign(
         any_radius_mm=rows['label'].map(radii).astype(float),
         **{RADIUS: rows[RADIUS].astype(float).mask(held_back)},

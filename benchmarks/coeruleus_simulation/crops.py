@@ -17,8 +17,9 @@ from coeruleus_simulation.scans import Scan, make_scan
 CROP, CROP_MM = 32, 0.75
 
 #: Furthest distance of a crop's middle from where the registration puts the nucleus, mm; largest
-#: angle about each axis, degrees; largest change of size. The first stage is off by 1 to 2 mm.
-SHIFT_MM, ANGLE, SIZE = 4.0, 15.0, 0.15
+#: angle about each axis, degrees; largest change of size. The first stage is off by 1 to 2 mm, and
+#: slabs are tilted along the stem.
+SHIFT_MM, ANGLES, SIZE = 4.0, np.array([25.0, 15.0, 15.0]), 0.15
 
 #: The same for whole heads and slabs, and the thickness of slabs, mm.
 VIEW_ANGLE, VIEW_SIZE, VIEW_SHIFT_MM = 20.0, 0.1, 15.0
@@ -65,18 +66,32 @@ class Crop:
     side: int
 
 
-def draw_crop(heads: Several[Head], seed: int) -> Crop:
-    """Draw a crop of a random head; the same seed gives the same bytes."""
+def draw_crop(heads: Several[Head], seed: int, clearer: float = 0.0, spread: float = 1.0) -> Crop:
+    """Draw a crop of a random head; the same seed gives the same bytes.
+
+    Parameters
+    ----------
+    heads : sequence of Head
+        One is drawn.
+    seed : int
+        Draws everything.
+    clearer : float
+        By how much more than drawn nuclei stand out, for the start of a training: with 1 they have
+        twice the excess signal, and images half of the noise.
+    spread : float
+        Factor of the distance of nuclei from where the registration puts them.
+    """
     rng = np.random.default_rng([seed, 0])
     head, side = heads[rng.integers(len(heads))], int(rng.integers(2))
     expected = expected_centres(head)[side]
     centre = expected + _in_ball(SHIFT_MM, rng)
-    turned = Rotation.from_euler('xyz', rng.uniform(-ANGLE, ANGLE, 3), degrees=True).as_matrix()
+    angles = rng.uniform(-ANGLES, ANGLES)
+    turned = Rotation.from_euler('xyz', angles, degrees=True).as_matrix()
     size = CROP_MM * (1 + rng.uniform(-SIZE, SIZE))
     # Right nuclei look like left ones.
     axes = turned * size @ np.diag([-SIDES[side], 1, 1])
     affine = _around(axes, centre, (CROP,) * 3)
-    scan = make_scan(head, affine, (CROP,) * 3, seed)
+    scan = make_scan(head, affine, (CROP,) * 3, seed, clearer, spread)
     low, high = np.percentile(scan.volume, (5, 95))
     return Crop(
         (scan.volume - np.float32(low)) / np.float32(max(high - low, 1e-6)),

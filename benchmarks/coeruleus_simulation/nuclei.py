@@ -46,8 +46,14 @@ def expected_centres(head: Head) -> np.ndarray:
     return head.from_template(priors.CENTRES)
 
 
-def draw_nuclei(head: Head, rng: np.random.Generator) -> tuple[Nucleus, Nucleus]:
-    """Draw the left and the right nucleus; the ranges are those of `priors`."""
+def draw_nuclei(
+    head: Head, rng: np.random.Generator, spread: float = 1.0
+) -> tuple[Nucleus, Nucleus]:
+    """Draw the left and the right nucleus.
+
+    The ranges are those of `priors`; `spread` is the factor of the distance of both from where the
+    registration puts them.
+    """
     age = rng.uniform(*priors.AGES)
     common, length, thickness = (
         rng.standard_normal(3),
@@ -63,7 +69,7 @@ def draw_nuclei(head: Head, rng: np.random.Generator) -> tuple[Nucleus, Nucleus]
         share = priors.SIDES_AGREE
         # Both sides lie further up, to the front or to the outside.
         deviation = np.sqrt(share) * common + np.sqrt(1 - share) * own
-        shift = deviation * (priors.ALONG, priors.ACROSS, priors.ACROSS) @ axes
+        shift = spread * deviation * (priors.ALONG, priors.ACROSS, priors.ACROSS) @ axes
         direction = axes[0] + priors.TILT * rng.standard_normal(3)
         width = float(np.clip(thickness * rng.uniform(*priors.UNEQUAL), *priors.THICKNESS))
         flat = np.sqrt(rng.uniform(*priors.FLATNESS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from nibabel.affines import apply_affine, voxel_sizes
@@ -48,7 +48,14 @@ class Scan:
         return apply_affine(np.linalg.inv(self.affine), np.stack(places))
 
 
-def make_scan(head: Head, affine: np.ndarray, shape: tuple[int, int, int], seed: int) -> Scan:
+def make_scan(
+    head: Head,
+    affine: np.ndarray,
+    shape: tuple[int, int, int],
+    seed: int,
+    clearer: float = 0.0,
+    spread: float = 1.0,
+) -> Scan:
     """Draw a participant and a sequence, and scan.
 
     Parameters
@@ -62,9 +69,17 @@ def make_scan(head: Head, affine: np.ndarray, shape: tuple[int, int, int], seed:
         Voxels.
     seed : int
         The same seed draws the same nuclei, sequence and vessels on any grid.
+    clearer, spread : float
+        See `crops.draw_crop`.
     """
-    nuclei = draw_nuclei(head, np.random.default_rng([seed, 1]))
+    first, second = draw_nuclei(head, np.random.default_rng([seed, 1]), spread)
     sequence = draw_sequence(np.random.default_rng([seed, 2]))
+    more = 1 + clearer
+    sequence = replace(sequence, noise=sequence.noise / more)
+    nuclei = (
+        replace(first, contrast=1 + more * (first.contrast - 1)),
+        replace(second, contrast=1 + more * (second.contrast - 1)),
+    )
     return scan(head, affine, shape, nuclei, sequence, seed)
 
 

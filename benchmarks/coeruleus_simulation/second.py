@@ -1,6 +1,7 @@
 """A second simulator, to test on: other people, other code, other numbers.
 
-It shares nothing with the rest of this folder, neither code nor a parameter. Its heads are label
+It shares nothing with the rest of this folder, neither code nor a parameter, but the published
+centres that the height of nuclei is from. Its heads are label
 maps, which have no texture of their own; nuclei are placed by the head's own fourth ventricle
 instead of a registration, and are chains of ellipsoids with sharp edges and a patchy signal
 instead of soft rods; vessels are random walks; and the scanner measures in k-space.
@@ -25,8 +26,10 @@ WHITE, VENTRAL, OUTSIDE = (2, 7, 41, 46, 77, 85), (28, 60), 500
 FINE_MM = 0.6
 
 #: Middle of a nucleus above the level at which the fourth ventricle is widest, mm, along the stem:
-#: mean and SD, chosen by eye on the label maps, between the widest part and the aqueduct.
-_ABOVE = (9.0, 2.0)
+#: mean and SD, between the widest part and the aqueduct. The mean is that of the published centres
+#: (Mäki-Marttunen and Espeseth 2021) in two label maps, 18 to 20 mm; at first it was 9 mm, by eye,
+#: which lies in the lower pons.
+_ABOVE = (18.0, 2.0)
 
 #: Distance from the midline, and of the surface from the floor, mm: mean and SD. Between the 3.2
 #: mm of Fernandes et al. 2012 (fixed tissue) and the 5 to 6 mm of maps in MNI152; 1.1 mm deep.

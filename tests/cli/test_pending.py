@@ -279,7 +279,7 @@ def test_other_protocol(config: ParticipantConfig, tmp_path: Path) -> None:
 def test_no_weights(config: ParticipantConfig, capsys: pytest.CaptureFixture[str]) -> None:
     """What the run would refuse is refused before jobs are submitted."""
     arguments = [str(config.bids_dir), str(config.out_dir), 'participant']
-    arguments += ['--protocol', 'locus-coeruleus', '-w', str(config.work_dir)]
+    arguments += ['--protocol', 'afids', '-w', str(config.work_dir)]
     assert main(arguments) == 2
     assert 'give --weights' in capsys.readouterr().err
 

@@ -27,7 +27,7 @@ def choose(protocol: Protocol = PROTOCOL, **tables: dict[str, Any]) -> Recommend
     return found
 
 
-BAD = ('failed', 'outside_image', 'wrong_side', 'unreliable')
+BAD = ('failed', 'outside_image', 'wrong_side', 'unreliable', 'not_visible')
 WARNED = ('disagreement', 'near_edge', 'wrong_gyrus', 'gyrus_unknown')
 
 # Worked by hand: the lead's point if it is ok, else the next one if it is; else the lead's if it

@@ -19,11 +19,12 @@ from tmsprep.group.analysis import GroupRequest
 from tmsprep.group.issues import errors_by_subject
 from tmsprep.learning.examples import Record, split
 from tmsprep.learning.kept import prepare_record, remove_unfinished
-from tmsprep.learning.train import WeightsRun, train_weights
+from tmsprep.learning.train import WeightsRun, Written, train_weights
 from tmsprep.methods import method_options, methods_of, names_of
 from tmsprep.methods.base import Method
 from tmsprep.methods.resources import gather_resources
 from tmsprep.protocols import Protocol, load_protocol
+from tmsprep.running import EXIT_OK, EXIT_WARNED
 from tmsprep.running.locks import claim_level, short_lock
 from tmsprep.running.progress import EachMinute, TrainingProgress
 from tmsprep.text import counted
@@ -43,7 +44,8 @@ def run_level(config: TrainConfig) -> int:
     -------
     int
         0 if everything was done; 1 if an annotated image could not be used, or a file of
-        annotations has an error, though the others were trained on.
+        annotations has an error, though the others were trained on; else 3 if the networks have
+        learned too little to be used.
 
     Raises
     ------
@@ -132,9 +134,14 @@ def _run(config: TrainConfig) -> int:
     problems: dict[str, list[str]] = defaultdict(list, run.problems)
     records = _prepare(run, problems)
     _check_number(run, records)
-    weights = _train(run, records)
+    weights, warning = _train(run, records)
     logger.info('weights: %s; model card: %s', weights, weights.with_suffix('.md'))
-    return conclude(problems, f'tmsprep finished without errors: {counted(len(records), "image")}')
+    done = f'tmsprep finished without errors: {counted(len(records), "image")}'
+    if warning:
+        logger.warning('%s', warning)
+        done += '; do not use the networks, as said above'
+    code = conclude(problems, done)
+    return EXIT_WARNED if warning and code == EXIT_OK else code
 
 
 def _prepare(run: AnnotatedRun, problems: dict[str, list[str]]) -> list[Record]:
@@ -169,7 +176,7 @@ def _check_number(run: AnnotatedRun, records: list[Record]) -> None:
         )
 
 
-def _train(run: AnnotatedRun, records: list[Record]) -> Path:
+def _train(run: AnnotatedRun, records: list[Record]) -> Written:
     training, validation = split(records, run.learner.least_validation)
     config = run.config
     trainings = run.learner.trainings(training, config.random_seed)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.bids.names import ImageRef, Layout, may_be
-from tmsprep.evaluation.status import GYRUS_UNKNOWN, WRONG_GYRUS
+from tmsprep.evaluation.status import GYRUS_UNKNOWN, NOT_VISIBLE, WRONG_GYRUS
 from tmsprep.methods import get_method
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
@@ -26,7 +26,11 @@ REVIEWED = 'reviewed'
 POINTS = 'points'
 
 #: Status of points that need a look to the entry of the sidecar that lists their targets.
-DOUBTS = {WRONG_GYRUS: 'WrongGyrus', GYRUS_UNKNOWN: 'GyrusUnknown'}
+DOUBTS = {
+    NOT_VISIBLE: 'NotVisible',
+    WRONG_GYRUS: 'WrongGyrus',
+    GYRUS_UNKNOWN: 'GyrusUnknown',
+}
 
 #: Columns that every table of targets begins with.
 FIRST_COLUMNS = ('label', 'hemisphere', 'region', 'x', 'y', 'z', 'status')

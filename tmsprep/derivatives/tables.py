@@ -14,7 +14,7 @@ from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives.earlier import DOUBTS, EXPERT, read_outcome
 from tmsprep.derivatives.outdated import delete_outdated
 from tmsprep.disclaimer import disclaimer
-from tmsprep.evaluation.status import RADIUS, UNUSABLE, WITHOUT_RADIUS
+from tmsprep.evaluation.status import RADIUS, UNUSABLE
 from tmsprep.evaluation.template import add_mni, mni_columns
 from tmsprep.methods import get_method, methods_of
 from tmsprep.methods.base import Method, points_of
@@ -174,7 +174,8 @@ def targets_table(
     for name, values in outcome.columns.items():
         columns[name] = np.array(values, dtype=np.float64)
     if RADIUS in columns:
-        columns[RADIUS][np.isin(columns['status'], list(WITHOUT_RADIUS))] = np.nan
+        # Nothing is promised for a point with a warning: the calibration has no such points.
+        columns[RADIUS][np.array(columns['status']) != 'ok'] = np.nan
     # Nobody should lay a coil over a point that must not be used.
     for name in set(COIL_COLUMNS) & set(columns):
         columns[name][np.isin(columns['status'], list(UNUSABLE))] = np.nan

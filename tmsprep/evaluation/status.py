@@ -20,15 +20,15 @@ EDGE_MM = 5.0
 #: Column of the radius of the ball around a point that holds 90 % of errors.
 RADIUS = 'error90_mm'
 
+#: Status of a point whose target cannot be seen in the image: where it lies is a guess.
+NOT_VISIBLE = 'not_visible'
+
 #: Statuses of points that must not be used.
-UNUSABLE = frozenset({'failed', 'outside_image', 'wrong_side', 'unreliable'})
+UNUSABLE = frozenset({'failed', 'outside_image', 'wrong_side', 'unreliable', NOT_VISIBLE})
 
 #: Statuses of points whose gyrus is doubtful: it is another one than that of the target, or
 #: cannot be told.
 WRONG_GYRUS, GYRUS_UNKNOWN = 'wrong_gyrus', 'gyrus_unknown'
-
-#: Statuses with which the promise of `RADIUS` does not hold: no such point was calibrated on.
-WITHOUT_RADIUS = UNUSABLE | {'near_edge', 'disagreement', WRONG_GYRUS, GYRUS_UNKNOWN}
 
 #: Closed vocabulary of the status column, with its meaning.
 STATUSES = {
@@ -39,6 +39,8 @@ STATUSES = {
     'outside_image': 'found, but outside the field of view',
     'unreliable': 'found, but not to be relied on: the image does not look there as it should; '
     'see the report',
+    NOT_VISIBLE: 'not seen: the point lies where the target is expected, but the image does not '
+    'show it there',
     'near_edge': 'found, but so near to the edge of the field of view that what tells its '
     'position may be cut off',
     GYRUS_UNKNOWN: 'found, but it cannot be told whether it lies in the gyrus of the target',
@@ -79,8 +81,8 @@ def point_status(
 ) -> list[str]:
     """Find the status of every target of a protocol.
 
-    The first that applies: missing, outside, unreliable (then no more is known), wrong side, wrong
-    gyrus, near the edge, disagreement, gyrus unknown.
+    The first that applies: missing, outside, unreliable (then no more is known), not visible,
+    wrong side, wrong gyrus, near the edge, disagreement, gyrus unknown.
 
     Parameters
     ----------
@@ -95,7 +97,7 @@ def point_status(
     unreliable : collection of str
         Targets whose points are not to be relied on.
     doubts : mapping
-        `WRONG_GYRUS` and `GYRUS_UNKNOWN` to the targets of which they hold.
+        `NOT_VISIBLE`, `WRONG_GYRUS` and `GYRUS_UNKNOWN` to the targets of which they hold.
     radius_mm : numpy.ndarray, optional
         Shape (n,): stated error of each point, NaN where there is none.
     edge_mm : float
@@ -112,7 +114,7 @@ def point_status(
         far = points.distance(other) > DISAGREEMENT_MM
     doubted = {
         status: np.isin(protocol.labels, list(doubts.get(status, ())))
-        for status in (WRONG_GYRUS, GYRUS_UNKNOWN)
+        for status in (NOT_VISIBLE, WRONG_GYRUS, GYRUS_UNKNOWN)
     }
     across = on_wrong_side(points, protocol, tolerance_mm=MIDLINE_MM)
     across |= swapped_pairs(points, protocol)
@@ -120,6 +122,7 @@ def point_status(
         ('failed', ~points.found),
         ('outside_image', outside_field_of_view(points, shape, affine)),
         ('unreliable', np.isin(protocol.labels, list(unreliable))),
+        (NOT_VISIBLE, doubted[NOT_VISIBLE]),
         ('wrong_side', across),
         (WRONG_GYRUS, doubted[WRONG_GYRUS]),
         ('near_edge', near_edge(points, shape, affine, radius_mm, edge_mm)),

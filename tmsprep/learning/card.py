@@ -15,6 +15,9 @@ from tmsprep.learning.examples import Record, participants_of
 from tmsprep.protocols import Protocol
 from tmsprep.text import counted
 
+#: Entry that says why the networks must not be used; missing if nothing is known against them.
+WARNING = 'warning'
+
 #: Entry of weights without a stated licence.
 LICENCE = 'set by the owner of the images and points it was trained on'
 

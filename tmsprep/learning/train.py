@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tmsprep.bids.names import Layout
-from tmsprep.learning.card import common_entries, write_card
+from tmsprep.learning.card import WARNING, common_entries, write_card
 from tmsprep.learning.examples import Record, points_as_dict, usable
 from tmsprep.learning.log import Row, plot_log, write_log
 from tmsprep.learning.loop import Trained, fit, rounded
@@ -128,13 +128,20 @@ class WeightsRun:
         return self.learner.protocol
 
 
+class Written(NamedTuple):
+    """A weights file, and why it must not be used, in words; '' if nothing is known against it."""
+
+    path: Path
+    warning: str
+
+
 def train_weights(
     run: WeightsRun,
     layout: Layout,
     checkpoints: Path,
     data: str = 'not stated',
     progress: Progress | None = None,
-) -> Path:
+) -> Written:
     """Train all networks, and write weights, model card, log and figure.
 
     When it is repeated after a kill, it resumes from the checkpoints and gives the same weights as
@@ -155,8 +162,8 @@ def train_weights(
 
     Returns
     -------
-    Path
-        The weights file, which is written last.
+    Written
+        The weights file, which is written last, and whether it is of use.
 
     Raises
     ------
@@ -184,7 +191,7 @@ def train_weights(
     figure = layout.level('train', 'curve', '.svg')
     plot_log(figure.parent / 'figures' / figure.name, logs, unit, meaning)
     write_card(path.with_suffix('.md'), run.protocol, card)
-    return learner.save(path, model, card.entries)
+    return Written(learner.save(path, model, card.entries), card.entries.get(WARNING, ''))
 
 
 def _train(

@@ -355,7 +355,8 @@ class Learner(ABC):
         Returns
         -------
         tuple
-            The model, perhaps with what was measured, and what the model card says of it.
+            The model, perhaps with what was measured, and what the model card says of it; its
+            entry `WARNING` if the model must not be used.
         """
         return model, Card()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,7 @@ def _gyri_problems(protocol: Protocol) -> list[str]:
 
 def find_weights(
     method: str,
-    kind: str,
+    kind: str | Collection[str],
     protocol: Protocol,
     given: Path | None,
     check: Callable[[Archive], object] | None = None,
@@ -84,7 +84,7 @@ def find_weights(
     ----------
     method : str
         Name of the method.
-    kind : str
+    kind : str or collection of str
         As in `tmsprep.networks.archive.open_archive`.
     protocol : Protocol
         The targets, and the default weights.
@@ -106,10 +106,11 @@ def find_weights(
     path = given
     if path is None and method in protocol.weights:
         path = protocol.file(protocol.weights[method])
-    if path is None:
+    if path is None or (given is None and not path.exists()):
+        where = f' at {path}' if path else ''
         raise ResourceError(
-            f'protocol {protocol.name} has no default weights. Give --weights FILE, or train '
-            f'them on your annotated images: tmsprep BIDS_DIR WEIGHTS train --protocol '
+            f'protocol {protocol.name} has no default weights{where}. Give --weights FILE, or '
+            f'train them on your annotated images: tmsprep BIDS_DIR WEIGHTS train --protocol '
             f'{protocol.name} --annotations DIR; then give --weights '
             f'WEIGHTS/localizer_{protocol.name}.safetensors'
         )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
@@ -17,6 +17,8 @@ from tmsprep.atomic import atomic_path
 
 if TYPE_CHECKING:
     import torch
+
+_Item = TypeVar('_Item')
 
 #: Largest weights file, bytes, as it is read whole; the shipped ones have 5 MB.
 MAX_BYTES = 2 * 10**9
@@ -89,7 +91,7 @@ class Archive:
     path : Path
         The file.
     metadata : mapping
-        Its texts.
+        Its texts; 'format' is the kind of content.
     arrays : mapping
         Numbers by name, all finite.
     sha256 : str
@@ -119,6 +121,15 @@ class Archive:
                 f'{self.path}: {key!r} of its metadata is damaged ({error}); get the file again'
             ) from error
 
+    def part(self, prefix: str) -> Archive:
+        """Return what belongs to a part: names that begin with a prefix, without it."""
+        return Archive(
+            self.path,
+            _beginning(self.metadata, prefix),
+            _beginning(self.arrays, prefix),
+            self.sha256,
+        )
+
     def check_shapes(self, expected: Mapping[str, tuple[int, ...]]) -> None:
         """Refuse parameters that are not exactly those of a network.
 
@@ -147,15 +158,20 @@ class Archive:
                 )
 
 
-def open_archive(path: Path, kind: str, sha256: str | None = None) -> Archive:
+def _beginning(items: Mapping[str, _Item], prefix: str) -> dict[str, _Item]:
+    """Return what has names that begin with a prefix, without it."""
+    return {n[len(prefix) :]: item for n, item in items.items() if n.startswith(prefix)}
+
+
+def open_archive(path: Path, kind: str | Collection[str], sha256: str | None = None) -> Archive:
     """Read a weights file once, and check all that can be told without its network; no Torch.
 
     Parameters
     ----------
     path : Path
         The file.
-    kind : str
-        Kind of content.
+    kind : str or collection of str
+        Kind of content; any of several.
     sha256 : str, optional
         Checksum that it must have, found when the run began.
 
@@ -169,8 +185,9 @@ def open_archive(path: Path, kind: str, sha256: str | None = None) -> Archive:
         raise WeightsError(
             f'{path} has changed since the run began; leave it as it is, and start again'
         )
-    if archive.metadata.get('format') != kind:
-        raise WeightsError(f'{path} does not hold {kind} weights; give another file')
+    kinds = [kind] if isinstance(kind, str) else sorted(kind)
+    if archive.metadata.get('format') not in kinds:
+        raise WeightsError(f'{path} does not hold {" or ".join(kinds)} weights; give another file')
     for name, array in sorted(archive.arrays.items()):
         if array.dtype.kind != 'f':
             raise WeightsError(f'{path}: {name} holds {array.dtype}, not weights; get it again')

@@ -167,6 +167,7 @@ def image_page(
         if refused
         else _verdict(image, rows, protocol, concerns, warned),
         concerns=concerns,
+        leads=[section.lead for section in found if section.lead],
         facts=[text for section in found for text in section.facts],
         warnings=[*warned, *_earlier(image)],
         cards=shown,

@@ -130,6 +130,8 @@ class Section:
         Shown below the heading.
     pictures, tables, parts : sequence
         Shown in this order after the text.
+    lead : str
+        Sentence that a reader must know before all else, above that summary.
     facts : sequence of str
         Sentences for the summary at the top of the page.
     warnings : sequence of str
@@ -154,6 +156,7 @@ class Section:
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
     parts: Sequence[Section] = ()
+    lead: str = ''
     facts: Sequence[str] = ()
     warnings: Sequence[str] = ()
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -192,6 +195,8 @@ class Page:
         'good', 'look', 'bad' or 'plain': colour of the summary.
     verdict, concerns : str
         First sentence of the summary, and the same in few words for the table of contents.
+    leads : sequence of str
+        Sentences above that one.
     facts, warnings : sequence of str
         Further sentences of the summary.
     sections : sequence of Section
@@ -223,6 +228,7 @@ class Page:
     level: str = 'plain'
     verdict: str = ''
     concerns: str = ''
+    leads: Sequence[str] = ()
     facts: Sequence[str] = ()
     warnings: Sequence[str] = ()
     sections: Sequence[Section] = ()

@@ -107,7 +107,7 @@ def train(folder: Path, records: list[Record], made: TinyLearner | None = None, 
     made = made or learner()
     run = WeightsRun(made, records, more.pop('validation', ()), made.options['random_seed'])
     layout = Layout(folder / 'out', PROTOCOL.name)
-    return train_weights(run, layout, folder / 'work', **more)
+    return train_weights(run, layout, folder / 'work', **more).path
 
 
 def contents(weights: Path) -> tuple[Any, ...]:

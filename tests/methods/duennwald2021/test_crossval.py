@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,12 @@ from tmsprep.learning.examples import Example, Record
 from tmsprep.learning.plan import Training
 from tmsprep.learning.train import train_network
 from tmsprep.methods.duennwald2021.comparison import point_rows
-from tmsprep.methods.duennwald2021.crossval import evaluate_fold, load, segmentation_rows
+from tmsprep.methods.duennwald2021.crossval import (
+    blind_error,
+    evaluate_fold,
+    load,
+    segmentation_rows,
+)
 from tmsprep.methods.duennwald2021.learner import CoeruleusLearner
 from tmsprep.methods.duennwald2021.networks import CoReUNet, PatchUNet
 from tmsprep.methods.duennwald2021.recipes import CoeruleusRecipe, Epochs
@@ -181,3 +187,32 @@ def test_plan_of_the_paper() -> None:
     assert len(seeds) == 5
     with pytest.raises(ValueError, match='--repetitions'):
         CoeruleusLearner(PROTOCOL, {**options, 'repetitions': 2}).plan(names, [])
+
+
+def at(affine: np.ndarray, *points: tuple[float, float, float]) -> Volume:
+    """Image of 20 x 20 x 10 voxels of 0.75 mm with points, voxels."""
+    return Volume('x', torch.zeros(20, 20, 10), affine, torch.tensor(points))
+
+
+def test_blind_error() -> None:
+    affine = np.diag([0.75, 0.75, 0.75, 1.0])
+    moved = affine.copy()
+    moved[:3, 3] = 30, 0, 0
+    training = [
+        at(affine, (4, 10, 5), (14, 10, 5)),
+        at(affine, (8, 10, 5), (math.nan, math.nan, math.nan)),
+    ]
+    # The means are (6, 10, 5) and (14, 10, 5): off by 4 voxels and by 0 voxels.
+    same = [at(affine, (6, 14, 5), (14, 10, 5))]
+    assert blind_error(training, same) == pytest.approx(0.75 * (4 + 0) / 2)
+    # In the scanner frame they are 30 mm away, but not from the middle of the image.
+    away = [at(moved, (6, 14, 5), (14, 10, 5))]
+    assert blind_error(training, away) == pytest.approx(0.75 * (4 + 0) / 2)
+    # The other way round: the field of view has moved, not the head.
+    shifted = [at(moved, (6 - 40, 14, 5), (14 - 40, 10, 5))]
+    assert blind_error(training, shifted) == pytest.approx(0.75 * (4 + 0) / 2)
+    assert np.isnan(
+        blind_error(
+            training, [at(affine, (math.nan, math.nan, math.nan), (math.nan, math.nan, math.nan))]
+        )
+    )

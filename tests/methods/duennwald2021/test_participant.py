@@ -219,14 +219,15 @@ def resources(weights: Path | None, *ways: str) -> dict:
 
 
 def test_missing_weights(tmp_path: Path) -> None:
+    without = replace(PROTOCOL, weights={'coreunet': 'none.safetensors'})
     with pytest.raises(ResourceError, match='train --protocol locus-coeruleus --annotations'):
-        resources(None)
+        get_method('coreunet').resources(without, {'segmentation': ['lpp']})
     with pytest.raises(ResourceError, match='weights file not found'):
         resources(tmp_path / 'none.safetensors')
 
 
 def test_other_weights(tmp_path: Path, random_weights: Path, weights: Path) -> None:
-    with pytest.raises(ResourceError, match='does not hold tmsprep-locus-coeruleus-1 weights'):
+    with pytest.raises(ResourceError, match='not hold tmsprep-locus-coeruleus-1 or'):
         resources(random_weights)
     other = replace(PROTOCOL, voxel_mm=0.5)
     with pytest.raises(ResourceError, match=r'trained for .*0\.75.*has .*0\.5'):

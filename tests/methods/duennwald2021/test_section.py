@@ -50,9 +50,18 @@ def test_numbers(output: FakeOutput) -> None:
     ):
         assert f'<data value="{exact}">{shown}</data>' in page.source
     assert 'Reference region: ball in the pons; its centre is at 0.1, -20.0, -20.0 mm' in page.text
-    assert 'Trained on: simulated <images>.' in page.text
+    assert 'Networks trained on simulated <images>.' in page.text
     assert 'Nibali A, He Z' in page.text
     page.assert_alone()
+
+
+def test_warning_of_the_card(output: FakeOutput) -> None:
+    rows = [make_row(label, ('0', '0', '0')) for label in ('LLC', 'RLC')]
+    weights = {'TrainingData': 'rods', 'Warning': 'they are off by 9 mm: do not use them'}
+    output.table(IMAGE, 'coreunet', rows, Weights=weights)
+    text = output.write().text
+    first = 'Networks trained on rods. They are off by 9 mm: do not use them.'
+    assert text.index(first) < text.index('No warnings.')
 
 
 def test_warnings(output: FakeOutput) -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tmsprep.methods.duennwald2021.status import (
+    EDGE_MM,
     MAX_SPREAD_MM,
     PAIR_STATUSES,
     heatmap_spread,
@@ -48,3 +49,33 @@ def test_heatmap_spread() -> None:
     even = heatmap_spread(np.ones((128, 128, 80), np.float32), 0.75)
     assert even == pytest.approx(0.75 * ((2 * (128**2 - 1) + 80**2 - 1) / 12) ** 0.5)
     assert even > 2 * MAX_SPREAD_MM
+
+
+@pytest.mark.parametrize(
+    ('left', 'right', 'unreliable', 'unseen', 'expected'),
+    [
+        # The other side is judged alone: it is neither too near nor on the wrong side.
+        ((55, 50, 50), (45, 50, 50), (), ('LLC',), ('not_visible', 'ok')),
+        ((50, 50, 50), (51, 50, 50), (), ('RLC',), ('ok', 'not_visible')),
+        ((45, 50, 50), (90, 50, 50), ('RLC',), (), ('ok', 'unreliable')),
+        ((45, 50, 50), (55, 50, 50), (), ('LLC', 'RLC'), ('not_visible', 'not_visible')),
+        ((45, 50, 50), (55, 50, 50), ('LLC', 'RLC'), ('RLC',), ('unreliable', 'unreliable')),
+        ((-5, 50, 50), (55, 50, 50), (), ('LLC',), ('outside_image', 'ok')),
+        (NAN, (55, 50, 50), ('LLC',), ('LLC',), ('failed', 'ok')),
+        ((45, 50, 2), (55, 50, 8), (), (), ('near_edge', 'ok')),
+    ],
+)
+def test_two_stages(left, right, unreliable, unseen, expected) -> None:
+    points = PointSet(('LLC', 'RLC'), np.array([left, right], dtype=float))
+    found = pair_status(
+        points,
+        PROTOCOL,
+        SHAPE,
+        AFFINE,
+        (2, 2),
+        edge_mm=EDGE_MM,
+        unreliable=unreliable,
+        unseen=unseen,
+    )
+    assert tuple(found) == expected
+    assert set(found) <= set(PAIR_STATUSES)

@@ -19,7 +19,7 @@ from tmsprep.evaluation.conformal import calibrate
 from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.imaging.read import load_nifti
 from tmsprep.imaging.volume import to_volume_mm, to_world_mm
-from tmsprep.learning.card import Card, markdown_table
+from tmsprep.learning.card import WARNING, Card, markdown_table
 from tmsprep.learning.examples import Example, Record
 from tmsprep.learning.loop import Task, Trained
 from tmsprep.learning.plan import Plan, Training
@@ -245,10 +245,13 @@ class MultiResolutionLearner(Learner):
             model = replace(model, calibration=radius.as_dict())
         images = self.load(training)
         found = errors_of(predict_images(model, images, device), images)
-        _warn(found, errors, [record.name for record in (*training, *validation)])
-        return model, self._card(
-            model, errors, float(np.nanmean(found)), training, validation, device
-        )
+        warning = _useless(found)
+        if not warning:
+            names = [record.name for record in (*training, *validation)]
+            _warn(found if errors is None else np.concatenate([found, errors]), names)
+        mean = float(np.nanmean(found))
+        card = self._card(model, errors, mean, training, validation, device)
+        return model, replace(card, entries={**card.entries, **warning})
 
     def _card(
         self,
@@ -367,28 +370,20 @@ def _signs(records: Sequence[Record], scatter: np.ndarray | None) -> list[dict[s
     return [signs_of(*of) for of in zip(spread, voxels, strict=True)]
 
 
-def _warn(errors: np.ndarray, others: np.ndarray | None, names: Sequence[str]) -> None:
-    """Warn of networks that are of no use, and of points that may belong to other images.
-
-    Parameters
-    ----------
-    errors : numpy.ndarray
-        Shape (images, targets), in the training set, mm.
-    others : numpy.ndarray or None
-        The same in the validation set.
-    names : sequence of str
-        Names of the images of both.
-    """
+def _useless(errors: np.ndarray) -> dict[str, str]:
+    """Return the warning of the card if networks are of no use, by their training set's errors."""
     mean = float(np.nanmean(errors))
-    if mean > _USELESS_MM:
-        logger.warning(
-            'the mean error in the training set itself is %.0f mm: do not use the networks. Train '
-            'with more --steps',
-            mean,
-        )
-        return
-    both = errors if others is None else np.concatenate([errors, others])
-    for name, median in doubtful(both, names).items():
+    if mean <= _USELESS_MM:
+        return {}
+    return {
+        WARNING: f'the mean error in the training set itself is {mean:.0f} mm: do not use the '
+        'networks. Train with more --steps'
+    }
+
+
+def _warn(errors: np.ndarray, names: Sequence[str]) -> None:
+    """Warn of points that may belong to other images; errors of shape (images, targets), mm."""
+    for name, median in doubtful(errors, names).items():
         logger.warning(
             '%s: the points given are %.0f mm (median) from where the network localises them, '
             'which is right elsewhere: they may belong to another image. Look at them, and train '

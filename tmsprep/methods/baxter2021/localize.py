@@ -18,7 +18,7 @@ from tmsprep.evaluation.head import MeanHead
 from tmsprep.imaging.volume import average_pyramid, normalise, to_world_mm
 from tmsprep.methods.base import Request
 from tmsprep.methods.baxter2021.locate import locate, locate_coarsely, moved
-from tmsprep.methods.baxter2021.network import Sampler, pyramid_sampler
+from tmsprep.methods.baxter2021.network import empty_outside, pyramid_sampler
 from tmsprep.methods.baxter2021.radius import CALIBRATION
 from tmsprep.methods.baxter2021.weights import Localizer, load_localizer
 from tmsprep.outcome import Outcome
@@ -105,7 +105,7 @@ def _look(
         for member in localizer.members[: 1 if coarsely else None]:
             extent = member.settings.extent
             shift = extent / 2 - matrix @ torch.full((3,), extent / 2, device=device)
-            sampler = _empty_outside(pyramid_sampler(pyramid, extent))
+            sampler = empty_outside(pyramid_sampler(pyramid, extent))
             # Upright, nothing is rounded on the way.
             upright = bool((turn == np.eye(3)).all())
             view = sampler if upright else moved(sampler, matrix, shift)
@@ -171,8 +171,3 @@ def localize_image(name: str, request: Request) -> Outcome:
     extra = {} if localizer.calibration is None else {CALIBRATION: localizer.calibration}
     settle_mm = localizer.settle_mm
     return Outcome(name, points, columns, details, extra=extra, settle_mm=settle_mm)
-
-
-def _empty_outside(sampler: Sampler) -> Sampler:
-    """Clip what is darker than the window's lower end, as in training."""
-    return lambda level, positions: sampler(level, positions).clamp_min(0)

@@ -187,6 +187,11 @@ def pyramid_sampler(pyramid: Sequence[torch.Tensor], extent: float) -> Sampler:
     return sampler
 
 
+def empty_outside(sampler: Sampler) -> Sampler:
+    """Clip what is darker than the window's lower end, as in training."""
+    return lambda level, positions: sampler(level, positions).clamp_min(0)
+
+
 def _standardise(crops: torch.Tensor) -> torch.Tensor:
     """Each crop to mean 0 and sd 1, so that scanner gain and offset do not matter (ours)."""
     axes = (-3, -2, -1)

@@ -190,7 +190,7 @@ def check_localizer(archive: Archive) -> LocalizerContent:
             f"{archive.path} is damaged: 'mirror' or 'shape' of its metadata does not fit its "
             f'{len(labels)} targets; get it again'
         )
-    _check_calibration(archive, calibration)
+    check_calibration(archive, calibration)
     settle_mm = archive.value('settle_mm', '0')
     if settle_mm != 0:
         try:
@@ -226,7 +226,14 @@ def _is_shape(shape: Any, targets: int) -> bool:
     )
 
 
-def _check_calibration(archive: Archive, content: Any) -> None:
+def check_calibration(archive: Archive, content: Any) -> None:
+    """Refuse a calibration of the error radius that cannot be used; None is no calibration.
+
+    Raises
+    ------
+    WeightsError
+        With the file.
+    """
     if content is None:
         return
     try:

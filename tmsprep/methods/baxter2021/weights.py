@@ -53,6 +53,11 @@ class Localizer:
 
 def save_localizer(path: Path, localizer: Localizer) -> Path:
     """Write an ensemble as one file, weights in half precision."""
+    return write_archive(path, WEIGHTS_KIND, *describe_localizer(localizer))
+
+
+def describe_localizer(localizer: Localizer) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the parameters and the metadata of the file of an ensemble, by name."""
     tensors = {
         f'{i}.{name}': tensor
         for i, member in enumerate(localizer.members)
@@ -67,7 +72,7 @@ def save_localizer(path: Path, localizer: Localizer) -> Path:
         'calibration': json.dumps(localizer.calibration),
         'settle_mm': json.dumps(localizer.settle_mm),
     }
-    return write_archive(path, WEIGHTS_KIND, tensors, metadata)
+    return tensors, metadata
 
 
 def load_localizer(given: Path | Archive, sha256: str | None = None) -> Localizer:

@@ -175,6 +175,35 @@ def evaluate_image(
     return points, segments
 
 
+def blind_error(training: Sequence[Volume], validation: Sequence[Volume]) -> float:
+    """Mean error of a guess that looks at no image, mm; NaN if nothing is known.
+
+    It is the mean position in the training set, either from the middle of the image, along its
+    axes, or in the scanner frame, whichever is nearer in the validation set.
+
+    Parameters
+    ----------
+    training, validation : sequence of Volume
+        With points, NaN where missing.
+    """
+    errors = []
+    for places in (_from_middle, _in_scanner):
+        known, truth = (np.array([places(v) for v in some]) for some in (training, validation))
+        guess = np.ma.masked_invalid(known).mean(axis=0).filled(np.nan)
+        off = np.linalg.norm(truth - guess, axis=-1)
+        errors.append(off[np.isfinite(off)].mean() if np.isfinite(off).any() else np.nan)
+    return float(min(errors))
+
+
+def _from_middle(volume: Volume) -> np.ndarray:
+    middle = (np.array(volume.shape) - 1) / 2
+    return (volume.points.numpy().astype(float) - middle) * volume.voxel_mm
+
+
+def _in_scanner(volume: Volume) -> np.ndarray:
+    return _in_mm(volume, volume.points.numpy())
+
+
 def validation_measures(
     model: CoeruleusModel, validation: Sequence[Record], protocol: Protocol, device: str = 'cpu'
 ) -> tuple[float, float]:

@@ -88,7 +88,8 @@ def write_segmentation(
     way : str
         A key of `SEGMENTATIONS`.
     found : mapping
-        'rows' of `measure_segmentation`; 'error', or None; 'details' for the sidecar.
+        'rows' of `measure_segmentation`; 'error', or None; 'details' for the sidecar; 'how' it was
+        made, if it differs from `SEGMENTATIONS`.
     labels : str or None
         File on the isotropic grid.
     image : ImageRef
@@ -105,7 +106,8 @@ def write_segmentation(
     Path
         The table of measures.
     """
-    description = f'Segmentation of the locus coeruleus: {SEGMENTATIONS[way]}'
+    how = found.get('how', SEGMENTATIONS[way])
+    description = f'Segmentation of the locus coeruleus: {how}'
     entries = {'Method': way, **FRAME, **entries, **found['details']}
     _write_labels(
         layout.derivative(image, 'dseg', '.nii.gz', desc=way),

@@ -16,12 +16,13 @@ from torch import nn
 
 from tmsprep.bids.names import ImageRef
 from tmsprep.learning.annotations import Annotations
-from tmsprep.learning.card import Card
+from tmsprep.learning.card import WARNING, Card
 from tmsprep.learning.examples import Example, Record
 from tmsprep.learning.loop import Task, Trained
 from tmsprep.learning.plan import Plan, Test, Training, make_partition, seed_of
 from tmsprep.methods.duennwald2021.comparison import FOLDS, POINTS, SEGMENTATION, TRAININGS
 from tmsprep.methods.duennwald2021.crossval import (
+    blind_error,
     evaluate_fold,
     failed_rows,
     load,
@@ -47,9 +48,14 @@ logger = logging.getLogger(__name__)
 #: Kinds of networks; their positions are part of the seeds.
 NETWORKS = ('localizer', 'segmenter')
 
-#: Mean error in the validation set, mm, above which the networks are useless.
-_USELESS_MM = 10.0
+#: Largest error in the validation set, as a share of that of a guess that looks at no image.
+_USEFUL = 0.5
 
+_USELESS = (
+    'the mean error in the validation set, which chose the epoch, is {:.1f} mm, over half of the '
+    '{:.1f} mm of a guess that looks at no image: do not use the networks. Train with more '
+    '--epochs, or on more participants'
+)
 _OPTIMISTIC = (
     'No participant was held out: the test set also chose the best epoch, so that the results are '
     'optimistic. --held-out N avoids it.'
@@ -219,12 +225,7 @@ class CoeruleusLearner(Learner):
     ) -> tuple[CoeruleusModel, Card]:
         """Measure the networks in the validation set."""
         error_mm, dice = validation_measures(model, validation, self.protocol, device)
-        if error_mm > _USELESS_MM:
-            logger.warning(
-                'the mean error in the validation set, which chose the epoch, is %.0f mm: do not '
-                'use the networks. Train with more --epochs, or on more participants',
-                error_mm,
-            )
+        blind_mm = blind_error(self._load(training), self._load(validation))
         best = (f'{name}: {t.best} of {len(t.log)}' for name, t in trained.items())
         entries = {
             'recipe': self.recipe.name,
@@ -232,14 +233,18 @@ class CoeruleusLearner(Learner):
             'augmentation': self.augmentations[0],
             'seeds': str(self.options['random_seed']),
             'validation_mm': _number(error_mm),
+            'blind_mm': _number(blind_mm),
             'validation_dice_lpp': _number(dice),
         }
+        if error_mm > _USEFUL * blind_mm:
+            entries[WARNING] = _USELESS.format(error_mm, blind_mm)
         recipe = json.dumps(asdict(self.recipe), indent=1, sort_keys=True)
         sections = {
             'Error': [
                 _MEASURED.format(self.protocol.name),
                 '',
                 f'- mean distance from the reference: {_number(error_mm)} mm',
+                f'- that of the mean place of the training set: {_number(blind_mm)} mm',
                 f'- mean Dice of one patch at the points: {_number(dice)}',
             ],
             'Recipe': ['```json', recipe, '```'],

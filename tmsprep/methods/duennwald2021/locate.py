@@ -14,6 +14,7 @@ import torch
 from tmsprep.evaluation.errors import dispersion
 from tmsprep.imaging.labels import save_heatmap
 from tmsprep.imaging.volume import normalise, percentile_window
+from tmsprep.learning.card import WARNING
 from tmsprep.methods.base import Request, points_of
 from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing_measures
 from tmsprep.methods.duennwald2021.networks import CoeruleusModel, load_coeruleus
@@ -216,6 +217,7 @@ def _details(model: CoeruleusModel, request: Request) -> dict[str, Any]:
             'Name': model.card.get('name', Path(request.resources['weights']).stem),
             'SHA256': request.resources['weights_sha256'],
             'TrainingData': model.card.get('data', 'not stated'),
+            **({'Warning': model.card[WARNING]} if WARNING in model.card else {}),
         },
         'VoxelSize': model.voxel_mm,
     }

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from nibabel.affines import voxel_sizes
 
 from tmsprep.imaging.read import ImageError, read_geometry
-from tmsprep.methods.duennwald2021.options import WEIGHTS_KIND
+from tmsprep.methods.duennwald2021.options import STAGES_KIND, WEIGHTS_KIND
 from tmsprep.methods.duennwald2021.settings import check_coeruleus
+from tmsprep.methods.duennwald2021.stage_settings import check_stages
 from tmsprep.networks.archive import WeightsError, open_archive
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ _MAPS = 23.0
 
 #: Bytes per voxel and feature of the finest level, applied (measured: 30.2).
 _APPLIED = 31.0
+
+#: Memory of the two stages beyond that of the image: the first one sees a cube of 256 voxels.
+_STAGES_GB = 1.1
 
 #: Bytes per voxel of image, heatmaps and labels (measured: 20 for points alone).
 _VOLUMES = 40
@@ -67,7 +71,12 @@ def applying_gb(images: Sequence[Path], weights: Path) -> float:
     WeightsError
         If the file holds something else, or no localising network.
     """
-    content = check_coeruleus(open_archive(weights, WEIGHTS_KIND))
+    archive = open_archive(weights, (WEIGHTS_KIND, STAGES_KIND))
+    if archive.metadata['format'] == STAGES_KIND:
+        voxel_mm = check_stages(archive).crop.voxel_mm
+        voxels = max((_voxels(path, voxel_mm) for path in images), default=0.0)
+        return _STAGES_GB + voxels * _VOLUMES / 1e9
+    content = check_coeruleus(archive)
     if not content.localizers:
         raise WeightsError(f'{weights} holds no network that localises; give other weights')
     settings = content.localizers[0]

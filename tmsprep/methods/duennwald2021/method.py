@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -9,15 +10,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import nibabel as nib
 
 from tmsprep.bids.names import ImageRef, Layout
-from tmsprep.methods.base import Method, Request, points_of
+from tmsprep.evaluation.status import RADIUS
+from tmsprep.learning.card import WARNING
+from tmsprep.methods.base import Method, Request
+from tmsprep.methods.baxter2021.radius import add_radius
 from tmsprep.methods.duennwald2021.derivatives import write_derivatives
 from tmsprep.methods.duennwald2021.figures import SIDES, Scene, plot_heatmaps, plot_labels
 from tmsprep.methods.duennwald2021.memory import applying_gb
-from tmsprep.methods.duennwald2021.options import OPTIONS, WEIGHTS_KIND
+from tmsprep.methods.duennwald2021.options import OPTIONS, STAGES_KIND, WEIGHTS_KIND
 from tmsprep.methods.duennwald2021.section import section
 from tmsprep.methods.duennwald2021.settings import check_coeruleus
-from tmsprep.methods.duennwald2021.status import PAIR_STATUSES, pair_status
+from tmsprep.methods.duennwald2021.stage_settings import check_stages
+from tmsprep.methods.duennwald2021.status import PAIR_STATUSES, outcome_status
 from tmsprep.methods.resources import ResourceError, find_weights
+from tmsprep.networks.archive import Archive
 from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
@@ -28,6 +34,8 @@ if TYPE_CHECKING:
     from tmsprep.group.analysis import Group, GroupRequest, GroupResult
     from tmsprep.methods.learner import Learner
     from tmsprep.reports.sections import Section
+
+logger = logging.getLogger(__name__)
 
 
 class CoReUNetMethod(Method):
@@ -43,6 +51,23 @@ class CoReUNetMethod(Method):
         'heatmap_spread_mm': column(
             'Root mean square distance of the heatmap from its mean, the point', 'mm'
         ),
+        'shift_mm': column(
+            'Distance of the point from where the first of two stages, which looks at the whole '
+            'image, puts it',
+            'mm',
+        ),
+        'visibility': column(
+            'Mean probability, from 0 to 1, of the nucleus where it is highest, in 8 mm3 of the '
+            'crop around the point; n/a without a network that segments'
+        ),
+        RADIUS: column(
+            'Radius of a ball around the point that holds the true centre for 9 of 10 nuclei of '
+            'new participants, in images like those of the calibration; n/a in others, see '
+            'Calibration, and for points with a warning. The calibration of weights that were '
+            'trained on simulated images has simulated images only',
+            'mm',
+            long_name='90 % error',
+        ),
     }
     statuses = PAIR_STATUSES
     options = OPTIONS
@@ -51,11 +76,15 @@ class CoReUNetMethod(Method):
 
     def resources(self, protocol: Protocol, options: Mapping[str, Any]) -> dict[str, Any]:
         """See `Method.resources`."""
-        found, archive = find_weights(
-            self.name, WEIGHTS_KIND, protocol, options.get('weights'), check_coeruleus
-        )
-        content = check_coeruleus(archive)
-        there = content.labels, content.voxel_mm
+        given = options.get('weights')
+        kinds = (WEIGHTS_KIND, STAGES_KIND)
+        found, archive = find_weights(self.name, kinds, protocol, given, _check)
+        ways = list(options.get('segmentation', ()))
+        in_stages = archive.metadata['format'] == STAGES_KIND
+        stages = check_stages(archive) if in_stages else None
+        content = stages.crop if stages else check_coeruleus(archive)
+        labels, card = (stages or content).labels, (stages or content).card
+        there = labels, content.voxel_mm
         wanted = protocol.labels, protocol.voxel_mm
         if there != wanted:
             raise ResourceError(
@@ -66,7 +95,14 @@ class CoReUNetMethod(Method):
             raise ResourceError(
                 f'{found["weights"]} holds no network that localises; give other weights'
             )
-        return {**found, 'segmentation': list(options.get('segmentation', ()))}
+        if in_stages and set(ways) - {'lpp'}:
+            raise ResourceError(
+                f'{found["weights"]} label voxels at the localised points alone; give '
+                '--segmentation lpp'
+            )
+        if warning := card.get(WARNING):
+            logger.warning('%s: %s', found['weights'], warning)
+        return {**found, 'stages': in_stages, 'segmentation': ways}
 
     def memory_gb(self, resources: Mapping[str, Any], images: Sequence[Path]) -> float:
         """See `Method.memory_gb`."""
@@ -74,9 +110,17 @@ class CoReUNetMethod(Method):
 
     def locate(self, request: Request) -> Outcome:
         """See `Method.locate`."""
+        if request.resources.get('stages'):
+            from tmsprep.methods.duennwald2021.locate_stages import locate_in_stages
+
+            return locate_in_stages(self.name, request)
         from tmsprep.methods.duennwald2021.locate import locate_image
 
         return locate_image(self.name, request)
+
+    def check(self, outcome: Outcome, request: Request) -> Outcome:
+        """See `Method.check`; adds the radius, if the weights have a calibration."""
+        return add_radius(outcome, request.properties)
 
     def status(
         self,
@@ -86,13 +130,7 @@ class CoReUNetMethod(Method):
         properties: Mapping[str, Any],
     ) -> list[str]:
         """See `Method.status`."""
-        return pair_status(
-            points_of(outcome, protocol),
-            protocol,
-            properties['shape'],
-            properties['affine'],
-            outcome.columns.get('heatmap_spread_mm', [None] * len(protocol.labels)),
-        )
+        return outcome_status(outcome, protocol, properties)
 
     def tables(self, layout: Layout, image: ImageRef, options: Mapping[str, Any]) -> list[Path]:
         """See `Method.tables`."""
@@ -125,6 +163,7 @@ class CoReUNetMethod(Method):
         heatmaps = {
             side: nib.Nifti1Image.from_filename(files[f'heatmap_{label}'])
             for side, label in zip(SIDES, points.labels, strict=True)
+            if f'heatmap_{label}' in files
         }
         path = layout.figure(image, self.name, 'heatmap')
         written = [plot_heatmaps(scene, heatmaps, path)]
@@ -165,3 +204,9 @@ class CoReUNetMethod(Method):
         from tmsprep.methods.duennwald2021.learner import CoeruleusLearner
 
         return CoeruleusLearner(protocol, options)
+
+
+def _check(archive: Archive) -> None:
+    """Refuse weights of either kind that are damaged."""
+    check = check_stages if archive.metadata['format'] == STAGES_KIND else check_coeruleus
+    check(archive)

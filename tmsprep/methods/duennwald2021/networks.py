@@ -120,6 +120,11 @@ class CoeruleusModel:
 
 def save_coeruleus(path: Path, model: CoeruleusModel) -> Path:
     """Write all networks as one file, weights in half precision."""
+    return write_archive(path, WEIGHTS_KIND, *describe_coeruleus(model))
+
+
+def describe_coeruleus(model: CoeruleusModel) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the parameters and the metadata of the file of a model, by name."""
     groups = {'localizer': model.localizers, 'segmenter': model.segmenters}
     tensors = {
         f'{group}.{i}.{name}': tensor
@@ -136,18 +141,25 @@ def save_coeruleus(path: Path, model: CoeruleusModel) -> Path:
             for group, networks in groups.items()
         },
     }
-    return write_archive(path, WEIGHTS_KIND, tensors, metadata)
+    return tensors, metadata
 
 
-def load_coeruleus(path: Path, sha256: str | None = None) -> CoeruleusModel:
-    """Read all networks; see `open_archive` for the parameters.
+def load_coeruleus(given: Path | Archive, sha256: str | None = None) -> CoeruleusModel:
+    """Read all networks.
+
+    Parameters
+    ----------
+    given : Path or Archive
+        A weights file, or its content.
+    sha256 : str, optional
+        Checksum that the file must have.
 
     Raises
     ------
     WeightsError
         As `open_archive` and `check_coeruleus`.
     """
-    archive = open_archive(path, WEIGHTS_KIND, sha256)
+    archive = given if isinstance(given, Archive) else open_archive(given, WEIGHTS_KIND, sha256)
     content = check_coeruleus(archive)
     localizers = [
         _rebuild(CoReUNet(settings), archive, f'localizer.{i}.')

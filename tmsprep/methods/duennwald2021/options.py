@@ -9,6 +9,9 @@ from tmsprep.options import Option
 #: Kind of the weights files, see `tmsprep.networks.archive`.
 WEIGHTS_KIND = 'tmsprep-locus-coeruleus-1'
 
+#: The same of networks that look twice: at the whole image, then at a crop around each nucleus.
+STAGES_KIND = 'tmsprep-locus-coeruleus-stages-1'
+
 LEARNING = ('train', 'crossval')
 
 #: Ways to segment (Duennwald et al. 2021, section 2.3), with what they do.

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tmsprep.bids.names import ImageRef, Layout
+from tmsprep.methods.baxter2021.section import BAXTER
 from tmsprep.methods.duennwald2021.measures import SEGMENTATION_STATUSES
 from tmsprep.methods.duennwald2021.options import SEGMENTATIONS
 from tmsprep.reports.sections import Number, Picture, Section, Table
@@ -52,20 +53,37 @@ _TWO_POINTS = """\
 The network always gives two points, also where a side cannot be seen: check that there is a \
 nucleus at each."""
 
-_METHODS = (
+_UNSEEN = """\
+A side on which the segmentation sees no nucleus is "not seen": its point is a guess. Check that \
+there is a nucleus at each of the others."""
+
+_NETWORK = (
     'A 3D U-Net with a differentiable spatial to numerical transform (Nibali et al., 2018) gave '
     'the points of the left and right locus coeruleus (Dünnwald et al., 2021); each point is the '
     'mean of its heatmap. A second 3D U-Net (Çiçek et al., 2016; Dünnwald et al., 2020) labelled '
-    'the voxels. The position of the reference region follows from the two points; the paper does '
+    'the voxels. '
+)
+
+_MEASURES = (
+    'The position of the reference region follows from the two points; the paper does '
     'not give its size and distance. Contrast ratios are of the intensities as the scanner gave '
     'them, without a correction of the bias of the coil.'
+)
+
+_STAGES = (
+    'A multi-resolution network (Baxter et al., 2021) found the brainstem in the whole image. A '
+    '3D U-Net with a differentiable spatial to numerical transform (Nibali et al., 2018; Dünnwald '
+    'et al., 2021) then looked at a crop around each locus coeruleus, the right one in a mirror, '
+    'and again around the point that it had found; each point is the mean over the networks. A '
+    'second 3D U-Net (Çiçek et al., 2016; Dünnwald et al., 2020) labelled the voxels of the same '
+    'crops. '
 )
 
 
 def section(image: ImageRef, layout: Layout) -> Section:
     """Heatmaps and segmentations of one image; see `Method.section`."""
-    weights = read_json(layout.table(image, 'coreunet').with_suffix('.json')).get('Weights', {})
-    trained = weights.get('TrainingData', '') if isinstance(weights, dict) else ''
+    sidecar = read_json(layout.table(image, 'coreunet').with_suffix('.json'))
+    weights, in_stages = sidecar.get('Weights', {}), 'FirstStage' in sidecar
     heatmaps = _picture(
         layout.figure(image, 'coreunet', 'heatmap'),
         'Heatmaps of left and right over axial, coronal and sagittal slices',
@@ -76,12 +94,21 @@ def section(image: ImageRef, layout: Layout) -> Section:
         'Heatmaps and segmentation',
         pictures=heatmaps,
         parts=parts,
-        facts=[*([f'**Trained on:** {trained}.'] if trained else []), _TWO_POINTS],
+        lead=_lead(weights) if isinstance(weights, dict) else '',
+        facts=[_UNSEEN if in_stages else _TWO_POINTS],
         warnings=[text for part in parts for text in part.warnings],
         details={title: content for part in parts for title, content in part.details.items()},
-        methods=_METHODS,
-        references=[DUENNWALD, *NETWORKS],
+        methods=(_STAGES if in_stages else _NETWORK) + _MEASURES,
+        references=[DUENNWALD, *NETWORKS, *([BAXTER] if in_stages else [])],
     )
+
+
+def _lead(weights: Mapping[str, object]) -> str:
+    """Say what the networks were trained on, and what their card warns of."""
+    trained, warning = (str(weights.get(key, '')) for key in ('TrainingData', 'Warning'))
+    told = [f'Networks trained on {trained}.'] if trained else []
+    told += [f'{warning[0].upper()}{warning[1:]}.'] if warning else []
+    return f'**{" ".join(told)}**' if told else ''
 
 
 def _segmentations(image: ImageRef, layout: Layout) -> Iterator[Section]:

@@ -245,7 +245,7 @@ def _parts(mask: np.ndarray, voxel_mm: float) -> list[Part]:
     """List the parts of one side that are neither too small nor too long, in scan order."""
     voxels = np.argwhere(mask)
     found = []
-    for part in _connected(voxels, MAX_GAP_MM / voxel_mm):
+    for part in connected(voxels, MAX_GAP_MM / voxel_mm):
         extent = np.linalg.norm(np.ptp(part, axis=0) + 1) * voxel_mm
         volume = len(part) * voxel_mm**3
         if volume >= MIN_VOLUME_MM3 and extent <= MAX_EXTENT_MM:
@@ -253,8 +253,8 @@ def _parts(mask: np.ndarray, voxel_mm: float) -> list[Part]:
     return found
 
 
-def _connected(voxels: np.ndarray, reach: float) -> list[np.ndarray]:
-    """Group voxels, shape (n, 3), by steps of at most `reach` voxels."""
+def connected(voxels: np.ndarray, reach: float) -> list[np.ndarray]:
+    """Group voxels, shape (n, 3), by steps of at most `reach` voxels; in scan order."""
     if not len(voxels):
         return []
     # A little more than the reach, against rounding.

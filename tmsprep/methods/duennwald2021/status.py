@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
-from tmsprep.evaluation.status import STATUSES, point_status
+from tmsprep.evaluation.status import NOT_VISIBLE, STATUSES, point_status
+from tmsprep.methods.base import points_of
+from tmsprep.outcome import Outcome
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
 
@@ -18,9 +21,19 @@ SIDE_DISTANCE_MM = (3.0, 18.0)
 #: 6.5 mm; in a whole head, for which the network was not trained, 18 and 30 mm.
 MAX_SPREAD_MM = 10.0
 
+#: A point of the two stages nearer to the edge of the image than this is `near_edge`: a nucleus is
+#: 8 to 16 mm long, so that a good part of it is cut off.
+EDGE_MM = 3.0
+
 #: Status of a point of the locus coeruleus, with its meaning.
 PAIR_STATUSES = {
-    **{name: STATUSES[name] for name in ('ok', 'wrong_side', 'outside_image', 'failed')},
+    **{
+        name: STATUSES[name]
+        for name in (
+            *('ok', 'wrong_side', 'outside_image', 'unreliable', 'not_visible', 'near_edge'),
+            'failed',
+        )
+    },
     'far_apart': 'found, but left and right are not {:g} to {:g} mm apart'.format(
         *SIDE_DISTANCE_MM
     ),
@@ -35,10 +48,14 @@ def pair_status(
     shape: Sequence[int],
     affine: np.ndarray | Sequence[Sequence[float]],
     spread_mm: np.ndarray | Sequence[float | None],
+    *,
+    edge_mm: float = 0.0,
+    unreliable: Collection[str] = (),
+    unseen: Collection[str] = (),
 ) -> list[str]:
     """Find the status of both points; the most serious one wins.
 
-    The network always gives two points, even if one side is not visible; this is not detected.
+    A network always gives two points, even if a side is not visible; only the two stages tell.
 
     Parameters
     ----------
@@ -50,6 +67,11 @@ def pair_status(
         Shape and affine of the image that the points lie in.
     spread_mm : numpy.ndarray
         Shape (2,), results of `heatmap_spread`; NaN where not known.
+    edge_mm : float
+        Least distance from the edge of the image, of which a slab is never far.
+    unreliable, unseen : collection of str
+        Targets whose points are not to be relied on, and those that cannot be seen. The other side
+        is judged without them.
 
     Returns
     -------
@@ -57,17 +79,55 @@ def pair_status(
         Keys of `PAIR_STATUSES`, one per target.
     """
     points = points.reindex(protocol.labels)
+    hidden = np.isin(protocol.labels, [*unseen, *unreliable])
+    guesses = point_status(
+        points,
+        None,
+        protocol,
+        tuple(shape),
+        np.asarray(affine),
+        unreliable=unreliable,
+        doubts={NOT_VISIBLE: unseen},
+    )
+    points = PointSet(points.labels, np.where(hidden[:, None], np.nan, points.coordinates))
     mirror = protocol.mirror_permutation()
     apart = np.linalg.norm(points.coordinates - points.coordinates[mirror], axis=1)
     low, high = SIDE_DISTANCE_MM
     far = (apart < low) | (apart > high)
     diffuse = np.asarray(spread_mm, dtype=float) > MAX_SPREAD_MM
-    # A slab of a few slices is never far from its edge.
-    found = point_status(points, None, protocol, tuple(shape), np.asarray(affine), edge_mm=0)
-    return [
-        status if status != 'ok' else 'far_apart' if far[i] else 'diffuse' if diffuse[i] else 'ok'
-        for i, status in enumerate(found)
-    ]
+    found = point_status(points, None, protocol, tuple(shape), np.asarray(affine), edge_mm=edge_mm)
+    for i, status in enumerate(found):
+        if hidden[i]:
+            found[i] = guesses[i]
+        elif status == 'ok':
+            found[i] = 'far_apart' if far[i] else 'diffuse' if diffuse[i] else 'ok'
+    return found
+
+
+def outcome_status(
+    outcome: Outcome, protocol: Protocol, properties: Mapping[str, Any]
+) -> list[str]:
+    """Find the status of both points of an outcome; see `pair_status`.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        With the column 'shift_mm' if it is of the two stages.
+    protocol : Protocol
+        The targets.
+    properties : mapping
+        Of the image: 'shape', 'affine' and 'doubts'.
+    """
+    return pair_status(
+        points_of(outcome, protocol),
+        protocol,
+        properties['shape'],
+        properties['affine'],
+        outcome.columns.get('heatmap_spread_mm', [None] * len(protocol.labels)),
+        unreliable=protocol.labels if properties.get('doubts') else outcome.unreliable,
+        unseen=outcome.doubts.get(NOT_VISIBLE, ()),
+        edge_mm=EDGE_MM if 'shift_mm' in outcome.columns else 0.0,
+    )
 
 
 def heatmap_spread(heatmap: np.ndarray, voxel_mm: float) -> float:

@@ -1,0 +1,179 @@
+"""The first stage: views of whole heads and slabs, and the training on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from nibabel.affines import apply_affine
+
+from tmsprep.imaging.conform import CONFORMED_SIZE
+from tmsprep.imaging.volume import average_pyramid, normalise, percentile_window
+from tmsprep.methods.baxter2021.augmentation import Augmentation
+from tmsprep.methods.baxter2021.prepared import PreparedImage
+from tmsprep.methods.baxter2021.recipes import Recipe
+from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask
+from tmsprep.protocols import Protocol
+
+from coeruleus_simulation.crops import LANDMARKS, draw_view
+from coeruleus_simulation.heads import Head
+from coeruleus_simulation.nuclei import expected_centres
+
+#: Points of the first stage, and the number of each one's mirror image.
+FIRST_LABELS = ('LLC', 'RLC', *LANDMARKS)
+FIRST_MIRROR = (1, 0, 2, 4, 3, 5)
+
+#: Edge of the voxels of views, mm: those of the second level of the first stage.
+VIEW_MM = 2.0
+
+#: The first stage: the quick recipe of TMS targets with twice its features, more steps, and crops
+#: around the reference. Views are drawn in random poses, so that few more are needed.
+FIRST_RECIPE = Recipe(
+    'coeruleus-first',
+    steps=3000,
+    batch=4,
+    optimiser='adamw',
+    learning_rate=4e-3,
+    averaging=0.98,
+    jitter=0.7,
+    forcing=0.7,
+    augmentation=Augmentation(
+        rotation=8.0,
+        translation=10.0,
+        far=0.15,
+        scale=0.06,
+        mirror=0.5,
+        gamma=0.2,
+        bias=0.15,
+        noise=0.06,
+        blur=0.25,
+    ),
+    network={'crops': (8,) * 6, 'kernels': 16, 'channels': 4, 'readout': 3},
+    second_look=True,
+)
+
+
+class _FirstProtocol:
+    """As much of a protocol as the training of the first stage asks for."""
+
+    labels = FIRST_LABELS
+
+    def mirror_permutation(self) -> np.ndarray:
+        """See `Protocol.mirror_permutation`."""
+        return np.array(FIRST_MIRROR)
+
+    def has_mirror(self) -> np.ndarray:
+        """See `Protocol.has_mirror`; those on the midline are their own."""
+        return np.ones(len(FIRST_LABELS), bool)
+
+
+FIRST_PROTOCOL = cast(Protocol, _FirstProtocol())
+
+
+def first_task(
+    images: Images, seed: int, steps: int, *, half_precision: bool = False
+) -> MultiResolutionTask:
+    """Training of a network of the first stage."""
+    recipe = Recipe(**{**vars(FIRST_RECIPE), 'steps': steps})
+    settings = recipe.network_settings(len(FIRST_LABELS))
+    return MultiResolutionTask(
+        images, settings, recipe, FIRST_PROTOCOL, seed, half_precision=half_precision
+    )
+
+
+def view_image(head: Head, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draw a view as the first stage sees an image.
+
+    Returns
+    -------
+    volume : numpy.ndarray
+        Shape (128, 128, 128), float32, voxels of `VIEW_MM` along L, P, S; the 5th and 95th
+        percentiles of the field of view are 0 and 1, and what is beyond it is 0.
+    points : numpy.ndarray
+        Shape (6, 3), the `FIRST_LABELS`, mm from the corner.
+    """
+    scan, landmarks = draw_view(head, VIEW_MM, seed)
+    nuclei = apply_affine(np.linalg.inv(scan.affine), expected_centres(head))
+    values = normalise(scan.volume, percentile_window(scan.volume))[::-1, ::-1]
+    shape = np.array(values.shape)
+    index = np.concatenate([nuclei, landmarks])
+    index[:, :2] = shape[:2] - 1 - index[:, :2]
+    edge = round(CONFORMED_SIZE / VIEW_MM)
+    start = (edge - shape) // 2
+    volume = np.zeros((edge,) * 3, np.float32)
+    volume[tuple(slice(a, a + n) for a, n in zip(start, shape, strict=True))] = values
+    return volume, VIEW_MM * (index + start + 0.5)
+
+
+def load_views(
+    folder: Path,
+    names: Sequence[str],
+    load: Callable[[str], Head],
+    per_head: int,
+    seed: int,
+    tones: float = 0.0,
+) -> list[PreparedImage]:
+    """Draw views of heads, or read those drawn earlier.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they are kept.
+    names : sequence of str
+        Names of the heads.
+    load : callable
+        Reads a head, not cut, by its name.
+    per_head : int
+        Views of each.
+    seed : int
+        Of the first view of the first head.
+    tones : float
+        Share of views in changed contrast, see `draw_tones`.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    views = []
+    for i, name in enumerate(names):
+        path = folder / f'{name}.npz'
+        if not path.exists():
+            head = load(name)
+            drawn = [view_image(head, seed + i * per_head + j) for j in range(per_head)]
+            volumes, points = (np.stack(parts) for parts in zip(*drawn, strict=True))
+            np.savez(path, volumes=volumes.astype(np.float16), points=points)
+        with np.load(path) as kept:
+            for j, (volume, points) in enumerate(
+                zip(kept['volumes'], kept['points'], strict=True)
+            ):
+                views.append(_prepared(f'{name}-{j}', volume, points, tones))
+    return views
+
+
+def _prepared(name: str, volume: np.ndarray, points: np.ndarray, tones: float) -> PreparedImage:
+    rng = np.random.default_rng([ord(letter) for letter in name])
+    seen = volume.astype(np.float32)
+    levels = average_pyramid(draw_tones(seen, rng) if rng.random() < tones else seen, 5)
+    pyramid = tuple(torch.from_numpy(level) for level in (levels[0], *levels))
+    return PreparedImage(name, pyramid, torch.from_numpy(points).float())
+
+
+def draw_tones(volume: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give a view another contrast: a random curve from old to new intensities, 0 to 0.
+
+    The simulated sequences are few, and all outside of the brain are as in a T1w.
+
+    Parameters
+    ----------
+    volume : numpy.ndarray
+        Shape (n, m, k), float32; 0 where there is no image.
+    rng : numpy.random.Generator
+        Draws the values of the curve.
+    """
+    knots = np.array([0.0, 0.12, *np.linspace(0.25, 1.5, 6)])
+    values = np.array([0.0, *rng.uniform(0.0, 0.3, 1), *rng.uniform(0.05, 1.3, 6)])
+    changed = np.interp(volume, knots, values).astype(np.float32)
+    low, high = percentile_window(changed[volume != 0])
+    changed = normalise(changed, (low, max(high, low + 1e-3)))
+    changed[volume == 0] = 0
+    return changed

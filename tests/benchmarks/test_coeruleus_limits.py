@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from coeruleus_simulation.first import draw_tones
+from coeruleus_simulation.limits import MARGIN, find_limits, find_radius
+from coeruleus_simulation.training import LOCALIZER, localizer_of, segmenter_of
+
+
+def rows() -> pd.DataFrame:
+    """Forty images, of which every eighth has an invisible right side, told by its visibility."""
+    found = []
+    for i in range(40):
+        for side in ('left', 'right'):
+            visible = side == 'left' or i % 8 > 0
+            found.append(
+                {
+                    'image': f'{i:02d}',
+                    'side': side,
+                    'visible': visible,
+                    'slice_mm': 2.0 + i / 40,
+                    'visibility': 0.6 + i / 100 if visible else 0.1 + i / 100,
+                    'error_mm': (i + 1) / 20 if visible else np.nan,
+                    **dict.fromkeys(
+                        ('spread_mm', 'dispersion_mm', 'shift_mm', 'finder_mm', 'misfit_mm'), 1.0
+                    ),
+                }
+            )
+    return pd.DataFrame(found)
+
+
+def test_find_limits() -> None:
+    """Between the visible and the invisible sides; others where few visible ones lie beyond."""
+    limits = find_limits(rows(), rows()[['visible', 'visibility']])
+    assert 0.42 < limits['visibility'] <= 0.6
+    assert limits['spread_mm'] == MARGIN
+
+
+def test_find_radius() -> None:
+    """Nine of ten errors of the images lie inside."""
+    radius = find_radius(rows())
+    reach = radius.finite_radii({'LLC': 0.0, 'RLC': 0.0})
+    assert radius.limits == {'voxel_mm': pytest.approx(2.975)}
+    assert reach['LLC'] == pytest.approx(1.9, abs=0.25)
+
+
+def test_segmenter_start() -> None:
+    """All but the last layer is that of the localizer, which the segmenter then leaves alone."""
+    start = localizer_of(1)
+    network = segmenter_of(1, start)
+    assert torch.equal(network.down[0][0].weight, start.down[0][0].weight)
+    assert network.head.weight.shape == (3, LOCALIZER.features[0], 1, 1, 1)
+    with torch.no_grad():
+        network.down[0][0].weight.zero_()
+    assert start.down[0][0].weight.abs().sum() > 0
+
+
+def test_draw_tones() -> None:
+    """No image stays no image; the window of what is seen is 0 to 1; equal stays equal."""
+    volume = np.zeros((8, 8, 8), np.float32)
+    volume[2:6] = np.linspace(0.01, 1.2, 256).reshape(4, 8, 8).round(1) + 0.05
+    changed = draw_tones(volume, np.random.default_rng(4))
+    assert (changed[volume == 0] == 0).all()
+    seen = changed[volume != 0]
+    assert np.percentile(seen, (5, 95)) == pytest.approx([0, 1], abs=1e-5)
+    for value in np.unique(volume[2:6]):
+        assert np.ptp(changed[volume == value]) == 0

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from coeruleus_weights import has_learned
+
+from coeruleus_simulation.bank import own_labels
+from coeruleus_simulation.crops import CROP
+from coeruleus_simulation.first import FIRST_LABELS, VIEW_MM, view_image
+from coeruleus_simulation.heads import Head, make_head, template_lattice
+from coeruleus_simulation.results import errors_left, rows_of, slope, summarise
+from coeruleus_simulation.testing import Shown
+from coeruleus_simulation.training import BEYOND, EDGES, blind_error, cut_off, heatmap_loss
+
+
+def test_own_labels() -> None:
+    """A nucleus is 1 in its own crop, on either side."""
+    labels = np.array([0, 1, 2], np.uint8)
+    for side, expected in ((0, [0, 1, 2]), (1, [0, 2, 1])):
+        crop = SimpleNamespace(scan=SimpleNamespace(labels=labels), side=side)
+        assert own_labels(crop).tolist() == expected  # type: ignore[arg-type]
+
+
+def test_cut_off() -> None:
+    """What is beyond the edge is a reflection without labels; a point there is lost."""
+    line = torch.arange(float(CROP)).expand(CROP, CROP, CROP)
+    labels = torch.ones((CROP,) * 3, dtype=torch.long)
+    cut = 0
+    for seed in range(60):
+        generator = torch.Generator().manual_seed(seed)
+        for place in (1.0, 15.5, 30.0):
+            point = torch.tensor([15.0, 15.0, place])
+            volume, left, moved = cut_off(line, labels, point, generator)
+            inside = left[0, 0] == 1
+            seen = volume[0, 0]
+            assert (seen[inside] == line[0, 0][inside]).all()
+            assert int(inside.sum()) >= CROP - BEYOND
+            assert set(seen.tolist()) <= set(line[0, 0][inside].tolist())
+            assert bool(moved.isnan().any()) == (not bool(inside[round(place)]))
+            cut += int(not inside.all())
+    assert cut / 180 == pytest.approx(EDGES, abs=0.1)
+
+
+def test_heatmap_loss() -> None:
+    """The logarithm of the voxels of a flat one, and of those of the nucleus at its best."""
+    labels = torch.zeros((2, 8, 8, 8), dtype=torch.long)
+    labels[0, 2:4, 3, 1:6] = 1
+    labels[:, 7] = 2
+    flat = torch.full((2, 8, 8, 8), 8.0**-3)
+    assert heatmap_loss(flat, labels).item() == pytest.approx(np.log(512), rel=1e-5)
+    shape = (labels == 1).float() / 10
+    assert heatmap_loss(shape, labels).item() == pytest.approx(np.log(10), rel=1e-5)
+    assert heatmap_loss(flat[1:], labels[1:]).item() == 0
+
+
+def test_blind_error() -> None:
+    """The mean offset of the training set is taken off, as a blind guess knows it."""
+    training = np.array([[[2.0, 0, 0], [0, 0, 0]], [[4.0, 0, 0], [0, 0, 0]]])
+    measured = np.array([[[3.0, 4, 0], [0, 0, 0]], [[3.0, 0, 0], [0, 0, 0]]])
+    assert blind_error(training, measured) == pytest.approx(0.75 * 2)
+    unseen = np.array([[[np.nan] * 3, [0.0, 0, 0]]])
+    assert blind_error(training, np.concatenate([measured, unseen])) == pytest.approx(0.75 * 2)
+
+
+def test_has_learned() -> None:
+    assert has_learned({'localizer-1': 0.7, 'localizer-2': 0.8}, 1.5) == {
+        'localizer-1': True,
+        'localizer-2': False,
+    }
+
+
+def _head() -> Head:
+    """A head like the template's, 2 mm, uniform but for its fourth ventricle."""
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = [-50, -86, -78]
+    t1w = np.ones((51, 49, 50), np.float32)
+    t1w[22:29, 18:23, 20:30] = 0.2
+    return make_head('one', t1w, np.ones(t1w.shape, np.uint8), affine, template_lattice())
+
+
+def _shown(points: np.ndarray) -> Shown:
+    axes = np.stack([np.diag([-1.0, 1, 1]), np.eye(3)])
+    return Shown(None, points, np.array([[-5.0, 0, 0], [5, 0, 0]]), axes, None)  # type: ignore[arg-type]
+
+
+def test_rows_of() -> None:
+    """Offsets are along the side's own axes; an invisible side has no error."""
+    shown = _shown(np.array([[-6.0, 0, 2], [np.nan] * 3]))
+    left, right = rows_of(shown, np.array([[-5.0, 0, 2], [5, 0, 0]]), np.array([0.0, 0, 10]))
+    assert (left['visible'], right['visible']) == (True, False)
+    assert left['error_mm'] == pytest.approx(1)
+    assert (left['true_side'], left['found_side'], left['true_up']) == pytest.approx((1, 0, 2))
+    assert left['seen_z'] == pytest.approx(-8)
+    assert np.isnan(right['error_mm'])
+
+
+def test_slope() -> None:
+    """1 for one who looks at the nucleus, 0 for one who looks at the stem alone."""
+    true = np.array([-1.0, 0, 2, np.nan])
+    assert slope(true, true + 3) == pytest.approx(1)
+    assert slope(true, np.full(4, 3.0)) == pytest.approx(0)
+
+
+def test_errors_left() -> None:
+    """The mean of the other heads, same side."""
+    rows = pd.DataFrame({'head': ['a', 'b', 'c'], 'side': 'left', 'x': [0.0, 2, 4], 'y': 0.0})
+    rows['z'] = 0.0
+    assert errors_left(rows, ['x', 'y', 'z']) == pytest.approx([3, 0, 3])
+
+
+def test_summarise() -> None:
+    """Perfect points: slopes 1, no error, and the rows of who does not look."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for name in 'abcdef':
+        shown = _shown(np.array([[-5.0, 0, 0], [5, 0, 0]]) + rng.normal(0, 1, (2, 3)))
+        extra = {'head': name, 'image': name, 'flagged': False, 'dice': 1.0, 'ceiling': 1.0}
+        found = rows_of(shown, shown.points, np.zeros(3))
+        rows += [row | extra | {'radius_mm': np.nan} for row in found]
+    summary = summarise(pd.DataFrame(rows))
+    assert summary['mean_mm'] == 0
+    assert summary['near'] == 1
+    assert summary['slope_up'] == pytest.approx(1)
+    assert summary['slope_up_interval'] == pytest.approx((1, 1))
+    assert 1 < float(summary['stem_only_mm']) < 3  # type: ignore[arg-type]
+    assert summary['sides'] == 12
+
+
+def test_view_image() -> None:
+    """The landmarks lie where the head has them, along L, P and S."""
+    volume, points = view_image(_head(), 3)
+    assert volume.shape == (128, 128, 128)
+    left, right = (points[FIRST_LABELS.index(label)] for label in ('LLC', 'RLC'))
+    assert left[0] > right[0]
+    assert points[FIRST_LABELS.index('PONS'), 1] < left[1]
+    assert np.linalg.norm(left - right) == pytest.approx(11.2, abs=1.5)
+    assert volume[tuple((points[2] / VIEW_MM).astype(int))] > 0.2
