@@ -53,7 +53,7 @@ def locate_in_stages(name: str, request: Request) -> Outcome:
     volume = nib.Nifti1Image.from_filename(request.conformed)
     intensities = volume.get_fdata(dtype=np.float32)
     found = locate_stages(model, intensities, volume.affine, request.device)
-    judgement = judge(found, model.limits, model.labels)
+    judgement = judge(found, model.limits, model.labels, model.card.get(WARNING, ''))
     details = _details(model, request)
     outcome = Outcome(
         name,

@@ -33,13 +33,17 @@ class Judgement:
 
 
 def judge(
-    sighting: Sighting, limits: Mapping[str, float], labels: Sequence[str] = ('left', 'right')
+    sighting: Sighting,
+    limits: Mapping[str, float],
+    labels: Sequence[str] = ('left', 'right'),
+    warning: str = '',
 ) -> Judgement:
     """Compare a sighting with its limits.
 
     If the first stage's landmarks are implausible, no point is to be relied on, as in an image
     without a brainstem. Otherwise each side is judged: not seen, or else unreliable if the
-    second stage disagrees with the first, or within itself.
+    second stage disagrees with the first, or within itself, or if its networks have learned too
+    little: they cannot tell which of their points are wrong.
 
     Parameters
     ----------
@@ -49,6 +53,8 @@ def judge(
         See `stage_settings.LIMITS`.
     labels : sequence of str
         Names of the left and the right target.
+    warning : str
+        What the weights say against themselves, see `tmsprep.learning.card.WARNING`.
     """
     image = _of_image(sighting, limits)
     if image:
@@ -58,11 +64,11 @@ def judge(
         for label, looked, seen in zip(labels, sighting.looked, sighting.visibility, strict=True)
         if looked and seen < limits['visibility']
     ]
-    findings, unreliable = [], []
+    findings, unreliable = [warning] if warning else [], []
     for side, label in enumerate(labels):
         reasons = [] if label in unseen else _of_side(sighting, side, limits)
         findings += [f'{label}: {reason}' for reason in reasons]
-        unreliable += [label] if reasons else []
+        unreliable += [label] if reasons or (warning and label not in unseen) else []
     return Judgement(tuple(findings), tuple(unreliable), tuple(unseen))
 
 
