@@ -82,5 +82,5 @@ def _damage(
         FAULT,
         f'{level.name}: all {len(files)} files of the working directory {kind}',
         f'exit code {ended.code}, {len(different) or "no"} files differ from those before',
-        ended.code == 0 and not different,
+        ended.code == level.code and not different,
     )
