@@ -272,7 +272,8 @@ def test_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, length: int) -> 
 OWN_FILES = {
     *('interfaces/figures.py', 'methods/base.py', 'methods/baxter2021/localize.py'),
     *('methods/syn/locate.py', 'methods/syn/method.py', 'methods/duennwald2021/method.py'),
-    *('methods/duennwald2021/locate.py', 'methods/duennwald2021/derivatives.py'),
+    *('methods/duennwald2021/locate.py', 'methods/duennwald2021/locate_stages.py'),
+    *('methods/duennwald2021/derivatives.py',),
     *('methods/syn/given.py', 'methods/places.py', 'point_table.py', 'scalp/outcomes.py'),
 }
 
