@@ -131,6 +131,8 @@ def main() -> None:
     for name in TABLES:
         (found,) = out.glob(f'group_*_{name}.tsv')
         shutil.copyfile(found, options.docs / 'tables' / f'locus_coeruleus_whole_{name}.tsv')
+    (made,) = out.glob('crossval_*_points.json')
+    shutil.copyfile(made, options.docs / 'tables' / 'locus_coeruleus_whole.json')
 
 
 if __name__ == '__main__':

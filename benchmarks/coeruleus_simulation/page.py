@@ -188,7 +188,8 @@ height of nuclei in the stem, which is set so that it fits the same published ce
 other label maps. Real heads are of other people than in training, with the simulator of the
 training, whose nuclei are fainter: half of them have a contrast under 1.12, in noise of up to 5
 %. Stem phantoms are the older, simpler simulation. Errors are those of all visible sides,
-whatever their status; sides flagged as not visible are not left out."""
+whatever their status; sides flagged as not visible are not left out. In use none of their points
+is called right, as the card has a warning: the flags here are those of the limits alone."""
 
 _SLOPES = """\
 Slope of the found offset on the true one, each from where the stem alone puts the nucleus: 1 for

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tmsprep import __version__
 from tmsprep.atomic import write_text
 from tmsprep.disclaimer import disclaimer
+from tmsprep.evaluation.status import NOT_VISIBLE
 from tmsprep.learning.examples import Record, participants_of
+from tmsprep.outcome import Outcome
 from tmsprep.protocols import Protocol
 from tmsprep.text import counted
 
@@ -64,6 +67,50 @@ def common_entries(
         'versions': f'tmsprep {__version__}, torch {torch.__version__}, numpy {np.__version__}',
         'licence': LICENCE,
     }
+
+
+def describe_weights(card: Mapping[str, str], resources: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entry of a sidecar that says by which weights points were found.
+
+    Parameters
+    ----------
+    card : mapping
+        Entries of the weights file.
+    resources : mapping
+        'weights', the file, and 'weights_sha256'; see `tmsprep.methods.resources.find_weights`.
+    """
+    entry = {
+        'Name': card.get('name', Path(resources['weights']).stem),
+        'SHA256': resources['weights_sha256'],
+        'TrainingData': card.get('data', 'not stated'),
+    }
+    if WARNING in card:
+        entry['Warning'] = card[WARNING]
+    return {'Weights': entry}
+
+
+def heed_warning(outcome: Outcome, card: Mapping[str, str]) -> Outcome:
+    """Call no point right that was found by networks which must not be used.
+
+    Networks that have learned too little cannot tell which of their points are wrong. Points that
+    are not seen stay so.
+
+    Parameters
+    ----------
+    outcome : Outcome
+        With points.
+    card : mapping
+        Entries of the weights file.
+    """
+    if WARNING not in card or outcome.points is None:
+        return outcome
+    unseen = {*outcome.unreliable, *outcome.doubts.get(NOT_VISIBLE, ())}
+    found = np.array(outcome.points.labels)[outcome.points.found].tolist()
+    return replace(
+        outcome,
+        findings=[card[WARNING], *outcome.findings],
+        unreliable=[*outcome.unreliable, *(label for label in found if label not in unseen)],
+    )
 
 
 def write_card(path: Path, protocol: Protocol, card: Card) -> Path:

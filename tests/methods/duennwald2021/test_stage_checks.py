@@ -71,12 +71,3 @@ def test_judgement(change: dict, unreliable: tuple, unseen: tuple, words: tuple)
     assert len(found.findings) == len(words)
     for finding, start in zip(found.findings, words, strict=True):
         assert finding.startswith(start)
-
-
-def test_weights_that_have_learned_too_little() -> None:
-    """None of their points is called right; a side that is not seen stays so."""
-    found = judge(Sighting(**GOOD), LIMITS, LABELS, 'of no use')
-    assert (found.findings, found.unreliable, found.unseen) == (('of no use',), LABELS, ())
-    unseen = Sighting(**{**GOOD, 'visibility': np.array([0.9, 0.0])})
-    found = judge(unseen, LIMITS, LABELS, 'of no use')
-    assert (found.unreliable, found.unseen) == (LABELS[:1], LABELS[1:])

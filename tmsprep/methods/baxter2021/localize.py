@@ -16,6 +16,7 @@ import torch
 from tmsprep.evaluation.errors import dispersion
 from tmsprep.evaluation.head import MeanHead
 from tmsprep.imaging.volume import average_pyramid, normalise, to_world_mm
+from tmsprep.learning.card import describe_weights, heed_warning
 from tmsprep.methods.base import Request
 from tmsprep.methods.baxter2021.locate import locate, locate_coarsely, moved
 from tmsprep.methods.baxter2021.network import empty_outside, pyramid_sampler
@@ -157,11 +158,7 @@ def localize_image(name: str, request: Request) -> Outcome:
     spread = dict(zip(localizer.labels, dispersion(found.members).tolist(), strict=True))
     known = {'dispersion_mm': spread} if len(found.members) > 1 else {}
     details: dict[str, Any] = {
-        'Weights': {
-            'Name': localizer.card.get('name', weights.stem),
-            'SHA256': request.resources['weights_sha256'],
-            'TrainingData': localizer.card.get('data', 'not stated'),
-        },
+        **describe_weights(localizer.card, request.resources),
         'EnsembleSize': len(found.members),
     }
     labels = protocol.labels
@@ -170,4 +167,5 @@ def localize_image(name: str, request: Request) -> Outcome:
     # The radius is that of the points once they have settled.
     extra = {} if localizer.calibration is None else {CALIBRATION: localizer.calibration}
     settle_mm = localizer.settle_mm
-    return Outcome(name, points, columns, details, extra=extra, settle_mm=settle_mm)
+    outcome = Outcome(name, points, columns, details, extra=extra, settle_mm=settle_mm)
+    return heed_warning(outcome, localizer.card)

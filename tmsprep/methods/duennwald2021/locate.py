@@ -14,12 +14,12 @@ import torch
 from tmsprep.evaluation.errors import dispersion
 from tmsprep.imaging.labels import save_heatmap
 from tmsprep.imaging.volume import normalise, percentile_window
-from tmsprep.learning.card import WARNING
+from tmsprep.learning.card import describe_weights, heed_warning
 from tmsprep.methods.base import Request, points_of
 from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing_measures
 from tmsprep.methods.duennwald2021.networks import CoeruleusModel, load_coeruleus
 from tmsprep.methods.duennwald2021.segmentation import segmentations
-from tmsprep.methods.duennwald2021.status import heatmap_spread, pair_status
+from tmsprep.methods.duennwald2021.status import heatmap_spread, outcome_status
 from tmsprep.methods.duennwald2021.volumes import Volume
 from tmsprep.outcome import Outcome, describe_error
 from tmsprep.points import PointSet
@@ -176,7 +176,8 @@ def _localise(name: str, prepared: Prepared, request: Request) -> Outcome:
         for label, heatmap in zip(model.labels, found.heatmaps, strict=True)
     }
     details = {**_details(model, request), 'EnsembleSize': len(members)}
-    return Outcome(name, PointSet(model.labels, points), columns, details, files=files)
+    outcome = Outcome(name, PointSet(model.labels, points), columns, details, files=files)
+    return heed_warning(outcome, model.card)
 
 
 def _segment(
@@ -194,9 +195,7 @@ def _segment(
         rows = missing_measures('no_network')
         return {way: {'rows': rows, 'error': None, 'details': details} for way in ways}, {}
     points = points_of(outcome, request.protocol)
-    shape, affine = (request.properties[key] for key in ('shape', 'affine'))
-    spread = outcome.columns.get('heatmap_spread_mm', [None] * len(points))
-    statuses = pair_status(points, request.protocol, shape, affine, spread)
+    statuses = outcome_status(outcome, request.protocol, request.properties)
     voxels = points.transformed(np.linalg.inv(volume.affine)).coordinates
     isotropic = Volume(
         '', torch.from_numpy(prepared.intensities), volume.affine, torch.empty(0, 3)
@@ -213,11 +212,6 @@ def _segment(
 def _details(model: CoeruleusModel, request: Request) -> dict[str, Any]:
     """Describe the weights for a sidecar."""
     return {
-        'Weights': {
-            'Name': model.card.get('name', Path(request.resources['weights']).stem),
-            'SHA256': request.resources['weights_sha256'],
-            'TrainingData': model.card.get('data', 'not stated'),
-            **({'Warning': model.card[WARNING]} if WARNING in model.card else {}),
-        },
+        **describe_weights(model.card, request.resources),
         'VoxelSize': model.voxel_mm,
     }

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from tmsprep.imaging.labels import save_heatmap
-from tmsprep.learning.card import WARNING
+from tmsprep.learning.card import describe_weights, heed_warning
 from tmsprep.methods.base import Request
 from tmsprep.methods.baxter2021.radius import CALIBRATION
 from tmsprep.methods.duennwald2021.measures import measure_segmentation, missing_measures
@@ -53,7 +53,7 @@ def locate_in_stages(name: str, request: Request) -> Outcome:
     volume = nib.Nifti1Image.from_filename(request.conformed)
     intensities = volume.get_fdata(dtype=np.float32)
     found = locate_stages(model, intensities, volume.affine, request.device)
-    judgement = judge(found, model.limits, model.labels, model.card.get(WARNING, ''))
+    judgement = judge(found, model.limits, model.labels)
     details = _details(model, request)
     outcome = Outcome(
         name,
@@ -66,6 +66,7 @@ def locate_in_stages(name: str, request: Request) -> Outcome:
         unreliable=list(judgement.unreliable),
         doubts={'not_visible': list(judgement.unseen)} if judgement.unseen else {},
     )
+    outcome = heed_warning(outcome, model.card)
     statuses = outcome_status(outcome, request.protocol, request.properties)
     shown = {'error': None, 'details': details, 'how': HOW}
     ways = request.resources['segmentation']
@@ -135,12 +136,7 @@ def _labels(
 
 def _details(model: TwoStages, request: Request) -> dict[str, Any]:
     return {
-        'Weights': {
-            'Name': model.card.get('name', Path(request.resources['weights']).stem),
-            'SHA256': request.resources['weights_sha256'],
-            'TrainingData': model.card.get('data', 'not stated'),
-            **({'Warning': model.card[WARNING]} if WARNING in model.card else {}),
-        },
+        **describe_weights(model.card, request.resources),
         'VoxelSize': model.crop.voxel_mm,
         'EnsembleSize': len(model.crop.localizers),
     }

@@ -33,17 +33,13 @@ class Judgement:
 
 
 def judge(
-    sighting: Sighting,
-    limits: Mapping[str, float],
-    labels: Sequence[str] = ('left', 'right'),
-    warning: str = '',
+    sighting: Sighting, limits: Mapping[str, float], labels: Sequence[str] = ('left', 'right')
 ) -> Judgement:
     """Compare a sighting with its limits.
 
     If the first stage's landmarks are implausible, no point is to be relied on, as in an image
     without a brainstem. Otherwise each side is judged: not seen, or else unreliable if the
-    second stage disagrees with the first, or within itself, or if its networks have learned too
-    little: they cannot tell which of their points are wrong.
+    second stage disagrees with the first, or within itself.
 
     Parameters
     ----------
@@ -53,8 +49,6 @@ def judge(
         See `stage_settings.LIMITS`.
     labels : sequence of str
         Names of the left and the right target.
-    warning : str
-        What the weights say against themselves, see `tmsprep.learning.card.WARNING`.
     """
     image = _of_image(sighting, limits)
     if image:
@@ -64,11 +58,11 @@ def judge(
         for label, looked, seen in zip(labels, sighting.looked, sighting.visibility, strict=True)
         if looked and seen < limits['visibility']
     ]
-    findings, unreliable = [warning] if warning else [], []
+    findings, unreliable = [], []
     for side, label in enumerate(labels):
         reasons = [] if label in unseen else _of_side(sighting, side, limits)
         findings += [f'{label}: {reason}' for reason in reasons]
-        unreliable += [label] if reasons or (warning and label not in unseen) else []
+        unreliable += [label] if reasons else []
     return Judgement(tuple(findings), tuple(unreliable), tuple(unseen))
 
 
