@@ -20,9 +20,9 @@ from coeruleus_weights import WEIGHTS
 from tmsprep.atomic import write_text
 from tmsprep.methods.duennwald2021.two_stages import load_stages
 
-from coeruleus_simulation.cases import KINDS, measure_all, reported
-from coeruleus_simulation.page import write_page
-from coeruleus_simulation.results import summarise
+from coeruleus_testing.cases import KINDS, measure_all, reported
+from coeruleus_testing.page import write_page
+from coeruleus_testing.results import summarise
 
 DOCS = Path(__file__).resolve().parents[1] / 'docs'
 

@@ -32,14 +32,14 @@ from tmsprep.methods.duennwald2021.networks import CoeruleusModel, CoReUNet, Pat
 from tmsprep.methods.duennwald2021.two_stages import TwoStages, save_stages
 from tmsprep.tables import write_json
 
-from coeruleus_simulation.bank import Bank
-from coeruleus_simulation.cases import development, measure_all
 from coeruleus_simulation.crops import CROP, CROP_MM
-from coeruleus_simulation.first import FIRST_PROTOCOL, FIRST_RECIPE, first_task, load_views
 from coeruleus_simulation.heads import Head, load_heads
-from coeruleus_simulation.limits import find_limits, find_radius, see_crops
-from coeruleus_simulation.sources import IXI_TRAINING, NATIVE, VALIDATION, cached, ixi, native
-from coeruleus_simulation.training import CropTask, blind_error, localizer_of, segmenter_of
+from coeruleus_testing.cases import development, measure_all
+from coeruleus_training.bank import Bank
+from coeruleus_training.first_stage import FIRST_PROTOCOL, FIRST_RECIPE, first_task, load_views
+from coeruleus_training.limits import find_limits, find_radius, see_crops
+from coeruleus_training.second_stage import CropTask, blind_error, localizer_of, segmenter_of
+from coeruleus_training.sources import IXI_TRAINING, NATIVE, VALIDATION, cached, ixi, native
 
 logger = logging.getLogger('coeruleus_weights')
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 import torch
 
-from coeruleus_simulation.first import draw_tones
-from coeruleus_simulation.limits import MARGIN, find_limits, find_radius
-from coeruleus_simulation.training import LOCALIZER, localizer_of, segmenter_of
+from coeruleus_training.first_stage import draw_tones
+from coeruleus_training.limits import MARGIN, find_limits, find_radius
+from coeruleus_training.second_stage import LOCALIZER, localizer_of, segmenter_of
 
 
 def rows() -> pd.DataFrame:

@@ -8,13 +8,13 @@ import pytest
 import torch
 from coeruleus_weights import has_learned
 
-from coeruleus_simulation.bank import own_labels
 from coeruleus_simulation.crops import CROP
-from coeruleus_simulation.first import FIRST_LABELS, VIEW_MM, view_image
 from coeruleus_simulation.heads import Head, make_head, template_lattice
-from coeruleus_simulation.results import errors_left, rows_of, slope, summarise
-from coeruleus_simulation.testing import Shown
-from coeruleus_simulation.training import BEYOND, EDGES, blind_error, cut_off, heatmap_loss
+from coeruleus_testing.images import Shown
+from coeruleus_testing.results import errors_left, rows_of, slope, summarise
+from coeruleus_training.bank import own_labels
+from coeruleus_training.first_stage import FIRST_LABELS, VIEW_MM, view_image
+from coeruleus_training.second_stage import BEYOND, EDGES, blind_error, cut_off, heatmap_loss
 
 
 def test_own_labels() -> None:

@@ -14,8 +14,8 @@ from tmsprep.methods.duennwald2021.search import scale_crop
 from tmsprep.methods.duennwald2021.settings import CoReUNetSettings, PatchUNetSettings
 from tmsprep.methods.duennwald2021.tasks import euclidean_loss, segmentation_loss
 
-from coeruleus_simulation.bank import Bank
 from coeruleus_simulation.crops import CROP, CROP_MM
+from coeruleus_training.bank import Bank
 
 #: Shapes of the networks of the second stage.
 LOCALIZER = CoReUNetSettings(features=(16, 16, 32, 48), block=1, targets=1)

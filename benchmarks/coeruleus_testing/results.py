@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from coeruleus_simulation.testing import Shown
+from coeruleus_testing.images import Shown
 
 #: Directions of offsets, and distance within which the paper's errors lie on average, mm.
 DIRECTIONS, NEAR_MM = ('side', 'front', 'up'), 1.3

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from nibabel.affines import apply_affine
 
-from coeruleus_simulation import second
-from coeruleus_simulation.second import (
+from coeruleus_testing import simulator
+from coeruleus_testing.simulator import (
     FOURTH_VENTRICLE,
     STEM,
     chain_centroid,
@@ -129,7 +129,7 @@ def test_seed() -> None:
 
 def test_shares_nothing() -> None:
     """The second simulator imports nothing of the first, which would tie tests to training."""
-    tree = ast.parse(Path(second.__file__).read_text(encoding='utf-8'))
+    tree = ast.parse(Path(simulator.__file__).read_text(encoding='utf-8'))
     names = [n.module or '' for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
     names += [a.name for n in ast.walk(tree) if isinstance(n, ast.Import) for a in n.names]
     assert {name.split('.')[0] for name in names} == {

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from coeruleus_simulation.cases import FIRST_REPORTED, KINDS
-from coeruleus_simulation.results import DIRECTIONS, NEAR_MM
+from coeruleus_testing.cases import FIRST_REPORTED, KINDS
+from coeruleus_testing.results import DIRECTIONS, NEAR_MM
 
 #: What was to be reached: mean error (mm), share of errors within `NEAR_MM`, slope of found on
 #: true offsets along each axis, and share of invisible sides that are flagged.

@@ -21,8 +21,9 @@ from tmsprep.methods.duennwald2021.search import locate_stages
 from tmsprep.methods.duennwald2021.two_stages import TwoStages
 
 from coeruleus_simulation.heads import load_heads
-from coeruleus_simulation.results import rows_of
-from coeruleus_simulation.sources import (
+from coeruleus_testing.images import Shown, show_head, show_labels, show_phantom, slice_mm
+from coeruleus_testing.results import rows_of
+from coeruleus_training.sources import (
     COLIN,
     IXI_REPORTED,
     REPORTED,
@@ -31,7 +32,6 @@ from coeruleus_simulation.sources import (
     ixi,
     native,
 )
-from coeruleus_simulation.testing import Shown, show_head, show_labels, show_phantom, slice_mm
 
 #: Kinds of images, with what they are.
 KINDS = {

@@ -11,8 +11,8 @@ from tmsprep.methods.duennwald2021.networks import PatchUNet
 from tmsprep.methods.duennwald2021.search import scale_crop, visibility_of
 from tmsprep.methods.duennwald2021.stage_settings import LIMITS
 
-from coeruleus_simulation.bank import Bank
 from coeruleus_simulation.crops import CROP_MM
+from coeruleus_training.bank import Bank
 
 #: Share of visible sides in the validation set that may be warned of by each limit.
 WARNED = 0.01

@@ -19,7 +19,7 @@ from coeruleus_simulation.crops import HEAD_CENTRE, LANDMARKS
 from coeruleus_simulation.heads import Head
 from coeruleus_simulation.nuclei import SIDES, expected_centres
 from coeruleus_simulation.scans import make_scan
-from coeruleus_simulation.second import make_test_scan, stem_frame
+from coeruleus_testing.simulator import make_test_scan, stem_frame
 
 #: Voxels of images of the first simulator, mm, edges of a whole head and of a slab, and thickness
 #: of slabs; the same of the second, whose voxels differ from image to image.

@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/coeruleus_heads.py``: images of heads never used, results, page."""

@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/coeruleus_weights.py``: heads, crops, tasks of both stages, limits."""
