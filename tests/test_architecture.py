@@ -41,7 +41,7 @@ MAY_IMPORT = {
     'scalp': {'evaluation', *METHOD},
     'phantoms': set(),
     'failures': set(),
-    'derivatives': {'evaluation', 'formats', *METHOD},
+    'derivatives': {'evaluation', 'formats', 'gyri', *METHOD},
     'intake': set(),
     'done': {'evaluation', 'derivatives', *METHOD},
     'learning': {'networks', 'formats', 'evaluation', *METHOD},

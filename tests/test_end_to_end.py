@@ -51,6 +51,7 @@ def check_files(out: Path) -> None:
     expected = {
         *(f'{name}_desc-{m}_targets.{e}' for m in ('cnn', 'syn', POINTS) for e in ('tsv', 'json')),
         *(f'{name}_desc-brain_mask.{e}' for e in ('nii.gz', 'json')),
+        *(f'{name}_hemi-{s}_desc-gyri_dseg.{e}' for s in 'LR' for e in ('nii.gz', 'tsv', 'json')),
         *(f'{name}_desc-tentwenty_positions.{e}' for e in ('tsv', 'json')),
         *(f'{stem}T1w_to-{ATLAS}_mode-image_xfm.{e}' for e in ('h5', 'json')),
         *(f'{stem}{ATLAS}_to-T1w_mode-image_xfm.{e}' for e in ('h5', 'json')),

@@ -81,6 +81,7 @@ def _write_report(result: GroupResult, sections: Sequence[Section]) -> Path:
         points=points,
         errors=None if points is None else errors_against_consensus(points),
         agreement=None if points is None else result.tables.get('agreement'),
+        gyri=result.tables.get('gyri'),
         cohort=result.tables.get('cohort'),
         images=group.images,
         template_points=result.template_points,

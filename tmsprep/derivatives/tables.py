@@ -12,6 +12,7 @@ import pandas as pd
 from tmsprep import __version__
 from tmsprep.bids.names import ImageRef, Layout
 from tmsprep.derivatives.earlier import DOUBTS, EXPERT, read_outcome
+from tmsprep.derivatives.gyri import write_gyri
 from tmsprep.derivatives.outdated import delete_outdated
 from tmsprep.disclaimer import disclaimer
 from tmsprep.evaluation.status import RADIUS, UNUSABLE
@@ -97,6 +98,7 @@ def write_outcomes(
             # As many targets as the run that located them had chosen.
             rows, narrowed = narrow(tables[name], chosen_labels(outcome.details))
             _write_table(path, rows, method, {**outcome.details, **further, **narrowed})
+    write_gyri(outcomes, image, layout, entries)
     return written
 
 

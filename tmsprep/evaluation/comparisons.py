@@ -52,6 +52,11 @@ def mean_labels(protocol: Protocol) -> tuple[str, ...]:
     return pain or protocol.labels
 
 
+def target_rows(protocol: Protocol) -> dict[str, tuple[str, ...]]:
+    """Rows of a table: each target, and those of `MEAN`."""
+    return {label: (label,) for label in protocol.labels} | {MEAN: mean_labels(protocol)}
+
+
 def mean_table(
     columns: Mapping[str, tuple[str, pd.DataFrame]],
     rows: Mapping[str, tuple[str, ...]],

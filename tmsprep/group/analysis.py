@@ -85,6 +85,8 @@ class Group:
         By name, those that the participant level has outputs of; the files may be gone.
     atlases : dict
         Name of an image and method to the atlas that the method registered.
+    checksums : dict
+        Name of an image to the checksum that it had when its points were found.
     agreements : pandas.DataFrame or None
         Result of `tmsprep.group.points.agreement_table`; None without raters.
     predictions : pandas.DataFrame or None
@@ -100,6 +102,7 @@ class Group:
     raters: tuple[str, ...] = ()
     images: Mapping[str, ImageRef] = field(default_factory=dict)
     atlases: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = field(default_factory=dict)
     agreements: pd.DataFrame | None = None
     predictions: pd.DataFrame | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)

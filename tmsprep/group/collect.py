@@ -72,6 +72,7 @@ def collect_group(request: GroupRequest) -> Group:
         tuple(sorted({points.file.rater for points in raters})),
         {image.stem: image for several in derived.images.values() for image in several},
         derived.atlases,
+        derived.checksums,
         agreements if len(agreements) else None,
         predictions,
     )

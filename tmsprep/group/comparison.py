@@ -6,13 +6,17 @@ import pandas as pd
 
 from tmsprep.evaluation.agreement import agreement_table
 from tmsprep.evaluation.cohort import COLUMNS as COHORT_COLUMNS
+from tmsprep.evaluation.comparisons import target_rows
 from tmsprep.evaluation.errors import errors_against_consensus
+from tmsprep.evaluation.membership import COLUMNS as GYRUS_COLUMNS
+from tmsprep.evaluation.membership import DISTANCE, membership_table
 from tmsprep.evaluation.offsets import OFFSET
 from tmsprep.evaluation.offsets import STATUSES as OFFSET_STATUSES
 from tmsprep.evaluation.template import ESTIMATED, MNI_FROM, mni_columns
 from tmsprep.group.analysis import Group, GroupResult, common_settings
 from tmsprep.group.cohort import DECISION_COLUMN, table_of_cohort
 from tmsprep.group.crossval import STATUSES as CROSSVAL_STATUSES
+from tmsprep.group.gyri import with_gyri
 from tmsprep.group.issues import COLUMNS as PARTICIPANT_COLUMNS
 from tmsprep.group.issues import participants_table
 from tmsprep.group.points import AGREEMENT_COLUMNS, STATED_COLUMNS
@@ -31,6 +35,7 @@ DESCRIPTIONS = {
     '--agreement-overrides',
     'errors': 'Distance of every point from the consensus of the raters',
     'agreement': 'Distances between every two methods and raters, on the points that both have',
+    'gyri': 'Share of the points of each method and rater in the gyrus of their target',
 }
 
 
@@ -46,10 +51,10 @@ def compare_group(group: Group) -> GroupResult:
     -------
     GroupResult
         Any of the tables of `DESCRIPTIONS`; 'errors' is there if one error is known, 'cohort' if
-        a method has points.
+        a method has points, 'gyri' if the outputs of an image hold its gyri.
     """
     in_template = template_points(group)
-    group = group.with_issues(in_template.issues)
+    group = with_gyri(group.with_issues(in_template.issues))
     tables: dict[str, pd.DataFrame] = {
         'targets': group.points,
         'participants': participants_table(group.points, group.participants, group.issues),
@@ -65,6 +70,9 @@ def compare_group(group: Group) -> GroupResult:
     if group.points['method'].nunique() > 1:
         tables['agreement'] = agreement_table(group.points)
     request = group.request
+    if group.points[DISTANCE].notna().any():
+        rows = target_rows(request.protocol)
+        tables['gyri'] = membership_table(group.points, rows, request.random_seed)
     settings = {
         **common_settings(group),
         'ConsensusThreshold': request.threshold_mm,
@@ -93,6 +101,7 @@ def _columns(group: Group) -> dict[str, Column]:
         **AGREEMENT_COLUMNS,
         **STATED_COLUMNS,
         **COHORT_COLUMNS,
+        **GYRUS_COLUMNS,
         **DECISION_COLUMN,
         **mni_columns(template_of(group.request.protocol), 'see mni_from'),
         MNI_FROM: column(

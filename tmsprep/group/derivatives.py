@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
@@ -50,6 +50,8 @@ class Derivatives:
         Name of an image to its brain mask among the outputs, where there is one.
     atlases : dict
         Name of an image and method to the atlas that the method registered.
+    checksums : dict
+        Name of an image to the checksum that it had when its points were found.
     issues : list of Issue
         Participants that failed, and files that cannot be read.
     """
@@ -59,6 +61,7 @@ class Derivatives:
     geometry: dict[str, Geometry] = field(default_factory=dict)
     masks: dict[str, Path] = field(default_factory=dict)
     atlases: dict[tuple[str, str], str] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
     issues: list[Issue] = field(default_factory=list)
 
 
@@ -106,9 +109,7 @@ def read_derivatives(
                     found.issues.append(Issue(subject, message))
                 parts += read
     points = pd.concat(parts, ignore_index=True) if parts else found.points
-    return Derivatives(
-        points, found.images, found.geometry, found.masks, found.atlases, found.issues
-    )
+    return replace(found, points=points)
 
 
 def _read_records(layout: Layout, subject: str, issues: list[Issue]) -> set[str]:
@@ -156,6 +157,9 @@ def _read_image(
         geometry = _geometry(sidecars[method])
         if geometry is not None:
             found.geometry[stem] = geometry
+        reference = sidecars[method].get('ReferenceImage')
+        if isinstance(reference, dict):
+            found.checksums[stem] = str(reference.get('SHA256', ''))
         atlas = sidecars[method].get('Atlas')
         if isinstance(atlas, dict):
             found.atlases[stem, method] = str(atlas.get('Name'))

@@ -12,6 +12,7 @@ import pandas as pd
 from tmsprep.bids.names import natural_key
 from tmsprep.evaluation.consensus import CONSENSUS_STATUSES, Agreement, consensus
 from tmsprep.evaluation.errors import AXES, CONSENSUS, CROSSVAL, RATER
+from tmsprep.evaluation.membership import DISTANCE
 from tmsprep.evaluation.offsets import OFFSET
 from tmsprep.evaluation.status import RADIUS
 from tmsprep.evaluation.template import MNI, MNI_FROM
@@ -30,7 +31,7 @@ STATED = ('dispersion_mm', RADIUS, *MNI)
 
 #: Columns of the table of points; x, y, z in mm, RAS+, scanner frame of the image; NaN where
 #: missing.
-COLUMNS = (*_GIVEN, *STATED, MNI_FROM)
+COLUMNS = (*_GIVEN, *STATED, MNI_FROM, DISTANCE)
 
 #: Descriptions of those of `COLUMNS` that are not in every table.
 STATED_COLUMNS: dict[str, Column] = {
@@ -94,7 +95,7 @@ def point_table(rows: Iterable[tuple[object, ...]]) -> pd.DataFrame:
 def in_columns(table: pd.DataFrame) -> pd.DataFrame:
     """Bring a table of points into the columns of `COLUMNS`; what it does not state is NaN."""
     table = table.reindex(columns=list(COLUMNS))
-    return table.astype({**dict.fromkeys(STATED, np.float64), MNI_FROM: object})
+    return table.astype({**dict.fromkeys((*STATED, DISTANCE), np.float64), MNI_FROM: object})
 
 
 def in_order(

@@ -190,11 +190,31 @@ def _distance(
         affine = parcellation.affines[side]
         voxels = _voxels(parcellation.probabilities[side][NAMES.index(gyrus)])
         if len(voxels):
-            index = apply_affine(np.linalg.inv(affine), point)
-            # From the faces of the voxels rather than from their centres.
-            away = np.maximum(np.abs(voxels - index) - 0.5, 0) * voxel_sizes(affine)
-            nearest = np.fmin(nearest, np.linalg.norm(away, axis=1).min())
+            nearest = np.fmin(nearest, face_distances(voxels, affine, point).min())
     return float(nearest)
+
+
+def face_distances(voxels: np.ndarray, affine: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Distance of a point from voxels, from their faces rather than their centres; 0 inside.
+
+    Parameters
+    ----------
+    voxels : numpy.ndarray
+        Shape (n, 3), voxel indices.
+    affine : numpy.ndarray
+        Shape (4, 4), voxel indices to mm, RAS+.
+    point : numpy.ndarray
+        Shape (3,), mm, RAS+.
+
+    Examples
+    --------
+    >>> voxels = np.array([[0, 0, 0], [3, 0, 0]])
+    >>> face_distances(voxels, np.diag([2.0, 2, 2, 1]), np.array([2.0, 0, 0.9])).tolist()
+    [1.0, 3.0]
+    """
+    index = apply_affine(np.linalg.inv(affine), point)
+    away = np.maximum(np.abs(voxels - index) - 0.5, 0) * voxel_sizes(affine)
+    return np.linalg.norm(away, axis=1)
 
 
 def _depth(parcellation: Parcellation, point: np.ndarray, side: str, gyrus: str) -> float:

@@ -14,6 +14,7 @@ from tmsprep.bids.names import Layout
 from tmsprep.evaluation.agreement import agreement_table, axis_differences
 from tmsprep.evaluation.comparisons import MEAN, mean_labels, mean_table
 from tmsprep.evaluation.errors import CONSENSUS
+from tmsprep.evaluation.membership import NEAR_MM
 from tmsprep.protocols import Protocol
 from tmsprep.reports.agreement_charts import plot_bland_altman, plot_glass_brain, plot_matrices
 from tmsprep.reports.charts import MOST_DOTS, SINGLE_DOTS, plot_errors
@@ -148,6 +149,33 @@ def errors_section(layout: Layout, protocol: Protocol, errors: pd.DataFrame) -> 
     )
     missing = '' if pictures else 'Left out: no point can be compared with a consensus of raters.'
     return Section('Errors', missing, pictures)
+
+
+def gyri_section(gyri: pd.DataFrame, protocol: Protocol) -> Section:
+    """Share of the points of each method in the gyrus of their target, and near it."""
+    methods = group_order(gyri['method'].unique())
+    cells = {(row['label'], row['method']): row for row in gyri.to_dict('records')}
+    rows: list[list[str | Number]] = [
+        [label, *(_share(cells[label, method]) for method in methods)]
+        for label in dict.fromkeys(gyri['label'])
+    ]
+    labels = mean_labels(protocol)
+    over = 'all targets' if len(labels) == len(protocol.labels) else ', '.join(labels)
+    notes = (
+        f'Percent of points in the gyrus of their target / in it or within {NEAR_MM:g} mm of it '
+        f'(number of points). {MEAN}: {over}. Gyri are those that the parcellation network of '
+        'tmsprep saw in each image; no rater has a part in them, but they are not the truth. '
+        'Points that were moved to the middle of that very gyrus (`settled_mm`) are flattered by '
+        'it: compare the others.'
+    )
+    head = ['Target', *(group_style(method).name for method in methods)]
+    return Section('Points in their gyrus', tables=[Table('', head, rows, notes)])
+
+
+def _share(row: Mapping[Any, Any]) -> str:
+    if not row['n']:
+        return ''
+    return f'{100 * row["inside"]:.0f} / {100 * row["near"]:.0f} ({row["n"]})'
 
 
 def largest_section(layout: Layout, errors: pd.DataFrame) -> Section:

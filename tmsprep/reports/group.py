@@ -21,6 +21,7 @@ from tmsprep.reports.comparison import (
     directions_section,
     distance_table,
     errors_section,
+    gyri_section,
     largest_section,
     participants_section,
 )
@@ -70,6 +71,8 @@ class GroupContent:
         ``method``, ``repetition``, ``label``, ``error_mm``; given whenever `points` are.
     agreement : pandas.DataFrame, optional
         Result of `evaluation.agreement.agreement_table`; made from `points` if it is not given.
+    gyri : pandas.DataFrame, optional
+        Result of `tmsprep.evaluation.membership.membership_table`.
     cohort : pandas.DataFrame, optional
         Result of `tmsprep.evaluation.cohort.cohort_table`.
     images : mapping
@@ -96,6 +99,7 @@ class GroupContent:
     points: pd.DataFrame | None = None
     errors: pd.DataFrame | None = None
     agreement: pd.DataFrame | None = None
+    gyri: pd.DataFrame | None = None
     cohort: pd.DataFrame | None = None
     images: Mapping[str, ImageRef] = field(default_factory=dict)
     template_points: pd.DataFrame | None = None
@@ -155,6 +159,7 @@ def _comparisons(layout: Layout, protocol: Protocol, content: GroupContent) -> l
     participants, cohort = participants_section(content.points), _cohort(layout, protocol, content)
     found = [
         errors_section(layout, protocol, errors),
+        *_gyri(protocol, content),
         largest_section(layout, errors),
         agreement_section(layout, points, content.agreement),
         directions_section(layout, points),
@@ -164,6 +169,12 @@ def _comparisons(layout: Layout, protocol: Protocol, content: GroupContent) -> l
         return [participants, *found, *cohort]
     # Without raters the question is whom to look at, and no section says that it is left out.
     return [*cohort, participants, *(section for section in found if section.has_content)]
+
+
+def _gyri(protocol: Protocol, content: GroupContent) -> list[Section]:
+    if content.gyri is None:
+        return []
+    return [gyri_section(_without(content.hidden, content.gyri), protocol)]
 
 
 def _cohort(layout: Layout, protocol: Protocol, content: GroupContent) -> list[Section]:
@@ -232,7 +243,8 @@ def _verdict(table: Table, content: GroupContent) -> str:
 
 def _source_text(protocol: Protocol) -> str:
     return (
-        "Points were taken from the output folder and from the raters' files; no image was read. "
+        "Points were taken from the output folder and from the raters' files, and gyri "
+        'from the label maps of the participant level; no T1w was read. '
         'Coordinates are in mm, RAS+, in the scanner frame of each image. The targets are those '
         f'of protocol {protocol.name} ({protocol.source}).'
     )

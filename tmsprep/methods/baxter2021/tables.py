@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tmsprep.evaluation.comparisons import MEAN, Pair, comparison_table, mean_labels, mean_table
+from tmsprep.evaluation.comparisons import Pair, comparison_table, mean_table, target_rows
 from tmsprep.evaluation.errors import (
     CROSSVAL,
     ENSEMBLE,
@@ -106,7 +106,7 @@ def table2(
         'Expert Var.': (EXPERT, expert_variability(errors)),
         'Expert Var. (leave one out)': (EXPERT_ALONE, leave_one_out),
     }
-    return mean_table(columns, _rows(protocol), seed)
+    return mean_table(columns, target_rows(protocol), seed)
 
 
 def table3(
@@ -176,7 +176,7 @@ def table3(
     if by_pair:
         pairs = [pair._replace(family=pair.column) for pair in pairs]
     together = pd.concat([part for part in parts if len(part)] or [errors], ignore_index=True)
-    return comparison_table(together, pairs, _rows(protocol), margin_mm, seed)
+    return comparison_table(together, pairs, target_rows(protocol), margin_mm, seed)
 
 
 def table4(predictions: pd.DataFrame, protocol: Protocol, *, seed: int = 1) -> pd.DataFrame:
@@ -202,7 +202,7 @@ def table4(predictions: pd.DataFrame, protocol: Protocol, *, seed: int = 1) -> p
         for name, (heading, _) in _variants(predictions).items()
         for prefix, kind in ((CROSSVAL, 'No Ensemble'), (ENSEMBLE, 'Ensemble'))
     }
-    return mean_table(columns, _rows(protocol), seed)
+    return mean_table(columns, target_rows(protocol), seed)
 
 
 def table5(
@@ -246,7 +246,7 @@ def table5(
             heading = f'{variants[a][1]} vs {variants[b][1]} ({kind})'
             pairs.append(Pair(heading, prefix + a, prefix + b, 'variants'))
     errors = prediction_errors(predictions)
-    return comparison_table(errors, pairs, _rows(protocol), margin_mm, seed)
+    return comparison_table(errors, pairs, target_rows(protocol), margin_mm, seed)
 
 
 def _offset_column(errors: pd.DataFrame, registration: str) -> dict[str, tuple[str, pd.DataFrame]]:
@@ -260,10 +260,6 @@ def _dispersion(points: pd.DataFrame, method: str) -> pd.DataFrame:
     if rows['repetition'].notna().any():
         return repetition_deviations(rows)
     return rows.assign(error_mm=rows['dispersion_mm'])
-
-
-def _rows(protocol: Protocol) -> dict[str, tuple[str, ...]]:
-    return {label: (label,) for label in protocol.labels} | {MEAN: mean_labels(protocol)}
 
 
 def _variants(predictions: pd.DataFrame) -> dict[str, tuple[str, str]]:
