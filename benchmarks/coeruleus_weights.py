@@ -1,20 +1,22 @@
 """Train the networks of the localiser of the locus coeruleus that ship with the package.
 
 ``python benchmarks/coeruleus_weights.py DATA OUT`` trains them from nothing and writes the
-weights; call it again to resume. DATA holds the BIDS data sets ``ds000011``, ``ds002748``,
-``studyforrest`` and ``ixi`` (with parcellations in ``derivatives/dlmuse``, and ``split.tsv``), and
-``label_maps``. Nuclei are simulated in these heads, see ``docs/neuromelanin_phantom.md``. The exit
-code is 1 if a network has learned too little: if its error in the validation set is over half of
-that of a guess without looking.
+weights; call it again to resume. With ``--start FILE`` the first stage is that of other weights,
+and the networks of the second are trained on from theirs. DATA holds the BIDS data sets
+``ds000011``, ``ds002748``, ``studyforrest`` and ``ixi`` (with parcellations in
+``derivatives/dlmuse``, and ``split.tsv``), and ``label_maps``. Nuclei are simulated in these
+heads, see ``docs/neuromelanin_phantom.md``. The exit code is 1 if a network has learned too
+little: if its error in the validation set is over half of that of a guess without looking.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
@@ -28,8 +30,9 @@ from tmsprep.learning.loop import Task, fit, rounded
 from tmsprep.methods.baxter2021.network import MultiResolutionNet
 from tmsprep.methods.baxter2021.task import Images, bfloat16_is_fast
 from tmsprep.methods.baxter2021.validation import make_localizer
+from tmsprep.methods.baxter2021.weights import Localizer
 from tmsprep.methods.duennwald2021.networks import CoeruleusModel, CoReUNet, PatchUNet
-from tmsprep.methods.duennwald2021.two_stages import TwoStages, save_stages
+from tmsprep.methods.duennwald2021.two_stages import TwoStages, load_stages, save_stages
 from tmsprep.tables import write_json
 
 from coeruleus_simulation.crops import CROP, CROP_MM
@@ -56,13 +59,21 @@ REACH_MM = 45.0
 
 #: Crops of the training set, clear ones at its beginning, crops of the validation set, and crops
 #: per step.
-CROPS, CLEAR, VALIDATION_CROPS, BATCH = 20000, 4000, 160, 4
+CROPS, CLEAR, VALIDATION_CROPS, BATCH = 20000, 2000, 160, 4
+
+#: Nuclei of training crops are further from where the registration puts them than is realistic, by
+#: this factor, so that the stem alone tells little.
+SPREAD = 1.6
 
 #: Optimiser steps of each network; those of one kind are trained from scratch with other seeds.
-STEPS = {'first': (2500, 3000), 'localizer': (5000, 2500, 1800), 'segmenter': (2200,)}
+STEPS = {'first': (3000,), 'localizer': (9000, 9000, 9000), 'segmenter': (3000,)}
 
-#: Share of views in changed contrast, of each network of the first stage.
-TONES = (0.6, 0.0)
+#: The same, and the number of crops, of which none are clear, for training on from other weights.
+TUNING_STEPS = {'localizer': (2000, 2000, 2000), 'segmenter': (1000,)}
+TUNING_CROPS = 8000
+
+#: Learning rate of a network of the second stage from nothing, and from other weights.
+RATE, TUNING_RATE = 4e-3, 2e-3
 
 #: Share of the error of a guess over which a network has learned too little.
 LIMIT = 0.5
@@ -74,7 +85,7 @@ class Stage:
 
     Parameters
     ----------
-    networks : tuple of torch.nn.Module
+    networks : sequence of torch.nn.Module
         Rounded to half precision.
     errors : dict
         Name of each training to its error, mm; of segmenters their loss.
@@ -83,23 +94,27 @@ class Stage:
         the second.
     """
 
-    networks: tuple[nn.Module, ...]
+    networks: Sequence[nn.Module]
     errors: dict[str, float]
     blind_mm: float
 
 
 def train_kind(
-    kind: str, make: Callable[[int, int], Task], out: Path, only: int | None = None
+    kind: str,
+    make: Callable[[int, int], Task],
+    out: Path,
+    steps: Sequence[int],
+    only: int | None = None,
 ) -> tuple[list, dict]:
     """Train all networks of a kind, or one, each resuming from its checkpoint; errors by name."""
     networks, errors = [], {}
-    for seed, steps in enumerate(STEPS[kind], start=1):
+    for seed, count in enumerate(steps, start=1):
         if only not in (None, seed):
             continue
         name = f'{kind}-{seed}'
-        identity = f'{name} {steps} {BATCH}'
+        identity = f'{name} {count} {BATCH}'
         trained = fit(
-            make(seed, steps),
+            make(seed, count),
             identity,
             out / f'{name}.pt',
             lambda row, name=name: logger.info('%s %s', name, row),
@@ -111,8 +126,8 @@ def train_kind(
     return networks, errors
 
 
-def read_views(data: Path, out: Path, tones: float) -> Images:
-    """Draw the views of the first stage, or read them; a share of them in changed contrast."""
+def read_views(data: Path, out: Path) -> Images:
+    """Draw the views of the first stage, or read them."""
     cache = out / 'heads'
 
     def load(name: str) -> Head:
@@ -122,7 +137,7 @@ def read_views(data: Path, out: Path, tones: float) -> Images:
     held = native(data, VALIDATION)
     cached([*training, *held], cache)
     views, held_views = (
-        load_views(out / 'views', [s.name for s in sources], load, count, first, tones)
+        load_views(out / 'views', [s.name for s in sources], load, count, first)
         for sources, count, first in (
             (training, VIEWS, 10**6),
             (held, VALIDATION_VIEWS, 2 * 10**6),
@@ -133,64 +148,69 @@ def read_views(data: Path, out: Path, tones: float) -> Images:
 
 def train_first(
     data: Path, out: Path, fast: bool, only: int | None = None
-) -> tuple[Stage, Images]:
-    """Train the first stage; return it, and the views of the last network."""
-    networks, errors = [], {}
-    for seed in range(1, len(STEPS['first']) + 1):
-        if only not in (None, seed):
-            continue
-        images = read_views(data, out, TONES[seed - 1])
+) -> tuple[Stage, Localizer]:
+    """Train the first stage."""
+    images = read_views(data, out)
 
-        def make(_: int, steps: int, images: Images = images) -> Task:
-            # One seed for all: they differ by what they see.
-            return first_task(images, 1, steps, half_precision=fast)
+    def make(seed: int, steps: int) -> Task:
+        return first_task(images, seed, steps, half_precision=fast)
 
-        found, error = train_kind('first', make, out, seed)
-        networks += found
-        errors |= error
+    networks, errors = train_kind('first', make, out, STEPS['first'], only)
+    members = [cast(MultiResolutionNet, network) for network in networks]
+    finder = make_localizer(members, images.training, FIRST_RECIPE, FIRST_PROTOCOL)
     mean = torch.stack([view.points for view in images.training]).mean(dim=0)
     held = torch.stack([view.points for view in images.validation])
     blind = float((held - mean).norm(dim=-1).mean())
-    return Stage(tuple(networks), errors, blind), images
+    return Stage(networks, errors, blind), finder
 
 
-def crop_banks(data: Path, out: Path) -> tuple[Bank, Bank]:
+def crop_banks(data: Path, out: Path, size: int, clear: int) -> tuple[Bank, Bank]:
     """Crops of the training and the validation set."""
     heads, held = (
         load_heads(cached(native(data, which), out / 'heads'), REACH_MM)
         for which in (NATIVE, VALIDATION)
     )
     return (
-        Bank(out / 'crops', heads, CROPS, 0, CLEAR),
+        Bank(out / 'crops', heads, size, 0, clear, SPREAD),
         Bank(out / 'validation', held, VALIDATION_CROPS, 10**7),
     )
 
 
 def train_crops(
-    kind: str, banks: tuple[Bank, Bank], out: Path, fast: bool, only: int | None = None
+    kind: str,
+    banks: tuple[Bank, Bank],
+    out: Path,
+    fast: bool,
+    start: TwoStages | None = None,
+    only: int | None = None,
 ) -> Stage:
     """Train the localizers or the segmenters of the second stage.
 
-    Segmenters start from the first localizer, which has learned where a nucleus is.
+    From nothing, segmenters start from the first localizer, which has learned where a nucleus is.
     """
-    start = None
-    if kind == 'segmenter':
-        start = cast(CoReUNet, train_crops('localizer', banks, out, fast, 1).networks[0])
+    first: CoReUNet | None = None
+    if kind == 'segmenter' and start is None:
+        first = cast(CoReUNet, train_crops('localizer', banks, out, fast, only=1).networks[0])
 
     def make(seed: int, steps: int) -> Task:
-        network = localizer_of(seed) if start is None else segmenter_of(seed, start)
-        return CropTask(*banks, network, steps, BATCH, seed, half_precision=fast)
+        network: nn.Module
+        if start is not None:
+            of_kind = start.crop.localizers if kind == 'localizer' else start.crop.segmenters
+            network = copy.deepcopy(of_kind[seed - 1])
+        else:
+            network = localizer_of(seed) if first is None else segmenter_of(seed, first)
+        rate = RATE if start is None else TUNING_RATE
+        return CropTask(*banks, network, steps, BATCH, seed, rate=rate, half_precision=fast)
 
-    networks, errors = train_kind(kind, make, out, only)
-    return Stage(tuple(networks), errors, blind_error(banks[0].points(), banks[1].points()))
+    steps = (STEPS if start is None else TUNING_STEPS)[kind]
+    networks, errors = train_kind(kind, make, out, steps, only)
+    return Stage(networks, errors, blind_error(banks[0].points(), banks[1].points()))
 
 
 def assemble(
-    first: Stage, localizers: Stage, segmenters: Stage, images: Images, card: Mapping[str, str]
+    finder: Localizer, localizers: Stage, segmenters: Stage, card: Mapping[str, str]
 ) -> TwoStages:
     """Join all networks, with limits and calibration yet to be measured."""
-    members = [cast(MultiResolutionNet, network) for network in first.networks]
-    finder = make_localizer(members, images.training, FIRST_RECIPE, FIRST_PROTOCOL)
     crop = CoeruleusModel(
         ('LC',),
         tuple(cast(CoReUNet, network) for network in localizers.networks),
@@ -219,14 +239,14 @@ def warning_of(stages: Mapping[str, Stage]) -> dict[str, str]:
     }
 
 
-def make_card(stages: Mapping[str, Stage]) -> dict[str, str]:
+def make_card(stages: Mapping[str, Stage], start: TwoStages | None = None) -> dict[str, str]:
     """Describe the weights."""
     return {
         'name': 'locus coeruleus, two stages',
         'data': 'simulated neuromelanin in real heads; not tested in patients',
         'licence': 'CC BY-SA 3.0',
-        'recipe': 'benchmarks/coeruleus_weights.py',
-        'seeds': json.dumps({kind: len(steps) for kind, steps in STEPS.items()}),
+        'recipe': 'benchmarks/coeruleus_weights.py' + (' --start' if start else ''),
+        'seeds': json.dumps({kind: len(stage.networks) for kind, stage in stages.items()}),
         **warning_of(stages),
         'validation': json.dumps(
             {
@@ -238,6 +258,16 @@ def make_card(stages: Mapping[str, Stage]) -> dict[str, str]:
     }
 
 
+def first_of(start: TwoStages) -> tuple[Stage, Localizer]:
+    """Take the first stage from other weights: the network that its card calls the best."""
+    errors = dict(json.loads(start.card['validation'])['first'])
+    blind = errors.pop('blind_mm')
+    best = min(errors, key=lambda name: errors[name])
+    member = start.finder.members[list(errors).index(best)]
+    finder = replace(start.finder, members=(member,))
+    return Stage((member,), {best: errors[best]}, blind), finder
+
+
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -246,36 +276,40 @@ def main() -> None:
     parser.add_argument(
         '--only', metavar='NAME', help='one network, so that several are trained side by side'
     )
+    parser.add_argument('--start', type=Path, metavar='FILE', help='weights to train on from')
     parser.add_argument('--destination', type=Path, default=WEIGHTS, metavar='FILE')
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(message)s')
     torch.set_num_threads(1)
-    fast = bfloat16_is_fast('cpu')
-    data, out = options.data, options.out
-    out.mkdir(parents=True, exist_ok=True)
+    options.out.mkdir(parents=True, exist_ok=True)
+    start = load_stages(options.start) if options.start else None
     kinds, only = list(STEPS), None
     if options.only:
         kind, number = options.only.split('-')
         kinds, only = [kind], int(number)
-    stages, images = {}, None
+    stages: dict[str, Stage] = {}
+    finder = None
+    fast = bfloat16_is_fast('cpu')
     if 'first' in kinds:
-        stages['first'], images = train_first(data, out, fast, only)
+        stages['first'], finder = (
+            first_of(start) if start else train_first(options.data, options.out, fast, only)
+        )
+    size = (TUNING_CROPS, 0) if start else (CROPS, CLEAR)
+    banks = crop_banks(options.data, options.out, *size)
     for kind in ('localizer', 'segmenter'):
         if kind in kinds:
-            stages[kind] = train_crops(kind, crop_banks(data, out), out, fast, only)
-    if images is not None and only is None:
-        _ship(stages, images, options)
+            stages[kind] = train_crops(kind, banks, options.out, fast, start, only)
+    if finder is not None and only is None:
+        parts = finder, stages['localizer'], stages['segmenter']
+        _ship(assemble(*parts, make_card(stages, start)), banks[1], options)
     sys.exit(0 if _all_learned(stages) else 1)
 
 
-def _ship(stages: Mapping[str, Stage], images: Images, options: argparse.Namespace) -> None:
+def _ship(model: TwoStages, validation: Bank, options: argparse.Namespace) -> None:
     """Measure limits and radius in the validation set, and write the weights."""
-    parts = (stages[kind] for kind in ('first', 'localizer', 'segmenter'))
-    model = assemble(*parts, images, make_card(stages))
     out = options.out
     rows = measure_all(development(), model, options.data, out / 'heads', out / 'development.tsv')
-    crops = see_crops(model.crop.segmenters[0], crop_banks(options.data, out)[1])
-    limits = find_limits(rows, crops)
+    limits = find_limits(rows, see_crops(model.crop.segmenters[0], validation))
     radius = find_radius(rows)
     write_json(out / 'limits.json', {'limits': limits, 'radius': radius.as_dict()})
     model = replace(model, limits=limits, calibration=radius.as_dict())

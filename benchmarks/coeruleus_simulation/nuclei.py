@@ -47,11 +47,12 @@ def expected_centres(head: Head) -> np.ndarray:
 
 
 def draw_nuclei(
-    head: Head, rng: np.random.Generator, spread: float = 1.0
+    head: Head, rng: np.random.Generator, rated: priors.Range, spread: float = 1.0
 ) -> tuple[Nucleus, Nucleus]:
     """Draw the left and the right nucleus.
 
-    The ranges are those of `priors`; `spread` is the factor of the distance of both from where the
+    The ranges are those of `priors`; `rated` is the excess of the sequence, see
+    `priors.SequenceClass`, and `spread` the factor of the distance of both nuclei from where the
     registration puts them.
     """
     age = rng.uniform(*priors.AGES)
@@ -60,7 +61,7 @@ def draw_nuclei(
         rng.uniform(*priors.LENGTH),
         rng.uniform(*priors.THICKNESS),
     )
-    contrasts = _draw_contrasts(age, rng)
+    contrasts = _draw_contrasts(rated, age, rng)
     seen = _draw_visible(rng)
     drawn = []
     for side in range(2):
@@ -121,14 +122,17 @@ def _axes(head: Head, side: int) -> np.ndarray:
     return axes
 
 
-def _draw_contrasts(age: float, rng: np.random.Generator) -> tuple[float, float]:
-    low, mode, high = priors.CONTRAST
-    excess = (rng.triangular(low, mode, high) - 1) * np.interp(
-        age, priors.AGE_KNOTS, priors.AGE_SHARE
-    )
-    weaker = excess * rng.uniform(*priors.WEAKER)
-    pair = (excess, weaker) if rng.random() < 0.5 else (weaker, excess)
-    return 1 + max(pair[0], low - 1), 1 + max(pair[1], low - 1)
+def _draw_contrasts(
+    rated: priors.Range, age: float, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Signals of both cores; their mean over participants is the published one."""
+    ages = np.linspace(*priors.AGES, 66)
+    share, shares = (np.interp(years, priors.AGE_KNOTS, priors.AGE_SHARE) for years in (age, ages))
+    mean = rng.normal(*rated) * share / shares.mean() / priors.RATED_SHARE
+    weaker = rng.uniform(*priors.WEAKER)
+    pair = np.array([2.0, 2.0 * weaker]) / (1 + weaker)
+    first, second = 1 + np.maximum(mean * pair, priors.FAINTEST)
+    return (first, second) if rng.random() < 0.5 else (second, first)
 
 
 def _draw_visible(rng: np.random.Generator) -> tuple[bool, bool]:

@@ -49,19 +49,22 @@ UNEQUAL: Range = (0.85, 1.15)
 #: its middle from a straight line, mm (chosen).
 TILT, BEND = 0.08, 1.0
 
-#: Signal over that of the pons in the core of the stronger side: lowest, likeliest and highest.
-#: Tona et al. 2017, Brain Struct Funct 222:4203-4217: 1.139 on average (SD 0.038, spin echo).
-#: FLASH of Betts et al. 2017, NeuroImage 163:150-159, reaches higher.
-CONTRAST = (1.03, 1.14, 1.35)
+#: Mean of a participant's two nuclei as raters measure it, over the core as it is drawn: raters
+#: draw what is bright. Mean of the brighter half of the voxels of a nucleus in 133 simulated
+#: images, after blur, slices and partial volume.
+RATED_SHARE = 0.72
+
+#: Least excess of the core of a nucleus that is drawn, pons 1 (chosen).
+FAINTEST = 0.03
 
 #: Ages in years, and how the excess signal depends on them: it rises until about 60 and falls
 #: afterwards (Shibata et al. 2006, Magn Reson Med Sci 5:197-200; Betts et al. 2017).
 AGES: Range = (20.0, 85.0)
 AGE_KNOTS, AGE_SHARE = (20.0, 60.0, 85.0), (0.75, 1.0, 0.85)
 
-#: Share of the excess that the weaker side has (chosen), and that is left at the ends. In older
-#: participants the upper end fades more (Dahl et al. 2019, Nat Hum Behav 3:1203-1214): this much
-#: of the range at 85 years.
+#: Excess of the weaker side over that of the other (chosen), and share that is left at the ends.
+#: In older participants the upper end fades more (Dahl et al. 2019, Nat Hum Behav 3:1203-1214):
+#: this much of the range at 85 years.
 WEAKER: Range = (0.5, 1.0)
 ENDS: Range = (0.4, 1.0)
 FADED_AT_85 = 0.5
@@ -86,6 +89,8 @@ class SequenceClass:
         Vessels; `bright_artery` is the probability that an artery is bright all the same.
     nigra : tuple of float
         Excess of the substantia nigra.
+    coeruleus : tuple of float
+        Mean and SD among participants of the excess of the locus coeruleus, as raters measure it.
     slices : tuple of float
         Thickness of slices, mm; 0.75 stands for isotropic voxels.
     outside : tuple of float
@@ -100,6 +105,7 @@ class SequenceClass:
     artery: Range
     vein: Range
     nigra: Range
+    coeruleus: Range
     slices: Range
     outside: Range
     bright_artery: float
@@ -112,7 +118,9 @@ class SequenceClass:
 #: 1.15, tegmentum 1.05 to 1.2, arteries 0.12 to 0.16, nigra 0.25 to 0.33 above the crus, noise 2
 #: to 3 %, slices of 2.2 mm), widened. TSE, T1-weighted (Sasaki et al.
 #: 2006, NeuroReport 17:1215-1218): flow voids, slices of 2.5 to 3 mm; its fluid is chosen wide, as
-#: flow changes it.
+#: flow changes it. Locus coeruleus: TSE 0.138 (SD 0.044), MT-GRE 0.215 (0.031, widened; Trujillo
+#: et al. 2019, NeuroImage 200:191-198, 26 people of 41 years) and TSE 0.139 (0.038; Tona et al.
+#: 2017, Brain Struct Funct 222:4203-4217); no mean for FLASH was at hand, so it is that of TSE.
 CLASSES = {
     'flash': SequenceClass(
         fluid=(0.2, 0.5),
@@ -121,6 +129,7 @@ CLASSES = {
         artery=(1.1, 1.9),
         vein=(0.8, 1.3),
         nigra=(0.02, 0.15),
+        coeruleus=(0.139, 0.05),
         slices=(0.75, 1.0),
         outside=(0.5, 1.2),
         bright_artery=1.0,
@@ -132,6 +141,7 @@ CLASSES = {
         artery=(0.05, 0.5),
         vein=(0.6, 1.2),
         nigra=(0.08, 0.33),
+        coeruleus=(0.215, 0.05),
         slices=(0.75, 3.0),
         outside=(0.7, 1.5),
         bright_artery=0.15,
@@ -143,6 +153,7 @@ CLASSES = {
         artery=(0.05, 0.4),
         vein=(0.3, 1.1),
         nigra=(0.03, 0.2),
+        coeruleus=(0.139, 0.044),
         slices=(1.5, 3.0),
         outside=(0.7, 1.5),
         bright_artery=0.05,

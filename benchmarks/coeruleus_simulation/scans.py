@@ -72,8 +72,9 @@ def make_scan(
     clearer, spread : float
         See `crops.draw_crop`.
     """
-    first, second = draw_nuclei(head, np.random.default_rng([seed, 1]), spread)
     sequence = draw_sequence(np.random.default_rng([seed, 2]))
+    rated = priors.CLASSES[sequence.name].coeruleus
+    first, second = draw_nuclei(head, np.random.default_rng([seed, 1]), rated, spread)
     more = 1 + clearer
     sequence = replace(sequence, noise=sequence.noise / more)
     nuclei = (

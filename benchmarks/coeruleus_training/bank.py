@@ -13,11 +13,7 @@ from coeruleus_simulation.heads import Head
 
 #: Excess signal of nuclei in the first crops, see `crops.draw_crop`: most of what is realistic is
 #: hard to see, and from it alone thousands of steps pass before networks look at the nucleus.
-CLEARER = 2.0
-
-#: From this crop on nuclei are further from where the registration puts them than is realistic, by
-#: this factor, so that the stem alone tells little.
-WIDE_FROM, WIDE = 12000, 1.8
+CLEARER = 1.0
 
 
 class Bank:
@@ -35,13 +31,22 @@ class Bank:
         Of the first; the others follow.
     clear : int
         Number of crops at the beginning in which the nucleus is clearer, less and less so.
+    spread : float
+        Factor of the distance of the nuclei of the others from where the registration puts them.
     """
 
     def __init__(
-        self, folder: Path, heads: Sequence[Head], size: int, seed: int, clear: int = 0
+        self,
+        folder: Path,
+        heads: Sequence[Head],
+        size: int,
+        seed: int,
+        clear: int = 0,
+        spread: float = 1.0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.heads, self.size, self.seed, self.clear = heads, size, seed, clear
+        self.spread = spread
         cube = (CROP,) * 3
         self._volumes = _kept(folder / 'volumes.npy', (size, *cube), np.float16)
         self._labels = _kept(folder / 'labels.npy', (size, *cube), np.uint8)
@@ -61,7 +66,7 @@ class Bank:
 
     def _draw(self, number: int) -> None:
         clearer = CLEARER * max(0.0, 1 - number / self.clear) if self.clear else 0.0
-        spread = WIDE if self.clear and number >= WIDE_FROM else 1.0
+        spread = self.spread if number >= self.clear else 1.0
         crop = draw_crop(self.heads, self.seed + number, clearer, spread)
         self._volumes[number], self._labels[number] = crop.volume, own_labels(crop)
         self._points[number] = crop.point, crop.expected

@@ -114,7 +114,6 @@ def load_views(
     load: Callable[[str], Head],
     per_head: int,
     seed: int,
-    tones: float = 0.0,
 ) -> list[PreparedImage]:
     """Draw views of heads, or read those drawn earlier.
 
@@ -130,8 +129,6 @@ def load_views(
         Views of each.
     seed : int
         Of the first view of the first head.
-    tones : float
-        Share of views in changed contrast, see `draw_tones`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     views = []
@@ -146,34 +143,11 @@ def load_views(
             for j, (volume, points) in enumerate(
                 zip(kept['volumes'], kept['points'], strict=True)
             ):
-                views.append(_prepared(f'{name}-{j}', volume, points, tones))
+                views.append(_prepared(f'{name}-{j}', volume, points))
     return views
 
 
-def _prepared(name: str, volume: np.ndarray, points: np.ndarray, tones: float) -> PreparedImage:
-    rng = np.random.default_rng([ord(letter) for letter in name])
-    seen = volume.astype(np.float32)
-    levels = average_pyramid(draw_tones(seen, rng) if rng.random() < tones else seen, 5)
+def _prepared(name: str, volume: np.ndarray, points: np.ndarray) -> PreparedImage:
+    levels = average_pyramid(volume.astype(np.float32), 5)
     pyramid = tuple(torch.from_numpy(level) for level in (levels[0], *levels))
     return PreparedImage(name, pyramid, torch.from_numpy(points).float())
-
-
-def draw_tones(volume: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Give a view another contrast: a random curve from old to new intensities, 0 to 0.
-
-    The simulated sequences are few, and all outside of the brain are as in a T1w.
-
-    Parameters
-    ----------
-    volume : numpy.ndarray
-        Shape (n, m, k), float32; 0 where there is no image.
-    rng : numpy.random.Generator
-        Draws the values of the curve.
-    """
-    knots = np.array([0.0, 0.12, *np.linspace(0.25, 1.5, 6)])
-    values = np.array([0.0, *rng.uniform(0.0, 0.3, 1), *rng.uniform(0.05, 1.3, 6)])
-    changed = np.interp(volume, knots, values).astype(np.float32)
-    low, high = percentile_window(changed[volume != 0])
-    changed = normalise(changed, (low, max(high, low + 1e-3)))
-    changed[volume == 0] = 0
-    return changed

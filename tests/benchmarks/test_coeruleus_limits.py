@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 import torch
 
-from coeruleus_training.first_stage import draw_tones
 from coeruleus_training.limits import MARGIN, find_limits, find_radius
 from coeruleus_training.second_stage import LOCALIZER, localizer_of, segmenter_of
 
@@ -56,15 +55,3 @@ def test_segmenter_start() -> None:
     with torch.no_grad():
         network.down[0][0].weight.zero_()
     assert start.down[0][0].weight.abs().sum() > 0
-
-
-def test_draw_tones() -> None:
-    """No image stays no image; the window of what is seen is 0 to 1; equal stays equal."""
-    volume = np.zeros((8, 8, 8), np.float32)
-    volume[2:6] = np.linspace(0.01, 1.2, 256).reshape(4, 8, 8).round(1) + 0.05
-    changed = draw_tones(volume, np.random.default_rng(4))
-    assert (changed[volume == 0] == 0).all()
-    seen = changed[volume != 0]
-    assert np.percentile(seen, (5, 95)) == pytest.approx([0, 1], abs=1e-5)
-    for value in np.unique(volume[2:6]):
-        assert np.ptp(changed[volume == value]) == 0

@@ -117,7 +117,8 @@ def test_contrast_in_core() -> None:
 def test_nuclei() -> None:
     """Places, ranges and visibility of many draws are those of the table."""
     one, rng = head(), np.random.default_rng(0)
-    pairs = [draw_nuclei(one, rng) for _ in range(150)]
+    rated = (0.18, 0.04)
+    pairs = [draw_nuclei(one, rng, rated) for _ in range(150)]
     shifts = np.array([[n.rod.centre for n in pair] for pair in pairs]) - expected_centres(one)
     # The template's ventricle is 1 mm behind the expected centres here: hardly one is moved.
     assert np.abs(shifts.mean(axis=0)).max() < 0.6
@@ -126,13 +127,25 @@ def test_nuclei() -> None:
     agreement = np.corrcoef(shifts[:, 0, 2], shifts[:, 1, 2])[0, 1]
     assert agreement == pytest.approx(priors.SIDES_AGREE, abs=0.15)
     nuclei = [n for pair in pairs for n in pair]
-    assert all(8 <= n.rod.length <= 16 and 1.03 <= n.contrast <= 1.35 for n in nuclei)
+    assert all(8 <= n.rod.length <= 16 for n in nuclei)
+    # As raters measure it, the mean of participants is the published one.
+    excess = np.array([[n.contrast - 1 for n in pair] for pair in pairs])
+    measured = priors.RATED_SHARE * excess.mean(axis=1)
+    assert measured.mean() == pytest.approx(rated[0], abs=0.01)
+    assert measured.std() == pytest.approx(rated[1], abs=0.015)
+    assert (excess.min(axis=1) / excess.max(axis=1) > 0.49).all()
     assert np.mean([n.visible for n in nuclei]) == pytest.approx(0.87, abs=0.05)
     # Upper ends lie nearer to the midline, on both sides.
     upper = np.array(
         [[abs(n.rod.line(2)[1, 0]) - abs(n.rod.line(2)[0, 0]) for n in p] for p in pairs]
     )
     assert (upper.mean(axis=0) < -1).all()
+
+
+def test_faintest() -> None:
+    """No nucleus that counts as visible is drawn without any signal."""
+    pairs = [draw_nuclei(head(), np.random.default_rng(i), (0.0, 0.2)) for i in range(20)]
+    assert min(n.contrast for pair in pairs for n in pair) == 1 + priors.FAINTEST
 
 
 def test_into_tissue() -> None:
@@ -159,7 +172,7 @@ def test_classes() -> None:
 
 
 def test_vessels_keep_off() -> None:
-    nuclei = draw_nuclei(head(), np.random.default_rng(5))
+    nuclei = draw_nuclei(head(), np.random.default_rng(5), (0.139, 0.04))
     sequence = draw_sequence(np.random.default_rng(6))
     lines = np.concatenate([n.rod.line(13) for n in nuclei])
     fixed = 7
