@@ -22,7 +22,7 @@ from tmsprep.methods.duennwald2021.two_stages import TwoStages
 
 from coeruleus_simulation.heads import load_heads
 from coeruleus_testing.images import Shown, show_head, show_labels, show_phantom, slice_mm
-from coeruleus_testing.results import rows_of
+from coeruleus_testing.results import doubts_of, rows_of
 from coeruleus_training.sources import (
     COLIN,
     IXI_REPORTED,
@@ -153,7 +153,6 @@ def measure(case: Case, model: TwoStages, data: Path, cache: Path) -> list[dict]
             'image': case.name,
             'slice_mm': slice_mm(shown.image),
             'first_mm': float(np.linalg.norm(first - shown.expected[side])),
-            'flagged': bool(found.visibility[side] < model.limits['visibility']),
             'radius_mm': radii.get(model.labels[side], np.nan),
             'visibility': float(found.visibility[side]),
             'spread_mm': float(found.spread_mm[side]),
@@ -200,4 +199,5 @@ def measure_all(
         known = pd.concat([known, rows], ignore_index=True)
         write_text(path, known.to_csv(sep='\t', index=False, float_format='%.4f'))
     wanted = {case.name for case in cases}
-    return known[known['image'].isin(wanted)].reset_index(drop=True)
+    rows = known[known['image'].isin(wanted)].reset_index(drop=True)
+    return rows.assign(status=doubts_of(rows, model.limits))

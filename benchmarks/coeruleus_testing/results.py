@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,9 @@ from coeruleus_testing.images import Shown
 
 #: Directions of offsets, and distance within which the paper's errors lie on average, mm.
 DIRECTIONS, NEAR_MM = ('side', 'front', 'up'), 1.3
+
+#: A point further off than this is wrong, mm: more than a nucleus is thick.
+WRONG_MM = 3.0
 
 #: Draws of the bootstrap over heads, and share of them in an interval.
 _DRAWS, _LEVEL = 1000, 0.95
@@ -50,6 +53,27 @@ def rows_of(shown: Shown, found: np.ndarray, middle: np.ndarray) -> list[dict]:
             row[f'seen_{axis}'] = float(shown.points[side][i] - middle[i])
         rows.append(row)
     return rows
+
+
+def doubts_of(rows: pd.DataFrame, limits: Mapping[str, float]) -> pd.Series:
+    """Status of each side by its limits: 'not_visible', 'unreliable', or 'ok'.
+
+    As `tmsprep.methods.duennwald2021.stage_checks.judge`, but for the turn and the size of the
+    brainstem, and for points near the edge of the image.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+        One row per side: the names of the limits.
+    limits : mapping
+        See `tmsprep.methods.duennwald2021.stage_settings.LIMITS`.
+    """
+    over = {name: rows[name] > limits[name] for name in limits if name != 'visibility'}
+    image = over['finder_mm'] | over['misfit_mm']
+    side = over['spread_mm'] | over['dispersion_mm'] | over['shift_mm']
+    unseen = ~image & (rows['visibility'] < limits['visibility'])
+    status = pd.Series('ok', index=rows.index)
+    return status.mask(image | side, 'unreliable').mask(unseen, 'not_visible')
 
 
 def slope(true: np.ndarray, found: np.ndarray) -> float:
@@ -107,6 +131,7 @@ def summarise(rows: pd.DataFrame) -> dict[str, object]:
         Results of `rows_of`, with 'head', 'image', 'status', 'dice' and 'ceiling'.
     """
     seen = rows[rows['visible']]
+    kept = seen[seen['status'] == 'ok']
     errors = seen['error_mm'].to_numpy()
     unseen = rows[~rows['visible']]
 
@@ -139,12 +164,19 @@ def summarise(rows: pd.DataFrame) -> dict[str, object]:
         'no_image_mm': float(np.nanmean(errors_left(seen, nowhere))),
         'stem_only_mm': float(np.nanmean(errors_left(seen, stem))),
         'unseen': len(unseen),
-        'unseen_flagged': float(unseen['flagged'].mean()),
-        'seen_flagged': float(seen['flagged'].mean()),
+        'unseen_flagged': float((unseen['status'] != 'ok').mean()),
+        'unseen_named': float((unseen['status'] == 'not_visible').mean()),
+        'seen_flagged': float((seen['status'] != 'ok').mean()),
+        'kept': len(kept),
+        'kept_mean_mm': float(kept['error_mm'].mean()),
+        'kept_median_mm': float(kept['error_mm'].median()),
+        'kept_largest_mm': float(kept['error_mm'].max()),
+        'kept_near': near(kept),
+        'kept_wrong': float((kept['error_mm'] > WRONG_MM).mean()),
         'dice': float(seen['dice'].median()),
         'ceiling': float(seen['ceiling'].median()),
-        'inside_radius': float((errors <= seen['radius_mm'].to_numpy()).mean())
-        if seen['radius_mm'].notna().any()
+        'inside_radius': float((kept['error_mm'] <= kept['radius_mm']).mean())
+        if kept['radius_mm'].notna().any()
         else float('nan'),
     }
     return summary

@@ -5,6 +5,8 @@ import pandas as pd
 import pytest
 import torch
 
+from tmsprep.methods.duennwald2021.stage_settings import LIMITS
+
 from coeruleus_training.limits import MARGIN, find_limits, find_radius
 from coeruleus_training.second_stage import LOCALIZER, localizer_of, segmenter_of
 
@@ -33,17 +35,35 @@ def rows() -> pd.DataFrame:
 
 def test_find_limits() -> None:
     """Between the visible and the invisible sides; others where few visible ones lie beyond."""
-    limits = find_limits(rows(), rows()[['visible', 'visibility']])
+    crops = rows().drop(columns=['image', 'side'])
+    limits = find_limits(rows(), crops)
     assert 0.42 < limits['visibility'] <= 0.6
-    assert limits['spread_mm'] == MARGIN
+    assert limits['shift_mm'] == MARGIN
+    # A single network of the first stage says nothing by its dispersion.
+    alone = find_limits(rows().assign(finder_mm=0.0), crops)
+    assert alone['finder_mm'] == LIMITS['finder_mm']
+
+
+def test_limits_of_wrong_points() -> None:
+    """What is wrong is spread out or disputed: limits lie between, and keep all that is right."""
+    made = rows()[rows()['visible']].assign(error_mm=1.0)
+    wrong = made.iloc[:10].assign(error_mm=5.0, spread_mm=4.0)
+    disputed = made.iloc[:10].assign(error_mm=5.0, dispersion_mm=2.0)
+    crops = pd.concat([made, wrong, disputed], ignore_index=True)
+    limits = find_limits(rows(), crops)
+    assert (limits['spread_mm'], limits['dispersion_mm']) == (1.0, 1.0)
 
 
 def test_find_radius() -> None:
     """Nine of ten errors of the images lie inside."""
-    radius = find_radius(rows())
+    radius = find_radius(rows().assign(status='ok'))
     reach = radius.finite_radii({'LLC': 0.0, 'RLC': 0.0})
     assert radius.limits == {'voxel_mm': pytest.approx(2.975)}
     assert reach['LLC'] == pytest.approx(1.9, abs=0.25)
+    # Sides with a warning have no radius, and take no part.
+    large = rows()['error_mm'] > 1
+    kept = find_radius(rows().assign(status=np.where(large, 'unreliable', 'ok')))
+    assert kept.finite_radii({'LLC': 0.0, 'RLC': 0.0})['LLC'] <= 1
 
 
 def test_segmenter_start() -> None:

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from coeruleus_weights import has_learned
+from coeruleus_weights import has_learned, warning_of
 
 from coeruleus_simulation.crops import CROP
 from coeruleus_simulation.heads import Head, make_head, template_lattice
 from coeruleus_testing.images import Shown
-from coeruleus_testing.results import errors_left, rows_of, slope, summarise
+from coeruleus_testing.results import doubts_of, errors_left, rows_of, slope, summarise
 from coeruleus_training.bank import own_labels
 from coeruleus_training.first_stage import FIRST_LABELS, VIEW_MM, view_image
 from coeruleus_training.second_stage import BEYOND, EDGES, blind_error, cut_off, heatmap_loss
@@ -73,6 +73,35 @@ def test_has_learned() -> None:
     }
 
 
+def _sides(errors: list[float]) -> pd.DataFrame:
+    return pd.DataFrame({'visible': True, 'status': 'ok', 'error_mm': errors})
+
+
+def test_warning_of() -> None:
+    """At most half of the blind error, and one point in twenty over 3 mm, without a warning."""
+    assert warning_of(_sides([0.79] * 20), 1.6) == {}
+    assert warning_of(_sides([0.5] * 19 + [3.1]), 1.6) == {}
+    (text,) = warning_of(_sides([0.9] * 20), 1.6).values()
+    assert 'their mean error was 0.9 mm (1.6 mm for a guess' in text
+    (text,) = warning_of(_sides([0.1] * 18 + [3.1] * 2), 1.6).values()
+    assert '10 % of points without another warning' in text
+    # Sides with a warning, and invisible ones, do not count; if none is left, nothing is shown.
+    others = _sides([9.0] * 2).assign(status='unreliable')
+    assert warning_of(pd.concat([_sides([0.5] * 9), others]), 1.6) == {}
+    assert warning_of(others, 1.6) != {}
+
+
+def test_doubts_of() -> None:
+    """Each limit makes its status; that of the image goes before what is seen of a side."""
+    limits = {'visibility': 0.5, **dict.fromkeys(('spread_mm', 'dispersion_mm', 'shift_mm'), 2.0)}
+    limits |= {'finder_mm': 2.0, 'misfit_mm': 2.0}
+    fine = {'visibility': 0.9, **dict.fromkeys(list(limits)[1:], 1.0)}
+    rows = [fine, *({**fine, name: 3.0} for name in list(limits)[1:]), {**fine, 'visibility': 0.4}]
+    rows += [rows[-1] | {'spread_mm': 3.0}, rows[-1] | {'misfit_mm': 3.0}]
+    found = doubts_of(pd.DataFrame(rows), limits).tolist()
+    assert found == ['ok', *['unreliable'] * 5, 'not_visible', 'not_visible', 'unreliable']
+
+
 def _head() -> Head:
     """A head like the template's, 2 mm, uniform but for its fourth ventricle."""
     affine = np.diag([2.0, 2, 2, 1])
@@ -118,7 +147,7 @@ def test_summarise() -> None:
     rows = []
     for name in 'abcdef':
         shown = _shown(np.array([[-5.0, 0, 0], [5, 0, 0]]) + rng.normal(0, 1, (2, 3)))
-        extra = {'head': name, 'image': name, 'flagged': False, 'dice': 1.0, 'ceiling': 1.0}
+        extra = {'head': name, 'image': name, 'status': 'ok', 'dice': 1.0, 'ceiling': 1.0}
         found = rows_of(shown, shown.points, np.zeros(3))
         rows += [row | extra | {'radius_mm': np.nan} for row in found]
     summary = summarise(pd.DataFrame(rows))
@@ -127,7 +156,8 @@ def test_summarise() -> None:
     assert summary['slope_up'] == pytest.approx(1)
     assert summary['slope_up_interval'] == pytest.approx((1, 1))
     assert 1 < float(summary['stem_only_mm']) < 3  # type: ignore[arg-type]
-    assert summary['sides'] == 12
+    assert summary['sides'] == summary['kept'] == 12
+    assert summary['kept_wrong'] == 0
 
 
 def test_view_image() -> None:
