@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tmsprep.evaluation.membership import DISTANCE, membership_table
+from tmsprep.tables import SETTLED
 
 
 def test_membership_table() -> None:
@@ -21,6 +22,16 @@ def test_membership_table() -> None:
     assert table['people'].tolist() == [4, 2, 4]
     assert (table['ci_low'] <= table['inside']).all()
     assert (table['ci_high'] >= table['inside']).all()
+
+
+def test_moved() -> None:
+    """Where points were moved there themselves, the table says so."""
+    points = pd.DataFrame({'participant_id': list('ab'), 'label': 'A', DISTANCE: 0.0})
+    points['method'], points[SETTLED] = 'one', [1.5, np.nan]
+    both = pd.concat([points, points.assign(method='two', **{SETTLED: np.nan})])
+    reasons = membership_table(both, {'A': ('A',)}, 1).set_index('method')['reason']
+    assert SETTLED in reasons['one']
+    assert reasons['two'] == ''
 
 
 def test_nothing_known() -> None:

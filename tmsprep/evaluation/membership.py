@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tmsprep.evaluation.statistics import bootstrap_mean
-from tmsprep.tables import Column, column
+from tmsprep.tables import SETTLED, Column, column
 
 #: Column of a table of points: distance from the gyrus of the target, 0 in it, mm.
 DISTANCE = 'gyrus_distance_mm'
@@ -30,6 +30,8 @@ COLUMNS: dict[str, Column] = {
     'near': column(f'Share of points in that gyrus or within {NEAR_MM:g} mm of it, 0 to 1'),
 }
 
+_MOVED = f'its points were moved to the middle of that gyrus ({SETTLED}), which flatters it'
+
 _COLUMNS = ['label', 'method', 'inside', 'ci_low', 'ci_high', 'near', 'n', 'people', 'reason']
 
 
@@ -41,8 +43,8 @@ def membership_table(
     Parameters
     ----------
     points : pandas.DataFrame
-        One row per point, with 'participant_id', 'label', 'method' and `DISTANCE` (NaN where it is
-        not known).
+        One row per point, with 'participant_id', 'label', 'method', `DISTANCE` (NaN where it is
+        not known), and `SETTLED` if points of some method were moved.
     rows : mapping
         Name of a row to the targets that are pooled.
     seed : int
@@ -52,7 +54,8 @@ def membership_table(
     -------
     pandas.DataFrame
         One row per row and method: `label`, `method`, `inside` with `ci_low` and `ci_high`
-        (95 %), `near`, `n` (points), `people` (participants), `reason` (why there is no interval).
+        (95 %), `near`, `n` (points), `people` (participants), `reason` (why there is no interval,
+        or that the points were moved to the middle of that very gyrus, which flatters them).
 
     Examples
     --------
@@ -74,6 +77,8 @@ def membership_table(
 def _shares(own: pd.DataFrame, seed: int) -> dict[str, Any]:
     inside = (own[DISTANCE] == 0).to_numpy(float)
     interval = bootstrap_mean(inside, own['participant_id'], seed=seed)
+    moved = SETTLED in own and own[SETTLED].notna().any()
+    reasons = [interval.reason if len(inside) else 'no values', _MOVED if moved else '']
     return {
         'inside': inside.mean() if len(inside) else np.nan,
         'ci_low': interval.low,
@@ -81,5 +86,5 @@ def _shares(own: pd.DataFrame, seed: int) -> dict[str, Any]:
         'near': float((own[DISTANCE] <= NEAR_MM).mean()) if len(inside) else np.nan,
         'n': len(own),
         'people': own['participant_id'].nunique(),
-        'reason': interval.reason if len(inside) else 'no values',
+        'reason': '; '.join(filter(None, reasons)),
     }

@@ -18,7 +18,7 @@ from tmsprep.evaluation.status import RADIUS
 from tmsprep.evaluation.template import MNI, MNI_FROM
 from tmsprep.points import PointSet
 from tmsprep.protocols import Protocol
-from tmsprep.tables import Column, column
+from tmsprep.tables import SETTLED, Column, column
 
 if TYPE_CHECKING:
     from tmsprep.group.raters import RaterPoints
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _GIVEN = ('participant_id', 'image', 'method', 'repetition', 'label', *AXES, 'status')
 
 #: Numbers that only some methods state.
-STATED = ('dispersion_mm', RADIUS, *MNI)
+STATED = ('dispersion_mm', RADIUS, SETTLED, *MNI)
 
 #: Columns of the table of points; x, y, z in mm, RAS+, scanner frame of the image; NaN where
 #: missing.

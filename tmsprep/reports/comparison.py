@@ -21,6 +21,7 @@ from tmsprep.reports.charts import MOST_DOTS, SINGLE_DOTS, plot_errors
 from tmsprep.reports.references import ABRAHAM, BLAND
 from tmsprep.reports.sections import Link, Number, Picture, Section, Table
 from tmsprep.reports.styles import group_order, group_style, is_rater, shown_methods
+from tmsprep.tables import SETTLED
 
 #: Number of the largest errors listed per method.
 LARGEST = 5
@@ -165,10 +166,12 @@ def gyri_section(gyri: pd.DataFrame, protocol: Protocol) -> Section:
         f'Percent of points in the gyrus of their target / in it or within {NEAR_MM:g} mm of it '
         f'(number of points). {MEAN}: {over}. Gyri are those that the parcellation network of '
         'tmsprep saw in each image; no rater has a part in them, but they are not the truth. '
-        'Points that were moved to the middle of that very gyrus (`settled_mm`) are flattered by '
+        f'Points that were moved to the middle of that very gyrus (`{SETTLED}`) are flattered by '
         'it: compare the others.'
     )
-    head = ['Target', *(group_style(method).name for method in methods)]
+    moved = set(gyri.loc[gyri['reason'].str.contains(SETTLED), 'method'])
+    names = [group_style(method).name + ' (moved there)' * (method in moved) for method in methods]
+    head = ['Target', *names]
     return Section('Points in their gyrus', tables=[Table('', head, rows, notes)])
 
 
