@@ -71,7 +71,7 @@ SPREAD = 1.6
 STEPS = {'first': (3000,), 'localizer': (9000, 9000, 9000), 'segmenter': (3000,)}
 
 #: The same, and the number of crops, of which none are clear, for training on from other weights.
-TUNING_STEPS = {'localizer': (2000, 2000, 1200), 'segmenter': (800,)}
+TUNING_STEPS = {'localizer': (2000, 2000), 'segmenter': (800,)}
 TUNING_CROPS = 8000
 
 #: Learning rate of a network of the second stage from nothing, and from other weights.

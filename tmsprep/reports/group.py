@@ -26,6 +26,7 @@ from tmsprep.reports.comparison import (
     participants_section,
 )
 from tmsprep.reports.sections import Number, Page, Section, Table, render
+from tmsprep.tables import SETTLED
 from tmsprep.text import counted
 
 #: Number of remarks of a kind that are listed.
@@ -172,7 +173,8 @@ def _comparisons(layout: Layout, protocol: Protocol, content: GroupContent) -> l
 
 
 def _gyri(protocol: Protocol, content: GroupContent) -> list[Section]:
-    if content.gyri is None:
+    if content.gyri is None or content.gyri['reason'].str.contains(SETTLED).all():
+        # What was moved there lies there: that shows nothing.
         return []
     return [gyri_section(_without(content.hidden, content.gyri), protocol)]
 
