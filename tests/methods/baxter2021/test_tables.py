@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tmsprep.evaluation.comparisons import mean_labels
 from tmsprep.evaluation.errors import errors_against_consensus, leave_one_rater_out
 from tmsprep.methods.baxter2021.tables import (
     as_paper,
     choose_network,
-    mean_labels,
     table2,
     table3,
     table4,
