@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from coeruleus_weights import has_learned, warning_of
+from coeruleus_weights import Stage, has_learned, warning_of
 
 from coeruleus_simulation.crops import CROP
 from coeruleus_simulation.heads import Head, make_head, template_lattice
@@ -79,16 +79,20 @@ def _sides(errors: list[float]) -> pd.DataFrame:
 
 def test_warning_of() -> None:
     """At most half of the blind error, and one point in twenty over 3 mm, without a warning."""
-    assert warning_of(_sides([0.79] * 20), 1.6) == {}
-    assert warning_of(_sides([0.5] * 19 + [3.1]), 1.6) == {}
-    (text,) = warning_of(_sides([0.9] * 20), 1.6).values()
-    assert 'their mean error was 0.9 mm (1.6 mm for a guess' in text
-    (text,) = warning_of(_sides([0.1] * 18 + [3.1] * 2), 1.6).values()
+    learned = Stage((), {'localizer-1': 0.7}, 1.6)
+    assert warning_of(learned, _sides([0.79] * 20)) == {}
+    assert warning_of(learned, _sides([0.5] * 19 + [3.1])) == {}
+    (text,) = warning_of(learned, _sides([0.9] * 20)).values()
+    assert 'their mean error was 0.9 mm, beside the 1.6 mm of a guess' in text
+    (text,) = warning_of(learned, _sides([0.1] * 18 + [3.1] * 2)).values()
     assert '10 % of points without another warning' in text
     # Sides with a warning, and invisible ones, do not count; if none is left, nothing is shown.
     others = _sides([9.0] * 2).assign(status='unreliable')
-    assert warning_of(pd.concat([_sides([0.5] * 9), others]), 1.6) == {}
-    assert warning_of(others, 1.6) != {}
+    assert warning_of(learned, pd.concat([_sides([0.5] * 9), others])) == {}
+    assert warning_of(learned, others) != {}
+    # Networks that have learned too little are warned of, whatever the limits leave.
+    (text,) = warning_of(Stage((), {'a': 0.7, 'b': 0.9}, 1.6), _sides([0.1] * 20)).values()
+    assert text.startswith('in simulated images its mean error was 0.9 mm, over half of the 1.6')
 
 
 def test_doubts_of() -> None:
