@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -137,8 +138,10 @@ class Running:
         """Wait until a file is there, or the run has ended."""
         end = time.monotonic() + timeout
         while time.monotonic() < end and self.process.poll() is None:
-            if any(folder.rglob(pattern)):
-                return
+            # A folder that the run deletes while it is searched ends the search.
+            with suppress(FileNotFoundError):
+                if any(folder.rglob(pattern)):
+                    return
             time.sleep(0.01)
 
     def end(self, timeout: float = PATIENCE_S) -> Ended:
