@@ -25,6 +25,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from tmsprep.files import file_sha256
 from tmsprep.learning.card import WARNING
 from tmsprep.learning.log import write_log
 from tmsprep.learning.loop import Task, fit, rounded
@@ -174,7 +175,7 @@ def crop_banks(data: Path, out: Path, size: int, clear: int) -> tuple[Bank, Bank
         for which in (NATIVE, VALIDATION)
     )
     return (
-        Bank(out / 'crops', heads, size, 0, clear, SPREAD),
+        Bank(out / f'crops-{size}', heads, size, 0, clear, SPREAD),
         Bank(out / 'validation', held, VALIDATION_CROPS, 10**7),
     )
 
@@ -327,7 +328,10 @@ def _ship(
 ) -> None:
     """Measure limits and radius in the validation set, and write the weights."""
     out = options.out
-    rows = measure_all(development(), model, options.data, out / 'heads', out / 'development.tsv')
+    # What other networks found in the same images is no use.
+    checksum = file_sha256(save_stages(out / 'networks.safetensors', model))[:12]
+    table = out / f'development_{checksum}.tsv'
+    rows = measure_all(development(), model, options.data, out / 'heads', table)
     limits = find_limits(rows, see_crops(model.crop, validation))
     rows['status'] = doubts_of(rows, limits)
     radius, warning = find_radius(rows), warning_of(localizers, rows)

@@ -166,6 +166,7 @@ CASES = {
     'longer': Case(_longer, 'more bytes than its header announces'),
     'promises': Case(_promises, 'cannot hold them'),
     'desc': Case(_good_voxels, 'marks a derivative', 'sub-desc_desc-preproc_T1w.nii.gz'),
+    'hemi': Case(_good_voxels, 'marks a derivative', 'sub-hemi_hemi-L_T1w.nii.gz'),
     'mni': Case(_good_voxels, 'in the space MNI152', 'sub-mni_space-MNI152_T1w.nii.gz'),
     'mgz': Case(_good_voxels, 'Run: nib-convert', 'sub-mgz_T1w.mgz'),
     'capitals': Case(_capitals, 'Run: mv', 'sub-capitals_T1w.NII.GZ'),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
 import pytest
 from gyri_data import slabs
@@ -109,12 +111,28 @@ def test_other_image(toy: Study, tmp_path: Path) -> None:
     assert 'gyri' not in compare_group(group).tables
 
 
-def test_damaged(toy: Study, tmp_path: Path) -> None:
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+def flatten(path: Path) -> None:
+    """Take the second row of the sform, bytes 296 to 312 of the header."""
+    header = bytearray(gzip.decompress(path.read_bytes()))
+    header[296:312] = bytes(16)
+    path.write_bytes(gzip.compress(header))
+
+
+def crop(path: Path) -> None:
+    nib.save(nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)), path)
+
+
+@pytest.mark.parametrize('damage', [cut, flatten, crop])
+def test_damaged(toy: Study, tmp_path: Path, damage: Callable[[Path], None]) -> None:
     """A damaged map is named, and costs nothing but the shares."""
     image = toy.outputs('sub-01', cnn={'LA': INSIDE})
     write_maps(toy, image, tmp_path)
     path = map_path(toy.layout, image, 'R')
-    path.write_bytes(path.read_bytes()[:100])
+    damage(path)
     result = compare_group(toy.collect(annotated=False))
     assert 'gyri' not in result.tables
     (issue,) = [issue for issue in result.group.issues if 'gyri' in issue.message]

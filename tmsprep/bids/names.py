@@ -38,7 +38,9 @@ ENTITIES = {
 EXTENSIONS = ('.nii', '.nii.gz')
 
 #: Entities that the names of outputs add, or that only derivatives have.
-OUTPUT_ENTITIES = ('desc', 'protocol', 'label', 'from', 'to', 'mode', 'res', 'den', 'atlas')
+OUTPUT_ENTITIES = (
+    *('desc', 'protocol', 'label', 'hemi', 'from', 'to', 'mode', 'res', 'den', 'atlas'),
+)
 #: Names of the scanner frame, as values of the entity ``space``.
 SCANNER_SPACES = ('T1w', 'individual', 'native', 'orig', 'scanner')
 #: Longest name of an image without its suffix: names of outputs and temporary files are up to 100

@@ -26,9 +26,9 @@ _DESCRIPTION = (
 )
 
 
-def map_path(layout: Layout, image: ImageRef, side: str) -> Path:
-    """Name the label map of a hemisphere, 'L' or 'R'."""
-    return layout.derivative(image, 'dseg', '.nii.gz', hemi=side, desc='gyri')
+def map_path(layout: Layout, image: ImageRef, side: str, extension: str = '.nii.gz') -> Path:
+    """Name the label map of a hemisphere, 'L' or 'R', or the table or sidecar beside it."""
+    return layout.derivative(image, 'dseg', extension, hemi=side, desc='gyri')
 
 
 def write_gyri(
@@ -65,7 +65,7 @@ def write_gyri(
         labels = parcellation.probabilities[side].argmax(axis=0).astype(np.uint8)
         labels[labels == NAMES.index(OTHER_HEMISPHERE)] = 0
         write_table(
-            path.with_name(path.name.replace('.nii.gz', '.tsv')),
+            map_path(layout, image, side, '.tsv'),
             kept,
             _DESCRIPTION,
             columns,
@@ -99,7 +99,7 @@ def read_gyri(layout: Layout, image: ImageRef, sha256: str) -> dict[str, nib.Nif
     found = {}
     for side in SIDES:
         path = map_path(layout, image, side)
-        sidecar = read_json(path.with_name(path.name.replace('.nii.gz', '.json')))
+        sidecar = read_json(map_path(layout, image, side, '.json'))
         reference = sidecar.get('ReferenceImage')
         of = reference.get('SHA256') if isinstance(reference, dict) else None
         if not path.is_file() or not sha256 or of != sha256:
@@ -108,7 +108,9 @@ def read_gyri(layout: Layout, image: ImageRef, sha256: str) -> dict[str, nib.Nif
             found[side] = load_nifti(path)
         except ImageError as error:
             raise ValueError(str(error)) from error
-        if found[side].shape != SHAPE:
+        affine = found[side].affine
+        placed = np.isfinite(affine).all() and abs(np.linalg.det(affine[:3, :3])) > 1e-9
+        if found[side].shape != SHAPE or not placed:
             raise ValueError(f'{path}: not a map of gyri; run the participant level again')
     return found
 

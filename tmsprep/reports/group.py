@@ -173,10 +173,13 @@ def _comparisons(layout: Layout, protocol: Protocol, content: GroupContent) -> l
 
 
 def _gyri(protocol: Protocol, content: GroupContent) -> list[Section]:
-    if content.gyri is None or content.gyri['reason'].str.contains(SETTLED).all():
+    if content.gyri is None:
+        return []
+    shown = _without(content.hidden, content.gyri)
+    if shown['reason'].str.contains(SETTLED).all():
         # What was moved there lies there: that shows nothing.
         return []
-    return [gyri_section(_without(content.hidden, content.gyri), protocol)]
+    return [gyri_section(shown, protocol)]
 
 
 def _cohort(layout: Layout, protocol: Protocol, content: GroupContent) -> list[Section]:
@@ -244,9 +247,10 @@ def _verdict(table: Table, content: GroupContent) -> str:
 
 
 def _source_text(protocol: Protocol) -> str:
+    gyri = ', and gyri from the label maps of the participant level' if protocol.gyri else ''
     return (
-        "Points were taken from the output folder and from the raters' files, and gyri "
-        'from the label maps of the participant level; no T1w was read. '
+        f"Points were taken from the output folder and from the raters' files{gyri}; no T1w was "
+        'read. '
         'Coordinates are in mm, RAS+, in the scanner frame of each image. The targets are those '
         f'of protocol {protocol.name} ({protocol.source}).'
     )
