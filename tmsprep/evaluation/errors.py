@@ -137,8 +137,8 @@ def prediction_errors(predictions: pd.DataFrame) -> pd.DataFrame:
     -------
     pandas.DataFrame
         `COLUMNS`; methods 'crossval-<variant>' with repetitions, and 'ensemble-<variant>', the
-        error of the mean point (Baxter et al. 2021, Table 4). If one repetition is missing, so
-        is the ensemble.
+        error of the mean point (Baxter et al. 2021, Table 4). If one repetition is missing, or
+        there is only one, so is the ensemble.
     """
     single = predictions.assign(
         method=CROSSVAL + predictions['variant'], error_mm=_distance(predictions)
@@ -146,7 +146,8 @@ def prediction_errors(predictions: pd.DataFrame) -> pd.DataFrame:
     grouped = predictions.groupby([*POINT, 'variant'], sort=False)
     mean = grouped[[*AXES, *_REFERENCE]].mean()
     # Ensembles of fewer members would not be comparable.
-    whole = grouped['x'].count() == grouped['x'].size()
+    size = grouped['x'].size()
+    whole = (grouped['x'].count() == size) & (size > 1)
     mean = mean.assign(error_mm=np.where(whole, _distance(mean), np.nan)).reset_index()
     mean = mean.assign(method=ENSEMBLE + mean['variant'], repetition=np.nan)
     return pd.concat([single[COLUMNS], mean[COLUMNS]], ignore_index=True)
@@ -209,13 +210,15 @@ def repetition_deviations(points: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        `COLUMNS`, `error_mm` being the distance; NaN if one repetition is missing.
+        `COLUMNS`, `error_mm` being the distance; NaN if one repetition is missing, or there is
+        only one.
     """
     repeated = points[points['repetition'].notna()]
     groups = repeated.groupby([*POINT, 'method'], sort=False)
     apart = repeated[AXES].to_numpy(float) - groups[AXES].transform('mean').to_numpy(float)
     # Means of fewer repetitions would not be comparable.
-    whole = groups['x'].transform('count') == groups['x'].transform('size')
+    size = groups['x'].transform('size')
+    whole = (groups['x'].transform('count') == size) & (size > 1)
     distance = np.where(whole, np.linalg.norm(apart, axis=1), np.nan)
     return repeated.assign(error_mm=distance)[COLUMNS]
 

@@ -68,6 +68,15 @@ def row(table: pd.DataFrame, **where: object) -> pd.Series:
     return table.iloc[0]
 
 
+def test_no_dispersion_of_one(predictions: pd.DataFrame) -> None:
+    single = predictions[predictions['repetition'] == 1]
+    ensemble = ensemble_table(single)
+    assert ensemble['dispersion_mm'].isna().all()
+    assert row(ensemble, image='sub-02', label='A')['error_mm'] == 3
+    found = row(summary_table(single, ensemble, PROTOCOL), kind='dispersion', label='A')
+    assert (found['n'], np.isnan(found['mean'])) == (0, True)
+
+
 def test_predictions(predictions: pd.DataFrame) -> None:
     assert len(predictions) == 3 * 2 * 2
     a = predictions[predictions['label'] == 'A']

@@ -69,7 +69,7 @@ def ensemble_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """Mean of the repetitions and their dispersion, one row per image, variant and target.
 
     The dispersion is equation 3 of Baxter et al. 2021. If one repetition is missing, so are both:
-    ensembles of fewer members would not be comparable.
+    ensembles of fewer members would not be comparable. A single one has no dispersion.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def ensemble_table(predictions: pd.DataFrame) -> pd.DataFrame:
                 **dict(zip(REFERENCE, reference, strict=True)),
                 'error_mm': np.linalg.norm(centre - reference),
                 'single_error_mm': group['error_mm'].mean(skipna=False),
-                'dispersion_mm': dispersion(points[:, None])[0],
+                'dispersion_mm': dispersion(points[:, None])[0] if len(group) > 1 else np.nan,
                 'status': status_of(
                     np.isfinite(centre).all(),
                     (group['status'] == 'outside_volume').any(),
@@ -103,10 +103,10 @@ def deviations(predictions: pd.DataFrame) -> pd.Series:
     """Distance of each prediction from the mean of its repetitions, mm: the terms of equation 3.
 
     Their mean over repetitions is the dispersion; Table 2 gives their mean and sd over
-    participants and repetitions (n = 130 for 26 participants).
+    participants and repetitions (n = 130 for 26 participants). NaN for a single repetition.
     """
     centres = predictions.groupby(_GROUP, sort=False)[AXES].transform(
-        lambda column: column.mean(skipna=False)
+        lambda column: column.mean(skipna=False) if len(column) > 1 else np.nan
     )
     apart = predictions[AXES].to_numpy() - centres.to_numpy()
     return pd.Series(np.linalg.norm(apart, axis=1), index=predictions.index)
