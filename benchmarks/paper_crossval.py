@@ -7,6 +7,9 @@ participants of ``DATA/raters.tsv`` with five repetitions and three variants of 
 other: repeat the command to resume, also with nothing but TABLE. ``tmsprep crossval`` does the
 same in one go, and for any data set, with the same plan and seeds.
 
+With ``--publish DIR`` the tables of the trainings that are done are written there as those of
+``tmsprep crossval``, for ``tmsprep group``, instead of training.
+
 With ``--choose`` the other training participants are divided once, every fifth into the
 validation set, and the error there is printed: recipes are chosen on them.
 """
@@ -23,8 +26,10 @@ import pandas as pd
 import torch
 
 from tmsprep.atomic import atomic_path
+from tmsprep.bids.names import Layout
 from tmsprep.evaluation.consensus import consensus
 from tmsprep.formats.targets_tsv import read_targets
+from tmsprep.learning.crossval import write_tables
 from tmsprep.learning.examples import Example, Record, participants_of, split
 from tmsprep.learning.kept import prepare_record
 from tmsprep.learning.plan import Plan, Test, Training
@@ -91,10 +96,15 @@ def by_repetition(plan: Plan) -> list[tuple[Training, Test]]:
     return sorted(pairs, key=lambda pair: pair[0].repetition)
 
 
+def read_rows(table: Path) -> pd.DataFrame:
+    """Read predictions; one variant is called 'none', which is not missing."""
+    return pd.read_csv(table, sep='\t', na_values=['n/a'], keep_default_na=False)
+
+
 def run(learner: Learner, records: Sequence[Record], out: Path, table: Path) -> None:
     """Do the trainings that the table does not have, and add their predictions to it."""
     plan = learner.plan(participants_of(records), [record.example for record in records])
-    rows = pd.read_csv(table, sep='\t', na_values='n/a') if table.is_file() else pd.DataFrame()
+    rows = read_rows(table) if table.is_file() else pd.DataFrame()
     keys = ['variant', 'repetition', 'fold']
     done = set() if rows.empty else set(rows[keys].itertuples(index=False, name=None))
     for training, test in by_repetition(plan):
@@ -107,6 +117,23 @@ def run(learner: Learner, records: Sequence[Record], out: Path, table: Path) -> 
         with atomic_path(table) as partial:
             rows.to_csv(partial, sep='\t', index=False, na_rep='n/a')
         logger.info('%s: %.2f mm', training.name, rows['error_mm'][-len(found) :].mean())
+
+
+def publish(learner: Learner, records: Sequence[Record], table: Path, out: Path) -> list[Path]:
+    """Write the derivatives of a cross-validation of the trainings that TABLE has."""
+    plan = learner.plan(participants_of(records), [record.example for record in records])
+    rows = read_rows(table)
+    done = len(rows[['variant', 'repetition', 'fold']].drop_duplicates())
+    settings = {
+        'RandomSeed': OPTIONS['random_seed'],
+        'Folds': 'leave one participant out',
+        'Repetitions': OPTIONS['repetitions'],
+        'Trainings': len(plan.trainings),
+        'TrainingsDone': done,
+    }
+    found = [{'predictions': rows.to_dict('records')}]
+    layout = Layout(out, PROTOCOL.name)
+    return write_tables(learner, plan, found, [], records, layout, settings)
 
 
 def predictions(
@@ -148,6 +175,7 @@ def main() -> None:
     parser.add_argument('--steps', type=int)
     parser.add_argument('--threads', type=int, default=1)
     parser.add_argument('--choose', type=int, metavar='SEED')
+    parser.add_argument('--publish', type=Path, metavar='DIR')
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     torch.set_num_threads(options.threads)
@@ -162,6 +190,10 @@ def main() -> None:
     if options.table is None:
         parser.error('TABLE is needed')
     records = prepared(learner, rated_examples(options.data, options.reference), options.out)
+    if options.publish is not None:
+        for path in publish(learner, records, options.table, options.publish):
+            print(path)
+        return
     run(learner, records, options.out, options.table)
 
 
