@@ -1,8 +1,9 @@
 """Train the networks of the localiser of the locus coeruleus that ship with the package.
 
 ``python benchmarks/coeruleus_weights.py DATA OUT`` trains them from nothing and writes the
-weights; call it again to resume. With ``--start FILE`` the first stage is that of other weights,
-and the networks of the second are trained on from theirs. DATA holds the BIDS data sets
+weights; call it again to resume. With ``--start FILE`` the networks of the second stage are
+trained on from those of other weights, and kinds of networks that are named after ``--keep`` are
+those of that file. DATA holds the BIDS data sets
 ``ds000011``, ``ds002748``, ``studyforrest`` and ``ixi`` (with parcellations in
 ``derivatives/dlmuse``, and ``split.tsv``), and ``label_maps``. Nuclei are simulated in these
 heads, see ``docs/neuromelanin_phantom.md``. The exit code is 1 if a network has learned too
@@ -13,20 +14,17 @@ from __future__ import annotations
 
 import argparse
 import copy
-import json
 import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
-import pandas as pd
 import torch
 from torch import nn
 
 from tmsprep.files import file_sha256
-from tmsprep.learning.card import WARNING
 from tmsprep.learning.log import write_log
 from tmsprep.learning.loop import Task, fit, rounded
 from tmsprep.methods.baxter2021.network import MultiResolutionNet
@@ -40,9 +38,10 @@ from tmsprep.tables import write_json
 from coeruleus_simulation.crops import CROP, CROP_MM
 from coeruleus_simulation.heads import Head, load_heads
 from coeruleus_testing.cases import development, measure_all
-from coeruleus_testing.results import WRONG_MM, doubts_of
+from coeruleus_testing.results import doubts_of
 from coeruleus_training.bank import Bank
 from coeruleus_training.first_stage import FIRST_PROTOCOL, FIRST_RECIPE, first_task, load_views
+from coeruleus_training.guard import Stage, all_learned, kept, make_card, warning_of
 from coeruleus_training.limits import find_limits, find_radius, see_crops
 from coeruleus_training.second_stage import CropTask, blind_error, localizer_of, segmenter_of
 from coeruleus_training.sources import IXI_TRAINING, NATIVE, VALIDATION, cached, ixi, native
@@ -55,7 +54,7 @@ WEIGHTS = (
 )
 
 #: Views of each head in training, and of each head of the validation set.
-VIEWS, VALIDATION_VIEWS = 8, 12
+VIEWS, VALIDATION_VIEWS = 12, 12
 
 #: Reach of the box around the pons that is kept of a head for crops, mm.
 REACH_MM = 45.0
@@ -69,7 +68,7 @@ CROPS, CLEAR, VALIDATION_CROPS, BATCH = 20000, 2000, 160, 4
 SPREAD = 1.6
 
 #: Optimiser steps of each network; those of one kind are trained from scratch with other seeds.
-STEPS = {'first': (3000,), 'localizer': (9000, 9000, 9000), 'segmenter': (3000,)}
+STEPS = {'first': (4000, 4000), 'localizer': (9000, 9000, 9000), 'segmenter': (3000,)}
 
 #: The same, and the number of crops, of which none are clear, for training on from other weights.
 TUNING_STEPS = {'localizer': (2000, 2000), 'segmenter': (800,)}
@@ -77,30 +76,6 @@ TUNING_CROPS = 8000
 
 #: Learning rate of a network of the second stage from nothing, and from other weights.
 RATE, TUNING_RATE = 4e-3, 2e-3
-
-#: Share of the error of a guess over which a network has learned too little, and share of points
-#: without a warning that may be wrong (`WRONG_MM`): beyond either the card has a warning.
-LIMIT, WRONG = 0.5, 0.05
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Trained networks of one kind, and their mean errors in the validation set.
-
-    Parameters
-    ----------
-    networks : sequence of torch.nn.Module
-        Rounded to half precision.
-    errors : dict
-        Name of each training to its error, mm; of segmenters their loss.
-    blind_mm : float
-        Error of a guess that does not look: at the image for the first stage, at the nucleus for
-        the second.
-    """
-
-    networks: Sequence[nn.Module]
-    errors: dict[str, float]
-    blind_mm: float
 
 
 def train_kind(
@@ -225,66 +200,6 @@ def assemble(
     return TwoStages(('LLC', 'RLC'), finder, crop, CROP, dict(card))
 
 
-def has_learned(errors: Mapping[str, float], blind: float) -> dict[str, bool]:
-    """Tell for each network whether its error is at most half of that of a guess."""
-    return {name: bool(error <= LIMIT * blind) for name, error in errors.items()}
-
-
-def warning_of(stage: Stage, rows: pd.DataFrame) -> dict[str, str]:
-    """Entry of the card, with which no point is called right, if too little has been learned.
-
-    Parameters
-    ----------
-    stage : Stage
-        The localizers.
-    rows : pandas.DataFrame
-        Of `measure_all` in the validation set, with the status by the limits: where all networks
-        have learned enough, the limits may still let too much through.
-    """
-    kept = rows[rows['visible'] & (rows['status'] == 'ok')]['error_mm']
-    wrong, worst = float((kept > WRONG_MM).mean()), max(stage.errors.values())
-    guess = f'{stage.blind_mm:.1f} mm of a guess from the brainstem alone'
-    if not all(has_learned(stage.errors, stage.blind_mm).values()):
-        found = f'in simulated images its mean error was {worst:.1f} mm, over half of the {guess}'
-    elif not kept.mean() <= LIMIT * stage.blind_mm or wrong > WRONG:
-        found = (
-            f'in simulated images {100 * wrong:.0f} % of points without another warning were more '
-            f'than {WRONG_MM:g} mm off, and their mean error was {kept.mean():.1f} mm, beside the '
-            f'{guess}'
-        )
-    else:
-        return {}
-    return {WARNING: f'{found}: rely on no point that you cannot see in the image yourself'}
-
-
-def make_card(stages: Mapping[str, Stage], start: TwoStages | None) -> dict[str, str]:
-    """Describe the weights."""
-    return {
-        'name': 'locus coeruleus, two stages',
-        'data': 'simulated neuromelanin in real heads; not tested in patients',
-        'licence': 'CC BY-SA 3.0',
-        'recipe': 'benchmarks/coeruleus_weights.py' + (' --start' if start else ''),
-        'seeds': json.dumps({kind: len(stage.networks) for kind, stage in stages.items()}),
-        'validation': json.dumps(
-            {
-                kind: {'blind_mm': round(stage.blind_mm, 3)}
-                | {name: round(error, 3) for name, error in stage.errors.items()}
-                for kind, stage in stages.items()
-            }
-        ),
-    }
-
-
-def first_of(start: TwoStages) -> tuple[Stage, Localizer]:
-    """Take the first stage from other weights: the network that its card calls the best."""
-    errors = dict(json.loads(start.card['validation'])['first'])
-    blind = errors.pop('blind_mm')
-    best = min(errors, key=lambda name: errors[name])
-    member = start.finder.members[list(errors).index(best)]
-    finder = replace(start.finder, members=(member,))
-    return Stage((member,), {best: errors[best]}, blind), finder
-
-
 def main() -> None:
     """Parse the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -294,8 +209,13 @@ def main() -> None:
         '--only', metavar='NAME', help='one network, so that several are trained side by side'
     )
     parser.add_argument('--start', type=Path, metavar='FILE', help='weights to train on from')
+    parser.add_argument(
+        '--keep', nargs='+', default=[], choices=STEPS, help='networks of FILE not to train'
+    )
     parser.add_argument('--destination', type=Path, default=WEIGHTS, metavar='FILE')
     options = parser.parse_args()
+    if options.keep and not options.start:
+        parser.error('--keep needs --start')
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(message)s')
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -304,23 +224,22 @@ def main() -> None:
     if options.only:
         kind, number = options.only.split('-')
         kinds, only = [kind], int(number)
-    stages: dict[str, Stage] = {}
-    finder = None
+    stages = {kind: kept(kind, start) for kind in options.keep if start}
+    finder = start.finder if start and 'first' in options.keep else None
     fast = bfloat16_is_fast('cpu')
+    kinds = [kind for kind in kinds if kind not in options.keep]
     if 'first' in kinds:
-        stages['first'], finder = (
-            first_of(start) if start else train_first(options.data, options.out, fast, only)
-        )
+        stages['first'], finder = train_first(options.data, options.out, fast, only)
     size = (TUNING_CROPS, 0) if start else (CROPS, CLEAR)
     banks = crop_banks(options.data, options.out, *size)
-    for kind in ('localizer', 'segmenter'):
-        if kind in kinds:
+    for kind in kinds:
+        if kind != 'first':
             stages[kind] = train_crops(kind, banks, options.out, fast, start, only)
     if finder is not None and only is None:
         parts = finder, stages['localizer'], stages['segmenter']
-        model = assemble(*parts, make_card(stages, start))
+        model = assemble(*parts, make_card(stages, start is not None, options.keep))
         _ship(model, stages['localizer'], banks[1], options)
-    sys.exit(0 if _all_learned(stages) else 1)
+    sys.exit(0 if all_learned(stages) else 1)
 
 
 def _ship(
@@ -340,25 +259,6 @@ def _ship(
     card = {**model.card, **warning}
     model = replace(model, card=card, limits=limits, calibration=radius.as_dict())
     logger.info('%s', save_stages(options.destination, model))
-
-
-def _all_learned(stages: Mapping[str, Stage]) -> bool:
-    """Name networks that have learned too little in the log."""
-    learned = True
-    for kind, stage in stages.items():
-        if kind == 'segmenter':
-            continue
-        for name, enough in has_learned(stage.errors, stage.blind_mm).items():
-            logger.log(
-                logging.INFO if enough else logging.ERROR,
-                '%s %s: %.2f mm in the validation set, %.2f mm without looking',
-                name,
-                'has learned' if enough else 'has learned too little',
-                stage.errors[name],
-                stage.blind_mm,
-            )
-            learned &= enough
-    return learned
 
 
 if __name__ == '__main__':

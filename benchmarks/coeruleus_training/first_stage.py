@@ -9,6 +9,7 @@ from typing import cast
 import numpy as np
 import torch
 from nibabel.affines import apply_affine
+from scipy.ndimage import gaussian_filter
 
 from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.imaging.volume import average_pyramid, normalise, percentile_window
@@ -28,6 +29,11 @@ FIRST_MIRROR = (1, 0, 2, 4, 3, 5)
 
 #: Edge of the voxels of views, mm: those of the second level of the first stage.
 VIEW_MM = 2.0
+
+#: Share of views that are painted anew, see `repaint`; numbers of tissues, and widths (SD) of the
+#: blur before and after, voxels.
+REPAINTED, TISSUES = 0.5, (4, 10)
+BLUR_BEFORE, BLUR_AFTER = (0.3, 1.0), (0.3, 0.7)
 
 #: The first stage: the quick recipe of TMS targets with twice its features, more steps, and crops
 #: around the reference. Views are drawn in random poses, so that few more are needed.
@@ -84,6 +90,41 @@ def first_task(
     )
 
 
+def repaint(volume: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Give a view another contrast and little texture, so that only shapes tell where the stem is.
+
+    Voxels of similar brightness become one tissue, and each tissue gets a brightness of its own.
+    It stands in for painting label maps (Billot et al. 2023, Med Image Anal 86:102789), and needs
+    none; what is darkest, mostly air, stays dark.
+
+    Parameters
+    ----------
+    volume : numpy.ndarray
+        Shape (n, m, k), not negative.
+    rng : numpy.random.Generator
+        Draws the tissues and everything else.
+
+    Returns
+    -------
+    numpy.ndarray
+        The same shape, float32, not negative.
+    """
+    smooth = gaussian_filter(volume, rng.uniform(*BLUR_BEFORE))
+    low, high = np.percentile(smooth, (5, 99.5))
+    air = low + 0.15 * (high - low)
+    # Half of the borders are quantiles, half evenly spread, as fluid and vessels fill little.
+    count = int(rng.integers(*TISSUES))
+    shares, steps = rng.random((2, count - 2))
+    quantiles = np.quantile(smooth[smooth >= air], shares)
+    borders = np.where(rng.random(count - 2) < 0.5, quantiles, air + steps * (high - air))
+    tissue = np.digitize(smooth, np.sort([air, *borders]))
+    levels = np.concatenate([[rng.uniform(0, 0.1)], rng.uniform(0.05, 1.5, count - 1)])
+    texture = rng.uniform(0, 0.5) * (volume - smooth) / max(float(high - low), 1e-6)
+    painted = gaussian_filter(levels[tissue] + texture, rng.uniform(*BLUR_AFTER))
+    noise = rng.uniform(0, 0.06) * rng.standard_normal(volume.shape)
+    return np.abs(painted + noise).astype(np.float32)
+
+
 def view_image(head: Head, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draw a view as the first stage sees an image.
 
@@ -97,7 +138,9 @@ def view_image(head: Head, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """
     scan, landmarks = draw_view(head, VIEW_MM, seed)
     nuclei = apply_affine(np.linalg.inv(scan.affine), expected_centres(head))
-    values = normalise(scan.volume, percentile_window(scan.volume))[::-1, ::-1]
+    rng = np.random.default_rng([seed, 7])
+    drawn = repaint(scan.volume, rng) if rng.random() < REPAINTED else scan.volume
+    values = normalise(drawn, percentile_window(drawn))[::-1, ::-1]
     shape = np.array(values.shape)
     index = np.concatenate([nuclei, landmarks])
     index[:, :2] = shape[:2] - 1 - index[:, :2]

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from coeruleus_weights import Stage, has_learned, warning_of
+from coeruleus_weights import WEIGHTS
+
+from tmsprep.methods.duennwald2021.two_stages import load_stages
 
 from coeruleus_simulation.crops import CROP
 from coeruleus_simulation.heads import Head, make_head, template_lattice
 from coeruleus_testing.images import Shown
 from coeruleus_testing.results import doubts_of, errors_left, rows_of, slope, summarise
 from coeruleus_training.bank import own_labels
-from coeruleus_training.first_stage import FIRST_LABELS, VIEW_MM, view_image
+from coeruleus_training.first_stage import FIRST_LABELS, VIEW_MM, repaint, view_image
+from coeruleus_training.guard import Stage, has_learned, kept, warning_of
 from coeruleus_training.second_stage import BEYOND, EDGES, blind_error, cut_off, heatmap_loss
 
 
@@ -162,6 +166,36 @@ def test_summarise() -> None:
     assert 1 < float(summary['stem_only_mm']) < 3  # type: ignore[arg-type]
     assert summary['sides'] == summary['kept'] == 12
     assert summary['kept_wrong'] == 0
+
+
+def test_repaint() -> None:
+    """Tissues keep their shape and lose their order of brightness and their texture."""
+    rng = np.random.default_rng(0)
+    volume = np.zeros((40, 40, 40))
+    volume[4:36, 4:36, 4:36] = 1.0
+    volume[12:28, 12:28, 12:28] = 0.4
+    shown = volume + 0.02 * rng.standard_normal(volume.shape)
+    brighter = []
+    for seed in range(40):
+        painted = repaint(np.abs(shown), np.random.default_rng(seed))
+        assert painted.dtype == np.float32
+        assert (painted >= 0).all()
+        assert np.median(painted[:2]) < 0.25
+        inner, outer = painted[15:25, 15:25, 15:25], painted[6:10, 6:34, 6:34]
+        assert inner.std() < 0.5
+        brighter.append(np.median(inner) - np.median(outer))
+    assert 0.2 < np.mean(np.array(brighter) > 0.03) < 0.8
+    again = [repaint(np.abs(shown), np.random.default_rng(3)) for _ in range(2)]
+    assert (again[0] == again[1]).all()
+
+
+def test_kept() -> None:
+    """Networks that are not trained keep what their card says of them."""
+    start = load_stages(WEIGHTS)
+    said = json.loads(start.card['validation'])['localizer']
+    stage = kept('localizer', start)
+    assert stage.networks == start.crop.localizers
+    assert {'blind_mm': stage.blind_mm, **stage.errors} == said
 
 
 def test_view_image() -> None:
