@@ -1,1 +1,1 @@
-"""Parts of ``benchmarks/coeruleus_weights.py``: heads, crops, tasks of both stages, limits."""
+"""Parts of ``benchmarks/coeruleus_weights.py``: heads, crops, both stages, limits, and guard."""
