@@ -1,10 +1,9 @@
 """Train the networks of the localiser of the locus coeruleus that ship with the package.
 
 ``python benchmarks/coeruleus_weights.py DATA OUT`` trains them from nothing and writes the
-weights; call it again to resume. With ``--start FILE`` the networks of the second stage are
-trained on from those of other weights, and kinds of networks that are named after ``--keep`` are
-those of that file. DATA holds the BIDS data sets
-``ds000011``, ``ds002748``, ``studyforrest`` and ``ixi`` (with parcellations in
+weights; call it again to resume. With ``--start FILE`` networks are trained on from those of other
+weights, and kinds of networks that are named after ``--keep`` are those of that file. DATA holds
+the BIDS data sets ``ds000011``, ``ds002748``, ``studyforrest`` and ``ixi`` (with parcellations in
 ``derivatives/dlmuse``, and ``split.tsv``), and ``label_maps``. Nuclei are simulated in these
 heads, see ``docs/neuromelanin_phantom.md``. The exit code is 1 if a network has learned too
 little: if its error in the validation set is over half of that of a guess without looking.
@@ -71,7 +70,7 @@ SPREAD = 1.6
 STEPS = {'first': (4000, 4000), 'localizer': (9000, 9000, 9000), 'segmenter': (3000,)}
 
 #: The same, and the number of crops, of which none are clear, for training on from other weights.
-TUNING_STEPS = {'localizer': (2000, 2000), 'segmenter': (800,)}
+TUNING_STEPS = {'first': (1000, 1000), 'localizer': (2000, 2000), 'segmenter': (800,)}
 TUNING_CROPS = 8000
 
 #: Learning rate of a network of the second stage from nothing, and from other weights.
@@ -126,15 +125,17 @@ def read_views(data: Path, out: Path) -> Images:
 
 
 def train_first(
-    data: Path, out: Path, fast: bool, only: int | None = None
+    data: Path, out: Path, fast: bool, start: TwoStages | None = None, only: int | None = None
 ) -> tuple[Stage, Localizer]:
     """Train the first stage."""
     images = read_views(data, out)
 
     def make(seed: int, steps: int) -> Task:
-        return first_task(images, seed, steps, half_precision=fast)
+        member = start and start.finder.members[seed - 1]
+        return first_task(images, seed, steps, half_precision=fast, start=member)
 
-    networks, errors = train_kind('first', make, out, STEPS['first'], only)
+    steps = (STEPS if start is None else TUNING_STEPS)['first']
+    networks, errors = train_kind('first', make, out, steps, only)
     members = [cast(MultiResolutionNet, network) for network in networks]
     finder = make_localizer(members, images.training, FIRST_RECIPE, FIRST_PROTOCOL)
     mean = torch.stack([view.points for view in images.training]).mean(dim=0)
@@ -229,7 +230,7 @@ def main() -> None:
     fast = bfloat16_is_fast('cpu')
     kinds = [kind for kind in kinds if kind not in options.keep]
     if 'first' in kinds:
-        stages['first'], finder = train_first(options.data, options.out, fast, only)
+        stages['first'], finder = train_first(options.data, options.out, fast, start, only)
     size = (TUNING_CROPS, 0) if start else (CROPS, CLEAR)
     banks = crop_banks(options.data, options.out, *size)
     for kind in kinds:

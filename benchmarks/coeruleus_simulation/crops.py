@@ -21,9 +21,9 @@ CROP, CROP_MM = 32, 0.75
 #: slabs are tilted along the stem.
 SHIFT_MM, ANGLES, SIZE = 4.0, np.array([25.0, 15.0, 15.0]), 0.15
 
-#: The same for whole heads and slabs, and the thickness of slabs, mm.
+#: The same for whole heads and slabs, and the thickness of slabs, mm: from 10 slices of 2 mm on.
 VIEW_ANGLE, VIEW_SIZE, VIEW_SHIFT_MM = 20.0, 0.1, 15.0
-SLAB_MM, SLAB_TILT = (36.0, 110.0), 25.0
+SLAB_MM, SLAB_TILT = (20.0, 110.0), 25.0
 
 #: Edges of a view of a whole head, mm, and share of views that are slabs.
 WHOLE_MM, SLABS = (192.0, 240.0, 216.0), 0.5
@@ -126,7 +126,8 @@ def draw_view(head: Head, voxel_mm: float, seed: int) -> tuple[Scan, np.ndarray]
     extent = np.array(WHOLE_MM)
     anchor = head.from_template(LANDMARKS['PONS'])
     if slab:
-        extent[2] = rng.uniform(*SLAB_MM)
+        # Thin ones are as frequent as they are hard.
+        extent[2] = np.exp(rng.uniform(*np.log(SLAB_MM)))
         angles[0] += rng.uniform(-SLAB_TILT, SLAB_TILT)
         # The pons may lie anywhere in the slab but its outermost sixth.
         shift = np.array([0.0, 25.0, rng.uniform(-1, 1) * extent[2] / 3])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from scipy.ndimage import gaussian_filter
 from tmsprep.imaging.conform import CONFORMED_SIZE
 from tmsprep.imaging.volume import average_pyramid, normalise, percentile_window
 from tmsprep.methods.baxter2021.augmentation import Augmentation
+from tmsprep.methods.baxter2021.network import MultiResolutionNet
 from tmsprep.methods.baxter2021.prepared import PreparedImage
 from tmsprep.methods.baxter2021.recipes import Recipe
 from tmsprep.methods.baxter2021.task import Images, MultiResolutionTask
@@ -80,13 +81,27 @@ FIRST_PROTOCOL = cast(Protocol, _FirstProtocol())
 
 
 def first_task(
-    images: Images, seed: int, steps: int, *, half_precision: bool = False
+    images: Images,
+    seed: int,
+    steps: int,
+    *,
+    half_precision: bool = False,
+    start: MultiResolutionNet | None = None,
 ) -> MultiResolutionTask:
-    """Training of a network of the first stage."""
-    recipe = Recipe(**{**vars(FIRST_RECIPE), 'steps': steps})
+    """Training of a network of the first stage; from `start` on at half the rate."""
+    changed: dict[str, Any] = {'steps': steps}
+    if start is not None:
+        changed['learning_rate'] = FIRST_RECIPE.learning_rate / 2
+    recipe = Recipe(**{**vars(FIRST_RECIPE), **changed})
     settings = recipe.network_settings(len(FIRST_LABELS))
     return MultiResolutionTask(
-        images, settings, recipe, FIRST_PROTOCOL, seed, half_precision=half_precision
+        images,
+        settings,
+        recipe,
+        FIRST_PROTOCOL,
+        seed,
+        half_precision=half_precision,
+        start=start,
     )
 
 

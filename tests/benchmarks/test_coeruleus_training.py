@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ import pytest
 import torch
 from coeruleus_weights import WEIGHTS
 
+from tmsprep.methods.baxter2021.network import MultiResolutionNet
+from tmsprep.methods.baxter2021.task import Images
 from tmsprep.methods.duennwald2021.two_stages import load_stages
 
 from coeruleus_simulation.crops import CROP
@@ -16,7 +19,7 @@ from coeruleus_simulation.heads import Head, make_head, template_lattice
 from coeruleus_testing.images import Shown
 from coeruleus_testing.results import doubts_of, errors_left, rows_of, slope, summarise
 from coeruleus_training.bank import own_labels
-from coeruleus_training.first_stage import FIRST_LABELS, VIEW_MM, repaint, view_image
+from coeruleus_training.first_stage import FIRST_LABELS, VIEW_MM, first_task, repaint, view_image
 from coeruleus_training.guard import Stage, has_learned, kept, warning_of
 from coeruleus_training.second_stage import BEYOND, EDGES, blind_error, cut_off, heatmap_loss
 
@@ -187,6 +190,16 @@ def test_repaint() -> None:
     assert 0.2 < np.mean(np.array(brighter) > 0.03) < 0.8
     again = [repaint(np.abs(shown), np.random.default_rng(3)) for _ in range(2)]
     assert (again[0] == again[1]).all()
+
+
+def test_first_task_goes_on() -> None:
+    """From other weights the same network is trained on, at half the rate; seeds draw the rest."""
+    first = first_task(Images([]), 1, 10)
+    more = first_task(Images([]), 2, 10, start=cast(MultiResolutionNet, first.networks[0]))
+    pairs = zip(*(task.networks[0].state_dict().values() for task in (first, more)), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
+    assert more.recipe.learning_rate == first.recipe.learning_rate / 2
+    assert (more.seed, more.recipe.steps) == (2, 10)
 
 
 def test_kept() -> None:
