@@ -14,7 +14,7 @@ def test_shipped_weights() -> None:
     assert WEIGHTS.stat().st_size < 6e6
     model = load_stages(WEIGHTS)
     assert model.labels == ('LLC', 'RLC')
-    assert len(model.finder.members) == 1
+    assert len(model.finder.members) == 2
     assert len(model.crop.localizers) == 2
     assert len(model.crop.segmenters) == 1
     assert model.card['data'] == 'simulated neuromelanin in real heads; not tested in patients'
