@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from tmsprep.atomic import write_text
+from tmsprep.evaluation.offsets import OFFSET
 
 from coeruleus_parts.page import lines
 from paper_parts.claims import claims, ensembles
@@ -21,6 +22,8 @@ from paper_parts.tables import (
     MISSING,
     beside,
     counts,
+    extent,
+    gyri,
     mean_cell,
     opponents,
     published,
@@ -34,6 +37,16 @@ TEMPLATE = Path(__file__).parent / 'paper_parts' / 'page.md'
 
 #: Names of the methods of the group level in the paper's Table 3.
 NAMES = {'crossval-shared': 'CNN', 'syn': 'Reg.', 'expert': 'Expert'}
+
+#: Methods whose shares of points in the gyrus are shown, with the heading of each.
+SHARES = {
+    'crossval-shared': 'CNN',
+    'syn': 'Reg.',
+    f'syn{OFFSET}': 'Reg. + Offset',
+    'rater-spline': 'rater spline',
+    'rater-affine': 'rater affine',
+    'rater-other': 'rater other',
+}
 
 #: Error of localisation in Table 1 of Duennwald et al. 2021: mean and sd, mm.
 LOCALISATION = {
@@ -53,13 +66,15 @@ SIMULATED = {
 AGREEMENT = {'npp': (0.06, 0.01), 'pp': (0.37, 0.16), 'lpp': (0.89, 0.66)}
 
 
-def setting(facts: dict, tables: dict[int, pd.DataFrame]) -> str:
+def setting(facts: dict, done: str, tables: dict[int, pd.DataFrame]) -> str:
     """Compare the two experiments, row by row.
 
     Parameters
     ----------
     facts : dict
         Sidecar of the predictions of the cross-validation.
+    done : str
+        How much of it is done, see `extent`.
     tables : dict
         Of the group level, by number.
     """
@@ -72,11 +87,7 @@ def setting(facts: dict, tables: dict[int, pd.DataFrame]) -> str:
         ('images', 'T1w, 1 mm, several scanners', 'T1w, 2 mm, 3 T'),
         ('annotation', 'three experts (motor targets), one (others)', 'three rules'),
         ('consensus', 'by hand, within 12 mm', 'the same rule, computed'),
-        (
-            'test',
-            'leave-one-out, 5 repetitions',
-            f'{_folds(facts)}, {facts["Repetitions"]} repetitions',
-        ),
+        ('test', 'leave-one-out, 5 repetitions', f'{_folds(facts)}, {done}'),
         ('network', 'six levels, 20 residual layers; sizes not given', network),
         ('optimiser', 'SGD, rate 1e-3 / (1 + 0.1 i), 16 images; steps not given', optimiser),
         ('registration', 'SyN of one annotated image', 'SyN of an annotated template'),
@@ -93,8 +104,8 @@ def size(facts: dict) -> str:
 
 def _folds(facts: dict) -> str:
     folds = facts['Folds']
-    everybody = folds is None or folds == facts['Participants']
-    return 'leave-one-out' if everybody else f'{folds} folds'
+    several = isinstance(folds, int) and folds < facts['Participants']
+    return f'{folds} folds' if several else 'leave-one-out'
 
 
 def localisation(docs: Path) -> str:
@@ -165,12 +176,16 @@ def write_page(docs: Path) -> str:
     paper = published()
     judged = [[c.claim, f'**{c.verdict}**', c.found, c.paper] for c in claims(tables)]
     fair = opponents(tables[2])
+    rows = read(predictions)
+    done = extent(rows, facts)
     return TEMPLATE.read_text(encoding='utf-8').format(
-        setting=setting(facts, tables),
+        setting=setting(facts, done, tables),
         claims=lines(judged),
         ensembles=ensembles(tables[4]),
         size=size(facts),
-        table1=beside(paper[1], counts(read(predictions), tables[2]), lambda row: row['cell']),
+        done=done,
+        table1=beside(paper[1], counts(rows, tables[2]), lambda row: row['cell']),
+        gyri=gyri(read(docs / 'tables' / 'group_ixi26_gyri.tsv'), SHARES),
         table2=beside(paper[2], tables[2], mean_cell),
         opponents=fair and f'Not in the paper, mm:\n\n{fair}',
         table3=beside(paper[3], tables[3], lambda row: z_cell(row, signed=False, names=NAMES)),

@@ -88,10 +88,13 @@ def _below_human(tests: pd.DataFrame) -> Claim:
 def ensembles(variants: pd.DataFrame) -> str:
     """Say how much nearer five networks are together than one; Table 4."""
     means = variants.pivot(index='label', columns='column', values='mean_mm')
+    means = means.reindex(columns=[*_SINGLE, *_TOGETHER])
     gains = pd.concat(
         [means[alone] - means[five] for alone, five in zip(_SINGLE, _TOGETHER, strict=True)]
     ).drop('MEAN', errors='ignore')
-    return f'{gains.min():.2f} to {gains.max():.2f} mm here (median {gains.median():.2f} mm)'
+    if gains.isna().all():
+        return 'not known here before all repetitions are done'
+    return f'by {gains.min():.2f} to {gains.max():.2f} mm here (median {gains.median():.2f} mm)'
 
 
 def _residual(tests: pd.DataFrame) -> Claim:

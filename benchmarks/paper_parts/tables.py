@@ -132,3 +132,42 @@ def opponents(table2: pd.DataFrame, columns: Iterable[str] = FAIR) -> str:
         for label in dict.fromkeys(table2['label'])
     ]
     return lines([head, ['---'] * len(head), *rows])
+
+
+def extent(predictions: pd.DataFrame, facts: Mapping[str, int]) -> str:
+    """Say how many repetitions of each variant have been run on all people.
+
+    Parameters
+    ----------
+    predictions : pandas.DataFrame
+        Of a cross-validation, which may be under way.
+    facts : mapping
+        Its sidecar, with the number of 'Repetitions' and of 'Participants', and 'Variants'.
+    """
+    people = predictions.groupby(['variant', 'repetition'])['participant_id'].nunique()
+    whole = people[people == facts['Participants']].reset_index()['variant'].value_counts()
+    counts = {str(name): int(whole.get(name, 0)) for name in facts['Variants']}
+    if set(counts.values()) == {facts['Repetitions']}:
+        return f'{facts["Repetitions"]} repetitions'
+    said = ', '.join(f'{count} (`{name}`)' for name, count in counts.items())
+    return f'repetitions done so far, of {facts["Repetitions"]}: {said}'
+
+
+def gyri(shares: pd.DataFrame, methods: Mapping[str, str]) -> str:
+    """Write the share of points in the gyrus of their target, and within 2 mm of it, per cent.
+
+    Parameters
+    ----------
+    shares : pandas.DataFrame
+        Of the group level.
+    methods : mapping
+        Methods to their headings.
+    """
+    known = {(row.label, row.method): row for row in shares.itertuples()}
+    present = {m: name for m, name in methods.items() if m in set(shares['method'])}
+    rows = [['target', *present.values()], ['---'] * (len(present) + 1)]
+    for label in dict.fromkeys(shares['label']):
+        cells = [known.get((label, method)) for method in present]
+        said = [f'{100 * c.inside:.0f} / {100 * c.near:.0f}' if c else MISSING for c in cells]
+        rows.append([label, *said])
+    return lines(rows)

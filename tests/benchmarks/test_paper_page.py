@@ -5,7 +5,7 @@ import pytest
 
 from paper_page import DOCS, write_page
 from paper_parts.claims import claims, ensembles
-from paper_parts.tables import beside, counts, published, z_cell
+from paper_parts.tables import beside, counts, extent, gyri, published, z_cell
 
 NAMES = {'crossval-shared': 'CNN', 'syn': 'Reg.'}
 
@@ -120,7 +120,33 @@ def test_ensembles() -> None:
         for kind, mean in zip(('No ', ''), both, strict=True)
     ]
     variants = pd.DataFrame(rows, columns=['label', 'column', 'mean_mm'])
-    assert ensembles(variants) == '0.20 to 1.00 mm here (median 0.50 mm)'
+    assert ensembles(variants) == 'by 0.20 to 1.00 mm here (median 0.50 mm)'
+    alone = variants[~variants['column'].str.startswith('Ind')].assign(mean_mm=float('nan'))
+    assert 'not known' in ensembles(alone)
+
+
+def test_extent() -> None:
+    """Only repetitions of all people count; half of one is not done."""
+    facts = {'Repetitions': 2, 'Participants': 2, 'Variants': ['shared', 'none']}
+    rows = [(v, r, p) for v in ('shared', 'none') for r in (1, 2) for p in ('a', 'a', 'b')]
+    whole = pd.DataFrame(rows, columns=['variant', 'repetition', 'participant_id'])
+    assert extent(whole, facts) == '2 repetitions'
+    assert extent(whole[:5], facts) == 'repetitions done so far, of 2: 1 (`shared`), 0 (`none`)'
+
+
+def test_gyri() -> None:
+    """Per cent inside and near, in the order asked for; absent methods have no column."""
+    shares = pd.DataFrame(
+        [('LOFC', 'syn', 0.5, 0.75), ('MEAN', 'syn', 0.25, 1.0), ('LOFC', 'rater-a', 0.9, 1.0)],
+        columns=['label', 'method', 'inside', 'near'],
+    )
+    methods = {'rater-a': 'A', 'cnn': 'CNN', 'syn': 'Reg.'}
+    assert gyri(shares, methods).splitlines() == [
+        '| target | A | Reg. |',
+        '| --- | --- | --- |',
+        '| LOFC | 90 / 100 | 50 / 75 |',
+        '| MEAN | – | 25 / 100 |',
+    ]
 
 
 def test_page_is_that_of_the_tables() -> None:

@@ -73,8 +73,10 @@ def test_no_dispersion_of_one(predictions: pd.DataFrame) -> None:
     ensemble = ensemble_table(single)
     assert ensemble['dispersion_mm'].isna().all()
     assert row(ensemble, image='sub-02', label='A')['error_mm'] == 3
-    found = row(summary_table(single, ensemble, PROTOCOL), kind='dispersion', label='A')
-    assert (found['n'], np.isnan(found['mean'])) == (0, True)
+    summary = summary_table(single, ensemble, PROTOCOL)
+    for kind in ('ensemble', 'dispersion'):
+        found = row(summary, kind=kind, label='A')
+        assert (found['n'], np.isnan(found['mean'])) == (0, True)
 
 
 def test_predictions(predictions: pd.DataFrame) -> None:

@@ -118,7 +118,7 @@ def summary_table(
     """Errors and dispersion per variant and target, and over targets, as in Tables 2 and 4.
 
     'single' pools the errors of all repetitions, 'ensemble' takes the error of their mean point,
-    'dispersion' pools the distances from it (see `deviations`).
+    'dispersion' pools the distances from it (see `deviations`). A single repetition has neither.
 
     Parameters
     ----------
@@ -128,7 +128,8 @@ def summary_table(
         The targets; those for chronic pain are averaged too, if there are any.
     """
     spread = predictions.assign(error_mm=deviations(predictions))
-    kinds = {'single': predictions, 'ensemble': ensemble, 'dispersion': spread}
+    several = ensemble[ensemble['repetitions'] > 1]
+    kinds = {'single': predictions, 'ensemble': several, 'dispersion': spread}
     rows = []
     for variant in predictions['variant'].unique():
         for kind, table in kinds.items():
