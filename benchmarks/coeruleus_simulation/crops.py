@@ -126,7 +126,7 @@ def draw_view(head: Head, voxel_mm: float, seed: int) -> tuple[Scan, np.ndarray]
     extent = np.array(WHOLE_MM)
     anchor = head.from_template(LANDMARKS['PONS'])
     if slab:
-        # Thin ones are as frequent as they are hard.
+        # Half are thinner than 47 mm, as these are the harder ones, and the usual ones.
         extent[2] = np.exp(rng.uniform(*np.log(SLAB_MM)))
         angles[0] += rng.uniform(-SLAB_TILT, SLAB_TILT)
         # The pons may lie anywhere in the slab but its outermost sixth.

@@ -58,16 +58,16 @@ def warning_of(stage: Stage, rows: pd.DataFrame) -> dict[str, str]:
         Of `measure_all` in the validation set, with the status by the limits: where all networks
         have learned enough, the limits may still let too much through.
     """
-    kept = rows[rows['visible'] & (rows['status'] == 'ok')]['error_mm']
-    wrong, worst = float((kept > WRONG_MM).mean()), max(stage.errors.values())
+    passed = rows[rows['visible'] & (rows['status'] == 'ok')]['error_mm']
+    wrong, worst = float((passed > WRONG_MM).mean()), max(stage.errors.values())
     guess = f'{stage.blind_mm:.1f} mm of a guess from the brainstem alone'
     if not all(has_learned(stage.errors, stage.blind_mm).values()):
         found = f'in simulated images its mean error was {worst:.1f} mm, over half of the {guess}'
-    elif not kept.mean() <= LIMIT * stage.blind_mm or wrong > WRONG:
+    elif not passed.mean() <= LIMIT * stage.blind_mm or wrong > WRONG:
         found = (
             f'in simulated images {100 * wrong:.0f} % of points without another warning were more '
-            f'than {WRONG_MM:g} mm off, and their mean error was {kept.mean():.1f} mm, beside the '
-            f'{guess}'
+            f'than {WRONG_MM:g} mm off, and their mean error was {passed.mean():.1f} mm, beside '
+            f'the {guess}'
         )
     else:
         return {}
@@ -76,15 +76,14 @@ def warning_of(stage: Stage, rows: pd.DataFrame) -> dict[str, str]:
 
 def make_card(stages: Mapping[str, Stage], start: bool, keep: Sequence[str]) -> dict[str, str]:
     """Describe the weights; `start` tells whether others were trained on, or kept in part."""
+    recipe = ['benchmarks/coeruleus_weights.py', *(['--start'] if start else [])]
+    if keep:
+        recipe += ['--keep', *sorted(keep)]
     return {
         'name': 'locus coeruleus, two stages',
         'data': 'simulated neuromelanin in real heads; not tested in patients',
         'licence': 'CC BY-SA 3.0',
-        'recipe': ' '.join(
-            ['benchmarks/coeruleus_weights.py']
-            + ['--start'] * start
-            + (['--keep', *sorted(keep)] if keep else [])
-        ),
+        'recipe': ' '.join(recipe),
         'seeds': json.dumps({kind: len(stage.networks) for kind, stage in stages.items()}),
         'validation': json.dumps(
             {
@@ -108,7 +107,7 @@ def kept(kind: str, start: TwoStages) -> Stage:
 
 
 def all_learned(stages: Mapping[str, Stage]) -> bool:
-    """Name networks that have learned too little in the log."""
+    """Tell whether all networks have learned enough; the log names each."""
     learned = True
     for kind, stage in stages.items():
         if kind == 'segmenter':

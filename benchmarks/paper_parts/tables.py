@@ -105,15 +105,15 @@ def counts(predictions: pd.DataFrame, table2: pd.DataFrame) -> pd.DataFrame:
     predictions : pandas.DataFrame
         Of a cross-validation: its references are the consensus.
     table2 : pandas.DataFrame
-        Of the group level: each rater's distance from the consensus counts once.
+        Of the group level: each rater's distance from the consensus counts once, and so does
+        each person who has one. Those who were tested without any annotation do not count.
     """
     rows = []
     for label, some in predictions.groupby('label', sort=False):
         agreed = some.loc[some['reference_x'].notna(), 'participant_id'].nunique()
         raters = table2[(table2['label'] == label) & (table2['column'] == 'Expert Var.')]
-        people = some['participant_id'].nunique()
         rows += [
-            {'label': label, 'column': 'P#', 'cell': str(people)},
+            {'label': label, 'column': 'P#', 'cell': f'{raters["people"].max():.0f}'},
             {'label': label, 'column': 'T#', 'cell': f'{raters["n"].sum():.0f}'},
             {'label': label, 'column': 'C#', 'cell': str(agreed)},
         ]

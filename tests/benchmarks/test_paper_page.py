@@ -55,15 +55,15 @@ def test_beside() -> None:
 
 
 def test_counts() -> None:
-    """Of two people one has a consensus; three raters annotated both of them but one point."""
+    """Of three people two are annotated, five times, one has a consensus, one is only tested."""
     predictions = pd.DataFrame(
         {
-            'label': ['LOFC'] * 4,
-            'participant_id': ['sub-1', 'sub-1', 'sub-2', 'sub-2'],
-            'reference_x': [1.0, 1.0, None, None],
+            'label': ['LOFC'] * 5,
+            'participant_id': ['sub-1', 'sub-1', 'sub-2', 'sub-2', 'sub-3'],
+            'reference_x': [1.0, 1.0, None, None, None],
         }
     )
-    table2 = pd.DataFrame({'label': ['LOFC'], 'column': ['Expert Var.'], 'n': [5]})
+    table2 = pd.DataFrame({'label': ['LOFC'], 'column': ['Expert Var.'], 'n': [5], 'people': [2]})
     found = counts(predictions, table2)
     assert found.set_index('column')['cell'].to_dict() == {'P#': '2', 'T#': '5', 'C#': '1'}
 
