@@ -190,8 +190,12 @@ def _rater_dice(raters: Sequence[nib.Nifti1Image], side: int) -> float:
 def measure_all(
     cases: Sequence[Case], model: TwoStages, data: Path, cache: Path, path: Path
 ) -> pd.DataFrame:
-    """Localise in all images; those in the table at `path` are not measured again."""
-    known = pd.read_csv(path, sep='\t', dtype={'head': str}) if path.exists() else pd.DataFrame()
+    """Localise in all images; those in the table at `path` are not measured again.
+
+    The rows are those of the table, which has few digits, so that a run that was resumed finds the
+    same.
+    """
+    known = _read(path) if path.exists() else pd.DataFrame()
     for case in cases:
         if len(known) and case.name in set(known['image']):
             continue
@@ -199,5 +203,10 @@ def measure_all(
         known = pd.concat([known, rows], ignore_index=True)
         write_text(path, known.to_csv(sep='\t', index=False, float_format='%.4f'))
     wanted = {case.name for case in cases}
+    known = _read(path)
     rows = known[known['image'].isin(wanted)].reset_index(drop=True)
     return rows.assign(status=doubts_of(rows, model.limits))
+
+
+def _read(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, sep='\t', dtype={'head': str})

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
@@ -16,6 +17,7 @@ from tmsprep.methods.duennwald2021.two_stages import load_stages
 
 from coeruleus_simulation.crops import CROP
 from coeruleus_simulation.heads import Head, make_head, template_lattice
+from coeruleus_testing.cases import Case, measure_all
 from coeruleus_testing.images import Shown
 from coeruleus_testing.results import doubts_of, errors_left, rows_of, slope, summarise
 from coeruleus_training.bank import own_labels
@@ -200,6 +202,16 @@ def test_first_task_goes_on() -> None:
     assert all(torch.equal(*pair) for pair in pairs)
     assert more.recipe.learning_rate == first.recipe.learning_rate / 2
     assert (more.seed, more.recipe.steps) == (2, 10)
+
+
+def test_measured_again(tmp_path: Path) -> None:
+    """A run that was resumed finds the same numbers as the one that measured them."""
+    cases, model = [Case('phantom', 'stem', '1', 1)], load_stages(WEIGHTS)
+    first, again = (
+        measure_all(cases, model, tmp_path, tmp_path, tmp_path / 'rows.tsv') for _ in range(2)
+    )
+    pd.testing.assert_frame_equal(first, again, check_exact=True)
+    assert first['side'].tolist() == ['left', 'right']
 
 
 def test_kept() -> None:
