@@ -60,14 +60,14 @@ REACH_MM = 45.0
 
 #: Crops of the training set, clear ones at its beginning, crops of the validation set, and crops
 #: per step.
-CROPS, CLEAR, VALIDATION_CROPS, BATCH = 20000, 2000, 160, 4
+CROPS, CLEAR, VALIDATION_CROPS, BATCH = 8000, 1000, 160, 4
 
 #: Nuclei of training crops are further from where the registration puts them than is realistic, by
 #: this factor, so that the stem alone tells little.
 SPREAD = 1.6
 
 #: Optimiser steps of each network; those of one kind are trained from scratch with other seeds.
-STEPS = {'first': (4000, 4000), 'localizer': (9000, 9000, 9000), 'segmenter': (3000,)}
+STEPS = {'first': (4000, 4000), 'localizer': (16000, 16000, 16000), 'segmenter': (6000,)}
 
 #: The same, and the number of crops, of which none are clear, for training on from other weights.
 TUNING_STEPS = {'first': (1000, 1000), 'localizer': (2000, 2000), 'segmenter': (800,)}
@@ -151,7 +151,7 @@ def crop_banks(data: Path, out: Path, size: int, clear: int) -> tuple[Bank, Bank
         for which in (NATIVE, VALIDATION)
     )
     return (
-        Bank(out / f'crops-{size}', heads, size, 0, clear, SPREAD),
+        Bank(out / f'crops-{size}-{clear}', heads, size, 0, clear, SPREAD),
         Bank(out / 'validation', held, VALIDATION_CROPS, 10**7),
     )
 

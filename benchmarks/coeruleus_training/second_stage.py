@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import numpy as np
@@ -17,9 +18,15 @@ from tmsprep.methods.duennwald2021.tasks import euclidean_loss, segmentation_los
 from coeruleus_simulation.crops import CROP, CROP_MM
 from coeruleus_training.bank import Bank
 
-#: Shapes of the networks of the second stage.
-LOCALIZER = CoReUNetSettings(features=(16, 16, 32, 48), block=1, targets=1)
-SEGMENTER = PatchUNetSettings(features=(16, 16, 32, 48), block=1, patch=(CROP,) * 3)
+#: Shapes of the networks of the second stage. With blocks of 2 voxels a step takes a quarter of
+#: the time of one without, and more is learned in the same time.
+LOCALIZER = CoReUNetSettings(features=(32, 48, 48), block=2, targets=1)
+SEGMENTER = PatchUNetSettings(features=(32, 48, 48), block=2, patch=(CROP,) * 3)
+
+#: Voxels of the window of a crop that is seen in training: half of the time of a whole crop, and
+#: another one each time that the crop comes. The middle of the nucleus is at least so many voxels
+#: from its edge.
+WINDOW, INSIDE = (24, 24, CROP), 2
 
 #: Share of crops that end at the edge of the image, and voxels beyond it at most.
 EDGES, BEYOND = 0.2, 15
@@ -28,6 +35,9 @@ RARE = 30.0
 
 #: Weight of the loss that shapes heatmaps.
 FOCUS = 1.0
+
+#: Crops of the validation set that are seen at once.
+TOGETHER = 8
 
 _CROPS, _EDGE = 3, 4
 
@@ -68,6 +78,37 @@ def cut_off(
     )
 
 
+def window(
+    volume: torch.Tensor, labels: torch.Tensor, point: torch.Tensor, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Cut a random window out of a crop, with the middle of the nucleus in it.
+
+    Parameters
+    ----------
+    volume, labels : torch.Tensor
+        Shape (n, n, n).
+    point : torch.Tensor
+        Shape (3,), voxel indices of the crop; NaN if there is none.
+    generator : torch.Generator
+        Draws where the window begins.
+
+    Returns
+    -------
+    tuple of torch.Tensor
+        The same of the window.
+    """
+    begins = []
+    for axis, share in enumerate(torch.rand(3, generator=generator).tolist()):
+        room = volume.shape[axis] - WINDOW[axis]
+        begin, place = int(share * (room + 1)), float(point[axis])
+        if math.isfinite(place):
+            last = math.floor(place) - INSIDE
+            begin = min(max(begin, math.ceil(place) + INSIDE - WINDOW[axis] + 1), last)
+        begins.append(min(max(begin, 0), room))
+    cut = tuple(slice(begin, begin + n) for begin, n in zip(begins, WINDOW, strict=True))
+    return volume[cut], labels[cut], point - torch.tensor(begins, dtype=point.dtype)
+
+
 def _scaled(volume: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(scale_crop(volume.numpy()))
 
@@ -82,7 +123,7 @@ def make_schedule(steps: int, rate: float) -> Schedule:
         clip=10.0,
         keep='average',
         averaging=0.99,
-        validate_every=5,
+        validate_every=20,
     )
 
 
@@ -130,13 +171,13 @@ class CropTask(Task):
         self._order = order.tolist()
 
     def draw(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Draw intensities, labels and points of the crops of a step."""
+        """Draw intensities, labels and points of windows of the crops of a step."""
         drawn = []
         for place in range(step * self.batch, (step + 1) * self.batch):
             volume, labels, points = self.training[self._order[place % len(self._order)]]
             generator = generator_of(self.seed, _EDGE, place)
             volume, labels, point = cut_off(volume, labels, points[0], generator)
-            drawn.append((_scaled(volume), labels, point))
+            drawn.append(window(_scaled(volume), labels, point, generator))
         volume, labels, points = (torch.stack(parts) for parts in zip(*drawn, strict=True))
         return volume, labels, points
 
@@ -154,14 +195,22 @@ class CropTask(Task):
     def validate(self, network: nn.Module) -> float:
         """Mean error in mm of a localizer, or loss of a segmenter, in the validation set."""
         losses = []
-        for number in range(len(self.validation)):
-            volume, labels, points = self.validation[number]
+        # Convolutions of one crop at a time take a slow way.
+        for first in range(0, len(self.validation), TOGETHER):
+            numbers = range(first, min(first + TOGETHER, len(self.validation)))
+            crops = [self.validation[number] for number in numbers]
             with torch.autocast('cpu', torch.bfloat16, enabled=self.half_precision):
-                found = network(_scaled(volume)[None])
-            if not isinstance(network, CoReUNet):
-                losses.append(segmentation_loss(found.float(), labels[None]).item())
-            elif points[0].isfinite().all():
-                losses.append(euclidean_loss(found[0][:, 0].float(), points[:1], CROP_MM).item())
+                found = network(torch.stack([_scaled(volume) for volume, _, _ in crops]))
+            if isinstance(network, CoReUNet):
+                points = torch.stack([points[0] for _, _, points in crops])
+                seen = points.isfinite().all(dim=1)
+                off = found[0][seen, 0].float() - points[seen]
+                losses += (off.norm(dim=1) * CROP_MM).tolist()
+            else:
+                losses += [
+                    segmentation_loss(one[None].float(), labels[None]).item()
+                    for one, (_, labels, _) in zip(found, crops, strict=True)
+                ]
         return float(np.mean(losses))
 
 

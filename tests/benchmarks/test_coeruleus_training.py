@@ -13,6 +13,8 @@ from coeruleus_weights import WEIGHTS
 
 from tmsprep.methods.baxter2021.network import MultiResolutionNet
 from tmsprep.methods.baxter2021.task import Images
+from tmsprep.methods.duennwald2021.search import scale_crop
+from tmsprep.methods.duennwald2021.tasks import segmentation_loss
 from tmsprep.methods.duennwald2021.two_stages import load_stages
 
 from coeruleus_simulation.crops import CROP
@@ -20,10 +22,23 @@ from coeruleus_simulation.heads import Head, make_head, template_lattice
 from coeruleus_testing.cases import Case, measure_all
 from coeruleus_testing.images import Shown
 from coeruleus_testing.results import doubts_of, errors_left, rows_of, slope, summarise
-from coeruleus_training.bank import own_labels
+from coeruleus_training.bank import Bank, own_labels
 from coeruleus_training.first_stage import FIRST_LABELS, VIEW_MM, first_task, repaint, view_image
 from coeruleus_training.guard import Stage, has_learned, kept, warning_of
-from coeruleus_training.second_stage import BEYOND, EDGES, blind_error, cut_off, heatmap_loss
+from coeruleus_training.second_stage import (
+    BEYOND,
+    EDGES,
+    INSIDE,
+    TOGETHER,
+    WINDOW,
+    CropTask,
+    blind_error,
+    cut_off,
+    heatmap_loss,
+    localizer_of,
+    segmenter_of,
+    window,
+)
 
 
 def test_own_labels() -> None:
@@ -54,6 +69,34 @@ def test_cut_off() -> None:
     assert cut / 180 == pytest.approx(EDGES, abs=0.1)
 
 
+def test_window() -> None:
+    """Image, labels and point move together, and the point stays inside; every place occurs."""
+    places = torch.cartesian_prod(*[torch.arange(float(CROP))] * 3).view(*[CROP] * 3, 3)
+    begins = set()
+    for seed in range(40):
+        generator = torch.Generator().manual_seed(seed)
+        for point in ([15.0, 15.0, 15.0], [1.0, 30.0, 15.0], [6.5, 15.0, 2.0], [np.nan] * 3):
+            labels = (places - torch.tensor(point)).norm(dim=-1) < 1
+            parts = [
+                window(places[..., axis], labels, torch.tensor(point), generator.clone_state())
+                for axis in range(3)
+            ]
+            seen = torch.stack([part[0] for part in parts], dim=-1)
+            _, marked, moved = parts[0]
+            assert seen.shape[:3] == WINDOW
+            begins.add(tuple(seen[0, 0, 0].int().tolist()))
+            if np.isnan(point).any():
+                assert moved.isnan().all()
+                continue
+            assert torch.equal(moved + seen[0, 0, 0], torch.tensor(point))
+            assert marked.any()
+            assert torch.equal(marked, (seen - torch.tensor(point)).norm(dim=-1) < 1)
+            low = torch.minimum(moved, torch.tensor(WINDOW) - 1 - moved)
+            edge = torch.tensor(point).minimum(CROP - 1 - torch.tensor(point))
+            assert (low >= edge.clamp_max(INSIDE)).all()
+    assert {begin[0] for begin in begins} == set(range(CROP - WINDOW[0] + 1))
+
+
 def test_heatmap_loss() -> None:
     """The logarithm of the voxels of a flat one, and of those of the nucleus at its best."""
     labels = torch.zeros((2, 8, 8, 8), dtype=torch.long)
@@ -64,6 +107,26 @@ def test_heatmap_loss() -> None:
     shape = (labels == 1).float() / 10
     assert heatmap_loss(shape, labels).item() == pytest.approx(np.log(10), rel=1e-5)
     assert heatmap_loss(flat[1:], labels[1:]).item() == 0
+
+
+def test_validate(tmp_path: Path) -> None:
+    """Crops that are seen together have the errors that they have one by one."""
+    bank = Bank(tmp_path, [_head()], TOGETHER + 2, 0)
+    localizer = localizer_of(1).eval()
+    segmenter = segmenter_of(1, localizer).eval()
+    errors, losses = [], []
+    with torch.no_grad():
+        for number in range(len(bank)):
+            volume, labels, points = bank[number]
+            crop = torch.from_numpy(scale_crop(volume.numpy()))[None]
+            off = (localizer(crop)[0][0, 0] - points[0]).norm().item() * 0.75
+            errors += [off] if np.isfinite(off) else []
+            losses.append(segmentation_loss(segmenter(crop), labels[None]).item())
+        measured = [
+            CropTask(bank, bank, network, 1, 4, 1).validate(network)
+            for network in (localizer, segmenter)
+        ]
+    assert measured == pytest.approx([np.mean(errors), np.mean(losses)], rel=1e-4)
 
 
 def test_blind_error() -> None:
