@@ -61,8 +61,8 @@ PAGES_TO_RUN = [p for p in PAGES if blocks(p, 'bash') and p.name != 'CONTRIBUTIN
 
 
 def test_ci_runs_the_tests_as_readme_does() -> None:
-    assert RUN_TESTS == '.venv/bin/python -m pytest\n'
-    assert '\n"$venv/bin/python" -m pytest ' in text('.ci/run')
+    assert RUN_TESTS == '.venv/bin/python -m pytest -n 2\n'
+    assert '\n"$venv/bin/python" -m pytest -n 2 ' in text('.ci/run')
 
 
 def run_shell(script: str, folder: Path) -> None:
