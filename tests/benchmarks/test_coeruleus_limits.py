@@ -71,7 +71,8 @@ def test_segmenter_start() -> None:
     start = localizer_of(1)
     network = segmenter_of(1, start)
     assert torch.equal(network.down[0][0].weight, start.down[0][0].weight)
-    assert network.head.weight.shape == (3, LOCALIZER.features[0], 1, 1, 1)
+    outputs = 3 * LOCALIZER.block**3
+    assert network.head.weight.shape == (outputs, LOCALIZER.features[0], 1, 1, 1)
     with torch.no_grad():
         network.down[0][0].weight.zero_()
     assert start.down[0][0].weight.abs().sum() > 0
