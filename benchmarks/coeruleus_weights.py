@@ -2,7 +2,8 @@
 
 ``python benchmarks/coeruleus_weights.py DATA OUT`` trains them from nothing and writes the
 weights; call it again to resume. With ``--start FILE`` networks are trained on from those of other
-weights, and kinds of networks that are named after ``--keep`` are those of that file. DATA holds
+weights; kinds of networks that are named after ``--keep`` are those of that file, and those after
+``--new`` are trained from nothing all the same. DATA holds
 the BIDS data sets ``ds000011``, ``ds002748``, ``studyforrest`` and ``ixi`` (with parcellations in
 ``derivatives/dlmuse``, and ``split.tsv``), and ``label_maps``. Nuclei are simulated in these
 heads, see ``docs/neuromelanin_phantom.md``. The exit code is 1 if a network has learned too
@@ -34,7 +35,7 @@ from tmsprep.methods.duennwald2021.networks import CoeruleusModel, CoReUNet, Pat
 from tmsprep.methods.duennwald2021.two_stages import TwoStages, load_stages, save_stages
 from tmsprep.tables import write_json
 
-from coeruleus_simulation.crops import CROP, CROP_MM
+from coeruleus_simulation.crops import CROP_MM
 from coeruleus_simulation.heads import Head, load_heads
 from coeruleus_testing.cases import development, measure_all
 from coeruleus_testing.results import doubts_of
@@ -42,7 +43,13 @@ from coeruleus_training.bank import Bank
 from coeruleus_training.first_stage import FIRST_PROTOCOL, FIRST_RECIPE, first_task, load_views
 from coeruleus_training.guard import Stage, all_learned, kept, make_card, warning_of
 from coeruleus_training.limits import find_limits, find_radius, see_crops
-from coeruleus_training.second_stage import CropTask, blind_error, localizer_of, segmenter_of
+from coeruleus_training.second_stage import (
+    WINDOW,
+    CropTask,
+    blind_error,
+    localizer_of,
+    segmenter_of,
+)
 from coeruleus_training.sources import IXI_TRAINING, NATIVE, VALIDATION, cached, ixi, native
 
 logger = logging.getLogger('coeruleus_weights')
@@ -60,7 +67,7 @@ REACH_MM = 45.0
 
 #: Crops of the training set, clear ones at its beginning, crops of the validation set, and crops
 #: per step.
-CROPS, CLEAR, VALIDATION_CROPS, BATCH = 8000, 1000, 160, 4
+CROPS, CLEAR, VALIDATION_CROPS, BATCH = 24000, 1000, 160, 4
 
 #: Nuclei of training crops are further from where the registration puts them than is realistic, by
 #: this factor, so that the stem alone tells little.
@@ -89,10 +96,10 @@ def train_kind(
     for seed, count in enumerate(steps, start=1):
         if only not in (None, seed):
             continue
-        name = f'{kind}-{seed}'
+        name, task = f'{kind}-{seed}', make(seed, count)
         identity = f'{name} {count} {BATCH}'
         trained = fit(
-            make(seed, count),
+            task,
             identity,
             out / f'{name}.pt',
             lambda row, name=name: logger.info('%s %s', name, row),
@@ -100,7 +107,8 @@ def train_kind(
         unit = 'loss' if kind == 'segmenter' else 'error mm'
         write_log(out / f'{name}.log.tsv', {name: trained.log}, 'step', {name: ('loss', unit)})
         networks.append(rounded(trained.network))
-        errors[name] = float(trained.log[-1]['validation'])
+        with torch.inference_mode():
+            errors[name] = task.validate(networks[-1])
     return networks, errors
 
 
@@ -144,16 +152,17 @@ def train_first(
     return Stage(networks, errors, blind), finder
 
 
-def crop_banks(data: Path, out: Path, size: int, clear: int) -> tuple[Bank, Bank]:
-    """Crops of the training and the validation set."""
-    heads, held = (
-        load_heads(cached(native(data, which), out / 'heads'), REACH_MM)
-        for which in (NATIVE, VALIDATION)
-    )
-    return (
-        Bank(out / f'crops-{size}-{clear}', heads, size, 0, clear, SPREAD),
-        Bank(out / 'validation', held, VALIDATION_CROPS, 10**7),
-    )
+def training_crops(data: Path, out: Path, start: TwoStages | None) -> Bank:
+    """Crops of the training set, for training from nothing or from other weights."""
+    heads = load_heads(cached(native(data, NATIVE), out / 'heads'), REACH_MM)
+    size, clear = (CROPS, CLEAR) if start is None else (TUNING_CROPS, 0)
+    return Bank(out / f'crops-{size}-{clear}', heads, size, 0, clear, SPREAD)
+
+
+def validation_crops(data: Path, out: Path) -> Bank:
+    """Crops of the validation set, of which it is known which nuclei can be seen."""
+    heads = load_heads(cached(native(data, VALIDATION), out / 'heads'), REACH_MM)
+    return Bank(out / 'validation', heads, VALIDATION_CROPS, 10**7, judged=True)
 
 
 def train_crops(
@@ -184,7 +193,8 @@ def train_crops(
 
     steps = (STEPS if start is None else TUNING_STEPS)[kind]
     networks, errors = train_kind(kind, make, out, steps, only)
-    return Stage(networks, errors, blind_error(banks[0].points(), banks[1].points()))
+    measured = banks[1].points()[banks[1].seen()]
+    return Stage(networks, errors, blind_error(banks[0].points(), measured))
 
 
 def assemble(
@@ -198,7 +208,7 @@ def assemble(
         {},
         CROP_MM,
     )
-    return TwoStages(('LLC', 'RLC'), finder, crop, CROP, dict(card))
+    return TwoStages(('LLC', 'RLC'), finder, crop, WINDOW, dict(card))
 
 
 def main() -> None:
@@ -213,10 +223,15 @@ def main() -> None:
     parser.add_argument(
         '--keep', nargs='+', default=[], choices=STEPS, help='networks of FILE not to train'
     )
+    parser.add_argument(
+        '--new', nargs='+', default=[], choices=STEPS, help='networks to train from nothing'
+    )
     parser.add_argument('--destination', type=Path, default=WEIGHTS, metavar='FILE')
     options = parser.parse_args()
-    if options.keep and not options.start:
-        parser.error('--keep needs --start')
+    if (options.keep or options.new) and not options.start:
+        parser.error('--keep and --new need --start')
+    if set(options.keep) & set(options.new):
+        parser.error('no kind of networks is kept and new')
     logging.basicConfig(level=logging.INFO, format='%(asctime)s %(message)s')
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
@@ -229,25 +244,27 @@ def main() -> None:
     finder = start.finder if start and 'first' in options.keep else None
     fast = bfloat16_is_fast('cpu')
     kinds = [kind for kind in kinds if kind not in options.keep]
+    starts = {kind: None if kind in options.new else start for kind in STEPS}
     if 'first' in kinds:
-        stages['first'], finder = train_first(options.data, options.out, fast, start, only)
-    size = (TUNING_CROPS, 0) if start else (CROPS, CLEAR)
-    banks = crop_banks(options.data, options.out, *size)
+        begin = starts['first']
+        stages['first'], finder = train_first(options.data, options.out, fast, begin, only)
     for kind in kinds:
         if kind != 'first':
-            stages[kind] = train_crops(kind, banks, options.out, fast, start, only)
+            begin = starts[kind]
+            crops = training_crops(options.data, options.out, begin)
+            banks = crops, validation_crops(options.data, options.out)
+            stages[kind] = train_crops(kind, banks, options.out, fast, begin, only)
     if finder is not None and only is None:
         parts = finder, stages['localizer'], stages['segmenter']
-        model = assemble(*parts, make_card(stages, start is not None, options.keep))
-        _ship(model, stages['localizer'], banks[1], options)
+        given = {'--keep': options.keep, '--new': options.new} if start else None
+        _ship(assemble(*parts, make_card(stages, given)), stages['localizer'], options)
     sys.exit(0 if all_learned(stages) else 1)
 
 
-def _ship(
-    model: TwoStages, localizers: Stage, validation: Bank, options: argparse.Namespace
-) -> None:
+def _ship(model: TwoStages, localizers: Stage, options: argparse.Namespace) -> None:
     """Measure limits and radius in the validation set, and write the weights."""
     out = options.out
+    validation = validation_crops(options.data, out)
     # What other networks found in the same images is no use.
     checksum = file_sha256(save_stages(out / 'networks.safetensors', model))[:12]
     table = out / f'development_{checksum}.tsv'

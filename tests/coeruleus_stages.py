@@ -105,7 +105,7 @@ def stages(
         {},
     )
     given = {'labels': ('LLC', 'RLC'), 'card': CARD, **changes}
-    return TwoStages(finder=first, crop=crop, edge=EDGE, **given)
+    return TwoStages(finder=first, crop=crop, shape=(EDGE,) * 3, **given)
 
 
 def cubes(

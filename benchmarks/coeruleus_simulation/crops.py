@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from coeruleus_simulation.heads import Head
 from coeruleus_simulation.nuclei import SIDES, expected_centres
-from coeruleus_simulation.scans import Scan, make_scan
+from coeruleus_simulation.scans import Scan, contrast_to_noise, make_scan
 
 #: Voxels along the edges of a crop, and their size, mm.
 CROP, CROP_MM = 32, 0.75
@@ -56,6 +56,8 @@ class Crop:
         What was drawn.
     side : int
         0 left, 1 right.
+    head, seed
+        What it was drawn in, and of.
     """
 
     volume: np.ndarray
@@ -64,6 +66,13 @@ class Crop:
     expected: np.ndarray
     scan: Scan
     side: int
+    head: Head
+    seed: int
+
+    @property
+    def contrast_to_noise(self) -> float:
+        """See `scans.contrast_to_noise`."""
+        return contrast_to_noise(self.head, self.scan, self.side, self.seed)
 
 
 def draw_crop(heads: Several[Head], seed: int, clearer: float = 0.0, spread: float = 1.0) -> Crop:
@@ -100,6 +109,8 @@ def draw_crop(heads: Several[Head], seed: int, clearer: float = 0.0, spread: flo
         apply_affine(np.linalg.inv(affine), expected),
         scan,
         side,
+        head,
+        seed,
     )
 
 

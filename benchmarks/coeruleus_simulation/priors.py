@@ -72,6 +72,11 @@ FADED_AT_85 = 0.5
 #: Probability that nothing is to be seen of one side, and of both: 13 % of sides (chosen).
 ONE_UNSEEN, BOTH_UNSEEN = 0.18, 0.04
 
+#: Least contrast-to-noise ratio of a nucleus that can be seen, and the part of the image that is
+#: measured, mm3, where the nucleus adds most: the lower end of the criterion of Rose (1948, J Opt
+#: Soc Am 38:196-208; 3 to 5). A nucleus that is drawn is not seen where it is too faint or thin.
+SEEN, SEEN_MM3 = 3.0, 8.0
+
 #: The nucleus lies in tissue, about 1 mm under the floor of the fourth ventricle (Fernandes et al.
 #: 2012): where the registration puts it into fluid, it is moved to the front by at most this, mm.
 DEEPEST_MOVE = 3.0

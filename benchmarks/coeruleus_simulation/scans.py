@@ -112,6 +112,33 @@ def scan(
     return Scan(volume, labels, affine, nuclei, sequence)
 
 
+def contrast_to_noise(head: Head, shown: Scan, side: int, seed: int) -> float:
+    """Contrast-to-noise ratio of a nucleus: what it adds to the image, over the SD of the noise.
+
+    Parameters
+    ----------
+    head, seed
+        What `shown` was made of, see `scan`.
+    shown : Scan
+        With the nucleus.
+    side : int
+        0 left, 1 right.
+
+    Returns
+    -------
+    float
+        Mean over the `priors.SEEN_MM3` to which most is added; 0 if the nucleus is not drawn.
+    """
+    nuclei = list(shown.nuclei)
+    nuclei[side] = replace(nuclei[side], visible=False)
+    pair = nuclei[0], nuclei[1]
+    shape = (shown.volume.shape[0], shown.volume.shape[1], shown.volume.shape[2])
+    without = scan(head, shown.affine, shape, pair, shown.sequence, seed)
+    added = np.sort(shown.volume - without.volume, axis=None)
+    count = max(1, round(priors.SEEN_MM3 / float(np.prod(voxel_sizes(shown.affine)))))
+    return float(added[-count:].mean() / shown.sequence.noise)
+
+
 def _acquire(
     signal: np.ndarray,
     fluid: np.ndarray,

@@ -104,6 +104,13 @@ def development() -> list[Case]:
             for j in range(8)
         ),
         *(Case('native', 'slab', 'ds000011_sub-05_T1w', 600 + j) for j in range(10)),
+        # Limits that were chosen on slabs alone let wrong points of whole heads through.
+        *(
+            Case('second', 'whole', head, 700 + 20 * i + j)
+            for i, head in enumerate(maps)
+            for j in range(6)
+        ),
+        *(Case('native', 'whole', 'ds000011_sub-05_T1w', 800 + j) for j in range(6)),
     ]
 
 

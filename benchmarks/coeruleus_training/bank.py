@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from coeruleus_simulation import priors
 from coeruleus_simulation.crops import CROP, Crop, draw_crop
 from coeruleus_simulation.heads import Head
 
@@ -33,6 +34,8 @@ class Bank:
         Number of crops at the beginning in which the nucleus is clearer, less and less so.
     spread : float
         Factor of the distance of the nuclei of the others from where the registration puts them.
+    judged : bool
+        Whether to keep which nuclei can be seen, see `seen`; this takes as long as drawing.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class Bank:
         seed: int,
         clear: int = 0,
         spread: float = 1.0,
+        judged: bool = False,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.heads, self.size, self.seed, self.clear = heads, size, seed, clear
@@ -51,6 +55,9 @@ class Bank:
         self._volumes = _kept(folder / 'volumes.npy', (size, *cube), np.float16)
         self._labels = _kept(folder / 'labels.npy', (size, *cube), np.uint8)
         self._points = _kept(folder / 'points.npy', (size, 2, 3), np.float32)
+        self._contrast: np.ndarray | None = None
+        if judged:
+            self._contrast = _kept(folder / 'contrast.npy', (size,), np.float32, np.nan)
         self._drawn = _kept(folder / 'drawn.npy', (size,), np.uint8)
 
     def __len__(self) -> int:
@@ -70,16 +77,29 @@ class Bank:
         crop = draw_crop(self.heads, self.seed + number, clearer, spread)
         self._volumes[number], self._labels[number] = crop.volume, own_labels(crop)
         self._points[number] = crop.point, crop.expected
+        if self._contrast is not None:
+            self._contrast[number] = crop.contrast_to_noise
         self._drawn[number] = 1
+
+    def seen(self) -> np.ndarray:
+        """Tell of all crops whether a reader could see the nucleus, shape (size,); draw them."""
+        if self._contrast is None:
+            raise ValueError('which nuclei can be seen is not kept of these crops')
+        for number in np.flatnonzero(np.isnan(self._contrast)):
+            self._draw(int(number))
+        return np.array(self._contrast) >= priors.SEEN
 
     def points(self) -> np.ndarray:
         """Points, and where they are expected, of all crops drawn, shape (n, 2, 3), voxels."""
         return np.array(self._points[np.flatnonzero(self._drawn)], dtype=float)
 
 
-def _kept(path: Path, shape: tuple[int, ...], kind: type) -> np.ndarray:
+def _kept(path: Path, shape: tuple[int, ...], kind: type, empty: float = 0) -> np.ndarray:
     if not path.exists():
-        np.lib.format.open_memmap(path, 'w+', kind, shape).flush()
+        made = np.lib.format.open_memmap(path, 'w+', kind, shape)
+        if empty:
+            made[:] = empty
+        made.flush()
     kept = np.lib.format.open_memmap(path, 'r+')
     if kept.shape != shape:
         raise ValueError(f'{path} holds another number of crops: delete its folder')

@@ -74,11 +74,21 @@ def warning_of(stage: Stage, rows: pd.DataFrame) -> dict[str, str]:
     return {WARNING: f'{found}: rely on no point that you cannot see in the image yourself'}
 
 
-def make_card(stages: Mapping[str, Stage], start: bool, keep: Sequence[str]) -> dict[str, str]:
-    """Describe the weights; `start` tells whether others were trained on, or kept in part."""
-    recipe = ['benchmarks/coeruleus_weights.py', *(['--start'] if start else [])]
-    if keep:
-        recipe += ['--keep', *sorted(keep)]
+def make_card(
+    stages: Mapping[str, Stage], given: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, str]:
+    """Describe the weights.
+
+    Parameters
+    ----------
+    stages : mapping
+        Kind to networks.
+    given : mapping, optional
+        Where others were trained on: option to the kinds that were kept, or trained anew.
+    """
+    recipe = ['benchmarks/coeruleus_weights.py', *([] if given is None else ['--start'])]
+    for option, kinds in (given or {}).items():
+        recipe += [option, *sorted(kinds)] if kinds else []
     return {
         'name': 'locus coeruleus, two stages',
         'data': 'simulated neuromelanin in real heads; not tested in patients',

@@ -11,13 +11,14 @@ import torch
 from tmsprep.evaluation.conformal import ErrorRadius, calibrate
 from tmsprep.evaluation.errors import dispersion
 from tmsprep.methods.duennwald2021.networks import CoeruleusModel
-from tmsprep.methods.duennwald2021.search import scale_crop, visibility_of
+from tmsprep.methods.duennwald2021.search import visibility_of
 from tmsprep.methods.duennwald2021.stage_settings import LIMITS
 from tmsprep.methods.duennwald2021.status import heatmap_spread
 
 from coeruleus_simulation.crops import CROP_MM
 from coeruleus_testing.results import WRONG_MM
 from coeruleus_training.bank import Bank
+from coeruleus_training.second_stage import middle
 
 #: A point nearer than this is right, mm; one further off than `WRONG_MM` is wrong.
 RIGHT_MM = 2.0
@@ -46,16 +47,17 @@ def see_crops(model: CoeruleusModel, bank: Bank) -> pd.DataFrame:
     rows = []
     with torch.inference_mode():
         for number in range(len(bank)):
-            volume, _, points = bank[number]
-            crop = torch.from_numpy(scale_crop(volume.numpy()))[None]
+            volume, labels, points = bank[number]
+            crop, _, point = middle(volume, labels, points[0])
+            crop = crop[None]
             found = [network(crop) for network in model.localizers]
             members = np.stack([points[0, 0].numpy() for points, _ in found])
             heatmap = torch.stack([maps[0, 0].float() for _, maps in found]).mean(dim=0).numpy()
             shares = [network(crop)[0].float().softmax(dim=0)[1] for network in model.segmenters]
-            off = (members.mean(axis=0) - points[0].numpy()) * CROP_MM
+            off = (members.mean(axis=0) - point.numpy()) * CROP_MM
             rows.append(
                 {
-                    'visible': bool(points[0].isfinite().all()),
+                    'visible': bool(point.isfinite().all()),
                     'error_mm': float(np.linalg.norm(off)),
                     'visibility': visibility_of(torch.stack(shares).mean(dim=0).numpy(), CROP_MM),
                     'spread_mm': heatmap_spread(heatmap, CROP_MM),

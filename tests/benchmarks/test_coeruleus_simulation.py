@@ -13,7 +13,7 @@ from coeruleus_simulation.heads import Head, make_head, template_lattice
 from coeruleus_simulation.nuclei import Nucleus, draw_nuclei, expected_centres, into_tissue
 from coeruleus_simulation.rods import Rod, frame
 from coeruleus_simulation.scanner import acquire, ghost, slice_weights
-from coeruleus_simulation.scans import make_scan, scan
+from coeruleus_simulation.scans import contrast_to_noise, make_scan, scan
 from coeruleus_simulation.sequences import draw_sequence, tissue_signal
 from coeruleus_simulation.structures import draw_structures, paint
 
@@ -112,6 +112,26 @@ def test_contrast_in_core() -> None:
     assert found == pytest.approx(drawn.points[1], abs=0.1)
     core = (drawn.volume - without.volume)[tuple(np.round(drawn.points[1]).astype(int))]
     assert core == pytest.approx(0.2, abs=0.05)
+
+
+def test_contrast_to_noise() -> None:
+    """Excess over noise in the core of a thick rod; half as much contrast has half of it."""
+    one = head()
+    clean = replace(draw_sequence(np.random.default_rng(1)), white=1.0, **CLEAN)
+    sequence = replace(clean, noise=0.02, blur_mm=0.0)
+    rod = Rod(np.array([5.0, -32, -28]), UPRIGHT, 14.0, (4.0, 4.0))
+    affine, found = grid(0.75, (5.0, -32, -28), 32), []
+    for contrast, visible in ((1.3, True), (1.15, True), (1.3, False)):
+        pair = (
+            Nucleus(replace(rod, centre=rod.centre * [-1, 1, 1]), 1.2, False),
+            Nucleus(rod, contrast, visible),
+        )
+        shown = scan(one, affine, (32,) * 3, pair, sequence, 3)
+        found.append(contrast_to_noise(one, shown, 1, 3))
+        assert contrast_to_noise(one, shown, 0, 3) == 0
+    assert found[0] == pytest.approx(0.3 / 0.02, rel=0.05)
+    assert found[1] == pytest.approx(found[0] / 2, rel=0.02)
+    assert found[2] == 0
 
 
 def test_nuclei() -> None:

@@ -24,7 +24,7 @@ from coeruleus_testing.images import Shown
 from coeruleus_testing.results import doubts_of, errors_left, rows_of, slope, summarise
 from coeruleus_training.bank import Bank, own_labels
 from coeruleus_training.first_stage import FIRST_LABELS, VIEW_MM, first_task, repaint, view_image
-from coeruleus_training.guard import Stage, has_learned, kept, warning_of
+from coeruleus_training.guard import Stage, has_learned, kept, make_card, warning_of
 from coeruleus_training.second_stage import (
     BEYOND,
     EDGES,
@@ -110,18 +110,22 @@ def test_heatmap_loss() -> None:
 
 
 def test_validate(tmp_path: Path) -> None:
-    """Crops that are seen together have the errors that they have one by one."""
-    bank = Bank(tmp_path, [_head()], TOGETHER + 2, 0)
+    """The middles of crops have the errors together that they have one by one."""
+    bank = Bank(tmp_path, [_head()], TOGETHER + 2, 0, judged=True)
+    seen = bank.seen()
+    assert 0 < seen.sum() < len(seen)
+    assert np.isfinite(bank.points()[seen]).all()
     localizer = localizer_of(1).eval()
     segmenter = segmenter_of(1, localizer).eval()
     errors, losses = [], []
     with torch.no_grad():
         for number in range(len(bank)):
             volume, labels, points = bank[number]
-            crop = torch.from_numpy(scale_crop(volume.numpy()))[None]
-            off = (localizer(crop)[0][0, 0] - points[0]).norm().item() * 0.75
-            errors += [off] if np.isfinite(off) else []
-            losses.append(segmentation_loss(segmenter(crop), labels[None]).item())
+            crop = torch.from_numpy(scale_crop(volume[4:28, 4:28].numpy()))[None]
+            point = points[0] - torch.tensor([4, 4, 0])
+            off = (localizer(crop)[0][0, 0] - point).norm().item() * 0.75
+            errors += [off] if seen[number] else []
+            losses.append(segmentation_loss(segmenter(crop), labels[None, 4:28, 4:28]).item())
         measured = [
             CropTask(bank, bank, network, 1, 4, 1).validate(network)
             for network in (localizer, segmenter)
@@ -275,6 +279,22 @@ def test_measured_again(tmp_path: Path) -> None:
     )
     pd.testing.assert_frame_equal(first, again, check_exact=True)
     assert first['side'].tolist() == ['left', 'right']
+
+
+def test_make_card() -> None:
+    """The recipe is the command: what was trained on, kept or trained anew."""
+    stages = {'localizer': Stage((torch.nn.Identity(),), {'localizer-1': 0.81234}, 1.87)}
+    card = make_card(stages, {'--keep': ['first'], '--new': ['segmenter', 'localizer']})
+    assert card['recipe'] == (
+        'benchmarks/coeruleus_weights.py --start --keep first --new localizer segmenter'
+    )
+    assert json.loads(card['seeds']) == {'localizer': 1}
+    assert json.loads(card['validation']) == {
+        'localizer': {'blind_mm': 1.87, 'localizer-1': 0.812}
+    }
+    assert make_card(stages)['recipe'] == 'benchmarks/coeruleus_weights.py'
+    given: dict[str, list[str]] = {'--keep': [], '--new': []}
+    assert make_card(stages, given)['recipe'] == 'benchmarks/coeruleus_weights.py --start'
 
 
 def test_kept() -> None:

@@ -136,21 +136,19 @@ def test_same_again() -> None:
 
 def test_crop() -> None:
     volume = np.arange(20 * 3 * 3, dtype=np.float32).reshape(20, 3, 3)
-    crop = read_crop(volume, (0, 0, 0), 3, mirrored=False)
+    crop = read_crop(volume, (0, 0, 0), (3, 3, 3), mirrored=False)
     # Of 0 to 26 the quartiles are 6.5, 13 and 19.5.
     np.testing.assert_allclose(crop, (volume[:3] - 13) / 13, atol=1e-6)
-    turned = read_crop(volume, (0, 0, 0), 3, mirrored=True)
+    turned = read_crop(volume, (0, 0, 0), (3, 3, 3), mirrored=True)
     np.testing.assert_array_equal(turned, crop[::-1])
     # Continued by reflection, without repeating the outermost voxel.
-    assert read_crop(volume, (-2, 0, 0), 3, mirrored=False)[:, 0, 0].argsort().tolist() == [
-        2,
-        1,
-        0,
-    ]
+    beyond = read_crop(volume, (-2, 0, 0), (3, 3, 3), mirrored=False)
+    assert beyond[:, 0, 0].argsort().tolist() == [2, 1, 0]
     spots = np.array([0, 1, 2, 3, 4, -100, 100], np.float32).reshape(7, 1, 1)
     # The quartiles are 0.5, 2 and 3.5; what is far brighter or darker is clipped.
     assert scale_crop(spots)[[2, 3, 5, 6], 0, 0] == pytest.approx([0, 1 / 3, -4, 4])
-    assert not read_crop(np.ones((4, 4, 4), np.float32), (0, 0, 0), 4, mirrored=False).any()
+    flat = np.ones((4, 4, 4), np.float32)
+    assert not read_crop(flat, (0, 0, 0), flat.shape, mirrored=False).any()
 
 
 @pytest.mark.parametrize(

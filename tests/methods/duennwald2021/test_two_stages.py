@@ -34,7 +34,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_round_trip(weights: Path) -> None:
     again = load_stages(weights, file_sha256(weights))
     model = stages()
-    assert (again.labels, again.edge, again.card) == (('LLC', 'RLC'), model.edge, CARD)
+    assert (again.labels, again.shape, again.card) == (('LLC', 'RLC'), model.shape, CARD)
     # Limits that the file does not give are those of the package.
     assert again.limits == {**LIMITS, 'visibility': 0.25}
     assert again.calibration == CALIBRATION
@@ -78,10 +78,11 @@ def rename(tensors: dict, metadata: dict[str, str]) -> None:
         (lambda t, m: t.pop('finder.0.levels.0.maps'), "lacks '0.levels.0.maps'"),
         (rename, 'belongs to neither stage'),
         (lambda t, m: m.pop('finder.settings'), "lacks 'settings'"),
-        (lambda t, m: m.pop('edge'), "lacks 'edge'"),
+        (lambda t, m: m.pop('shape'), "lacks 'shape'"),
         (lambda t, m: m.pop('limits'), "lacks 'limits'"),
-        (set_to('edge', 24), 'other patches than crops of 24'),
-        (set_to('edge', 10**6), 'edge must be a whole number'),
+        (set_to('shape', [16, 16, 24]), 'other patches than crops of 16 x 16 x 24'),
+        (set_to('shape', [16, 16, 10**6]), 'shape must be a whole number'),
+        (set_to('shape', 16), 'shape: 16 is not a list of three numbers'),
         (set_to('labels', ['LLC', 'XLC']), 'not a left and a right target'),
         (set_to('labels', ['LLC']), 'not a left and a right target'),
         (set_to('crop.labels', ['LLC', 'RLC']), 'more or fewer than 2 targets'),
@@ -106,7 +107,9 @@ def test_damaged(weights: Path, tmp_path: Path, change: Callable, message: str) 
 def test_other_patch(tmp_path: Path) -> None:
     other = PatchUNet(PatchUNetSettings((8,), patch=(8, 8, 8)))
     path = save_stages(tmp_path / 'w.safetensors', stages(segmenters=(bright(), other)))
-    with pytest.raises(WeightsError, match='segments other patches than crops of 16 voxels'):
+    with pytest.raises(
+        WeightsError, match='segments other patches than crops of 16 x 16 x 16 voxels'
+    ):
         load_stages(path)
 
 

@@ -157,31 +157,34 @@ def _look(
     model: TwoStages, intensities: np.ndarray, centre: np.ndarray, *, mirrored: bool, device: str
 ) -> _Side:
     """Look at the crop around a place, and again around what is found there."""
-    cube = (model.edge,) * 3
     last = np.array(intensities.shape) - 1
     points = np.repeat(centre[None], len(model.crop.localizers), axis=0)
-    heatmap, start = np.zeros(cube, np.float32), _start(centre, model.edge)
+    heatmap, start = np.zeros(model.shape, np.float32), _start(centre, model.shape)
     for number in (1, 2):
         middle = points.mean(axis=0)
         beyond = np.maximum(np.maximum(-middle, middle - last), 0).max() * model.crop.voxel_mm
         if beyond > _BEYOND_MM:
-            empty = np.zeros(cube, np.float32)
+            empty = np.zeros(model.shape, np.float32)
             return _Side(points, number > 1, start, heatmap, empty)
-        start = _start(middle, model.edge)
-        crop = read_crop(intensities, start, model.edge, mirrored=mirrored)
+        start = _start(middle, model.shape)
+        crop = read_crop(intensities, start, model.shape, mirrored=mirrored)
         found, heatmap = _localise(model, crop, mirrored=mirrored, device=device)
         points = start + found
     probability = _segment(model, crop, mirrored=mirrored, device=device)
     return _Side(points, True, start, heatmap, probability)
 
 
-def _start(centre: np.ndarray, edge: int) -> np.ndarray:
+def _start(centre: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """Index of the first voxel of the crop around a place."""
-    return np.rint(centre - (edge - 1) / 2).astype(int)
+    return np.rint(centre - (np.array(shape) - 1) / 2).astype(int)
 
 
 def read_crop(
-    intensities: np.ndarray, start: Sequence[int] | np.ndarray, edge: int, *, mirrored: bool
+    intensities: np.ndarray,
+    start: Sequence[int] | np.ndarray,
+    shape: tuple[int, int, int],
+    *,
+    mirrored: bool,
 ) -> np.ndarray:
     """Crop as the second stage sees it.
 
@@ -191,7 +194,7 @@ def read_crop(
         Shape (n, m, k); beyond its edges it is continued by reflection.
     start : sequence of int
         Index of the first voxel.
-    edge : int
+    shape : tuple of int
         Voxels along each axis.
     mirrored : bool
         Whether the first axis is turned, as for a right nucleus.
@@ -199,9 +202,9 @@ def read_crop(
     Returns
     -------
     numpy.ndarray
-        Shape (edge, edge, edge), float32; see `scale_crop`.
+        Of this shape, float32; see `scale_crop`.
     """
-    crop = scale_crop(read_patch(intensities, tuple(int(i) for i in start), (edge,) * 3))
+    crop = scale_crop(read_patch(intensities, tuple(int(i) for i in start), shape))
     return np.ascontiguousarray(crop[::-1]) if mirrored else crop
 
 
@@ -236,7 +239,7 @@ def _localise(
             heatmap += maps[0, 0].float().cpu().numpy() / len(model.crop.localizers)
     at = np.stack(points)
     if mirrored:
-        at[:, 0] = model.edge - 1 - at[:, 0]
+        at[:, 0] = model.shape[0] - 1 - at[:, 0]
     return at, heatmap[::-1] if mirrored else heatmap
 
 

@@ -43,8 +43,8 @@ class StagesContent:
         Of the first stage.
     crop : CoeruleusContent
         Of the second stage; it has one target.
-    edge : int
-        Voxels along the edges of a crop.
+    shape : tuple of int
+        Voxels of a crop along R, A and S.
     card : dict
         Texts.
     limits : dict
@@ -56,7 +56,7 @@ class StagesContent:
     labels: tuple[str, ...]
     finder: LocalizerContent
     crop: CoeruleusContent
-    edge: int
+    shape: tuple[int, int, int]
     card: dict[str, str]
     limits: dict[str, float]
     calibration: dict[str, Any] | None
@@ -77,10 +77,10 @@ def check_stages(archive: Archive) -> StagesContent:
             f'{archive.path} is damaged: {stray[0][:80]!r} belongs to neither stage; get it again'
         )
     finder, crop = check_localizer(archive.part(FINDER)), check_coeruleus(archive.part(CROP))
-    edge, limits = archive.value('edge'), archive.value('limits')
+    shape, limits = archive.value('shape'), archive.value('limits')
     try:
-        check_whole('edge', edge, 8, 128)
-        _check_parts(labels, finder, crop, edge)
+        shape = _checked_shape(shape)
+        _check_parts(labels, finder, crop, shape)
         limits = _checked_limits(limits)
     except ValueError as error:
         raise WeightsError(f'{archive.path} is damaged; get it again: {error}') from error
@@ -88,11 +88,14 @@ def check_stages(archive: Archive) -> StagesContent:
     check_calibration(archive, calibration)
     if calibration is not None and list(calibration.get('labels', ())) != list(labels):
         raise WeightsError(f'{archive.path}: its calibration is of other targets; get it again')
-    return StagesContent(labels, finder, crop, edge, card, limits, calibration)
+    return StagesContent(labels, finder, crop, shape, card, limits, calibration)
 
 
 def _check_parts(
-    labels: tuple[str, ...], finder: LocalizerContent, crop: CoeruleusContent, edge: int
+    labels: tuple[str, ...],
+    finder: LocalizerContent,
+    crop: CoeruleusContent,
+    shape: tuple[int, int, int],
 ) -> None:
     """Refuse networks that do not fit together."""
     if len(labels) != 2 or not set(labels) <= set(finder.labels):
@@ -101,8 +104,19 @@ def _check_parts(
         raise ValueError(f'the first stage does not see {CONFORMED_SIZE} mm')
     if len(crop.labels) != 1 or not crop.localizers:
         raise ValueError('the second stage does not localise one target')
-    if any(settings.patch != (edge,) * 3 for settings in crop.segmenters):
-        raise ValueError(f'a network segments other patches than crops of {edge} voxels')
+    if any(settings.patch != shape for settings in crop.segmenters):
+        size = ' x '.join(map(str, shape))
+        raise ValueError(f'a network segments other patches than crops of {size} voxels')
+
+
+def _checked_shape(given: Any) -> tuple[int, int, int]:
+    """Return the shape of a crop."""
+    if not isinstance(given, list) or len(given) != 3:
+        raise ValueError(f'shape: {given!r} is not a list of three numbers')
+    for size in given:
+        check_whole('shape', size, 8, 128)
+    n, m, k = given
+    return n, m, k
 
 
 def _checked_limits(given: Any) -> dict[str, float]:

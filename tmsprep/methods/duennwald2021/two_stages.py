@@ -35,10 +35,10 @@ class TwoStages:
     crop : CoeruleusModel
         The second stage, which sees a crop around the left target, or that around the right one in
         a mirror: its `CoReUNet` have one target; its `PatchUNet` label 1 the target in the middle
-        and 2 that of the other side, in patches of `edge` voxels. Its label is that of both sides,
+        and 2 that of the other side, in patches of this `shape`. Its label is that of both sides,
         its `voxel_mm` the edge of the voxels that images are brought to.
-    edge : int
-        Voxels along the edges of a crop.
+    shape : tuple of int
+        Voxels of a crop along R, A and S.
     card : Mapping
         Description of the weights: name, data, recipe, seeds, licence.
     limits : Mapping
@@ -50,7 +50,7 @@ class TwoStages:
     labels: tuple[str, ...]
     finder: Localizer
     crop: CoeruleusModel
-    edge: int
+    shape: tuple[int, int, int]
     card: Mapping[str, str]
     limits: Mapping[str, float] = field(default_factory=lambda: dict(LIMITS))
     calibration: Mapping[str, Any] | None = None
@@ -74,7 +74,7 @@ def save_stages(path: Path, model: TwoStages) -> Path:
         metadata |= {prefix + name: text for name, text in texts.items()}
     metadata |= {
         'labels': json.dumps(model.labels),
-        'edge': json.dumps(model.edge),
+        'shape': json.dumps(model.shape),
         'card': json.dumps(dict(model.card)),
         'limits': json.dumps(dict(model.limits)),
         'calibration': json.dumps(model.calibration),
@@ -96,7 +96,7 @@ def load_stages(path: Path, sha256: str | None = None) -> TwoStages:
         content.labels,
         load_localizer(archive.part(FINDER)),
         load_coeruleus(archive.part(CROP)),
-        content.edge,
+        content.shape,
         content.card,
         content.limits,
         content.calibration,
