@@ -54,7 +54,7 @@ from coeruleus_training.sources import IXI_TRAINING, NATIVE, VALIDATION, cached,
 
 logger = logging.getLogger('coeruleus_weights')
 
-#: Where the weights go.
+#: Those that ship.
 WEIGHTS = (
     Path(__file__).resolve().parents[1] / 'tmsprep/data/localizer_locus-coeruleus.safetensors'
 )
@@ -226,8 +226,10 @@ def main() -> None:
     parser.add_argument(
         '--new', nargs='+', default=[], choices=STEPS, help='networks to train from nothing'
     )
-    parser.add_argument('--destination', type=Path, default=WEIGHTS, metavar='FILE')
+    # Not those of the package: look at the page of `coeruleus_heads.py` before they ship.
+    parser.add_argument('--destination', type=Path, metavar='FILE', help='OUT if not given')
     options = parser.parse_args()
+    options.destination = options.destination or options.out / WEIGHTS.name
     if (options.keep or options.new) and not options.start:
         parser.error('--keep and --new need --start')
     if set(options.keep) & set(options.new):
